@@ -1,0 +1,66 @@
+import type { ActiveSpeaker, FloorRevokeCause, SpeakerPause } from "./floor.js";
+
+export interface MembershipChanged {
+  kind: "membershipChanged";
+  userId: string;
+  /** All channels, ascending. */
+  channelIds: string[];
+  added: string[];
+  removed: string[];
+  action: string;
+}
+
+export interface SpeakersPaused {
+  kind: "speakersPaused";
+  pause: SpeakerPause;
+  /** Each floor that was cut, as it was held. */
+  cut: ActiveSpeaker[];
+}
+
+export interface SpeakersResumed {
+  kind: "speakersResumed";
+  pauseId: string;
+  /** True if the pause ran out, false if it was lifted. */
+  expired: boolean;
+}
+
+export interface FloorRevoked {
+  kind: "floorRevoked";
+  channelId: string;
+  userId: string;
+  cause: FloorRevokeCause;
+  byUserId: string;
+}
+
+export interface UserDisconnected {
+  kind: "userDisconnected";
+  userId: string;
+  reason: string;
+}
+
+export type ChangeKind = MembershipChanged | SpeakersPaused | SpeakersResumed | FloorRevoked | UserDisconnected;
+
+/** One entry of an event's log. */
+export type Change = ChangeKind & {
+  /** Contiguous from 1 within an epoch. */
+  revision: number;
+  /** When the store accepted it, in ms since 1970, by the store's clock. */
+  timeMs: number;
+  actor: string;
+};
+
+/** A change as the log keeps it and as it is published: with the epoch that its revision belongs to. */
+export type LogEntry = Change & { epoch: string };
+
+/** The one user whom a change concerns, or undefined if it concerns everybody in the event. */
+export function concernedUser(change: Change): string | undefined {
+  switch (change.kind) {
+    case "membershipChanged":
+    case "floorRevoked":
+    case "userDisconnected":
+      return change.userId;
+    case "speakersPaused":
+    case "speakersResumed":
+      return undefined;
+  }
+}

@@ -1,0 +1,31 @@
+/** Every way in which a request can fail. Each maps to one gRPC status (`src/server/rpc/status.ts`). */
+export type SquelchErrorCode =
+  | "invalidArgument"
+  | "notFound"
+  | "failedPrecondition"
+  | "unauthenticated"
+  | "permissionDenied"
+  | "resourceExhausted"
+  | "unavailable"
+  | "unimplemented";
+
+/**
+ * A request that failed for a reason its sender can understand. The message names the field or the remedy and is
+ * shown to the sender as it is; anything that is not a SquelchError is a defect and is reported as internal.
+ */
+export class SquelchError extends Error {
+  override readonly name = "SquelchError";
+
+  constructor(
+    readonly code: SquelchErrorCode,
+    message: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+  }
+}
+
+/** True for a failure that may pass by itself, so that the same request is worth repeating. */
+export function isUnavailable(error: unknown): boolean {
+  return error instanceof SquelchError && error.code === "unavailable";
+}

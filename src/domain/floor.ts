@@ -1,0 +1,58 @@
+/** The longest lease on a floor, and so the longest talk time, as in 3GPP TS 24.380 (T2, 30 s by default). */
+export const LEASE_TTL_MS = 30_000;
+
+/** How long a pause stands if its caller does not say. */
+export const DEFAULT_PAUSE_MS = 60_000;
+
+/** The longest pause. */
+export const MAX_PAUSE_MS = 3_600_000;
+
+/**
+ * The holder of a channel's speaker key while its event is paused, so that a router which only knows SET NX is held
+ * back too. It is never reported as a speaker.
+ */
+export const RESERVED_HOLDER = "squelch:pause";
+
+/** Who goes before whom, lowest first. */
+export const FLOOR_PRIORITIES = ["normal", "dispatch", "imminentPeril", "emergency"] as const;
+export type FloorPriority = (typeof FLOOR_PRIORITIES)[number];
+
+/** A user who holds the floor of a channel. Times are ms since 1970. */
+export interface ActiveSpeaker {
+  channelId: string;
+  userId: string;
+  userName: string;
+  startedAtMs: number;
+  expiresAtMs: number;
+  priority: FloorPriority;
+}
+
+/** Who speaks to the whole event while a pause stands. */
+export interface Broadcaster {
+  userId: string;
+  userName: string;
+}
+
+/** An event-wide latch. Times are ms since 1970, by the store's clock. */
+export interface SpeakerPause {
+  pauseId: string;
+  reason: string;
+  actor: string;
+  startedAtMs: number;
+  /** Equal to `startedAtMs` where speakers were cut without a latch. */
+  expiresAtMs: number;
+  exemptUserIds: string[];
+  broadcaster?: Broadcaster | undefined;
+}
+
+/** Reject causes of 3GPP TS 24.380, 8.2.6.2. */
+export type FloorDenyCause = "anotherHasPermission" | "retryAfter" | "receiveOnly";
+
+/** Revoke causes of 3GPP TS 24.380, 8.2.10.2. */
+export type FloorRevokeCause = "talkedTooLong" | "noPermission" | "preEmpted" | "other";
+
+/** True if `pause` keeps `userId` from speaking. */
+export function isHeldBack(pause: SpeakerPause | undefined, userId: string): boolean {
+  if (pause === undefined || pause.expiresAtMs <= pause.startedAtMs) return false;
+  return pause.broadcaster?.userId !== userId && !pause.exemptUserIds.includes(userId);
+}

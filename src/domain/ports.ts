@@ -1,0 +1,193 @@
+import type { LogEntry } from "./change.js";
+import type { Position } from "./cursor.js";
+import type { ActiveSpeaker, Broadcaster, FloorDenyCause, FloorPriority, SpeakerPause } from "./floor.js";
+import type { Membership } from "./membership.js";
+
+/**
+ * What an engine does. Every promise rejects with a SquelchError: `unavailable` if the store cannot be reached or did
+ * not answer within 2 s (then the outcome of a write is unknown), never with an empty result in its place. Arguments
+ * are valid: ids are ids, channel ids are ascending and without duplicates.
+ */
+export interface Engine extends LogStore, MembershipStore, ChannelIndex, FloorStore {
+  /** Connects. Resolves whether or not the store could be reached; attempts go on until `close`. */
+  start(): Promise<void>;
+  /** Lets go of everything. Idempotent. */
+  close(): Promise<void>;
+  /** Whether changes arrive. */
+  feedHealth(): FeedHealth;
+  /** Calls back each time the followed channels were interrupted and stand again, so that entries may be missing. */
+  onFeedRestored(listener: () => void): Unsubscribe;
+}
+
+export type Unsubscribe = () => void;
+
+export interface FeedHealth {
+  /** True while the store can be reached and a probe has lately come back through the subscription. */
+  healthy: boolean;
+  /** Time since the last probe came back; undefined if none ever did. */
+  ageMs?: number | undefined;
+}
+
+/** A revision within an epoch. */
+export interface LogPosition {
+  epoch: string;
+  revision: number;
+}
+
+/** The full picture of one event at one revision. */
+export interface EventState extends LogPosition {
+  members: Membership[];
+  pause?: SpeakerPause | undefined;
+}
+
+export interface LogStore {
+  /** Every event that was ever written or watched. */
+  listEvents(): Promise<string[]>;
+  /** Calls back once for each event that is new to the store. Resolves when it is certain to miss none. */
+  followEvents(listener: (eventId: string) => void): Promise<Unsubscribe>;
+  /** The picture of an event, in one step; gives an event that nobody has written an epoch and revision 0. */
+  loadEvent(eventId: string): Promise<EventState>;
+  /** Where the log of an event ends; undefined for an event without an epoch. */
+  readPosition(eventId: string): Promise<LogPosition | undefined>;
+  /**
+   * The entries after a revision, ascending and contiguous, at most `limit` of them; empty at the end of the log.
+   * Undefined if the log does not reach back that far, ends before it, or is of another epoch.
+   */
+  readLog(eventId: string, after: LogPosition, limit: number): Promise<LogEntry[] | undefined>;
+  /** Calls back for each entry as it is appended. Resolves when it is certain to miss none. Order is not promised. */
+  follow(eventId: string, listener: (entry: LogEntry) => void): Promise<Unsubscribe>;
+}
+
+/** A full list of one user's channels in one event, at its place in the order of writes. */
+export interface MembershipUpdate {
+  userId: string;
+  channelIds: string[];
+  action: string;
+  actor: string;
+  position: Position;
+}
+
+export interface MembershipOutcome {
+  /**
+   * `changed`: a new revision; `unchanged`: no difference, the position was raised; `stale`: a write at the same or a
+   * later position was there before, nothing was touched.
+   */
+  status: "changed" | "unchanged" | "stale";
+  /** The revision of the user's newest change, 0 if there was none. */
+  revision: number;
+  added: string[];
+  removed: string[];
+  /** Channels that belong to another event and were left out. */
+  foreignChannelIds: string[];
+}
+
+export interface SetUserChannelsWrite {
+  eventId: string;
+  userId: string;
+  channelIds: string[];
+  action: string;
+  actor: string;
+  onlyIfUnknown: boolean;
+}
+
+export interface SetUserChannelsOutcome {
+  revision: number;
+  added: string[];
+  removed: string[];
+  superseded: boolean;
+}
+
+/** One user's channels, true at a position of the log. */
+export interface UserPermissions extends LogPosition {
+  channelIds: string[];
+  known: boolean;
+  pause?: SpeakerPause | undefined;
+}
+
+export interface MembershipStore {
+  /** Applies updates of one event in their order, in one step; one outcome for each. */
+  applyMemberships(eventId: string, updates: readonly MembershipUpdate[]): Promise<MembershipOutcome[]>;
+  /**
+   * Writes at a ticket of its own. Rejects with `failedPrecondition` if a channel belongs to another event; then
+   * nothing was written.
+   */
+  setUserChannels(write: SetUserChannelsWrite): Promise<SetUserChannelsOutcome>;
+  readUserPermissions(eventId: string, userId: string): Promise<UserPermissions>;
+}
+
+export interface ChannelIndex {
+  /**
+   * Associates a channel with an event, moving it if it belonged to another. Returns the event it belonged to before.
+   * With `onlyIfUnassigned` a channel of another event rejects with `failedPrecondition`.
+   */
+  setChannelEvent(channelId: string, eventId: string, onlyIfUnassigned: boolean): Promise<string | undefined>;
+  /** The event that a channel belongs to. */
+  getChannelEvent(channelId: string): Promise<string | undefined>;
+  /** Ascending. */
+  listEventChannels(eventId: string): Promise<string[]>;
+}
+
+export interface StartPttRequest {
+  channelId: string;
+  userId: string;
+  userName: string;
+  /** Empty if the caller does not tell its devices apart. */
+  sessionId: string;
+  priority: FloorPriority;
+}
+
+export type StartPttOutcome =
+  | { granted: true; leaseId: number; speaker: ActiveSpeaker }
+  | { granted: false; cause: FloorDenyCause; holder?: ActiveSpeaker | undefined; pause?: SpeakerPause | undefined };
+
+/** Who gives the floor back: the lease, or the user with the session under which it was taken. */
+export type PttHolder = { leaseId: number } | { userId: string; sessionId: string };
+
+export interface ChannelState {
+  eventId: string;
+  holder?: ActiveSpeaker | undefined;
+}
+
+export interface PauseRequest {
+  eventId: string;
+  reason: string;
+  actor: string;
+  /** 0 cuts without a latch. */
+  durationMs: number;
+  exemptUserIds: string[];
+  broadcaster?: Broadcaster | undefined;
+  /** Empty if a repeat is a new pause. */
+  requestId: string;
+}
+
+export interface PauseOutcome {
+  pause: SpeakerPause;
+  cut: ActiveSpeaker[];
+  revision: number;
+  /** True if a replica of the store has acknowledged it. */
+  replicated: boolean;
+}
+
+export interface FloorStore {
+  /** Rejects with `notFound` for a channel of no event. */
+  startPtt(request: StartPttRequest): Promise<StartPttOutcome>;
+  /** Rejects with `failedPrecondition` if the holder is another or nobody, `notFound` for a channel of no event. */
+  stopPtt(channelId: string, holder: PttHolder): Promise<void>;
+  /** Rejects with `notFound` for a channel of no event. */
+  getChannelState(channelId: string): Promise<ChannelState>;
+  /** Every floor that is held, by channel id ascending, and the standing pause. */
+  getActiveSpeakers(eventId: string): Promise<{ speakers: ActiveSpeaker[]; pause?: SpeakerPause | undefined }>;
+  /** Rejects with `failedPrecondition`, naming it, if another pause stands. */
+  pauseAllSpeakers(request: PauseRequest): Promise<PauseOutcome>;
+  /** Returns the revision. Rejects with `failedPrecondition` if that pause does not stand. */
+  resumeSpeakers(eventId: string, pauseId: string, actor: string): Promise<number>;
+  /** Announces the end of a pause that has run out; does nothing if it stands or has been announced. */
+  expirePause(eventId: string, pauseId: string): Promise<void>;
+  /**
+   * While the event is paused: takes the floors that have become free since, and cuts those who got past the latch
+   * without asking the store. Nothing to do where all ask it.
+   */
+  holdChannels(eventId: string): Promise<void>;
+  /** Calls back after each change of a channel's speaker with the speaker now. */
+  followChannel(channelId: string, listener: (holder: ActiveSpeaker | undefined) => void): Promise<Unsubscribe>;
+}

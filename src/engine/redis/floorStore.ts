@@ -1,0 +1,165 @@
+import { randomUUID } from "node:crypto";
+import { SquelchError } from "../../domain/errors.js";
+import { type ActiveSpeaker, type FloorDenyCause, LEASE_TTL_MS, MAX_PAUSE_MS, type SpeakerPause } from "../../domain/floor.js";
+import type { FloorStore, PauseOutcome, StartPttOutcome, Unsubscribe } from "../../domain/ports.js";
+import type { RedisChannelIndex } from "./channelIndex.js";
+import type { EventScripts } from "./eventScripts.js";
+import { CHANNEL_EVENTS, eventKeys, speakerKey, stateChannel } from "./keys.js";
+import type { Subscriber } from "./subscriber.js";
+
+/** How long the answer to a PauseAllSpeakers is kept for a repeat of its request id: as long as a pause can last. */
+const PAUSE_ANSWER_TTL_MS = MAX_PAUSE_MS;
+
+/** A channel's state as routers publish it. */
+interface PublishedState {
+  currentSpeaker: string | null;
+  speakerName: string | null;
+  lockTimestamp: number | null;
+}
+
+type Denial = [cause: FloorDenyCause, holder: string | null, pause: string | null];
+
+const parseJson = (json: string | null) => (json === null ? undefined : JSON.parse(json));
+
+/** {@link FloorStore} on Redis. `confirmed` runs on the connection that `awaitReplication` waits for. */
+export function createFloorStore(
+  scripts: EventScripts,
+  confirmed: EventScripts,
+  awaitReplication: (replicas: number) => Promise<boolean>,
+  index: RedisChannelIndex,
+  subscriber: Subscriber,
+): FloorStore {
+  async function eventOf(channelId: string): Promise<string> {
+    const eventId = await index.getChannelEvent(channelId);
+    if (eventId !== undefined) return eventId;
+    throw new SquelchError("notFound", `channel_id: "${channelId}" belongs to no event; associate it with SetChannelEvent`);
+  }
+
+  // Runs a script of the channel's event, again if the channel has moved meanwhile.
+  async function runForChannel(channelId: string, name: "start-ptt" | "stop-ptt", args: (string | number)[]) {
+    for (;;) {
+      const eventId = await eventOf(channelId);
+      const result = (await scripts.runFor(eventId, name, [CHANNEL_EVENTS, speakerKey(channelId)], args)) as unknown[];
+      if (result[0] !== "moved") return result;
+    }
+  }
+
+  // Runs a script that must see every channel of the event, again if one came or went meanwhile.
+  async function runForAllChannels(
+    eventId: string,
+    name: "pause-all-speakers" | "resume-speakers",
+    keys: string[],
+    args: (string | number)[],
+  ) {
+    for (;;) {
+      const channelIds = await index.listEventChannels(eventId);
+      const allKeys = [...keys, ...channelIds.map(speakerKey)];
+      const result = await confirmed.runFor(eventId, name, allKeys, [JSON.stringify(channelIds), ...args]);
+      if ((result as unknown[])[0] !== "channelsChanged") return result as unknown[];
+    }
+  }
+
+  async function readSpeakers(eventId: string, channelIds: readonly string[]) {
+    const [pause, ...speakers] = (await scripts.runFor(eventId, "read-speakers", channelIds.map(speakerKey), [
+      JSON.stringify(channelIds),
+    ])) as [string | null, ...string[]];
+    return {
+      speakers: speakers.map((json) => JSON.parse(json) as ActiveSpeaker),
+      pause: parseJson(pause) as SpeakerPause | undefined,
+    };
+  }
+
+  return {
+    async startPtt(request): Promise<StartPttOutcome> {
+      const [status, ...result] = await runForChannel(request.channelId, "start-ptt", [
+        JSON.stringify(request),
+        LEASE_TTL_MS,
+      ]);
+      if (status === "granted") {
+        const [leaseId, speaker] = result as [number, string];
+        return { granted: true, leaseId, speaker: JSON.parse(speaker) };
+      }
+      const [cause, holder, pause] = result as Denial;
+      return { granted: false, cause, holder: parseJson(holder), pause: parseJson(pause) };
+    },
+
+    async stopPtt(channelId, holder) {
+      const [status] = await runForChannel(channelId, "stop-ptt", [JSON.stringify({ channelId, ...holder })]);
+      if (status === "released") return;
+      const [field, who] = "leaseId" in holder ? ["lease_id", "this lease"] : ["user_id", "this user and session"];
+      throw new SquelchError("failedPrecondition", `${field}: the floor of "${channelId}" is not held under ${who}`);
+    },
+
+    async getChannelState(channelId) {
+      const eventId = await eventOf(channelId);
+      const { speakers } = await readSpeakers(eventId, [channelId]);
+      return { eventId, holder: speakers[0] };
+    },
+
+    async getActiveSpeakers(eventId) {
+      return readSpeakers(eventId, await index.listEventChannels(eventId));
+    },
+
+    async pauseAllSpeakers({ eventId, durationMs, requestId, ...rest }): Promise<PauseOutcome> {
+      await scripts.register(eventId);
+      await index.adoptForeignChannels(eventId);
+      const pause = JSON.stringify({
+        pauseId: randomUUID(),
+        reason: rest.reason,
+        actor: rest.actor,
+        exemptUserIds: rest.exemptUserIds,
+        broadcaster: rest.broadcaster,
+      });
+      const [status, ...result] = await runForAllChannels(
+        eventId,
+        "pause-all-speakers",
+        [eventKeys(eventId).pauseAnswer(requestId)],
+        [pause.slice(1), durationMs, requestId === "" ? 0 : 1, PAUSE_ANSWER_TTL_MS],
+      );
+      if (status === "standing") {
+        const { actor, expiresAtMs, pauseId }: SpeakerPause = JSON.parse(result[0] as string);
+        throw new SquelchError(
+          "failedPrecondition",
+          `event_id: "${eventId}" is already paused by ${actor} until ${new Date(expiresAtMs).toISOString()} ` +
+            `(pause_id ${pauseId}); resume it first`,
+        );
+      }
+      const [replicas, answer] = result as [number, string];
+      return { ...JSON.parse(answer), replicated: await awaitReplication(replicas) };
+    },
+
+    async resumeSpeakers(eventId, pauseId, actor) {
+      const [status, ...result] = await runForAllChannels(eventId, "resume-speakers", [], [pauseId, actor]);
+      if (status === "resumed") {
+        const [revision, replicas] = result as [number, number];
+        await awaitReplication(replicas);
+        return revision;
+      }
+      const standing: SpeakerPause | undefined = parseJson(result[0] as string | null);
+      const state = standing === undefined ? "is not paused" : `is paused under ${standing.pauseId}`;
+      throw new SquelchError("failedPrecondition", `pause_id: "${eventId}" ${state}`);
+    },
+
+    async expirePause(eventId) {
+      await scripts.runFor(eventId, "expire-pause");
+    },
+
+    holdChannels: (eventId) => index.holdChannels(eventId),
+
+    followChannel(channelId, listener): Promise<Unsubscribe> {
+      return subscriber.subscribe(stateChannel(channelId), (message) => {
+        const state: PublishedState = JSON.parse(message.toString());
+        if (state.currentSpeaker === null) listener(undefined);
+        else
+          listener({
+            channelId,
+            userId: String(state.currentSpeaker),
+            userName: state.speakerName ?? String(state.currentSpeaker),
+            startedAtMs: state.lockTimestamp ?? 0,
+            expiresAtMs: 0,
+            priority: "normal",
+          });
+      });
+    },
+  };
+}

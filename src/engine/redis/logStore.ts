@@ -1,0 +1,84 @@
+import type { Redis } from "ioredis";
+import type { LogEntry } from "../../domain/change.js";
+import type { Membership } from "../../domain/membership.js";
+import type { EventState, LogPosition, LogStore, Unsubscribe } from "../../domain/ports.js";
+import { toStoreError } from "./connections.js";
+import type { EventScripts } from "./eventScripts.js";
+import { EVENTS, eventKeys, NEW_EVENTS } from "./keys.js";
+import type { Subscriber } from "./subscriber.js";
+
+/** A member as `lua/shared/membership.lua` writes it. */
+interface StoredMember {
+  c: string[];
+  r: number;
+  /** The epoch of `r`. */
+  e: string;
+  /** Last disconnected by force, ms. */
+  d?: number;
+}
+
+export function parseMember(userId: string, json: string, epoch: string): Membership {
+  const { c, r, e, d } = JSON.parse(json) as StoredMember;
+  return { userId, channelIds: c, revision: e === epoch ? r : 0, disconnectedAtMs: d };
+}
+
+const parseJson = (json: string | null) => (json === null ? undefined : JSON.parse(json));
+
+/** {@link LogStore} on Redis. */
+export function createLogStore(commands: Redis, scripts: EventScripts, subscriber: Subscriber): LogStore {
+  const attempt = <T>(work: Promise<T>) =>
+    work.catch((error: unknown) => {
+      throw toStoreError(error);
+    });
+
+  async function readPosition(eventId: string): Promise<LogPosition | undefined> {
+    const [epoch, revision] = await attempt(commands.hmget(eventKeys(eventId).meta, "epoch", "revision"));
+    return epoch ? { epoch, revision: Number(revision) } : undefined;
+  }
+
+  return {
+    readPosition,
+
+    async listEvents() {
+      return attempt(commands.smembers(EVENTS));
+    },
+
+    followEvents(listener): Promise<Unsubscribe> {
+      return subscriber.subscribe(NEW_EVENTS, (message) => listener(message.toString()));
+    },
+
+    async loadEvent(eventId): Promise<EventState> {
+      await scripts.register(eventId);
+      const [isNew, epoch, revision, pause, members] = (await scripts.runFor(eventId, "load-event")) as [
+        number,
+        string,
+        number,
+        string | null,
+        string[],
+      ];
+      await scripts.registerAgainIf(isNew === 1, eventId);
+      const memberships: Membership[] = [];
+      for (let index = 0; index < members.length; index += 2) {
+        memberships.push(parseMember(members[index] as string, members[index + 1] as string, epoch));
+      }
+      return { epoch, revision, pause: parseJson(pause), members: memberships };
+    },
+
+    async readLog(eventId, after, limit): Promise<LogEntry[] | undefined> {
+      const position = await readPosition(eventId);
+      if (position?.epoch !== after.epoch || position.revision < after.revision) return undefined;
+      if (position.revision === after.revision) return [];
+      const first = after.revision + 1;
+      const rows = await attempt(commands.xrange(eventKeys(eventId).log, `${first}-0`, "+", "COUNT", limit));
+      const entries = rows.map(([, fields]) => JSON.parse(fields[1] as string) as LogEntry);
+      const reachesBack = entries[0]?.revision === first;
+      return reachesBack && entries.every((entry) => entry.epoch === after.epoch) ? entries : undefined;
+    },
+
+    follow(eventId, listener): Promise<Unsubscribe> {
+      return subscriber.subscribe(eventKeys(eventId).changes, (message) =>
+        listener(JSON.parse(message.toString()) as LogEntry),
+      );
+    },
+  };
+}

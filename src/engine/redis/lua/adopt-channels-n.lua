@@ -1,0 +1,17 @@
+-- Puts channels into the index of their event and, while it is paused, holds each of them: a free speaker key is
+-- taken, an intruder is cut.
+--
+-- KEYS[1..5], ARGV[1]: see shared/log.lua
+-- KEYS[6] hash: channel -> event
+-- KEYS[7..] speaker keys
+-- ARGV[2] JSON list of the channels, in the order of their keys
+-- Returns 1 if the epoch is new, else 0. A channel that belongs to another event is left out.
+-- @include log
+-- @include floor
+for index, channel in ipairs(cjson.decode(ARGV[2])) do
+  if redis.call('HGET', KEYS[6], channel) == context.event then
+    redis.call('SADD', CHANNELS, channel)
+    hold_if_paused(channel, KEYS[6 + index])
+  end
+end
+return epoch_is_new and 1 or 0

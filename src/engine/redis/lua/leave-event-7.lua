@@ -1,0 +1,21 @@
+-- Takes a channel out of its event, on the way to another, and cuts whoever speaks on it.
+--
+-- KEYS[1..5], ARGV[1]: see shared/log.lua, of the event that is left
+-- KEYS[6] hash: channel -> event
+-- KEYS[7] speaker key of the channel
+-- ARGV[2] channel
+-- ARGV[3] the event that it goes to
+-- Returns 1, or 0 if the channel does not belong to the event that is left.
+-- @include log
+-- @include floor
+if redis.call('HGET', KEYS[6], ARGV[2]) ~= context.event then return 0 end
+local speaker = read_speaker(KEYS[7])
+redis.call('HSET', KEYS[6], ARGV[2], ARGV[3])
+redis.call('SREM', CHANNELS, ARGV[2])
+redis.call('DEL', KEYS[7])
+if speaker then
+  publish_state(ARGV[2], nil)
+  append('', '"kind":"floorRevoked","cause":"noPermission","byUserId":"","channelId":' .. cjson.encode(ARGV[2])
+    .. ',"userId":' .. cjson.encode(speaker.userId))
+end
+return 1

@@ -1,0 +1,59 @@
+-- Takes every floor of an event away and latches it, as one step and one log entry. A broadcaster is given every
+-- channel in the same step, so that no third can slip in between.
+--
+-- KEYS[1..5], ARGV[1]: see shared/log.lua
+-- KEYS[6] answer to the same request id, kept for an hour
+-- KEYS[7..] speaker keys of all channels of the event
+-- ARGV[2] JSON list of the channels, in the order of their keys
+-- ARGV[3] the pause without its times: JSON of {pauseId, reason, actor, exemptUserIds, broadcaster}, without the
+--         opening brace
+-- ARGV[4] duration, ms; 0 cuts without a latch
+-- ARGV[5] 1 if the request has an id
+-- ARGV[6] how long to keep the answer, ms
+-- Returns { 'paused', number of Redis replicas, answer JSON of {pause, cut, revision} }
+--      or { 'standing', pause JSON } or { 'channelsChanged' } if the channels are not all of the event's.
+-- @include log
+-- @include floor
+local has_request_id = ARGV[5] == '1'
+local replicas = tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0
+if has_request_id then
+  local answer = redis.call('GET', KEYS[6])
+  if answer then return { 'paused', replicas, answer } end
+end
+local standing = redis.call('GET', PAUSE)
+if standing then return { 'standing', standing } end
+local channels = cjson.decode(ARGV[2])
+if not are_all_channels(channels) then return { 'channelsChanged' } end
+
+local duration = tonumber(ARGV[4])
+local pause_json = '{"startedAtMs":' .. integer(now) .. ',"expiresAtMs":' .. integer(now + duration) .. ',' .. ARGV[3]
+local pause = cjson.decode(pause_json)
+local keys = {}
+for index = 1, #channels do keys[index] = KEYS[6 + index] end
+
+local cut = {}
+in_chunks(keys, function(first, ...)
+  for offset, raw in ipairs(redis.call('MGET', ...)) do
+    local index = first + offset - 1
+    local channel, key = channels[index], keys[index]
+    local speaker = decode_speaker(raw, key)
+    local exempt = speaker and is_exempt(pause, speaker.userId)
+    local is_broadcaster = exempt and type(pause.broadcaster) == 'table' and pause.broadcaster.userId == speaker.userId
+    if not exempt or is_broadcaster then
+      local holder = nil
+      if duration > 0 then holder = hold_channel(key, pause) else redis.call('DEL', key) end
+      if speaker and not is_broadcaster then cut[#cut + 1] = speaker_json(channel, speaker) end
+      if speaker or holder then publish_state(channel, holder) end
+    end
+  end
+end)
+
+if duration > 0 then
+  redis.call('SET', PAUSE, pause_json, 'PXAT', integer(pause.expiresAtMs))
+  redis.call('HSET', META, 'pause', pause.pauseId)
+end
+local body = '"pause":' .. pause_json .. ',"cut":[' .. table.concat(cut, ',') .. ']'
+append(pause.actor, '"kind":"speakersPaused",' .. body)
+local answer = '{' .. body .. ',"revision":' .. integer(revision) .. '}'
+if has_request_id then redis.call('SET', KEYS[6], answer, 'PX', ARGV[6]) end
+return { 'paused', replicas, answer }

@@ -1,0 +1,51 @@
+-- Grants or denies the floor of a channel, checking event, pause, membership and holder in one step.
+--
+-- KEYS[1..5], ARGV[1]: see shared/log.lua
+-- KEYS[6] hash: channel -> event
+-- KEYS[7] speaker key of the channel
+-- ARGV[2] request: JSON of {channelId, userId, userName, sessionId, priority}
+-- ARGV[3] lease time, ms
+-- Returns { 'granted', lease id, speaker JSON }
+--      or { 'denied', cause, holder JSON or false, pause JSON or false }
+--      or { 'moved', event of the channel or false } if the channel is not this event's.
+-- @include log
+-- @include floor
+local request = cjson.decode(ARGV[2])
+local owner = redis.call('HGET', KEYS[6], request.channelId)
+if owner ~= context.event then return { 'moved', owner } end
+
+local holder = read_speaker(KEYS[7])
+local holder_json = holder and speaker_json(request.channelId, holder) or false
+local pause, pause_json = read_pause()
+if pause and not is_exempt(pause, request.userId) then
+  return { 'denied', 'retryAfter', holder_json, pause_json }
+end
+
+local raw_member = redis.call('HGET', MEMBERS, request.userId)
+local is_member = false
+if raw_member then
+  for _, channel in ipairs(cjson.decode(raw_member).c) do
+    if channel == request.channelId then is_member = true end
+  end
+end
+if not is_member then return { 'denied', 'receiveOnly', holder_json, pause_json or false } end
+
+if holder then
+  local own = holder.leaseId and holder.userId == request.userId and (holder.sessionId or '') == request.sessionId
+  if own then return { 'granted', holder.leaseId, holder_json } end
+  return { 'denied', 'anotherHasPermission', holder_json, pause_json or false }
+end
+
+local lease_id = next_lease_id()
+local speaker = {
+  userId = request.userId,
+  userName = request.userName,
+  timestamp = now,
+  leaseId = lease_id,
+  expiresAt = now + tonumber(ARGV[3]),
+  priority = request.priority,
+  sessionId = request.sessionId,
+}
+write_speaker(KEYS[7], speaker)
+publish_state(request.channelId, speaker)
+return { 'granted', lease_id, speaker_json(request.channelId, speaker) }

@@ -1,0 +1,69 @@
+import { readdirSync, readFileSync } from "node:fs";
+import type { Redis } from "ioredis";
+import { toStoreError } from "./connections.js";
+
+const directory = new URL("./lua/", import.meta.url);
+
+export type ScriptName =
+  | "adopt-channels"
+  | "apply-memberships"
+  | "expire-pause"
+  | "leave-event"
+  | "load-event"
+  | "pause-all-speakers"
+  | "read-speakers"
+  | "read-user-permissions"
+  | "register-event"
+  | "resume-speakers"
+  | "set-user-channels"
+  | "start-ptt"
+  | "stop-ptt"
+  | "take-ticket";
+
+interface Script {
+  /** Undefined if it varies. */
+  keyCount: number | undefined;
+  lua: string;
+}
+
+// A line `-- @include name` stands for the text of shared/name.lua.
+function readScript(file: string): Script {
+  const source = readFileSync(new URL(file, directory), "utf8");
+  const lua = source.replace(/^-- @include (\w+)$/gm, (_, name: string) =>
+    readFileSync(new URL(`shared/${name}.lua`, directory), "utf8"),
+  );
+  const count = file.match(/-(\d+|n)\.lua$/)?.[1];
+  if (count === undefined) throw new Error(`${file}: the name must end with the number of keys, or n`);
+  return { keyCount: count === "n" ? undefined : Number(count), lua };
+}
+
+/** Every script by name; the name of its file ends with the number of its keys, or `n` where that varies. */
+export function loadScripts(): Map<string, Script> {
+  const files = readdirSync(directory).filter((file) => file.endsWith(".lua"));
+  return new Map(files.map((file) => [file.replace(/-(\d+|n)\.lua$/, ""), readScript(file)]));
+}
+
+export type RunScript = (name: ScriptName, keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
+
+type Command = (...args: (string | number)[]) => Promise<unknown>;
+
+/**
+ * Returns the runner of all scripts on one connection. It rejects with `unavailable` if Redis cannot be reached, and
+ * throws if the number of keys is not the one that the script's name says.
+ */
+export function createScriptRunner(connection: Redis): RunScript {
+  const scripts = loadScripts();
+  for (const [name, { lua }] of scripts) connection.defineCommand(name, { lua });
+  const commands = connection as unknown as Record<string, Command>;
+  return async (name, keys, args) => {
+    const expected = scripts.get(name)?.keyCount;
+    if (expected !== undefined && expected !== keys.length) {
+      throw new Error(`script ${name} takes ${expected} keys, not ${keys.length}`);
+    }
+    try {
+      return await (commands[name] as Command).call(connection, keys.length, ...keys, ...args);
+    } catch (error) {
+      throw toStoreError(error);
+    }
+  };
+}

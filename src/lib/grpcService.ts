@@ -1,0 +1,111 @@
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
+  type DescService,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import {
+  type CallOptions,
+  type ChannelCredentials,
+  Client,
+  type ClientOptions,
+  type ClientReadableStream,
+  Metadata,
+  type MethodDefinition,
+  type ServiceDefinition,
+  type ServiceError,
+} from "@grpc/grpc-js";
+
+// A value that is already encoded passes as it is, so that one buffer can be sent to many streams.
+function serialize(schema: DescMessage, value: unknown): Buffer {
+  if (Buffer.isBuffer(value)) return value;
+  const bytes = toBinary(schema, value as MessageShape<DescMessage>);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function methodDefinition(method: DescMethod): MethodDefinition<unknown, unknown> {
+  return {
+    path: `/${method.parent.typeName}/${method.name}`,
+    requestStream: method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
+    responseStream: method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
+    requestSerialize: (value) => serialize(method.input, value),
+    requestDeserialize: (bytes) => fromBinary(method.input, bytes),
+    responseSerialize: (value) => serialize(method.output, value),
+    responseDeserialize: (bytes) => fromBinary(method.output, bytes),
+  };
+}
+
+/** The grpc-js definition of a protobuf-es service, keyed by local method name. Encoded Buffers are sent as they are. */
+export function grpcServiceDefinition(service: DescService): ServiceDefinition {
+  return Object.fromEntries(service.methods.map((method) => [method.localName, methodDefinition(method)]));
+}
+
+/** A grpc-js client for protobuf-es methods of any service on one channel. */
+export class GrpcClient {
+  readonly #client: Client;
+
+  constructor(address: string, credentials: ChannelCredentials, options: ClientOptions = {}) {
+    this.#client = new Client(address, credentials, options);
+  }
+
+  /** The underlying client, for its channel and connectivity state. */
+  get raw(): Client {
+    return this.#client;
+  }
+
+  /** Rejects with a grpc-js ServiceError. Cancelled by `signal`. */
+  unary<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    options: CallOptions & { metadata?: Metadata; signal?: AbortSignal } = {},
+  ): Promise<MessageShape<O>> {
+    const { metadata = new Metadata(), signal, ...callOptions } = options;
+    const definition = methodDefinition(method);
+    return new Promise((resolve, reject) => {
+      const cancel = () => call.cancel();
+      const call = this.#client.makeUnaryRequest(
+        definition.path,
+        definition.requestSerialize,
+        (bytes) => fromBinary(method.output, bytes),
+        create(method.input, request),
+        metadata,
+        callOptions,
+        (error: ServiceError | null, response?: MessageShape<O>) => {
+          signal?.removeEventListener("abort", cancel);
+          if (error !== null) reject(error);
+          else resolve(response as MessageShape<O>);
+        },
+      );
+      if (signal?.aborted) cancel();
+      else signal?.addEventListener("abort", cancel, { once: true });
+    });
+  }
+
+  /** Opens a server stream. End it with `cancel()`; a listener for `error` is needed. */
+  serverStream<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+    request: MessageInitShape<I>,
+    options: CallOptions & { metadata?: Metadata } = {},
+  ): ClientReadableStream<MessageShape<O>> {
+    const { metadata = new Metadata(), ...callOptions } = options;
+    const definition = methodDefinition(method);
+    return this.#client.makeServerStreamRequest(
+      definition.path,
+      definition.requestSerialize,
+      (bytes) => fromBinary(method.output, bytes),
+      create(method.input, request),
+      metadata,
+      callOptions,
+    );
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}
