@@ -181,13 +181,11 @@ export interface FloorStore {
   pauseAllSpeakers(request: PauseRequest): Promise<PauseOutcome>;
   /** Returns the revision. Rejects with `failedPrecondition` if that pause does not stand. */
   resumeSpeakers(eventId: string, pauseId: string, actor: string): Promise<number>;
-  /** Announces the end of a pause that has run out; does nothing if it stands or has been announced. */
-  expirePause(eventId: string, pauseId: string): Promise<void>;
   /**
    * While the event is paused: takes the floors that have become free since, and cuts those who got past the latch
-   * without asking the store. Nothing to do where all ask it.
+   * without asking the store. Announces the end of a pause that has run out. Else does nothing.
    */
-  holdChannels(eventId: string): Promise<void>;
+  upholdPause(eventId: string): Promise<void>;
   /** Calls back after each change of a channel's speaker with the speaker now. */
   followChannel(channelId: string, listener: (holder: ActiveSpeaker | undefined) => void): Promise<Unsubscribe>;
 }

@@ -12,8 +12,6 @@ const ADOPT_BATCH = 500;
 export interface RedisChannelIndex extends ChannelIndex {
   /** Compares the index of one event, or of all, with `channel:events`, and takes over what others wrote there. */
   adoptForeignChannels(eventId?: string): Promise<void>;
-  /** While the event is paused: takes speaker keys that have become free, and cuts who got past. */
-  holdChannels(eventId: string): Promise<void>;
 }
 
 export function createChannelIndex(commands: Redis, scripts: EventScripts): RedisChannelIndex {
@@ -83,10 +81,6 @@ export function createChannelIndex(commands: Redis, scripts: EventScripts): Redi
         byEvent.set(owner, channelIds.add(channelId));
       }
       for (const [event, channelIds] of byEvent) await compareIndex(event, channelIds);
-    },
-
-    async holdChannels(eventId) {
-      await adopt(eventId, await indexOf(eventId));
     },
   };
 }

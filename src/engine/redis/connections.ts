@@ -50,6 +50,11 @@ export class Connections {
     await Promise.allSettled(this.#all.map((connection) => connection.connect()));
   }
 
+  /** As `start`, where nothing but the subscriptions is used. */
+  async startSubscriptions(): Promise<void> {
+    await Promise.allSettled([this.subscriptions.connect()]);
+  }
+
   close(): void {
     for (const connection of this.#all) connection.disconnect();
   }

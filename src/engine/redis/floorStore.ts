@@ -1,6 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { SquelchError } from "../../domain/errors.js";
-import { type ActiveSpeaker, type FloorDenyCause, LEASE_TTL_MS, MAX_PAUSE_MS, type SpeakerPause } from "../../domain/floor.js";
+import {
+  type ActiveSpeaker,
+  type FloorDenyCause,
+  LEASE_TTL_MS,
+  MAX_PAUSE_MS,
+  type SpeakerPause,
+} from "../../domain/floor.js";
 import type { FloorStore, PauseOutcome, StartPttOutcome, Unsubscribe } from "../../domain/ports.js";
 import type { RedisChannelIndex } from "./channelIndex.js";
 import type { EventScripts } from "./eventScripts.js";
@@ -32,7 +38,10 @@ export function createFloorStore(
   async function eventOf(channelId: string): Promise<string> {
     const eventId = await index.getChannelEvent(channelId);
     if (eventId !== undefined) return eventId;
-    throw new SquelchError("notFound", `channel_id: "${channelId}" belongs to no event; associate it with SetChannelEvent`);
+    throw new SquelchError(
+      "notFound",
+      `channel_id: "${channelId}" belongs to no event; associate it with SetChannelEvent`,
+    );
   }
 
   // Runs a script of the channel's event, again if the channel has moved meanwhile.
@@ -140,11 +149,10 @@ export function createFloorStore(
       throw new SquelchError("failedPrecondition", `pause_id: "${eventId}" ${state}`);
     },
 
-    async expirePause(eventId) {
-      await scripts.runFor(eventId, "expire-pause");
+    async upholdPause(eventId) {
+      const channelIds = await index.listEventChannels(eventId);
+      await scripts.runFor(eventId, "uphold-pause", channelIds.map(speakerKey), [JSON.stringify(channelIds)]);
     },
-
-    holdChannels: (eventId) => index.holdChannels(eventId),
 
     followChannel(channelId, listener): Promise<Unsubscribe> {
       return subscriber.subscribe(stateChannel(channelId), (message) => {

@@ -1,5 +1,10 @@
 import { SquelchError } from "../../domain/errors.js";
-import type { MembershipOutcome, MembershipStore, SetUserChannelsOutcome, UserPermissions } from "../../domain/ports.js";
+import type {
+  MembershipOutcome,
+  MembershipStore,
+  SetUserChannelsOutcome,
+  UserPermissions,
+} from "../../domain/ports.js";
 import type { EventScripts } from "./eventScripts.js";
 import { CHANNEL_EVENTS, INGEST, INGEST_GENERATION, speakerKey } from "./keys.js";
 import { parseMember } from "./logStore.js";
@@ -53,9 +58,12 @@ export function createMembershipStore(
     },
 
     async readUserPermissions(eventId, userId): Promise<UserPermissions> {
-      const [, epoch, revision, pause, member] = (await scripts.runFor(eventId, "read-user-permissions", [], [
-        userId,
-      ])) as [number, string, number, string | null, string | null];
+      const [, epoch, revision, pause, member] = (await scripts.runFor(
+        eventId,
+        "read-user-permissions",
+        [],
+        [userId],
+      )) as [number, string, number, string | null, string | null];
       return {
         epoch,
         revision,

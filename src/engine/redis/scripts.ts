@@ -7,7 +7,6 @@ const directory = new URL("./lua/", import.meta.url);
 export type ScriptName =
   | "adopt-channels"
   | "apply-memberships"
-  | "expire-pause"
   | "leave-event"
   | "load-event"
   | "pause-all-speakers"
@@ -18,7 +17,8 @@ export type ScriptName =
   | "set-user-channels"
   | "start-ptt"
   | "stop-ptt"
-  | "take-ticket";
+  | "take-ticket"
+  | "uphold-pause";
 
 interface Script {
   /** Undefined if it varies. */
@@ -43,7 +43,11 @@ export function loadScripts(): Map<string, Script> {
   return new Map(files.map((file) => [file.replace(/-(\d+|n)\.lua$/, ""), readScript(file)]));
 }
 
-export type RunScript = (name: ScriptName, keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
+export type RunScript = (
+  name: ScriptName,
+  keys: readonly string[],
+  args: readonly (string | number)[],
+) => Promise<unknown>;
 
 type Command = (...args: (string | number)[]) => Promise<unknown>;
 

@@ -1,5 +1,4 @@
--- Puts channels into the index of their event and, while it is paused, holds each of them: a free speaker key is
--- taken, an intruder is cut.
+-- Puts channels into the index of their event and, while it is paused, holds them back.
 --
 -- KEYS[1..5], ARGV[1]: see shared/log.lua
 -- KEYS[6] hash: channel -> event
@@ -11,7 +10,7 @@
 for index, channel in ipairs(cjson.decode(ARGV[2])) do
   if redis.call('HGET', KEYS[6], channel) == context.event then
     redis.call('SADD', CHANNELS, channel)
-    hold_if_paused(channel, KEYS[6 + index])
+    hold_new_channel(channel, KEYS[6 + index])
   end
 end
 return epoch_is_new and 1 or 0

@@ -28,8 +28,7 @@ if not are_all_channels(channels) then return { 'channelsChanged' } end
 local duration = tonumber(ARGV[4])
 local pause_json = '{"startedAtMs":' .. integer(now) .. ',"expiresAtMs":' .. integer(now + duration) .. ',' .. ARGV[3]
 local pause = cjson.decode(pause_json)
-local keys = {}
-for index = 1, #channels do keys[index] = KEYS[6 + index] end
+local keys = speaker_keys_from(7)
 
 local cut = {}
 in_chunks(keys, function(first, ...)

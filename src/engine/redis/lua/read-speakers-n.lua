@@ -8,8 +8,7 @@
 -- @include floor
 local channels = cjson.decode(ARGV[2])
 local result = { redis.call('GET', PAUSE) }
-local keys = { unpack(KEYS, 6, 5) }
-for index = 1, #channels do keys[index] = KEYS[5 + index] end
+local keys = speaker_keys_from(6)
 in_chunks(keys, function(first, ...)
   for offset, raw in ipairs(redis.call('MGET', ...)) do
     local index = first + offset - 1

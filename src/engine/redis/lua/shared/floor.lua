@@ -3,6 +3,13 @@
 -- there.
 local RESERVED_HOLDER = 'squelch:pause'
 
+-- The keys from a place on to the last.
+local function speaker_keys_from(first)
+  local keys = {}
+  for index = first, #KEYS do keys[#keys + 1] = KEYS[index] end
+  return keys
+end
+
 -- The standing pause, or nil.
 local function read_pause()
   local raw = redis.call('GET', PAUSE)
@@ -111,14 +118,13 @@ local function is_held_by_pause(raw, pause_id)
   return readable and type(speaker) == 'table' and speaker.pauseId == pause_id
 end
 
--- Brings one channel in line with a standing pause: a free one is held, an intruder is cut and told so.
-local function hold_if_paused(channel, key)
-  local pause = read_pause()
-  if not pause then return end
-  local raw = redis.call('GET', key)
+-- Brings one channel, whose speaker key has the value `raw`, in line with a standing pause: a free one is held, an
+-- intruder is cut and told so.
+local function hold_back(pause, channel, key, raw)
   local speaker = decode_speaker(raw, key)
+  if raw and not speaker then return end
   if speaker and is_exempt(pause, speaker.userId) then return end
-  if not speaker and raw then return end
+  if not speaker and not context.legacyRouters and type(pause.broadcaster) ~= 'table' then return end
   local holder = hold_channel(key, pause)
   if speaker then
     append(pause.actor, '"kind":"floorRevoked","cause":"preEmpted","channelId":' .. cjson.encode(channel)
@@ -126,6 +132,12 @@ local function hold_if_paused(channel, key)
       .. cjson.encode(holder and holder.userId or pause.actor))
   end
   if speaker or holder then publish_state(channel, holder) end
+end
+
+-- Holds a channel that is new to the event back, if the event is paused.
+local function hold_new_channel(channel, key)
+  local pause = read_pause()
+  if pause then hold_back(pause, channel, key, redis.call('GET', key)) end
 end
 
 -- True if exactly these channels are the event's: one that came or went since the caller read them is not to be missed.

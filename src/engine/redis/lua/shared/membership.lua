@@ -44,7 +44,7 @@ local function learn_channels(channel_events, channels, speaker_keys)
     end
     if owner == context.event then
       own[#own + 1] = channel
-      if redis.call('SADD', CHANNELS, channel) == 1 then hold_if_paused(channel, speaker_keys[channel]) end
+      if redis.call('SADD', CHANNELS, channel) == 1 then hold_new_channel(channel, speaker_keys[channel]) end
     else
       foreign[#foreign + 1] = channel
     end

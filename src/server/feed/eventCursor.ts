@@ -1,0 +1,87 @@
+import { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { LogPosition } from "../../domain/ports.js";
+import type { EventFeed } from "./eventFeed.js";
+import type { Snapshot } from "./snapshot.js";
+
+interface SnapshotPlace {
+  source: Snapshot;
+  nextChunk: number;
+  reason: SnapshotReason;
+}
+
+/**
+ * How far one watcher has got in one event: a position, or a place within a snapshot on the way to one. It holds no
+ * message: the next one is made, or found ready, when it is asked for.
+ */
+export class EventCursor {
+  readonly feed: EventFeed;
+  readonly #userIds: ReadonlySet<string> | undefined;
+  #position: LogPosition | undefined;
+  #snapshot: SnapshotPlace | undefined;
+
+  /**
+   * @param position where to go on; a snapshot comes first if undefined or out of the feed's reach
+   * @param userIds the users whose changes are wanted; all if undefined
+   */
+  constructor(feed: EventFeed, position: LogPosition | undefined, userIds: ReadonlySet<string> | undefined) {
+    this.feed = feed;
+    this.#position = position;
+    this.#userIds = userIds;
+  }
+
+  /** The position up to which everything was taken; undefined within a snapshot and before the first. */
+  get position(): LogPosition | undefined {
+    return this.#snapshot === undefined ? this.#position : undefined;
+  }
+
+  /** True if there is nothing to take. */
+  get isCaughtUp(): boolean {
+    const { epoch, revision } = this.feed.position;
+    return this.position?.epoch === epoch && this.position.revision === revision;
+  }
+
+  /** The next message, or undefined if there is none. */
+  take(): Buffer | undefined {
+    while (!this.isCaughtUp) {
+      if (this.#snapshot !== undefined) return this.#takeChunk(this.#snapshot);
+      if (this.#position === undefined || !this.feed.reachesBackTo(this.#position)) {
+        this.#snapshot = this.#startSnapshot(this.#reasonForSnapshot());
+      } else {
+        const { message, revision } = this.feed.batchAfter(this.#position.revision, this.#userIds);
+        this.#position = { epoch: this.#position.epoch, revision };
+        if (message !== undefined) return message;
+      }
+    }
+    return undefined;
+  }
+
+  /** Lets go of a snapshot. */
+  close(): void {
+    if (this.#snapshot !== undefined) this.#snapshot.source.readers--;
+    this.#snapshot = undefined;
+  }
+
+  #reasonForSnapshot(): SnapshotReason {
+    if (this.#position === undefined) return SnapshotReason.INITIAL;
+    const { epoch, revision } = this.feed.position;
+    const isOfThisLife = this.#position.epoch === epoch && this.#position.revision <= revision;
+    return isOfThisLife ? SnapshotReason.CURSOR_TOO_OLD : SnapshotReason.STORE_RESET;
+  }
+
+  #startSnapshot(reason: SnapshotReason): SnapshotPlace {
+    const source = this.#userIds === undefined ? this.feed.snapshot() : this.feed.snapshotFor(this.#userIds);
+    source.readers++;
+    return { source, nextChunk: 0, reason };
+  }
+
+  #takeChunk(place: SnapshotPlace): Buffer {
+    const { source, nextChunk, reason } = place.source.isAlive ? place : this.#startSnapshot(place.reason);
+    const message = source.chunk(nextChunk, reason);
+    this.#snapshot = { source, nextChunk: nextChunk + 1, reason };
+    if (nextChunk + 1 === source.chunkCount) {
+      this.close();
+      this.#position = source.position;
+    }
+    return message;
+  }
+}

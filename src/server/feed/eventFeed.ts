@@ -1,0 +1,283 @@
+import type { LogEntry } from "../../domain/change.js";
+import type { Membership } from "../../domain/membership.js";
+import type { Engine, LogPosition, Unsubscribe } from "../../domain/ports.js";
+import type { Logger } from "../../lib/logger.js";
+import { ChangeRing } from "./changeRing.js";
+import { encodeBatch, encodeBatchHeader } from "./encode.js";
+import { EventPicture } from "./eventPicture.js";
+import { MAX_MESSAGE_BYTES, Snapshot } from "./snapshot.js";
+
+/** How many entries are read from the log at a time. */
+const LOG_PAGE = 1_000;
+/** Entries that arrive while the log is being read; the oldest can go, since the log is the truth. */
+const MAX_EARLY_ENTRIES = 10_000;
+/** Room for a batch's header and length prefixes within a message. */
+const BATCH_OVERHEAD_BYTES = 1 << 10;
+/** Batches that are kept for the next watcher at the same cursor. */
+const MAX_SHARED_BATCHES = 8;
+/** How often a standing pause is upheld, ms. */
+const UPHOLD_INTERVAL_MS = 250;
+
+/** A message with the changes after some revision, and the revision that it leads to. */
+export interface Batch {
+  /** Undefined if a filter left nothing. */
+  message: Buffer | undefined;
+  revision: number;
+}
+
+/** Something that reads a feed and is told when there is more. */
+export interface FeedReader {
+  onFeedAdvanced(): void;
+}
+
+/**
+ * One event in the memory of this replica: its picture, its latest changes already encoded, and its readers. It follows
+ * what the store publishes; wherever that has a gap, the log is read.
+ */
+export class EventFeed {
+  readonly eventId: string;
+  readonly #engine: Engine;
+  readonly #logger: Logger;
+  readonly #ring = new ChangeRing();
+  readonly #readers = new Set<FeedReader>();
+  #picture = new EventPicture({ members: [] });
+  #epoch = "";
+  #header: Uint8Array = new Uint8Array();
+  /** At most the newest and the one before it. */
+  #snapshots: Snapshot[] = [];
+  readonly #batches = new Map<number, Batch>();
+  #early: LogEntry[] = [];
+  #syncing: Promise<void> | undefined;
+  #isInSync = false;
+  #flushScheduled = false;
+  #unfollow: Unsubscribe | undefined;
+  #upholding: NodeJS.Timeout | undefined;
+
+  constructor(eventId: string, engine: Engine, logger: Logger) {
+    this.eventId = eventId;
+    this.#engine = engine;
+    this.#logger = logger;
+  }
+
+  /** The newest change that this replica has. */
+  get position(): LogPosition {
+    return { epoch: this.#epoch, revision: this.#ring.head };
+  }
+
+  /** False while the feed knows or must assume that the log is ahead of it. */
+  get isInSync(): boolean {
+    return this.#isInSync;
+  }
+
+  get isPaused(): boolean {
+    return this.#picture.pause !== undefined;
+  }
+
+  /** Loads the event and follows it. Rejects with `unavailable`; then the feed is closed. */
+  async open(): Promise<void> {
+    try {
+      this.#unfollow = await this.#engine.follow(this.eventId, (entry) => this.#receive(entry));
+      await this.synchronise();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#unfollow?.();
+    clearInterval(this.#upholding);
+    for (const snapshot of this.#snapshots.splice(0)) snapshot.discard();
+  }
+
+  addReader(reader: FeedReader): void {
+    this.#readers.add(reader);
+  }
+
+  removeReader(reader: FeedReader): void {
+    this.#readers.delete(reader);
+  }
+
+  /** True if a reader at that position can go on with `batchAfter`. */
+  reachesBackTo(position: LogPosition): boolean {
+    const { head, reach } = this.#ring;
+    return position.epoch === this.#epoch && position.revision >= reach && position.revision <= head;
+  }
+
+  /**
+   * Tries to make `reachesBackTo(position)` true by reading the log: what came after this feed's newest change, or what
+   * came before its oldest. Rejects with `unavailable` if the store had to be asked and could not be.
+   */
+  async reachFor(position: LogPosition): Promise<void> {
+    if (position.epoch !== this.#epoch || position.revision > this.#ring.head) await this.synchronise();
+    if (position.epoch !== this.#epoch || position.revision >= this.#ring.reach) return;
+    const missing = this.#ring.reach - position.revision;
+    const entries = await this.#engine.readLog(this.eventId, position, missing);
+    const isContiguous = entries?.at(-1)?.revision === this.#ring.reach && position.epoch === this.#epoch;
+    if (entries && isContiguous) this.#ring.extendBack(entries);
+  }
+
+  /** The changes after `revision`, which must be within reach, as one message that readers at the same place share. */
+  batchAfter(revision: number, userIds?: ReadonlySet<string>): Batch {
+    if (userIds !== undefined) return this.#encodeBatch(revision, userIds);
+    const shared = this.#batches.get(revision);
+    if (shared !== undefined) return shared;
+    const batch = this.#encodeBatch(revision);
+    if (this.#batches.size < MAX_SHARED_BATCHES) this.#batches.set(revision, batch);
+    return batch;
+  }
+
+  /** A picture that `batchAfter` can go on from: the newest one as long as it can, so that many readers share it. */
+  snapshot(): Snapshot {
+    const [newest, older] = this.#snapshots;
+    if (newest !== undefined && this.reachesBackTo(newest.position)) return newest;
+    older?.discard();
+    const snapshot = this.#snapshotOf(this.#picture.members.values());
+    this.#snapshots = newest === undefined ? [snapshot] : [snapshot, newest];
+    return snapshot;
+  }
+
+  /** A picture of some users alone, for one reader. */
+  snapshotFor(userIds: ReadonlySet<string>): Snapshot {
+    const members = [...userIds].map((userId) => this.#picture.members.get(userId));
+    return this.#snapshotOf(members.filter((member) => member !== undefined));
+  }
+
+  /** Forgets the snapshots that nobody is on: they can be made again. */
+  discardIdleSnapshots(): void {
+    this.#snapshots = this.#snapshots.filter((snapshot) => {
+      if (snapshot.readers === 0) snapshot.discard();
+      return snapshot.isAlive;
+    });
+  }
+
+  /**
+   * Compares with the log and reads what is missing; calls while one is under way share its outcome. Rejects with
+   * `unavailable`; then the feed goes on with what it has, and is not in sync.
+   */
+  synchronise(): Promise<void> {
+    this.#syncing ??= this.#catchUp()
+      .then(
+        () => {
+          this.#isInSync = true;
+        },
+        (error: unknown) => {
+          this.#isInSync = false;
+          this.#early = [];
+          throw error;
+        },
+      )
+      .finally(() => {
+        this.#syncing = undefined;
+        for (const entry of this.#early.splice(0)) this.#receive(entry);
+      });
+    return this.#syncing;
+  }
+
+  #receive(entry: LogEntry): void {
+    if (this.#syncing !== undefined) {
+      this.#early.push(entry);
+      if (this.#early.length > MAX_EARLY_ENTRIES) this.#early.shift();
+      return;
+    }
+    if (entry.epoch === this.#epoch && entry.revision <= this.#ring.head) return;
+    if (entry.epoch === this.#epoch && entry.revision === this.#ring.head + 1) {
+      this.#append(entry);
+      return;
+    }
+    this.#early.push(entry);
+    this.synchronise().catch((error: unknown) =>
+      this.#logger.warn({ err: error, eventId: this.eventId }, "feed could not catch up, will try again"),
+    );
+  }
+
+  async #catchUp(): Promise<void> {
+    do {
+      // What was published before the position is read is in the log by then.
+      this.#early = [];
+      const position = await this.#engine.readPosition(this.eventId);
+      const isAhead = position?.epoch === this.#epoch && position.revision >= this.#ring.head;
+      if (!isAhead || !(await this.#readLogUpTo(position))) await this.#reload();
+      this.#appendEarly();
+    } while (this.#early.length > 0);
+  }
+
+  // Takes those early entries that follow without a gap, and forgets those already there.
+  #appendEarly(): void {
+    this.#early = this.#early.filter((entry) => {
+      if (entry.epoch !== this.#epoch) return true;
+      if (entry.revision === this.#ring.head + 1) this.#append(entry);
+      return entry.revision > this.#ring.head;
+    });
+  }
+
+  // False if the log no longer has what is missing.
+  async #readLogUpTo(position: LogPosition): Promise<boolean> {
+    while (this.#ring.head < position.revision) {
+      const entries = await this.#engine.readLog(this.eventId, this.position, LOG_PAGE);
+      if (entries === undefined) return false;
+      if (entries.length === 0) return true;
+      for (const entry of entries) this.#append(entry);
+    }
+    return true;
+  }
+
+  async #reload(): Promise<void> {
+    const state = await this.#engine.loadEvent(this.eventId);
+    if (this.#epoch !== "") {
+      const from = this.position;
+      this.#logger.warn(
+        { eventId: this.eventId, from, to: { epoch: state.epoch, revision: state.revision } },
+        "event reloaded",
+      );
+    }
+    this.#epoch = state.epoch;
+    this.#header = encodeBatchHeader(this.eventId, state.epoch);
+    this.#picture = new EventPicture(state);
+    this.#ring.reset(state.revision);
+    this.#onAdvanced();
+  }
+
+  #append(entry: LogEntry): void {
+    this.#picture.apply(entry);
+    this.#ring.push(entry);
+    this.#onAdvanced();
+  }
+
+  #snapshotOf(members: Iterable<Membership>): Snapshot {
+    return new Snapshot(this.eventId, this.position, members, this.#picture.pause);
+  }
+
+  // Readers are told once for all that comes in together, still in this turn of the event loop.
+  #onAdvanced(): void {
+    this.#batches.clear();
+    this.#upholdPause();
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    process.nextTick(() => {
+      this.#flushScheduled = false;
+      for (const reader of this.#readers) reader.onFeedAdvanced();
+    });
+  }
+
+  #encodeBatch(revision: number, userIds?: ReadonlySet<string>): Batch {
+    const slice = this.#ring.sliceAfter(revision, MAX_MESSAGE_BYTES - BATCH_OVERHEAD_BYTES, userIds);
+    const message = slice.parts.length === 0 ? undefined : encodeBatch(this.#header, slice.parts, slice.bytes);
+    return { message, revision: slice.revision };
+  }
+
+  // While a pause stands, what gets past it is cut, and its end is announced.
+  #upholdPause(): void {
+    if (this.isPaused === (this.#upholding !== undefined)) return;
+    clearInterval(this.#upholding);
+    this.#upholding = undefined;
+    if (!this.isPaused) return;
+    this.#upholding = setInterval(() => {
+      this.#engine
+        .upholdPause(this.eventId)
+        .catch((error: unknown) =>
+          this.#logger.warn({ err: error, eventId: this.eventId }, "pause could not be upheld, will try again"),
+        );
+    }, UPHOLD_INTERVAL_MS);
+  }
+}

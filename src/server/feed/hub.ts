@@ -1,0 +1,135 @@
+import type { Engine, FeedHealth, Unsubscribe } from "../../domain/ports.js";
+import type { Logger } from "../../lib/logger.js";
+import { EventFeed } from "./eventFeed.js";
+
+/** How often feeds compare their position with the log, ms. */
+const POSITION_CHECK_INTERVAL_MS = 5_000;
+
+/** How long an event stays loaded after its last user has gone, ms. */
+export const DEFAULT_RELEASE_GRACE_MS = 30_000;
+
+interface Slot {
+  feed: EventFeed;
+  opened: Promise<void>;
+  users: number;
+  releaseTimer?: NodeJS.Timeout;
+}
+
+/** The events that this replica has loaded: each once, while somebody uses it and for a grace time after. */
+export class Hub {
+  readonly engine: Engine;
+  readonly logger: Logger;
+  readonly #releaseGraceMs: number;
+  readonly #slots = new Map<string, Slot>();
+  readonly #stop: (() => void)[] = [];
+
+  constructor(engine: Engine, logger: Logger, releaseGraceMs = DEFAULT_RELEASE_GRACE_MS) {
+    this.engine = engine;
+    this.logger = logger;
+    this.#releaseGraceMs = releaseGraceMs;
+    const timer = setInterval(() => void this.#checkPositions(), POSITION_CHECK_INTERVAL_MS);
+    this.#stop.push(
+      () => clearInterval(timer),
+      engine.onFeedRestored(() => void this.#checkPositions()),
+    );
+  }
+
+  get health(): FeedHealth {
+    return this.engine.feedHealth();
+  }
+
+  /**
+   * The feed of an event, loaded. It stays so until `release`. Rejects with `unavailable` if it had to be loaded and the
+   * store could not be reached.
+   */
+  async acquire(eventId: string): Promise<EventFeed> {
+    const slot = this.#slots.get(eventId) ?? this.#open(eventId);
+    slot.users++;
+    clearTimeout(slot.releaseTimer);
+    try {
+      await slot.opened;
+      return slot.feed;
+    } catch (error) {
+      slot.users--;
+      throw error;
+    }
+  }
+
+  release(feed: EventFeed): void {
+    const slot = this.#slots.get(feed.eventId);
+    if (slot?.feed !== feed) return;
+    slot.users--;
+    if (slot.users === 0) this.#scheduleRelease(slot);
+  }
+
+  /**
+   * Calls back for every event there is, and for each new one; possibly more than once. Rejects with `unavailable`.
+   */
+  async followEvents(listener: (eventId: string) => void): Promise<Unsubscribe> {
+    const list = async () => {
+      for (const eventId of await this.engine.listEvents()) listener(eventId);
+    };
+    const unfollow = await this.engine.followEvents(listener);
+    const unlisten = this.engine.onFeedRestored(() => {
+      list().catch((error: unknown) => this.logger.warn({ err: error }, "events could not be listed, will try again"));
+    });
+    const stop = () => {
+      unfollow();
+      unlisten();
+    };
+    try {
+      await list();
+      return stop;
+    } catch (error) {
+      stop();
+      throw error;
+    }
+  }
+
+  close(): void {
+    for (const stop of this.#stop.splice(0)) stop();
+    for (const { feed, releaseTimer } of this.#slots.values()) {
+      clearTimeout(releaseTimer);
+      feed.close();
+    }
+    this.#slots.clear();
+  }
+
+  #open(eventId: string): Slot {
+    const feed = new EventFeed(eventId, this.engine, this.logger);
+    const slot: Slot = { feed, opened: feed.open(), users: 0 };
+    this.#slots.set(eventId, slot);
+    slot.opened.catch(() => {
+      if (this.#slots.get(eventId) === slot) this.#slots.delete(eventId);
+    });
+    return slot;
+  }
+
+  // A paused event stays, so that its pause is upheld by this replica.
+  #scheduleRelease(slot: Slot): void {
+    slot.releaseTimer = setTimeout(() => {
+      if (slot.users > 0) return;
+      if (slot.feed.isPaused) {
+        this.#scheduleRelease(slot);
+        return;
+      }
+      slot.feed.close();
+      this.#slots.delete(slot.feed.eventId);
+    }, this.#releaseGraceMs);
+  }
+
+  async #checkPositions(): Promise<void> {
+    const checks = [...this.#slots.values()].map(async ({ feed, opened }) => {
+      feed.discardIdleSnapshots();
+      await opened;
+      await feed.synchronise();
+    });
+    const failures = (await Promise.allSettled(checks)).filter((check) => check.status === "rejected");
+    if (failures.length === 0) return;
+    const counts = { failed: failures.length, events: checks.length };
+    this.logger.warn(
+      { err: failures[0]?.reason, ...counts },
+      "feeds could not be compared with the log, will try again",
+    );
+  }
+}

@@ -1,0 +1,84 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type ActiveSpeaker as ActiveSpeakerMessage,
+  ActiveSpeakerSchema,
+  type Cursor as CursorMessage,
+  CursorSchema,
+  FloorPriority,
+  FloorRevokeCause,
+  type SpeakerPause as SpeakerPauseMessage,
+  SpeakerPauseSchema,
+} from "../../../gen/squelch/v1/model_pb.js";
+import { type Change as ChangeMessage, ChangeSchema } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { Change } from "../../domain/change.js";
+import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
+import type { LogPosition } from "../../domain/ports.js";
+
+// What the domain knows, as the messages that other programs see.
+
+const priorities: Record<ActiveSpeaker["priority"], FloorPriority> = {
+  normal: FloorPriority.NORMAL,
+  dispatch: FloorPriority.DISPATCH,
+  imminentPeril: FloorPriority.IMMINENT_PERIL,
+  emergency: FloorPriority.EMERGENCY,
+};
+
+const revokeCauses = {
+  talkedTooLong: FloorRevokeCause.TALKED_TOO_LONG,
+  noPermission: FloorRevokeCause.NO_PERMISSION,
+  preEmpted: FloorRevokeCause.PRE_EMPTED,
+  other: FloorRevokeCause.OTHER,
+} as const;
+
+export function toCursorMessage(eventId: string, { epoch, revision }: LogPosition): CursorMessage {
+  return create(CursorSchema, { eventId, epoch, revision: BigInt(revision) });
+}
+
+export function toActiveSpeakerMessage(speaker: ActiveSpeaker): ActiveSpeakerMessage {
+  const { channelId, userId, userName, startedAtMs, expiresAtMs, priority } = speaker;
+  const message = create(ActiveSpeakerSchema, { channelId, userId, userName, priority: priorities[priority] });
+  if (startedAtMs > 0) message.startedAt = timestampFromMs(startedAtMs);
+  if (expiresAtMs > 0) message.expiresAt = timestampFromMs(expiresAtMs);
+  return message;
+}
+
+export function toSpeakerPauseMessage(pause: SpeakerPause): SpeakerPauseMessage {
+  const { startedAtMs, expiresAtMs, broadcaster, ...rest } = pause;
+  return create(SpeakerPauseSchema, {
+    ...rest,
+    startedAt: timestampFromMs(startedAtMs),
+    expiresAt: timestampFromMs(expiresAtMs),
+    ...(broadcaster && { broadcaster }),
+  });
+}
+
+export function toChangeMessage(change: Change): ChangeMessage {
+  return create(ChangeSchema, {
+    revision: BigInt(change.revision),
+    time: timestampFromMs(change.timeMs),
+    actor: change.actor,
+    kind: toKind(change),
+  });
+}
+
+function toKind(change: Change): NonNullable<MessageInitShape<typeof ChangeSchema>["kind"]> {
+  switch (change.kind) {
+    case "membershipChanged": {
+      const { userId, channelIds, added, removed, action } = change;
+      return { case: "membershipChanged", value: { userId, channelIds, added, removed, action } };
+    }
+    case "speakersPaused": {
+      const pause = toSpeakerPauseMessage(change.pause);
+      return { case: "speakersPaused", value: { pause, cut: change.cut.map(toActiveSpeakerMessage) } };
+    }
+    case "speakersResumed":
+      return { case: "speakersResumed", value: { pauseId: change.pauseId, expired: change.expired } };
+    case "floorRevoked": {
+      const { channelId, userId, cause, byUserId } = change;
+      return { case: "floorRevoked", value: { channelId, userId, cause: revokeCauses[cause], byUserId } };
+    }
+    case "userDisconnected":
+      return { case: "userDisconnected", value: { userId: change.userId, reason: change.reason } };
+  }
+}

@@ -1,0 +1,76 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { SpeakerPause } from "../../domain/floor.js";
+import type { Membership } from "../../domain/membership.js";
+import type { LogPosition } from "../../domain/ports.js";
+import { encodeSnapshotChunk, encodeSnapshotPart, withReason } from "./encode.js";
+import { toCursorMessage, toSpeakerPauseMessage } from "./messages.js";
+
+/** The most users in a chunk. */
+export const MAX_CHUNK_USERS = 1_000;
+/** The most bytes in a message; a single change that is larger goes alone. */
+export const MAX_MESSAGE_BYTES = 1 << 20;
+// Room for what is in a chunk beside its users.
+const CHUNK_OVERHEAD_BYTES = 64 << 10;
+
+/** The picture of an event at one position, encoded once and sent to any number of watchers. */
+export class Snapshot {
+  readonly position: LogPosition;
+  /** How many watchers are being sent it. */
+  readers = 0;
+  #chunks: Buffer[];
+
+  constructor(eventId: string, position: LogPosition, members: Iterable<Membership>, pause: SpeakerPause | undefined) {
+    this.position = position;
+    this.#chunks = encodeChunks(eventId, position, members, pause);
+  }
+
+  get chunkCount(): number {
+    return this.#chunks.length;
+  }
+
+  /** False once it was discarded; a watcher that is still on it starts over with a newer one. */
+  get isAlive(): boolean {
+    return this.#chunks.length > 0;
+  }
+
+  chunk(index: number, reason: SnapshotReason): Buffer {
+    return withReason(this.#chunks[index] as Buffer, reason);
+  }
+
+  discard(): void {
+    this.#chunks = [];
+  }
+}
+
+function encodeChunks(
+  eventId: string,
+  position: LogPosition,
+  members: Iterable<Membership>,
+  pause: SpeakerPause | undefined,
+): Buffer[] {
+  const common = encodeSnapshotPart({
+    eventId,
+    cursor: toCursorMessage(eventId, position),
+    ...(pause && { pause: toSpeakerPauseMessage(pause) }),
+  });
+  const chunks: Buffer[] = [];
+  let users: Uint8Array[] = [];
+  let bytes = 0;
+  const finishChunk = (complete: boolean) => {
+    const own = encodeSnapshotPart({ complete, chunkIndex: chunks.length });
+    chunks.push(encodeSnapshotChunk([common, ...users, own], common.length + bytes + own.length));
+    users = [];
+    bytes = 0;
+  };
+  for (const { userId, channelIds, disconnectedAtMs } of members) {
+    const disconnected = disconnectedAtMs !== undefined && { disconnectedAt: timestampFromMs(disconnectedAtMs) };
+    const user = encodeSnapshotPart({ users: [{ userId, channelIds, ...disconnected }] });
+    const isFull = users.length === MAX_CHUNK_USERS || bytes + user.length > MAX_MESSAGE_BYTES - CHUNK_OVERHEAD_BYTES;
+    if (isFull) finishChunk(false);
+    users.push(user);
+    bytes += user.length;
+  }
+  finishChunk(true);
+  return chunks;
+}

@@ -1,0 +1,139 @@
+import type { FeedHealth, LogPosition } from "../../domain/ports.js";
+import { encodeCheckpoint } from "./encode.js";
+import { EventCursor } from "./eventCursor.js";
+import type { EventFeed, FeedReader } from "./eventFeed.js";
+
+/** Where a watcher's messages go: one stream. */
+export interface WatchSink {
+  /** Sends one encoded WatchPermissionsResponse; `done` is called when the stream can take the next. */
+  write(message: Buffer, done: () => void): void;
+}
+
+/**
+ * One WatchPermissions stream: a cursor per event and the knowledge whether the stream can take a message. At most one
+ * message is outstanding, so that a watcher costs the same however slow it is.
+ */
+export class Watcher {
+  readonly #sink: WatchSink;
+  readonly #userIds: ReadonlySet<string> | undefined;
+  readonly #health: () => FeedHealth;
+  readonly #cursors = new Map<string, EventCursor>();
+  /** Cursors that may have something to take, in turn. */
+  readonly #pending = new Set<EventCursor>();
+  readonly #readers = new Map<EventCursor, FeedReader>();
+  readonly #timer: NodeJS.Timeout;
+  #isWriting = false;
+  #isOpen = true;
+  #isCheckpointDue = false;
+  // Where each event was when the watch began: the first checkpoint waits until all cursors are there.
+  #targets: Map<EventCursor, LogPosition> | undefined;
+
+  /**
+   * @param userIds the users whose changes are wanted; all if undefined
+   * @param checkpointIntervalMs the longest silence
+   * @param health asked at each checkpoint
+   */
+  constructor(
+    sink: WatchSink,
+    userIds: ReadonlySet<string> | undefined,
+    checkpointIntervalMs: number,
+    health: () => FeedHealth,
+  ) {
+    this.#sink = sink;
+    this.#userIds = userIds;
+    this.#health = health;
+    this.#timer = setInterval(() => {
+      this.#isCheckpointDue = this.#targets !== undefined;
+      this.#pump();
+    }, checkpointIntervalMs);
+  }
+
+  get feeds(): EventFeed[] {
+    return [...this.#cursors.values()].map((cursor) => cursor.feed);
+  }
+
+  isWatching(eventId: string): boolean {
+    return this.#cursors.has(eventId);
+  }
+
+  /** Adds an event; its messages start to flow at once. */
+  add(feed: EventFeed, position: LogPosition | undefined): void {
+    const cursor = new EventCursor(feed, position, this.#userIds);
+    const reader = {
+      onFeedAdvanced: () => {
+        this.#pending.add(cursor);
+        this.#pump();
+      },
+    };
+    this.#cursors.set(feed.eventId, cursor);
+    this.#readers.set(cursor, reader);
+    feed.addReader(reader);
+    reader.onFeedAdvanced();
+  }
+
+  /** To be called once all events that were asked for are added: the first checkpoint follows when they have caught up. */
+  start(): void {
+    const cursors = [...this.#cursors.values()];
+    this.#targets = new Map(cursors.map((cursor) => [cursor, cursor.feed.position]));
+    this.#isCheckpointDue = true;
+    this.#pump();
+  }
+
+  /** Ends the watch; nothing is written any more. Idempotent. */
+  close(): void {
+    this.#isOpen = false;
+    clearInterval(this.#timer);
+    for (const [cursor, reader] of this.#readers) {
+      cursor.feed.removeReader(reader);
+      cursor.close();
+    }
+    this.#readers.clear();
+    this.#pending.clear();
+  }
+
+  #pump(): void {
+    if (this.#isWriting || !this.#isOpen) return;
+    const message = this.#takeCheckpoint() ?? this.#takeData();
+    if (message === undefined) return;
+    this.#isWriting = true;
+    this.#sink.write(message, () => {
+      this.#isWriting = false;
+      this.#pump();
+    });
+  }
+
+  #takeData(): Buffer | undefined {
+    for (const cursor of this.#pending) {
+      this.#pending.delete(cursor);
+      const message = cursor.take();
+      if (!cursor.isCaughtUp) this.#pending.add(cursor);
+      if (message !== undefined) return message;
+    }
+    return this.#takeCheckpoint();
+  }
+
+  // A checkpoint says where the cursors are, so that it is true at any time but within a snapshot.
+  #takeCheckpoint(): Buffer | undefined {
+    if (!this.#isCheckpointDue || !this.#hasReachedTargets()) return undefined;
+    const positions: { eventId: string; position: LogPosition }[] = [];
+    for (const [eventId, { position }] of this.#cursors) {
+      if (position === undefined) return undefined;
+      positions.push({ eventId, position });
+    }
+    this.#isCheckpointDue = false;
+    const health = this.#health();
+    const isInSync = this.feeds.every((feed) => feed.isInSync);
+    return encodeCheckpoint(positions, { ...health, healthy: health.healthy && isInSync });
+  }
+
+  #hasReachedTargets(): boolean {
+    const targets = this.#targets ?? new Map();
+    for (const [cursor, target] of targets) {
+      const { position, feed } = cursor;
+      if (position?.epoch !== feed.position.epoch) return false;
+      if (position.epoch === target.epoch && position.revision < target.revision) return false;
+      targets.delete(cursor);
+    }
+    return true;
+  }
+}

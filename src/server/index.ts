@@ -1,0 +1,14 @@
+/** For a router that talks to Redis itself. */
+export { SquelchError, type SquelchErrorCode } from "../domain/errors.js";
+export { createLogger, type Logger } from "../lib/logger.js";
+export {
+  type ChannelState,
+  type ChannelStateCallback,
+  ChannelStateManager,
+  type ChannelStateOptions,
+} from "./state/channelState.js";
+export {
+  type PermissionChangeHandler,
+  PermissionSyncManager,
+  type PermissionSyncOptions,
+} from "./state/permissionSync.js";

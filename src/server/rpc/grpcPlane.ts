@@ -1,0 +1,197 @@
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
+import {
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  Server,
+  ServerCredentials,
+  type ServerWritableStream,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { HealthImplementation } from "grpc-health-check";
+import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
+import { PermissionService, type WatchPermissionsRequest } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { SquelchError } from "../../domain/errors.js";
+import { idProblem } from "../../domain/id.js";
+import { grpcServiceDefinition } from "../../lib/grpcService.js";
+import type { Logger } from "../../lib/logger.js";
+import type { Hub } from "../feed/hub.js";
+import { ACTOR_KEY, ANONYMOUS, type CallContext } from "./callContext.js";
+import { createChannelService } from "./channelService.js";
+import { createPermissionService } from "./permissionService.js";
+import { createReflection } from "./reflection.js";
+import { toStatus } from "./status.js";
+import { type OpenWatch, openWatch } from "./watchPermissions.js";
+
+/** The largest request, bytes; a larger one is RESOURCE_EXHAUSTED. */
+const MAX_REQUEST_BYTES = 4 << 20;
+/** The longest time for a call whose client sets no deadline, ms. */
+const CALL_BUDGET_MS = 2_000;
+/** A connection that does not answer a ping for this long is dead, ms. One that merely reads slowly does answer. */
+const KEEPALIVE_TIMEOUT_MS = 20_000;
+const KEEPALIVE_INTERVAL_MS = 10_000;
+
+const services = [PermissionService, ChannelService];
+
+/** The gRPC listener. */
+export interface GrpcPlane {
+  /** host:port it really listens on. */
+  address: string;
+  /** Answers health checks, for the whole server and each service. */
+  setServing(isServing: boolean): void;
+  /**
+   * Ends all streams with a status that says "reconnect", lets calls finish, and closes; what is not done after
+   * `timeoutMs` is cut.
+   */
+  drain(timeoutMs: number): Promise<void>;
+}
+
+/** Starts to listen. Rejects if the address cannot be bound. */
+export async function startGrpcPlane(hub: Hub, address: string, logger: Logger): Promise<GrpcPlane> {
+  const server = new Server({
+    "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
+    "grpc.max_send_message_length": -1,
+    "grpc.keepalive_time_ms": KEEPALIVE_INTERVAL_MS,
+    "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
+  });
+  const health = new HealthImplementation();
+  const endings = new Set<(error: SquelchError) => void>();
+
+  const calls = { ...createPermissionService(hub), ...createChannelService(hub.engine) };
+  const watch = createWatchHandler(hub, endings, logger);
+  for (const service of services) {
+    server.addService(grpcServiceDefinition(service), implementationOf(service, calls, watch, logger));
+  }
+  health.addToServer(server);
+  createReflection(services).addToServer(server);
+
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    ),
+  );
+
+  return {
+    address: address.replace(/:\d+$/, `:${port}`),
+
+    setServing(isServing) {
+      for (const name of ["", ...services.map(({ typeName }) => typeName)]) {
+        health.setStatus(name, isServing ? "SERVING" : "NOT_SERVING");
+      }
+    },
+
+    async drain(timeoutMs) {
+      for (const end of endings) end(new SquelchError("unavailable", "the replica is shutting down; reconnect"));
+      let timer: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, timeoutMs);
+        server.tryShutdown((error) => {
+          if (error) logger.warn({ err: error }, "draining failed");
+          resolve();
+        });
+      });
+      clearTimeout(timer);
+      server.forceShutdown();
+    },
+  };
+}
+
+type Call = (request: unknown, context: CallContext) => Promise<Record<string, unknown>>;
+
+function implementationOf(
+  service: DescService,
+  calls: object,
+  watch: handleServerStreamingCall<WatchPermissionsRequest, Buffer>,
+  logger: Logger,
+): UntypedServiceImplementation {
+  const served: UntypedServiceImplementation = {};
+  for (const method of service.methods) {
+    const call = (calls as Record<string, Call | undefined>)[method.localName];
+    if (call !== undefined) served[method.localName] = createUnaryHandler(method, call, logger);
+    else if (method === PermissionService.method.watchPermissions) served[method.localName] = watch;
+  }
+  return served;
+}
+
+function createUnaryHandler(method: DescMethod, handle: Call, logger: Logger): handleUnaryCall<unknown, unknown> {
+  return async (call, callback) => {
+    const budget = budgetOf(call.getDeadline());
+    try {
+      const work = handle(call.request, { actor: actorOf(call.metadata.get(ACTOR_KEY)) });
+      callback(null, create(method.output, await withinBudget(work, budget)));
+    } catch (error) {
+      if (!(error instanceof SquelchError)) logger.error({ err: error, method: method.name }, "call failed");
+      callback(toStatus(error));
+    }
+  };
+}
+
+// Leaves room for the answer to arrive before the client gives up.
+function budgetOf(deadline: Date | number): number {
+  const remainingMs = Number(deadline) - Date.now();
+  return Math.min(CALL_BUDGET_MS, remainingMs - Math.min(100, remainingMs / 10));
+}
+
+async function withinBudget<T>(work: Promise<T>, budgetMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const expiry = new Promise<never>((_, reject) => {
+    const error = new SquelchError(
+      "unavailable",
+      "the store did not answer in time; the outcome is unknown, try again",
+    );
+    timer = setTimeout(() => reject(error), Math.max(budgetMs, 0));
+  });
+  try {
+    return await Promise.race([work, expiry]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function actorOf([value]: readonly (string | Buffer)[]): string {
+  if (value === undefined) return ANONYMOUS;
+  const actor = value.toString();
+  const problem = idProblem(actor);
+  if (problem !== undefined) throw new SquelchError("invalidArgument", `${ACTOR_KEY}: ${problem}`);
+  return actor;
+}
+
+function createWatchHandler(
+  hub: Hub,
+  endings: Set<(error: SquelchError) => void>,
+  logger: Logger,
+): handleServerStreamingCall<WatchPermissionsRequest, Buffer> {
+  return (call: ServerWritableStream<WatchPermissionsRequest, Buffer>) => {
+    const { routerId, eventIds } = call.request;
+    const log = logger.child({ routerId, peer: call.getPeer() });
+    let watch: OpenWatch | undefined;
+    let isOver = false;
+
+    const close = () => {
+      if (isOver) return;
+      isOver = true;
+      endings.delete(fail);
+      watch?.close();
+      log.info("watch closed");
+    };
+    const fail = (error: unknown) => {
+      if (isOver) return;
+      if (!(error instanceof SquelchError)) log.error({ err: error }, "watch failed");
+      close();
+      call.emit("error", toStatus(error));
+    };
+
+    endings.add(fail);
+    call.on("cancelled", close);
+    call.on("close", close);
+    call.on("error", close);
+    try {
+      const sink = { write: (message: Buffer, done: () => void) => void call.write(message, done) };
+      watch = openWatch(hub, call.request, sink, fail);
+      log.info({ events: eventIds.length }, "watch opened");
+      watch.opened.catch(fail);
+    } catch (error) {
+      fail(error);
+    }
+  };
+}

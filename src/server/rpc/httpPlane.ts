@@ -1,0 +1,46 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { splitAddress } from "../config.js";
+
+/** Whether this replica can be used, and if not, why. */
+export type Readiness = { ready: true } | { ready: false; reason: string };
+
+/** The HTTP listener: health alone. */
+export interface HttpPlane {
+  /** host:port it really listens on. */
+  address: string;
+  close(): Promise<void>;
+}
+
+/**
+ * Serves `/healthz` (200 while the process lives) and `/readyz` (200, or 503 with the reason). Rejects if the address
+ * cannot be bound.
+ */
+export async function startHttpPlane(address: string, readiness: () => Readiness): Promise<HttpPlane> {
+  const server = createServer((request, response) => {
+    const answer = (code: number, body: object) => {
+      response.writeHead(code, { "content-type": "application/json" }).end(`${JSON.stringify(body)}\n`);
+    };
+    if (request.url === "/healthz") {
+      answer(200, { alive: true });
+    } else if (request.url === "/readyz") {
+      const state = readiness();
+      answer(state.ready ? 200 : 503, state);
+    } else {
+      answer(404, { error: "not found; there are /healthz and /readyz" });
+    }
+  });
+  const { host, port } = splitAddress(address) as { host: string; port: number };
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, resolve);
+  });
+  return {
+    address: address.replace(/:\d+$/, `:${(server.address() as AddressInfo).port}`),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

@@ -1,0 +1,110 @@
+import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { SquelchError } from "../../domain/errors.js";
+import { DEFAULT_PAUSE_MS, MAX_PAUSE_MS } from "../../domain/floor.js";
+import { MAX_ID_BYTES, parseId } from "../../domain/id.js";
+import { DEFAULT_ACTION, parseChannelIds } from "../../domain/membership.js";
+import type { Hub } from "../feed/hub.js";
+import { toActiveSpeakerMessage, toCursorMessage, toSpeakerPauseMessage } from "../feed/messages.js";
+import type { CallContext } from "./callContext.js";
+import { parseDuration, parseIds, parseOptionalId, parseText } from "./convert.js";
+
+type Methods = (typeof PermissionService)["method"];
+type Unary<Name extends keyof Methods> = (
+  request: MessageShape<Methods[Name]["input"]>,
+  context: CallContext,
+) => Promise<MessageInitShape<Methods[Name]["output"]>>;
+
+/** The calls of PermissionService that answer once. */
+export type PermissionServiceCalls = {
+  [Name in
+    | "getUserPermissions"
+    | "setUserChannels"
+    | "getEventActiveSpeakers"
+    | "pauseAllSpeakers"
+    | "resumeSpeakers"]: Unary<Name>;
+};
+
+/** The most users who can be exempt from a pause. */
+const MAX_EXEMPT_USERS = 100;
+const MAX_REASON_BYTES = 512;
+
+export function createPermissionService(hub: Hub): PermissionServiceCalls {
+  const { engine } = hub;
+  return {
+    async getUserPermissions({ eventId, userId }) {
+      parseId("event_id", eventId);
+      parseId("user_id", userId);
+      const { channelIds, known, pause, ...position } = await engine.readUserPermissions(eventId, userId);
+      return {
+        channelIds,
+        known,
+        cursor: toCursorMessage(eventId, position),
+        ...(pause && { pause: toSpeakerPauseMessage(pause) }),
+      };
+    },
+
+    async setUserChannels(request, { actor }) {
+      const { revision, ...outcome } = await engine.setUserChannels({
+        eventId: parseId("event_id", request.eventId),
+        userId: parseId("user_id", request.userId),
+        channelIds: parseChannelIds("channel_ids", request.channelIds),
+        action: parseOptionalId("action", request.action) || DEFAULT_ACTION,
+        actor,
+        onlyIfUnknown: request.onlyIfUnknown,
+      });
+      return { ...outcome, revision: BigInt(revision) };
+    },
+
+    async getEventActiveSpeakers({ eventId }) {
+      const { speakers, pause } = await engine.getActiveSpeakers(parseId("event_id", eventId));
+      return {
+        speakers: speakers.map(toActiveSpeakerMessage),
+        ...(pause && { pause: toSpeakerPauseMessage(pause) }),
+      };
+    },
+
+    async pauseAllSpeakers(request, { actor }) {
+      const eventId = parseId("event_id", request.eventId);
+      const { broadcaster } = request;
+      const durationMs = parseDuration("duration", request.duration, 0, MAX_PAUSE_MS) ?? DEFAULT_PAUSE_MS;
+      if (broadcaster !== undefined && durationMs === 0) {
+        throw new SquelchError("invalidArgument", "duration: must be above 0 where there is a broadcaster");
+      }
+      const outcome = await engine.pauseAllSpeakers({
+        eventId,
+        reason: parseText("reason", request.reason, MAX_REASON_BYTES),
+        actor,
+        durationMs,
+        exemptUserIds: parseIds("exempt_user_ids", request.exemptUserIds, MAX_EXEMPT_USERS),
+        broadcaster: broadcaster && {
+          userId: parseId("broadcaster.user_id", broadcaster.userId),
+          userName: parseText("broadcaster.user_name", broadcaster.userName, MAX_ID_BYTES) || broadcaster.userId,
+        },
+        requestId: parseOptionalId("request_id", request.requestId),
+      });
+      if (durationMs > 0) await keepWhilePaused(hub, eventId);
+      return {
+        pause: toSpeakerPauseMessage(outcome.pause),
+        paused: outcome.cut.map(toActiveSpeakerMessage),
+        revision: BigInt(outcome.revision),
+        replicated: outcome.replicated,
+      };
+    },
+
+    async resumeSpeakers({ eventId, pauseId }, { actor }) {
+      const revision = await engine.resumeSpeakers(parseId("event_id", eventId), parseId("pause_id", pauseId), actor);
+      return { revision: BigInt(revision) };
+    },
+  };
+}
+
+// A paused event stays loaded where it was paused, so that the pause is upheld although nobody watches. The pause itself
+// stands already: that the event could not be loaded must not look like a pause that failed.
+async function keepWhilePaused(hub: Hub, eventId: string): Promise<void> {
+  try {
+    hub.release(await hub.acquire(eventId));
+  } catch (error) {
+    hub.logger.warn({ err: error, eventId }, "paused event could not be loaded");
+  }
+}

@@ -1,0 +1,111 @@
+import type { WatchPermissionsRequest } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { MAX_ID_BYTES } from "../../domain/id.js";
+import type { Unsubscribe } from "../../domain/ports.js";
+import type { Hub } from "../feed/hub.js";
+import { Watcher, type WatchSink } from "../feed/watcher.js";
+import { parseCursors, parseDuration, parseIds, parseText } from "./convert.js";
+
+const MAX_WATCHED_EVENTS = 1_000;
+const MAX_WATCHED_USERS = 10_000;
+const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000;
+const MIN_CHECKPOINT_INTERVAL_MS = 1_000;
+const MAX_CHECKPOINT_INTERVAL_MS = 60_000;
+/** Events that one watch loads at the same time. */
+const LOAD_CONCURRENCY = 16;
+
+/** A watch that is being opened or is open. */
+export interface OpenWatch {
+  /** Resolves when all events have been added; rejects with what makes the watch end. */
+  opened: Promise<void>;
+  /** Ends it. Idempotent. */
+  close(): void;
+}
+
+/**
+ * Opens a watch. Its messages go to `sink`.
+ *
+ * @param fail called if an open watch cannot go on
+ * @throws SquelchError `invalidArgument`
+ */
+export function openWatch(
+  hub: Hub,
+  request: WatchPermissionsRequest,
+  sink: WatchSink,
+  fail: (error: unknown) => void,
+): OpenWatch {
+  const eventIds = parseIds("event_ids", request.eventIds, MAX_WATCHED_EVENTS);
+  const userIds = parseIds("user_ids", request.userIds, MAX_WATCHED_USERS);
+  const cursors = parseCursors("cursors", request.cursors);
+  parseText("router_id", request.routerId, MAX_ID_BYTES);
+  const intervalMs = parseDuration(
+    "checkpoint_interval",
+    request.checkpointInterval,
+    MIN_CHECKPOINT_INTERVAL_MS,
+    MAX_CHECKPOINT_INTERVAL_MS,
+  );
+
+  const watcher = new Watcher(
+    sink,
+    userIds.length > 0 ? new Set(userIds) : undefined,
+    intervalMs ?? DEFAULT_CHECKPOINT_INTERVAL_MS,
+    () => hub.health,
+  );
+  const adding = new Map<string, Promise<void>>();
+  let isClosed = false;
+  let unfollow: Unsubscribe | undefined;
+
+  async function add(eventId: string): Promise<void> {
+    const feed = await hub.acquire(eventId);
+    try {
+      const cursor = cursors.get(eventId);
+      if (cursor !== undefined && !feed.reachesBackTo(cursor)) await feed.reachFor(cursor);
+      if (isClosed) hub.release(feed);
+      else watcher.add(feed, cursor);
+    } catch (error) {
+      hub.release(feed);
+      throw error;
+    }
+  }
+
+  function addOnce(eventId: string): Promise<void> {
+    const added = adding.get(eventId) ?? add(eventId);
+    adding.set(eventId, added);
+    return added;
+  }
+
+  async function open(): Promise<void> {
+    if (eventIds.length > 0) {
+      await addAll(eventIds);
+    } else {
+      const found: string[] = [];
+      let isOpen = false;
+      unfollow = await hub.followEvents((eventId) => {
+        if (isOpen) addOnce(eventId).catch(fail);
+        else found.push(eventId);
+      });
+      await addAll(found);
+      isOpen = true;
+      // Those that came up meanwhile.
+      await addAll(found);
+      if (isClosed) unfollow();
+    }
+    if (!isClosed) watcher.start();
+  }
+
+  async function addAll(wanted: readonly string[]): Promise<void> {
+    for (let first = 0; first < wanted.length; first += LOAD_CONCURRENCY) {
+      await Promise.all(wanted.slice(first, first + LOAD_CONCURRENCY).map(addOnce));
+    }
+  }
+
+  return {
+    opened: open(),
+    close() {
+      if (isClosed) return;
+      isClosed = true;
+      unfollow?.();
+      for (const feed of watcher.feeds) hub.release(feed);
+      watcher.close();
+    },
+  };
+}

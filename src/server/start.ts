@@ -1,0 +1,125 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Engine } from "../domain/ports.js";
+import { createMemoryEngine } from "../engine/memory/store.js";
+import { createRedisEngine } from "../engine/redis/engine.js";
+import { createLogger, type Logger } from "../lib/logger.js";
+import type { ServerConfig } from "./config.js";
+import { Hub } from "./feed/hub.js";
+import { startGrpcPlane } from "./rpc/grpcPlane.js";
+import { type Readiness, startHttpPlane } from "./rpc/httpPlane.js";
+import { Ingest } from "./state/ingest.js";
+import { PermissionSyncManager } from "./state/permissionSync.js";
+
+/** How long a start waits for the store; it goes on without. */
+const START_PATIENCE_MS = 3_000;
+/** How often health checks learn of the feed's health. */
+const HEALTH_INTERVAL_MS = 500;
+
+/** A running replica. */
+export interface Replica {
+  grpcAddress: string;
+  httpAddress: string;
+  /** Drains and stops: health checks answer NOT_SERVING, streams end with UNAVAILABLE. Idempotent. */
+  close(): Promise<void>;
+}
+
+interface Source {
+  engine: Engine;
+  start(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a replica. A Redis that cannot be reached is no reason to fail: calls answer UNAVAILABLE until it is there.
+ * Rejects if an address cannot be bound.
+ */
+export async function start(config: ServerConfig): Promise<Replica> {
+  const logger = createLogger("squelch", config.logLevel);
+  const source = config.redisUrl === undefined ? createMemorySource(logger) : createRedisSource(config, logger);
+  const { engine } = source;
+  const hub = new Hub(engine, logger.child({ component: "Feed" }));
+  let isDraining = false;
+
+  const readiness = (): Readiness => {
+    if (isDraining) return { ready: false, reason: "the replica is shutting down" };
+    if (!engine.feedHealth().healthy)
+      return { ready: false, reason: "changes from the store are not proven to arrive" };
+    return { ready: true };
+  };
+
+  const releaseAll = async () => {
+    hub.close();
+    await source.close();
+  };
+
+  await source.start();
+  try {
+    const http = await startHttpPlane(config.httpAddress, readiness);
+    const grpc = await startGrpcPlane(hub, config.grpcAddress, logger).catch(async (error: unknown) => {
+      await http.close();
+      throw error;
+    });
+    const setServing = () => grpc.setServing(readiness().ready);
+    const healthTimer = setInterval(setServing, HEALTH_INTERVAL_MS);
+    setServing();
+
+    const drain = async () => {
+      isDraining = true;
+      clearInterval(healthTimer);
+      setServing();
+      await grpc.drain(config.drainTimeoutMs);
+      await http.close();
+      await releaseAll();
+      logger.info("stopped");
+    };
+    let drained: Promise<void> | undefined;
+    const addresses = { grpcAddress: grpc.address, httpAddress: http.address };
+    logger.info({ ...addresses, engine: config.redisUrl === undefined ? "memory" : "redis" }, "serving");
+    return {
+      ...addresses,
+      close() {
+        drained ??= drain();
+        return drained;
+      },
+    };
+  } catch (error) {
+    await releaseAll();
+    throw error;
+  }
+}
+
+function createMemorySource(logger: Logger): Source {
+  const engine = createMemoryEngine({ logger });
+  return { engine, start: () => engine.start(), close: () => engine.close() };
+}
+
+function createRedisSource({ redisUrl, legacyRouters }: ServerConfig, logger: Logger): Source {
+  const engine = createRedisEngine({
+    url: redisUrl as string,
+    legacyRouters,
+    logger: logger.child({ component: "Redis" }),
+  });
+  const ingest = new Ingest(engine, logger.child({ component: "Ingest" }));
+  const sync = new PermissionSyncManager(
+    (userId, eventId, channelIds, action, position) => {
+      // Before the first ticket of a connection a message has no place in the order.
+      if (position !== undefined) ingest.accept(eventId, { userId, channelIds, action }, position);
+    },
+    { subscriber: engine.subscriber, logger: logger.child({ component: "PermissionSync" }) },
+  );
+  return {
+    engine,
+    async start() {
+      await sync.start();
+      await engine.start();
+      const patience = AbortSignal.timeout(START_PATIENCE_MS);
+      while (!engine.feedHealth().healthy && !patience.aborted) await sleep(10);
+      if (!engine.feedHealth().healthy) logger.warn("the store cannot be reached yet, serving without");
+    },
+    async close() {
+      await sync.stop();
+      ingest.stop();
+      await engine.close();
+    },
+  };
+}

@@ -1,0 +1,171 @@
+import { SquelchError } from "../../domain/errors.js";
+import type { ActiveSpeaker } from "../../domain/floor.js";
+import type { Engine, Unsubscribe } from "../../domain/ports.js";
+import { createRedisEngine } from "../../engine/redis/engine.js";
+import { createLogger, type Logger } from "../../lib/logger.js";
+import { redisUrlFromEnvironment } from "../config.js";
+
+/** The state of one channel's floor, as routers know it. */
+export interface ChannelState {
+  channelId: string;
+  /** The user who speaks, null if nobody does. */
+  currentSpeaker: string | null;
+  speakerName: string | null;
+  isBusy: boolean;
+  /** Since when, in ms since 1970; null if nobody speaks. */
+  lockTimestamp: number | null;
+}
+
+export type ChannelStateCallback = (state: ChannelState) => void;
+
+export interface ChannelStateOptions {
+  /** `redis://` or `rediss://`; SQUELCH_REDIS_URL if not given. */
+  redisUrl?: string;
+  logger?: Logger;
+}
+
+interface Subscription {
+  /** One for each call of subscribeToChannel, so the same one may stand here more than once. */
+  callbacks: ChannelStateCallback[];
+  followed: Promise<Unsubscribe>;
+}
+
+/**
+ * Speaker locks and the association of channels with events, for a process that talks to Redis itself. Each method
+ * rejects with a SquelchError `unavailable` if Redis cannot be reached, and with `notFound` for a channel that belongs
+ * to no event: an empty answer means empty.
+ *
+ * @example
+ * const channels = new ChannelStateManager();
+ * await channels.initialize();
+ * await channels.setChannelEvent("stage-left", "festival");
+ */
+export class ChannelStateManager {
+  readonly #engine: Engine;
+  readonly #subscriptions = new Map<string, Subscription>();
+
+  constructor(options: ChannelStateOptions = {}) {
+    const logger = options.logger ?? createLogger("ChannelState");
+    this.#engine = createRedisEngine({ url: options.redisUrl ?? redisUrlFromEnvironment(), logger });
+  }
+
+  /** Connects. Rejects if Redis cannot be reached; attempts go on until `shutdown`. */
+  async initialize(): Promise<void> {
+    await this.#engine.start();
+    await this.#engine.listEvents();
+  }
+
+  /** Lets go of all connections and subscriptions. Idempotent. */
+  async shutdown(): Promise<void> {
+    this.#subscriptions.clear();
+    await this.#engine.close();
+  }
+
+  /** Associates a channel with an event; a channel of another event is moved, and its speaker is cut. */
+  async setChannelEvent(channelId: string, eventId: string): Promise<void> {
+    await this.#engine.setChannelEvent(channelId, eventId, false);
+  }
+
+  /** The event that a channel belongs to, null if to none. */
+  async getChannelEvent(channelId: string): Promise<string | null> {
+    return (await this.#engine.getChannelEvent(channelId)) ?? null;
+  }
+
+  /** Ascending. */
+  async getChannelsForEvent(eventId: string): Promise<string[]> {
+    return this.#engine.listEventChannels(eventId);
+  }
+
+  /** The user who speaks on each busy channel of an event. */
+  async getEventActiveSpeakers(eventId: string): Promise<Map<string, string>> {
+    const { speakers } = await this.#engine.getActiveSpeakers(eventId);
+    return new Map(speakers.map(({ channelId, userId }) => [channelId, userId]));
+  }
+
+  /** Takes every floor of an event away in one step, without a latch. Returns the channels that were cut. */
+  async pauseAllSpeakers(eventId: string): Promise<string[]> {
+    const { cut } = await this.#engine.pauseAllSpeakers({
+      eventId,
+      reason: "",
+      actor: "channel-state-manager",
+      durationMs: 0,
+      exemptUserIds: [],
+      broadcaster: undefined,
+      requestId: "",
+    });
+    return cut.map(({ channelId }) => channelId);
+  }
+
+  /** Takes the floor if event, membership, pause and holder allow it. `state` is that after the attempt. */
+  async startPtt(
+    channelId: string,
+    userId: string,
+    userName: string,
+  ): Promise<{ success: boolean; state: ChannelState }> {
+    const request = { channelId, userId, userName, sessionId: "", priority: "normal" } as const;
+    const outcome = await this.#engine.startPtt(request);
+    const holder = outcome.granted ? outcome.speaker : outcome.holder;
+    return { success: outcome.granted, state: toChannelState(channelId, holder) };
+  }
+
+  /** Gives the floor back if the user holds it, else touches nothing. Returns the state after the attempt. */
+  async stopPtt(channelId: string, userId: string): Promise<ChannelState> {
+    try {
+      await this.#engine.stopPtt(channelId, { userId, sessionId: "" });
+    } catch (error) {
+      const isOther = error instanceof SquelchError && error.code === "failedPrecondition";
+      if (!isOther) throw error;
+    }
+    return this.getChannelState(channelId);
+  }
+
+  async getChannelState(channelId: string): Promise<ChannelState> {
+    const { holder } = await this.#engine.getChannelState(channelId);
+    return toChannelState(channelId, holder);
+  }
+
+  /**
+   * Calls back once for each change of the channel's speaker that is published, by whichever router. A callback that is
+   * given more than once is still called once per change.
+   */
+  async subscribeToChannel(channelId: string, callback: ChannelStateCallback): Promise<void> {
+    const subscription = this.#subscriptions.get(channelId) ?? this.#follow(channelId);
+    subscription.callbacks.push(callback);
+    try {
+      await subscription.followed;
+    } catch (error) {
+      this.#subscriptions.delete(channelId);
+      throw error;
+    }
+  }
+
+  /** Undoes the newest call of `subscribeToChannel`; the channel is let go with the last. */
+  async unsubscribeFromChannel(channelId: string): Promise<void> {
+    const subscription = this.#subscriptions.get(channelId);
+    subscription?.callbacks.pop();
+    if (subscription === undefined || subscription.callbacks.length > 0) return;
+    this.#subscriptions.delete(channelId);
+    const unfollow = await subscription.followed;
+    unfollow();
+  }
+
+  #follow(channelId: string): Subscription {
+    const callbacks: ChannelStateCallback[] = [];
+    const followed = this.#engine.followChannel(channelId, (holder) => {
+      for (const callback of new Set(callbacks)) callback(toChannelState(channelId, holder));
+    });
+    const subscription = { callbacks, followed };
+    this.#subscriptions.set(channelId, subscription);
+    return subscription;
+  }
+}
+
+function toChannelState(channelId: string, holder: ActiveSpeaker | undefined): ChannelState {
+  return {
+    channelId,
+    currentSpeaker: holder?.userId ?? null,
+    speakerName: holder?.userName ?? null,
+    isBusy: holder !== undefined,
+    lockTimestamp: holder?.startedAtMs ?? null,
+  };
+}

@@ -1,0 +1,106 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Position } from "../../domain/cursor.js";
+import { isUnavailable } from "../../domain/errors.js";
+import type { Engine, MembershipUpdate } from "../../domain/ports.js";
+import type { Logger } from "../../lib/logger.js";
+
+/** Updates that are applied in one step. */
+const MAX_BATCH = 100;
+/** Updates of one event that wait at most. */
+const MAX_QUEUED_UPDATES = 10_000;
+/** The wait before a batch of unknown outcome is applied again, ms. */
+const RETRY_MS = 500;
+/** Goes into the log as the actor of what the control plane published. */
+const ACTOR = "control-plane";
+
+/** Counted since the start. */
+export interface IngestCounts {
+  applied: number;
+  /** Updates that the store refused for good, or that found a full queue. */
+  dropped: number;
+  /** Updates that named a channel of another event. */
+  foreign: number;
+}
+
+/**
+ * Applies the control plane's updates to the store: in order within an event, in batches when it is busy, again after
+ * an unknown outcome. One event that fails holds up no other.
+ */
+export class Ingest {
+  readonly counts: IngestCounts = { applied: 0, dropped: 0, foreign: 0 };
+  readonly #engine: Engine;
+  readonly #logger: Logger;
+  readonly #queues = new Map<string, MembershipUpdate[]>();
+  readonly #abort = new AbortController();
+
+  constructor(engine: Engine, logger: Logger) {
+    this.#engine = engine;
+    this.#logger = logger;
+  }
+
+  /** Takes an update over; what it comes to is logged and counted. */
+  accept(eventId: string, update: Omit<MembershipUpdate, "actor" | "position">, position: Position): void {
+    const queue = this.#queues.get(eventId);
+    const positioned = { ...update, actor: ACTOR, position };
+    if (queue === undefined) {
+      this.#queues.set(eventId, [positioned]);
+      void this.#drain(eventId);
+    } else if (queue.length < MAX_QUEUED_UPDATES) {
+      queue.push(positioned);
+    } else {
+      this.counts.dropped++;
+      this.#logger.error({ eventId, userId: update.userId }, "update dropped: too many wait for the store");
+    }
+  }
+
+  /** What still waits is not applied. */
+  stop(): void {
+    this.#abort.abort();
+  }
+
+  async #drain(eventId: string): Promise<void> {
+    const queue = this.#queues.get(eventId) ?? [];
+    while (queue.length > 0 && !this.#abort.signal.aborted) {
+      // Updates of the same turn of the event loop go together.
+      await Promise.resolve();
+      const batch = queue.slice(0, MAX_BATCH);
+      await this.#apply(eventId, batch);
+      queue.splice(0, batch.length);
+    }
+    this.#queues.delete(eventId);
+  }
+
+  async #apply(eventId: string, batch: readonly MembershipUpdate[]): Promise<void> {
+    for (;;) {
+      try {
+        const outcomes = await this.#engine.applyMemberships(eventId, batch);
+        this.counts.applied += batch.length;
+        for (const [index, { foreignChannelIds }] of outcomes.entries()) {
+          if (foreignChannelIds.length === 0) continue;
+          this.counts.foreign++;
+          const userId = batch[index]?.userId;
+          this.#logger.warn({ eventId, userId, foreignChannelIds }, "channels of another event left out of an update");
+        }
+        return;
+      } catch (error) {
+        if (!isUnavailable(error)) {
+          await this.#applyOneByOne(eventId, batch, error);
+          return;
+        }
+        this.#logger.warn({ err: error, eventId, updates: batch.length }, "updates not applied, will try again");
+        await sleep(RETRY_MS, undefined, { signal: this.#abort.signal }).catch(() => undefined);
+        if (this.#abort.signal.aborted) return;
+      }
+    }
+  }
+
+  // Finds the update that the store refuses, so that the others get through.
+  async #applyOneByOne(eventId: string, batch: readonly MembershipUpdate[], error: unknown): Promise<void> {
+    if (batch.length > 1) {
+      for (const update of batch) await this.#apply(eventId, [update]);
+      return;
+    }
+    this.counts.dropped++;
+    this.#logger.error({ err: error, eventId, userId: batch[0]?.userId }, "update refused by the store");
+  }
+}

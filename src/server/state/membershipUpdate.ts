@@ -1,0 +1,59 @@
+import { SquelchError } from "../../domain/errors.js";
+import { parseId } from "../../domain/id.js";
+import { DEFAULT_ACTION, parseChannelIds } from "../../domain/membership.js";
+
+/** The largest message that is read, bytes. */
+const MAX_UPDATE_BYTES = 1 << 20;
+
+/** A full list of one user's channels in one event, as the control plane published it. */
+export interface PublishedUpdate {
+  eventId: string;
+  userId: string;
+  /** Ascending, without duplicates. */
+  channelIds: string[];
+  action: string;
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/**
+ * Reads a message of `vp:membership_updates`. Ids may be strings or whole numbers; fields that are not known are
+ * ignored. A missing list of channels is a defect of the message, not an empty list.
+ *
+ * @throws SquelchError `invalidArgument`, naming the field.
+ */
+export function parseMembershipUpdate(message: Uint8Array): PublishedUpdate {
+  if (message.length > MAX_UPDATE_BYTES) throw invalid(`message: must have at most ${MAX_UPDATE_BYTES} bytes`);
+  const { eventId, userId, channelIds, action } = parseObject(message);
+  if (!Array.isArray(channelIds)) throw invalid("channelIds: must be a list");
+  return {
+    eventId: parseId("eventId", toText("eventId", eventId)),
+    userId: parseId("userId", toText("userId", userId)),
+    channelIds: parseChannelIds(
+      "channelIds",
+      channelIds.map((id, index) => toText(`channelIds[${index}]`, id)),
+    ),
+    action: action === undefined ? DEFAULT_ACTION : parseId("action", toText("action", action)),
+  };
+}
+
+function parseObject(message: Uint8Array): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(utf8.decode(message));
+  } catch (error) {
+    throw new SquelchError("invalidArgument", "message: must be JSON in UTF-8", { cause: error });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalid("message: must be an object");
+  return value as Record<string, unknown>;
+}
+
+function toText(field: string, value: unknown): string {
+  if (typeof value === "string") return value;
+  if (Number.isSafeInteger(value)) return String(value);
+  throw invalid(`${field}: must be a string or a whole number`);
+}
+
+function invalid(message: string): SquelchError {
+  return new SquelchError("invalidArgument", message);
+}

@@ -1,0 +1,113 @@
+import type { Position } from "../../domain/cursor.js";
+import { Connections } from "../../engine/redis/connections.js";
+import { INGEST, MEMBERSHIP_UPDATES } from "../../engine/redis/keys.js";
+import { Subscriber } from "../../engine/redis/subscriber.js";
+import { createLogger, type Logger } from "../../lib/logger.js";
+import { redisUrlFromEnvironment } from "../config.js";
+import { parseMembershipUpdate } from "./membershipUpdate.js";
+
+/**
+ * Called for each update, in the order of publication.
+ *
+ * @param newChannelIds all channels of the user in the event, ascending; empty if all were revoked
+ * @param position the update's place in the order of all writes; undefined before the first ticket of a connection
+ */
+export type PermissionChangeHandler = (
+  userId: string,
+  eventId: string,
+  newChannelIds: string[],
+  action: string,
+  position: Position | undefined,
+) => void;
+
+export interface PermissionSyncOptions {
+  /** `redis://` or `rediss://`; SQUELCH_REDIS_URL if not given. */
+  redisUrl?: string;
+  logger?: Logger;
+  /** A subscriber to share; it is neither connected nor closed here. */
+  subscriber?: Subscriber;
+}
+
+/**
+ * Listens to `vp:membership_updates`. A connection that fails, the first one too, is retried for ever after 1, 2, 4, 8,
+ * 16, 30 s, each with jitter; one that recovers by itself is left alone. A message that is no update is logged, counted
+ * and skipped.
+ *
+ * @example
+ * const sync = new PermissionSyncManager((userId, eventId, channelIds) => apply(userId, eventId, channelIds));
+ * await sync.start();
+ */
+export class PermissionSyncManager {
+  readonly #onPermissionChange: PermissionChangeHandler;
+  readonly #logger: Logger;
+  readonly #connections: Connections | undefined;
+  readonly #subscriber: Subscriber;
+  readonly #stop: (() => void)[] = [];
+  #generation: number | undefined;
+  #messagesSinceTicket = 0;
+  #malformedCount = 0;
+
+  constructor(onPermissionChange: PermissionChangeHandler, options: PermissionSyncOptions = {}) {
+    this.#onPermissionChange = onPermissionChange;
+    this.#logger = options.logger ?? createLogger("PermissionSync");
+    if (options.subscriber === undefined) {
+      this.#connections = new Connections(options.redisUrl ?? redisUrlFromEnvironment(), this.#logger);
+      this.#subscriber = new Subscriber(this.#connections.subscriptions, this.#logger);
+    } else {
+      this.#subscriber = options.subscriber;
+    }
+  }
+
+  /** How many messages were no updates. */
+  get malformedCount(): number {
+    return this.#malformedCount;
+  }
+
+  /**
+   * Resolves when the first attempt to connect has ended, well or not; `isConnected` tells. Idempotent while started.
+   */
+  async start(): Promise<void> {
+    if (this.#stop.length > 0) return;
+    this.#stop.push(
+      this.#subscriber.subscribeWhenConnected(MEMBERSHIP_UPDATES, (message) => this.#receive(message)),
+      this.#subscriber.subscribeWhenConnected(INGEST, (ticket) => {
+        this.#generation = Number(ticket.toString());
+        this.#messagesSinceTicket = 0;
+      }),
+      this.#subscriber.listen({
+        interrupted: () => {
+          this.#generation = undefined;
+        },
+      }),
+    );
+    await this.#connections?.startSubscriptions();
+  }
+
+  /** No callback comes after it. Idempotent. */
+  async stop(): Promise<void> {
+    for (const stop of this.#stop.splice(0)) stop();
+    this.#connections?.close();
+  }
+
+  /** True while updates arrive. */
+  isConnected(): boolean {
+    return this.#stop.length > 0 && this.#subscriber.isConnected;
+  }
+
+  #receive(message: Buffer): void {
+    // Malformed ones count too, so that all replicas derive the same positions.
+    const count = ++this.#messagesSinceTicket;
+    const position = this.#generation === undefined ? undefined : { generation: this.#generation, count };
+    let update: ReturnType<typeof parseMembershipUpdate>;
+    try {
+      update = parseMembershipUpdate(message);
+    } catch (error) {
+      this.#malformedCount++;
+      this.#logger.warn({ err: error, bytes: message.length }, "malformed membership update skipped");
+      return;
+    }
+    const { userId, eventId, channelIds, action } = update;
+    this.#logger.info({ userId, eventId, action, channels: channelIds.length }, "membership update");
+    this.#onPermissionChange(userId, eventId, channelIds, action, position);
+  }
+}
