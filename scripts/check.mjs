@@ -1,0 +1,58 @@
+// Everything that can be said about the code without running it. Each step prints one line; the output of those that
+// fail is shown; all are run. Nothing here needs a network.
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+process.chdir(fileURLToPath(new URL("..", import.meta.url)));
+process.env.PATH = `${join(process.cwd(), "node_modules", ".bin")}${delimiter}${process.env.PATH}`;
+
+const generated = mkdtempSync(join(tmpdir(), "squelch-gen-"));
+
+/** Each step is a name and the commands that must all succeed. */
+const STEPS = {
+  format: [
+    ["biome", "format", "."],
+    ["buf", "format", "--diff", "--exit-code"],
+  ],
+  lint: [
+    ["biome", "lint", "--error-on-warnings", "."],
+    ["buf", "lint"],
+  ],
+  layers: [["node", "scripts/checkLayers.mjs"]],
+  types: [["tsc", "--noEmit", "-p", "tsconfig.json"]],
+  "generated code": [
+    ["buf", "generate", "--output", generated],
+    ["diff", "--recursive", "--unified", "gen", join(generated, "gen")],
+  ],
+  // proto/baseline.binpb is the contract of the last release; `npm run baseline` makes it anew at the next.
+  "breaking changes": [["buf", "breaking", "--against", "proto/baseline.binpb"]],
+  "dead code": [["knip", "--no-progress"]],
+};
+
+/** @param {string[]} command */
+function run([program = "", ...args]) {
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const output = [`$ ${[program, ...args].join(" ")}`, stdout, stderr, error?.message].filter(Boolean).join("\n");
+  return { passed: status === 0, output };
+}
+
+try {
+  for (const [name, commands] of Object.entries(STEPS)) {
+    const startedAt = performance.now();
+    const failed = commands.map(run).filter(({ passed }) => !passed);
+    const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
+    console.log(`${failed.length === 0 ? "ok    " : "FAILED"} ${name} (${seconds} s)`);
+    for (const { output } of failed) {
+      console.log(output);
+      process.exitCode = 1;
+    }
+  }
+} finally {
+  rmSync(generated, { recursive: true, force: true });
+}

@@ -1,0 +1,71 @@
+// Keeps the layers of src/ apart: a file imports from its own layer and from those named here, nothing else. The layer
+// of a file is the longest entry that its path begins with, so that src/server holds only the files directly in it.
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const PURE = ["src/domain", "src/lib"];
+const BASE = [...PURE, "gen"];
+const ENGINES = ["src/engine/redis", "src/engine/memory"];
+
+/** @type {Readonly<Record<string, readonly string[]>>} */
+const LAYERS = {
+  "src/cli": ["src/server", "src/server/config.ts", "src/router", ...BASE],
+  "src/server": [
+    "src/server/config.ts",
+    "src/server/rpc",
+    "src/server/feed",
+    "src/server/state",
+    "src/server/ops",
+    ...ENGINES,
+    ...BASE,
+  ],
+  "src/server/rpc": ["src/server/feed", "src/server/state", "src/server/ops", "src/server/config.ts", ...BASE],
+  "src/server/feed": ["src/server/state", "src/server/ops", "src/server/config.ts", ...BASE],
+  "src/server/state": ["src/server/ops", "src/server/config.ts", ...ENGINES, ...BASE],
+  "src/server/ops": ["src/server/config.ts", ...ENGINES, ...BASE],
+  "src/server/config.ts": PURE,
+  "src/router": BASE,
+  "src/console": BASE,
+  "src/engine/redis": PURE,
+  "src/engine/memory": PURE,
+  "src/domain": ["src/lib"],
+  "src/lib": [],
+  gen: [],
+};
+
+const IMPORT = /(?:\bfrom|\bimport)\s*\(?\s*["'](\.[^"']*)["']/g;
+
+/** @param {string} path */
+function layerOf(path) {
+  return Object.keys(LAYERS)
+    .filter((layer) => path === layer || path.startsWith(`${layer}/`))
+    .sort((a, b) => b.length - a.length)[0];
+}
+
+/**
+ * The imports of one file that its layer forbids, one line each.
+ *
+ * @param {string} path from the root of the repository
+ * @param {string} source
+ * @returns {string[]}
+ */
+export function findLayerBreaks(path, source) {
+  const layer = layerOf(path);
+  if (layer === undefined) return [`${path}: belongs to no layer of scripts/checkLayers.mjs`];
+  return [...source.matchAll(IMPORT)].flatMap(([, specifier = ""]) => {
+    const target = normalize(join(dirname(path), specifier)).replace(/\.js$/, ".ts");
+    const targetLayer = layerOf(target) ?? "no layer";
+    if (targetLayer === layer || LAYERS[layer]?.includes(targetLayer)) return [];
+    return [`${path}: imports ${target}, but ${layer} must not know ${targetLayer}`];
+  });
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  process.chdir(fileURLToPath(new URL("..", import.meta.url)));
+  const breaks = readdirSync("src", { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts"))
+    .flatMap((name) => findLayerBreaks(`src/${name}`, readFileSync(`src/${name}`, "utf8")));
+  for (const line of breaks) console.error(line);
+  process.exitCode = breaks.length > 0 ? 1 : 0;
+}

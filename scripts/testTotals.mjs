@@ -1,0 +1,54 @@
+// Prints the totals of a test run as one line: `node scripts/testTotals.mjs FILE STATUS`, with the file that vitest's
+// JSON reporter wrote and the exit status of the run. Exits with 1 if anything failed: a run that left no readable file
+// is one failure, and so are a test file that could not be run and a run that failed outside of its tests.
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+/**
+ * @typedef {object} Report the part of vitest's JSON report that matters here
+ * @property {number} numPassedTests
+ * @property {number} numPendingTests
+ * @property {number} numTodoTests
+ * @property {{ status: string, assertionResults: { status: string }[] }[]} testResults
+ */
+
+/**
+ * @param {string} json what vitest's JSON reporter wrote; anything else counts as one failure
+ * @param {boolean} succeeded whether the run itself says so
+ * @returns {{ passed: number, failed: number, skipped: number }}
+ */
+export function countTests(json, succeeded) {
+  /** @type {Report} */
+  let report;
+  try {
+    report = JSON.parse(json);
+  } catch {
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+  const failures = report.testResults.map(({ status, assertionResults }) => {
+    const failed = assertionResults.filter((test) => test.status === "failed").length;
+    return status === "failed" ? Math.max(failed, 1) : failed;
+  });
+  const failed = failures.reduce((sum, count) => sum + count, 0);
+  return {
+    passed: report.numPassedTests,
+    failed: succeeded ? failed : Math.max(failed, 1),
+    skipped: report.numPendingTests + report.numTodoTests,
+  };
+}
+
+/** @param {string} path */
+function read(path) {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [file = "", status] = process.argv.slice(2);
+  const { passed, failed, skipped } = countTests(read(file), status === "0");
+  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+  process.exitCode = failed > 0 ? 1 : 0;
+}

@@ -1,0 +1,57 @@
+import { afterEach, beforeEach, expect, it } from "vitest";
+import type { Replica } from "../../src/server/start.js";
+import { type RedisServer, startRedis } from "../support/startRedis.js";
+import { startSquelch } from "../support/startSquelch.js";
+import { startWatcher, type Watcher } from "../support/startWatcher.js";
+import { PYTHON } from "../support/systemPackages.js";
+
+const ASSIGNMENT = '{"eventId":"e1","userId":"u1","channelIds":["a","b"],"action":"set_user_channels"}';
+
+let redis: RedisServer;
+let squelch: Replica;
+let watcher: Watcher | undefined;
+
+beforeEach(async () => {
+  redis = await startRedis();
+  squelch = await startSquelch({ redisUrl: redis.url });
+});
+afterEach(async () => {
+  // Without the server they end by themselves, buf's own children included.
+  await squelch.close();
+  await watcher?.stop();
+  await redis.stop();
+});
+
+function bufCurl(address: string, ...schema: string[]): string[] {
+  const method = `http://${address}/squelch.v1.PermissionService/WatchPermissions`;
+  return ["curl", "--protocol", "grpc", "--http2-prior-knowledge", ...schema, "-d", '{"eventIds":["e1"]}', method];
+}
+
+const WATCHERS: Record<string, [program: string, args: (address: string) => string[]]> = {
+  "buf curl with the contract": ["node_modules/.bin/buf", (address) => bufCurl(address, "--schema", "proto")],
+  "buf curl by reflection": ["node_modules/.bin/buf", (address) => bufCurl(address)],
+  "a Python client with stubs of protoc": [
+    PYTHON,
+    (address) => ["test/interop/pythonWatcher.py", "proto", address, "e1"],
+  ],
+};
+
+it.each(Object.entries(WATCHERS))("G3: an assignment of the control plane reaches %s", async (_, [program, args]) => {
+  watcher = await startWatcher(program, args(squelch.grpcAddress));
+  await watcher.find(({ checkpoint }) => checkpoint?.feedHealthy);
+  await redis.cli("PUBLISH", "vp:membership_updates", ASSIGNMENT);
+  expect(await watcher.find(({ changes }) => changes)).toMatchObject({
+    eventId: "e1",
+    changes: [
+      {
+        revision: "1",
+        membershipChanged: {
+          userId: "u1",
+          channelIds: ["a", "b"],
+          added: ["a", "b"],
+          action: "set_user_channels",
+        },
+      },
+    ],
+  });
+});

@@ -1,0 +1,69 @@
+import { type ChildProcess, execFile, type SpawnOptions, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { createServer } from "node:net";
+import { promisify } from "node:util";
+
+// On Linux the kernel ends a child with its parent, even one that was killed.
+const SETPRIV = "/usr/bin/setpriv";
+const TETHER = existsSync(SETPRIV) ? [SETPRIV, "--pdeathsig", "KILL", "--"] : [];
+
+const living = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of living) child.kill("SIGKILL");
+});
+
+/** Starts a program that does not outlive this process. One that does not exist ends at once or rejects. */
+export async function startChild(
+  program: string,
+  args: readonly string[],
+  options: SpawnOptions,
+): Promise<ChildProcess> {
+  const [command = program, ...rest] = [...TETHER, program, ...args];
+  const child = spawn(command, rest, options);
+  living.add(child);
+  child.once("exit", () => living.delete(child));
+  await once(child, "spawn");
+  return child;
+}
+
+/** Whether the program has not ended yet. */
+export function isRunning(child: ChildProcess): boolean {
+  return child.exitCode === null && child.signalCode === null;
+}
+
+/** Sends a signal and, after one that ends programs, waits for the end; SIGKILL follows after `timeoutMs`. */
+export async function endChild(child: ChildProcess, signal: NodeJS.Signals, timeoutMs = 10_000): Promise<void> {
+  if (!isRunning(child)) return;
+  const exited = once(child, "exit");
+  child.kill(signal);
+  const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
+  await exited;
+  clearTimeout(timer);
+}
+
+/** Runs a program to its end and resolves with its standard output. Rejects, with what it said, if it fails. */
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  options: { cwd?: string; timeoutMs?: number } = {},
+): Promise<string> {
+  const { timeoutMs = 10_000, cwd = process.cwd() } = options;
+  const { stdout } = await promisify(execFile)(program, args, {
+    cwd,
+    timeout: timeoutMs,
+    maxBuffer: 64 * 1_024 * 1_024,
+  });
+  return stdout;
+}
+
+/** A TCP port of 127.0.0.1 that was free a moment ago. */
+export async function findFreePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("A TCP server has an address of host and port");
+  server.close();
+  await once(server, "close");
+  return address.port;
+}

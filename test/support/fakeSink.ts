@@ -1,0 +1,38 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import {
+  type WatchPermissionsResponse,
+  WatchPermissionsResponseSchema,
+} from "../../gen/squelch/v1/permission_service_pb.js";
+import type { WatchSink } from "../../src/server/feed/watcher.js";
+
+/** A stream that a test opens and closes: it is ready for the next message only when `isReading`. */
+export class FakeSink implements WatchSink {
+  readonly buffers: Buffer[] = [];
+  /** Called with each message as it is written. */
+  onMessage: ((message: WatchPermissionsResponse) => void) | undefined;
+  #outstanding: (() => void) | undefined;
+  #isReading = true;
+
+  write(message: Buffer, done: () => void): void {
+    if (this.#outstanding !== undefined) throw new Error("a message was written while another was outstanding");
+    this.buffers.push(message);
+    this.onMessage?.(fromBinary(WatchPermissionsResponseSchema, message));
+    this.#outstanding = done;
+    if (this.#isReading) queueMicrotask(() => this.#accept());
+  }
+
+  get messages(): WatchPermissionsResponse[] {
+    return this.buffers.map((buffer) => fromBinary(WatchPermissionsResponseSchema, buffer));
+  }
+
+  set isReading(isReading: boolean) {
+    this.#isReading = isReading;
+    if (isReading) this.#accept();
+  }
+
+  #accept(): void {
+    const done = this.#outstanding;
+    this.#outstanding = undefined;
+    done?.();
+  }
+}

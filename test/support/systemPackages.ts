@@ -1,0 +1,42 @@
+import { execFileSync, spawnSync } from "node:child_process";
+
+/** The system's Python, which sees the packages of the system; one found on the PATH may not. */
+export const PYTHON = "/usr/bin/python3";
+
+const REQUIREMENTS: readonly { command: string[]; packages: string[] }[] = [
+  { command: ["redis-server", "--version"], packages: ["redis-server"] },
+  { command: ["redis-cli", "--version"], packages: ["redis-tools"] },
+  { command: [PYTHON, "-c", "import grpc, google.protobuf"], packages: ["python3-grpcio", "python3-protobuf"] },
+  { command: ["protoc", "--version"], packages: ["protobuf-compiler"] },
+  { command: ["sh", "-c", "command -v grpc_python_plugin"], packages: ["protobuf-compiler-grpc"] },
+];
+
+function succeeds([program = "", ...args]: readonly string[]): boolean {
+  return spawnSync(program, args, { stdio: "ignore" }).status === 0;
+}
+
+function missingPackages(): string[] {
+  return REQUIREMENTS.filter(({ command }) => !succeeds(command)).flatMap(({ packages }) => packages);
+}
+
+/**
+ * Sees to it that the programs which the tests start are there. What is missing is installed with apt-get where that
+ * is possible; otherwise throws and says how to do it.
+ */
+export function ensureSystemPackages(): void {
+  const packages = missingPackages();
+  if (packages.length === 0) return;
+  const mayInstall = process.getuid?.() === 0 && succeeds(["apt-get", "--version"]);
+  if (mayInstall) {
+    const options = { stdio: "inherit", env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } } as const;
+    execFileSync("apt-get", ["update"], options);
+    execFileSync("apt-get", ["install", "--yes", "--no-install-recommends", ...packages], options);
+  }
+  const missing = missingPackages();
+  if (missing.length > 0) {
+    throw new Error(
+      `The tests need programs that are not installed. On Debian: sudo apt-get install ${missing.join(" ")}\n` +
+        "Elsewhere: Redis 7, protoc, grpc_python_plugin, and a /usr/bin/python3 with grpcio and protobuf.",
+    );
+  }
+}

@@ -1,0 +1,26 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+const POLL_INTERVAL_MS = 10;
+
+/** What remains of a type after a test for truth. */
+export type Truthy<T> = Exclude<T, false | 0 | 0n | "" | null | undefined>;
+
+/**
+ * Resolves with what the condition returns as soon as that is truthy; the condition is tried every 10 ms. Rejects after
+ * `timeoutMs` (default 5 s) with `message`, or at once if the condition throws.
+ */
+export async function waitFor<T>(
+  condition: () => T | Promise<T>,
+  options: { timeoutMs?: number; message?: string | (() => string) } = {},
+): Promise<Truthy<T>> {
+  const { timeoutMs = 5_000, message = "the condition" } = options;
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const value = await condition();
+    if (value) return value as Truthy<T>;
+    if (performance.now() >= deadline) {
+      throw new Error(`Waited ${timeoutMs} ms in vain for ${typeof message === "string" ? message : message()}`);
+    }
+    await sleep(POLL_INTERVAL_MS);
+  }
+}
