@@ -2,7 +2,7 @@ import { SquelchError } from "./errors.js";
 import { parseId } from "./id.js";
 
 /** The most channels that one user may have in one event, so that a change always fits a message of 1 MiB. */
-export const MAX_CHANNELS_PER_USER = 2_000;
+const MAX_CHANNELS_PER_USER = 2_000;
 
 /** What a writer calls its change where it does not say. */
 export const DEFAULT_ACTION = "set_user_channels";
@@ -21,7 +21,7 @@ export interface Membership {
 /**
  * Returns the ids ascending and without duplicates.
  *
- * @throws SquelchError `invalidArgument` if one is no id or there are more than {@link MAX_CHANNELS_PER_USER}.
+ * @throws SquelchError `invalidArgument` if one is no id or there are more than 2,000.
  */
 export function parseChannelIds(field: string, channelIds: readonly string[]): string[] {
   const unique = [...new Set(channelIds.map((id, index) => parseId(`${field}[${index}]`, id)))].sort();

@@ -148,6 +148,9 @@ export interface ChannelState {
   holder?: ActiveSpeaker | undefined;
 }
 
+/** What the published state of a channel says of its speaker. */
+export type PublishedSpeaker = Pick<ActiveSpeaker, "userId" | "userName" | "startedAtMs">;
+
 export interface PauseRequest {
   eventId: string;
   reason: string;
@@ -186,6 +189,6 @@ export interface FloorStore {
    * without asking the store. Announces the end of a pause that has run out. Else does nothing.
    */
   upholdPause(eventId: string): Promise<void>;
-  /** Calls back after each change of a channel's speaker with the speaker now. */
-  followChannel(channelId: string, listener: (holder: ActiveSpeaker | undefined) => void): Promise<Unsubscribe>;
+  /** Calls back after each change of a channel's speaker that is published, by whomever, with what is published. */
+  followChannel(channelId: string, listener: (holder: PublishedSpeaker | undefined) => void): Promise<Unsubscribe>;
 }

@@ -21,11 +21,11 @@ export function createChannelIndex(commands: Redis, scripts: EventScripts): Redi
     });
   const indexOf = (eventId: string) => attempt(commands.smembers(eventKeys(eventId).channels));
 
-  async function adopt(eventId: string, channelIds: readonly string[]): Promise<void> {
+  async function adopt(eventId: string, channelIds: readonly string[], lastLeaseId = 0): Promise<void> {
     for (let first = 0; first < channelIds.length; first += ADOPT_BATCH) {
       const batch = channelIds.slice(first, first + ADOPT_BATCH);
       const keys = [CHANNEL_EVENTS, ...batch.map(speakerKey)];
-      const isNew = await scripts.runFor(eventId, "adopt-channels", keys, [JSON.stringify(batch)]);
+      const isNew = await scripts.runFor(eventId, "adopt-channels", keys, [JSON.stringify(batch), lastLeaseId]);
       await scripts.registerAgainIf(isNew === 1, eventId);
     }
   }
@@ -48,6 +48,7 @@ export function createChannelIndex(commands: Redis, scripts: EventScripts): Redi
     async setChannelEvent(channelId, eventId, onlyIfUnassigned) {
       await scripts.register(eventId);
       for (;;) {
+        let lastLeaseId = 0;
         const owner = await attempt(commands.hget(CHANNEL_EVENTS, channelId));
         if (owner === null) {
           if ((await attempt(commands.hsetnx(CHANNEL_EVENTS, channelId, eventId))) === 0) continue;
@@ -56,9 +57,10 @@ export function createChannelIndex(commands: Redis, scripts: EventScripts): Redi
             throw new SquelchError("failedPrecondition", `channel_id: "${channelId}" belongs to event "${owner}"`);
           }
           const keys = [CHANNEL_EVENTS, speakerKey(channelId)];
-          if ((await scripts.runFor(owner, "leave-event", keys, [channelId, eventId])) === 0) continue;
+          lastLeaseId = (await scripts.runFor(owner, "leave-event", keys, [channelId, eventId])) as number;
+          if (lastLeaseId < 0) continue;
         }
-        await adopt(eventId, [channelId]);
+        await adopt(eventId, [channelId], lastLeaseId);
         return owner ?? undefined;
       }
     },

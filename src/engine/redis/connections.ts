@@ -4,7 +4,7 @@ import { backoffMs } from "../../lib/backoff.js";
 import type { Logger } from "../../lib/logger.js";
 
 /** How long the store may take for one command before the caller is told UNAVAILABLE. */
-export const COMMAND_TIMEOUT_MS = 2_000;
+const COMMAND_TIMEOUT_MS = 2_000;
 
 /**
  * The connections of one process to one Redis. Each retries for ever after 1, 2, 4, 8, 16, 30 s; one that gets through

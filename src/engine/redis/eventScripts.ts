@@ -3,7 +3,7 @@ import { EVENTS, eventKeys, NEW_EVENTS, stateChannelAffixes } from "./keys.js";
 import type { RunScript, ScriptName } from "./scripts.js";
 
 /** About how many entries the log of an event keeps. */
-export const LOG_LENGTH = 10_000;
+const LOG_LENGTH = 10_000;
 
 /** Runs the scripts of one event: brings its keys and the context that `lua/shared/log.lua` asks for. */
 export class EventScripts {

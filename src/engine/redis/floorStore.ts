@@ -157,16 +157,12 @@ export function createFloorStore(
     followChannel(channelId, listener): Promise<Unsubscribe> {
       return subscriber.subscribe(stateChannel(channelId), (message) => {
         const state: PublishedState = JSON.parse(message.toString());
-        if (state.currentSpeaker === null) listener(undefined);
-        else
-          listener({
-            channelId,
-            userId: String(state.currentSpeaker),
-            userName: state.speakerName ?? String(state.currentSpeaker),
-            startedAtMs: state.lockTimestamp ?? 0,
-            expiresAtMs: 0,
-            priority: "normal",
-          });
+        const { currentSpeaker, speakerName, lockTimestamp } = state;
+        if (currentSpeaker === null) listener(undefined);
+        else {
+          const userId = String(currentSpeaker);
+          listener({ userId, userName: speakerName ?? userId, startedAtMs: lockTimestamp ?? 0 });
+        }
       });
     },
   };

@@ -58,6 +58,7 @@ export function createMembershipStore(
     },
 
     async readUserPermissions(eventId, userId): Promise<UserPermissions> {
+      await scripts.register(eventId);
       const [, epoch, revision, pause, member] = (await scripts.runFor(
         eventId,
         "read-user-permissions",

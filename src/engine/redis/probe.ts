@@ -5,9 +5,9 @@ import type { RunScript } from "./scripts.js";
 import type { Subscriber } from "./subscriber.js";
 
 /** How often a ticket is taken, ms. */
-export const PROBE_INTERVAL_MS = 2_000;
+const PROBE_INTERVAL_MS = 2_000;
 /** A subscription through which no ticket has come back for this long is taken for dead, ms. */
-export const PROBE_TIMEOUT_MS = 3 * PROBE_INTERVAL_MS;
+const PROBE_TIMEOUT_MS = 3 * PROBE_INTERVAL_MS;
 
 /**
  * Takes a ticket every 2 s, and whenever the subscription has been (re)opened, and watches it come back: the proof that

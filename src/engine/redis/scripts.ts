@@ -38,7 +38,7 @@ function readScript(file: string): Script {
 }
 
 /** Every script by name; the name of its file ends with the number of its keys, or `n` where that varies. */
-export function loadScripts(): Map<string, Script> {
+function loadScripts(): Map<string, Script> {
   const files = readdirSync(directory).filter((file) => file.endsWith(".lua"));
   return new Map(files.map((file) => [file.replace(/-(\d+|n)\.lua$/, ""), readScript(file)]));
 }

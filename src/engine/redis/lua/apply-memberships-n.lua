@@ -16,8 +16,7 @@ for index, channel in ipairs(cjson.decode(ARGV[2])) do speaker_keys[channel] = K
 local results = { epoch_is_new and 1 or 0 }
 for index = 3, #ARGV do
   local update = cjson.decode(ARGV[index])
-  local own, foreign = learn_channels(KEYS[6], update.channelIds, speaker_keys)
-  local status, at, added, removed = apply_membership(update.userId, own, update.action, update.actor, update.position)
+  local status, at, added, removed, foreign = apply_membership(update, update.position, KEYS[6], speaker_keys)
   results[#results + 1] = '{"status":"' .. status .. '","revision":' .. integer(at) .. ',"added":' .. json_list(added)
     .. ',"removed":' .. json_list(removed) .. ',"foreignChannelIds":' .. json_list(foreign) .. '}'
 end

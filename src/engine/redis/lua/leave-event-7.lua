@@ -5,10 +5,10 @@
 -- KEYS[7] speaker key of the channel
 -- ARGV[2] channel
 -- ARGV[3] the event that it goes to
--- Returns 1, or 0 if the channel does not belong to the event that is left.
+-- Returns the last lease id of the event that is left, or -1 if the channel does not belong to it.
 -- @include log
 -- @include floor
-if redis.call('HGET', KEYS[6], ARGV[2]) ~= context.event then return 0 end
+if redis.call('HGET', KEYS[6], ARGV[2]) ~= context.event then return -1 end
 local speaker = read_speaker(KEYS[7])
 redis.call('HSET', KEYS[6], ARGV[2], ARGV[3])
 redis.call('SREM', CHANNELS, ARGV[2])
@@ -18,4 +18,4 @@ if speaker then
   append('', '"kind":"floorRevoked","cause":"noPermission","byUserId":"","channelId":' .. cjson.encode(ARGV[2])
     .. ',"userId":' .. cjson.encode(speaker.userId))
 end
-return 1
+return tonumber(redis.call('HGET', META, 'lease')) or 0

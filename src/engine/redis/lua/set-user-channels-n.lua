@@ -33,8 +33,7 @@ end
 
 local speaker_keys = {}
 for index, channel in ipairs(update.channelIds) do speaker_keys[channel] = KEYS[7 + index] end
-learn_channels(KEYS[6], update.channelIds, speaker_keys)
 local generation = integer(math.max((tonumber(redis.call('GET', KEYS[7])) or 0) + 1, now))
 redis.call('SET', KEYS[7], generation)
 redis.call('PUBLISH', ARGV[3], generation)
-return outcome(apply_membership(update.userId, update.channelIds, update.action, update.actor, generation .. '-0'))
+return outcome(apply_membership(update, generation .. '-0', KEYS[6], speaker_keys))

@@ -1,5 +1,4 @@
--- Needs log.lua and floor.lua. KEYS[6] is the hash channel -> event; KEYS[7..] are the speaker keys of every channel
--- that an update names, in the order of `update_channels`.
+-- Needs log.lua and floor.lua.
 
 local function parse_position(text)
   local generation, count = string.match(text, '^(%d+)-(%d+)$')
@@ -61,22 +60,24 @@ local function difference(list, others)
   return rest
 end
 
--- Replaces a user's channels as of a position. Returns what happened, the user's newest revision, what was gained and
--- what was lost.
-local function apply_membership(user, channels, action, actor, position)
+-- Replaces a user's channels, those of other events left out, as of a position. Returns what happened, the user's
+-- newest revision, what was gained, what was lost and what was left out.
+local function apply_membership(update, position, channel_events, speaker_keys)
+  local user = update.userId
   local member = read_member(user)
   local floor = redis.call('HGET', META, 'floor')
   if (member and not is_later(position, member.p)) or (floor and not is_later(position, floor)) then
-    return 'stale', member_revision(member), {}, {}
+    return 'stale', member_revision(member), {}, {}, {}
   end
+  local channels, foreign = learn_channels(channel_events, update.channelIds, speaker_keys)
   local before = member and member.c or {}
   local added, removed = difference(channels, before), difference(before, channels)
   if #added == 0 and #removed == 0 then
     write_member(user, channels, position, member, member_revision(member))
-    return 'unchanged', member_revision(member), added, removed
+    return 'unchanged', member_revision(member), added, removed, foreign
   end
-  append(actor, '"kind":"membershipChanged","userId":' .. cjson.encode(user) .. ',"channelIds":' .. json_list(channels)
-    .. ',"added":' .. json_list(added) .. ',"removed":' .. json_list(removed) .. ',"action":' .. cjson.encode(action))
+  append(update.actor, '"kind":"membershipChanged","userId":' .. cjson.encode(user) .. ',"channelIds":' .. json_list(channels)
+    .. ',"added":' .. json_list(added) .. ',"removed":' .. json_list(removed) .. ',"action":' .. cjson.encode(update.action))
   write_member(user, channels, position, member, revision)
-  return 'changed', revision, added, removed
+  return 'changed', revision, added, removed, foreign
 end

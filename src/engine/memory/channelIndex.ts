@@ -1,0 +1,44 @@
+import { SquelchError } from "../../domain/errors.js";
+import type { ChannelIndex } from "../../domain/ports.js";
+import type { EventRecord, MemoryState } from "./state.js";
+
+export function createChannelIndex(state: MemoryState): ChannelIndex {
+  function removeChannel(event: EventRecord, channelId: string): void {
+    event.channelIds.delete(channelId);
+    const lease = state.currentLease(event, channelId);
+    state.vacate(event, channelId);
+    if (lease === undefined) return;
+    const { userId } = lease.speaker;
+    state.append(event, "", { kind: "floorRevoked", channelId, userId, cause: "noPermission", byUserId: "" });
+  }
+
+  return {
+    async setChannelEvent(channelId, eventId, onlyIfUnassigned) {
+      const previous = state.eventOfChannel.get(channelId);
+      if (previous === eventId) return previous;
+      if (previous !== undefined && onlyIfUnassigned) {
+        throw new SquelchError(
+          "failedPrecondition",
+          `channel_id: "${channelId}" belongs to event "${previous}"; unset only_if_unassigned to move it`,
+        );
+      }
+      const event = state.open(eventId);
+      if (previous !== undefined) {
+        const left = state.open(previous);
+        removeChannel(left, channelId);
+        // The channel's next lease must be above all it ever had.
+        event.lastLeaseId = Math.max(event.lastLeaseId, left.lastLeaseId);
+      }
+      state.addChannel(event, channelId);
+      return previous;
+    },
+
+    async getChannelEvent(channelId) {
+      return state.eventOfChannel.get(channelId);
+    },
+
+    async listEventChannels(eventId) {
+      return [...(state.events.get(eventId)?.channelIds ?? [])].sort();
+    },
+  };
+}

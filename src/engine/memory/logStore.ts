@@ -1,0 +1,36 @@
+import type { LogStore } from "../../domain/ports.js";
+import type { MemoryState } from "./state.js";
+
+export function createLogStore(state: MemoryState): LogStore {
+  return {
+    async listEvents() {
+      return [...state.events.keys()];
+    },
+
+    async followEvents(listener) {
+      return state.eventListeners.add("", listener);
+    },
+
+    async loadEvent(eventId) {
+      const event = state.open(eventId);
+      const members = [...event.members].map(([userId, { channelIds, revision }]) => ({
+        userId,
+        channelIds: [...channelIds],
+        revision,
+      }));
+      return { ...event.log.position, members, pause: event.pause };
+    },
+
+    async readPosition(eventId) {
+      return state.events.get(eventId)?.log.position;
+    },
+
+    async readLog(eventId, after, limit) {
+      return state.events.get(eventId)?.log.read(after, limit);
+    },
+
+    async follow(eventId, listener) {
+      return state.entryListeners.add(eventId, listener);
+    },
+  };
+}

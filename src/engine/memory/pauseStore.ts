@@ -1,0 +1,86 @@
+import { randomUUID } from "node:crypto";
+import { SquelchError } from "../../domain/errors.js";
+import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
+import type { FloorStore } from "../../domain/ports.js";
+import type { EventRecord, MemoryState } from "./state.js";
+
+/** How long a repeated pause request is recognised. */
+const REQUEST_MEMORY_MS = 3_600_000;
+
+export function createPauseStore(
+  state: MemoryState,
+): Pick<FloorStore, "pauseAllSpeakers" | "resumeSpeakers" | "upholdPause"> {
+  function forgetOldRequests(event: EventRecord): void {
+    for (const [requestId, { pause }] of event.pauseRequests) {
+      if (state.now() - pause.startedAtMs < REQUEST_MEMORY_MS) break;
+      event.pauseRequests.delete(requestId);
+    }
+  }
+
+  /** Frees every floor that the pause does not spare, or gives it to the broadcaster; returns those that were cut. */
+  function cutFloors(event: EventRecord, pause: SpeakerPause, isLatched: boolean): ActiveSpeaker[] {
+    const cut: ActiveSpeaker[] = [];
+    for (const channelId of [...event.channelIds].sort()) {
+      const speaker = state.currentLease(event, channelId)?.speaker;
+      const isBroadcaster = speaker !== undefined && speaker.userId === pause.broadcaster?.userId;
+      if (speaker !== undefined && !isBroadcaster) {
+        if (pause.exemptUserIds.includes(speaker.userId)) continue;
+        cut.push(speaker);
+      }
+      if (isLatched && pause.broadcaster !== undefined) state.giveToBroadcaster(event, pause, channelId);
+      else state.vacate(event, channelId);
+    }
+    return cut;
+  }
+
+  return {
+    async pauseAllSpeakers({ eventId, durationMs, requestId, ...request }) {
+      const event = state.open(eventId);
+      forgetOldRequests(event);
+      const first = event.pauseRequests.get(requestId);
+      if (first !== undefined) return first;
+      if (event.pause !== undefined) {
+        const { actor, expiresAtMs, pauseId } = event.pause;
+        throw new SquelchError(
+          "failedPrecondition",
+          `event_id: "${eventId}" is already paused by ${actor} until ${new Date(expiresAtMs).toISOString()} ` +
+            `(pause_id ${pauseId}); resume it first`,
+        );
+      }
+
+      const startedAtMs = state.now();
+      const expiresAtMs = startedAtMs + durationMs;
+      const pause: SpeakerPause = { ...request, pauseId: randomUUID(), startedAtMs, expiresAtMs };
+      const cut = cutFloors(event, pause, durationMs > 0);
+      if (durationMs > 0) event.pause = pause;
+      const revision = state.append(event, request.actor, { kind: "speakersPaused", pause, cut });
+      const outcome = { pause, cut, revision, replicated: false };
+      if (requestId !== "") event.pauseRequests.set(requestId, outcome);
+      return outcome;
+    },
+
+    async resumeSpeakers(eventId, pauseId, actor) {
+      const event = state.events.has(eventId) ? state.open(eventId) : undefined;
+      if (event?.pause === undefined) {
+        throw new SquelchError("failedPrecondition", `pause_id: "${eventId}" is not paused`);
+      }
+      if (event.pause.pauseId !== pauseId) {
+        throw new SquelchError(
+          "failedPrecondition",
+          `pause_id: "${eventId}" is paused under ${event.pause.pauseId}; name that one to resume it`,
+        );
+      }
+      return state.endPause(event, actor, false);
+    },
+
+    async upholdPause(eventId) {
+      if (!state.events.has(eventId)) return;
+      const event = state.open(eventId);
+      if (event.pause === undefined) return;
+      // A lease that has expired since left its floor free.
+      for (const channelId of event.channelIds) {
+        if (state.currentLease(event, channelId) === undefined) state.giveToBroadcaster(event, event.pause, channelId);
+      }
+    },
+  };
+}

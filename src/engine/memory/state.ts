@@ -1,0 +1,152 @@
+import type { ChangeKind, LogEntry } from "../../domain/change.js";
+import type { Position } from "../../domain/cursor.js";
+import { SquelchError } from "../../domain/errors.js";
+import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
+import type { PauseOutcome } from "../../domain/ports.js";
+import type { Logger } from "../../lib/logger.js";
+import { EventLog } from "./eventLog.js";
+import { Listeners } from "./listeners.js";
+
+/** What is known of one user in one event. Stays when the last channel is revoked. */
+export interface Member {
+  channelIds: string[];
+  /** Of the user's newest change, 0 if there was none. */
+  revision: number;
+  /** Of the user's newest write. */
+  position: Position;
+}
+
+/** The right of one user to speak on one channel. */
+export interface Lease {
+  leaseId: number;
+  sessionId: string;
+  speaker: ActiveSpeaker;
+  /** True for a lease of a pause's broadcaster, which ends with the pause. */
+  isBroadcast: boolean;
+}
+
+/** The whole of one event. */
+export class EventRecord {
+  readonly log = new EventLog();
+  readonly members = new Map<string, Member>();
+  readonly channelIds = new Set<string>();
+  /** By channel; those past their expiry may still be there. */
+  readonly leases = new Map<string, Lease>();
+  /** Outcomes of pauses by their request id. */
+  readonly pauseRequests = new Map<string, PauseOutcome>();
+  /** Nothing at or below it applies. */
+  positionFloor: Position = { generation: 0, count: 0 };
+  /** The pause whose end has not been announced; it may have run out. */
+  pause: SpeakerPause | undefined;
+  lastLeaseId = 0;
+
+  constructor(readonly eventId: string) {}
+}
+
+/** All events of the process. Every method is one step: nothing in it waits. */
+export class MemoryState {
+  readonly events = new Map<string, EventRecord>();
+  readonly eventOfChannel = new Map<string, string>();
+  /** By event id. */
+  readonly entryListeners: Listeners<LogEntry>;
+  /** Under one key, the empty string. */
+  readonly eventListeners: Listeners<string>;
+  /** By channel id. */
+  readonly speakerListeners: Listeners<ActiveSpeaker | undefined>;
+  #generation = 0;
+
+  /** @param now ms since 1970 */
+  constructor(
+    readonly now: () => number,
+    logger: Logger,
+  ) {
+    this.entryListeners = new Listeners(logger);
+    this.eventListeners = new Listeners(logger);
+    this.speakerListeners = new Listeners(logger);
+  }
+
+  /** A new place in the order of writes, later than all before. */
+  takeTicket(): Position {
+    this.#generation = Math.max(this.#generation + 1, this.now());
+    return { generation: this.#generation, count: 0 };
+  }
+
+  /** The event to write to, made if it is new. The end of a pause that has run out is announced first. */
+  open(eventId: string): EventRecord {
+    const known = this.events.get(eventId);
+    if (known !== undefined) {
+      if (known.pause !== undefined && this.standingPause(known) === undefined) this.endPause(known, "", true);
+      return known;
+    }
+    const event = new EventRecord(eventId);
+    this.events.set(eventId, event);
+    this.eventListeners.emit("", eventId);
+    return event;
+  }
+
+  /** Returns the event that a channel belongs to. Throws `notFound` if to none. */
+  eventOf(channelId: string): EventRecord {
+    const event = this.events.get(this.eventOfChannel.get(channelId) ?? "");
+    if (event !== undefined) return event;
+    throw new SquelchError(
+      "notFound",
+      `channel_id: "${channelId}" belongs to no event; associate it with SetChannelEvent`,
+    );
+  }
+
+  /** Appends to the event's log and returns the revision. */
+  append(event: EventRecord, actor: string, change: ChangeKind): number {
+    const entry = event.log.append(this.now(), actor, change);
+    this.entryListeners.emit(event.eventId, entry);
+    return entry.revision;
+  }
+
+  /** Adds a channel that belongs to no event; a standing pause gives its floor to the broadcaster. */
+  addChannel(event: EventRecord, channelId: string): void {
+    this.eventOfChannel.set(channelId, event.eventId);
+    event.channelIds.add(channelId);
+    const pause = this.standingPause(event);
+    if (pause !== undefined) this.giveToBroadcaster(event, pause, channelId);
+  }
+
+  standingPause(event: EventRecord): SpeakerPause | undefined {
+    return event.pause !== undefined && event.pause.expiresAtMs > this.now() ? event.pause : undefined;
+  }
+
+  /** Lifts the event's pause, ends the broadcaster's leases, and returns the revision that tells of it. */
+  endPause(event: EventRecord, actor: string, expired: boolean): number {
+    const pauseId = event.pause?.pauseId ?? "";
+    event.pause = undefined;
+    for (const [channelId, lease] of event.leases) {
+      if (lease.isBroadcast) this.vacate(event, channelId);
+    }
+    return this.append(event, actor, { kind: "speakersResumed", pauseId, expired });
+  }
+
+  currentLease(event: EventRecord, channelId: string): Lease | undefined {
+    const lease = event.leases.get(channelId);
+    return lease !== undefined && lease.speaker.expiresAtMs > this.now() ? lease : undefined;
+  }
+
+  /** Gives a floor to somebody under a new lease, whoever held it before. */
+  give(event: EventRecord, speaker: ActiveSpeaker, sessionId: string, isBroadcast: boolean): Lease {
+    event.lastLeaseId = Math.max(event.lastLeaseId + 1, this.now());
+    const lease = { leaseId: event.lastLeaseId, sessionId, speaker, isBroadcast };
+    event.leases.set(speaker.channelId, lease);
+    this.speakerListeners.emit(speaker.channelId, speaker);
+    return lease;
+  }
+
+  /** Gives a floor to the broadcaster of the pause, if it has one, until the pause ends. */
+  giveToBroadcaster(event: EventRecord, pause: SpeakerPause, channelId: string): void {
+    if (pause.broadcaster === undefined) return;
+    const { startedAtMs, expiresAtMs } = pause;
+    const speaker = { channelId, ...pause.broadcaster, startedAtMs, expiresAtMs, priority: "emergency" } as const;
+    this.give(event, speaker, "", true);
+  }
+
+  /** Frees a floor. */
+  vacate(event: EventRecord, channelId: string): void {
+    if (event.leases.delete(channelId)) this.speakerListeners.emit(channelId, undefined);
+  }
+}

@@ -1,0 +1,39 @@
+import type { Engine } from "../../domain/ports.js";
+import { createLogger, type Logger } from "../../lib/logger.js";
+import { createChannelIndex } from "./channelIndex.js";
+import { createFloorStore } from "./floorStore.js";
+import { createLogStore } from "./logStore.js";
+import { createMembershipStore } from "./membershipStore.js";
+import { createPauseStore } from "./pauseStore.js";
+import { MemoryState } from "./state.js";
+
+/**
+ * An engine for one process that keeps everything in memory and loses it when the process ends. Each call is one
+ * atomic step; nothing is ever unavailable.
+ *
+ * @param options.now the clock, ms since 1970; the system's by default
+ * @param options.logger told of listeners that throw
+ */
+export function createMemoryEngine(options: { now?: () => number; logger?: Logger } = {}): Engine {
+  const { now = Date.now, logger = createLogger("MemoryEngine") } = options;
+  const state = new MemoryState(now, logger);
+  return {
+    ...createLogStore(state),
+    ...createMembershipStore(state),
+    ...createChannelIndex(state),
+    ...createFloorStore(state),
+    ...createPauseStore(state),
+    async start() {
+      // Nothing to connect to.
+    },
+    async close() {
+      state.entryListeners.clear();
+      state.eventListeners.clear();
+      state.speakerListeners.clear();
+    },
+    feedHealth: () => ({ healthy: true, ageMs: 0 }),
+    onFeedRestored: () => () => {
+      // Never called back: nothing can interrupt the feed of a single process.
+    },
+  };
+}
