@@ -74,7 +74,9 @@ export async function start(config: ServerConfig): Promise<Replica> {
     };
     let drained: Promise<void> | undefined;
     const addresses = { grpcAddress: grpc.address, httpAddress: http.address };
-    logger.info({ ...addresses, engine: config.redisUrl === undefined ? "memory" : "redis" }, "serving");
+    // Whatever the level, since programs wait for this line; "silent" means silent.
+    const announcer = config.logLevel === "silent" ? logger : logger.child({}, { level: "info" });
+    announcer.info({ ...addresses, engine: config.redisUrl === undefined ? "memory" : "redis" }, "serving");
     return {
       ...addresses,
       close() {

@@ -6,7 +6,7 @@ import { EventFeed } from "./eventFeed.js";
 const POSITION_CHECK_INTERVAL_MS = 5_000;
 
 /** How long an event stays loaded after its last user has gone, ms. */
-export const DEFAULT_RELEASE_GRACE_MS = 30_000;
+const DEFAULT_RELEASE_GRACE_MS = 30_000;
 
 interface Slot {
   feed: EventFeed;

@@ -7,7 +7,7 @@ import { encodeSnapshotChunk, encodeSnapshotPart, withReason } from "./encode.js
 import { toCursorMessage, toSpeakerPauseMessage } from "./messages.js";
 
 /** The most users in a chunk. */
-export const MAX_CHUNK_USERS = 1_000;
+const MAX_CHUNK_USERS = 1_000;
 /** The most bytes in a message; a single change that is larger goes alone. */
 export const MAX_MESSAGE_BYTES = 1 << 20;
 // Room for what is in a chunk beside its users.

@@ -6,7 +6,7 @@ import { SquelchError } from "../../domain/errors.js";
 import { MAX_ID_BYTES, parseId } from "../../domain/id.js";
 import type { Engine, StartPttOutcome } from "../../domain/ports.js";
 import { toActiveSpeakerMessage, toSpeakerPauseMessage } from "../feed/messages.js";
-import { parseCount, parseOptionalId, parseText } from "./convert.js";
+import { parseCount, parseOptionalId, parseSpeakerId, parseText } from "./convert.js";
 
 type Methods = (typeof ChannelService)["method"];
 type Unary<Name extends keyof Methods> = (
@@ -55,7 +55,7 @@ export function createChannelService(engine: Engine): ChannelServiceCalls {
       }
       const outcome = await engine.startPtt({
         channelId: parseId("channel_id", channelId),
-        userId: parseId("user_id", userId),
+        userId: parseSpeakerId("user_id", userId),
         userName: parseText("user_name", userName, MAX_ID_BYTES) || userId,
         sessionId: parseOptionalId("session_id", sessionId),
         priority: "normal",

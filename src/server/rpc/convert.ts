@@ -3,6 +3,7 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Cursor as CursorMessage } from "../../../gen/squelch/v1/model_pb.js";
 import type { Cursor } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
+import { RESERVED_HOLDER } from "../../domain/floor.js";
 import { parseId } from "../../domain/id.js";
 
 // Requests as the domain knows them. Each function throws SquelchError `invalidArgument`, naming the field.
@@ -15,6 +16,12 @@ function invalid(field: string, problem: string): SquelchError {
 export function parseIds(field: string, ids: readonly string[], maxCount: number): string[] {
   if (ids.length > maxCount) throw invalid(field, `must have at most ${maxCount} entries`);
   return [...new Set(ids.map((id, index) => parseId(`${field}[${index}]`, id)))];
+}
+
+/** The id of a user who may hold a floor. */
+export function parseSpeakerId(field: string, userId: string): string {
+  if (userId === RESERVED_HOLDER) throw invalid(field, `"${RESERVED_HOLDER}" is reserved for pauses`);
+  return parseId(field, userId);
 }
 
 /** An id that may be left out; empty then. */

@@ -7,7 +7,7 @@ import { DEFAULT_ACTION, parseChannelIds } from "../../domain/membership.js";
 import type { Hub } from "../feed/hub.js";
 import { toActiveSpeakerMessage, toCursorMessage, toSpeakerPauseMessage } from "../feed/messages.js";
 import type { CallContext } from "./callContext.js";
-import { parseDuration, parseIds, parseOptionalId, parseText } from "./convert.js";
+import { parseDuration, parseIds, parseOptionalId, parseSpeakerId, parseText } from "./convert.js";
 
 type Methods = (typeof PermissionService)["method"];
 type Unary<Name extends keyof Methods> = (
@@ -78,7 +78,7 @@ export function createPermissionService(hub: Hub): PermissionServiceCalls {
         durationMs,
         exemptUserIds: parseIds("exempt_user_ids", request.exemptUserIds, MAX_EXEMPT_USERS),
         broadcaster: broadcaster && {
-          userId: parseId("broadcaster.user_id", broadcaster.userId),
+          userId: parseSpeakerId("broadcaster.user_id", broadcaster.userId),
           userName: parseText("broadcaster.user_name", broadcaster.userName, MAX_ID_BYTES) || broadcaster.userId,
         },
         requestId: parseOptionalId("request_id", request.requestId),

@@ -1,6 +1,5 @@
 import { SquelchError } from "../../domain/errors.js";
-import type { ActiveSpeaker } from "../../domain/floor.js";
-import type { Engine, Unsubscribe } from "../../domain/ports.js";
+import type { Engine, PublishedSpeaker, Unsubscribe } from "../../domain/ports.js";
 import { createRedisEngine } from "../../engine/redis/engine.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { redisUrlFromEnvironment } from "../config.js";
@@ -160,7 +159,7 @@ export class ChannelStateManager {
   }
 }
 
-function toChannelState(channelId: string, holder: ActiveSpeaker | undefined): ChannelState {
+function toChannelState(channelId: string, holder: PublishedSpeaker | undefined): ChannelState {
   return {
     channelId,
     currentSpeaker: holder?.userId ?? null,

@@ -1,0 +1,125 @@
+import { randomUUID } from "node:crypto";
+import type { DescMethodUnary } from "@bufbuild/protobuf";
+import { status } from "@grpc/grpc-js";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
+import { FloorPriority } from "../../gen/squelch/v1/model_pb.js";
+import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import type { GrpcClient } from "../../src/lib/grpcService.js";
+import type { Replica } from "../../src/server/start.js";
+import { startSquelch } from "../support/startSquelch.js";
+import { connect, watchOn } from "../support/watchClient.js";
+
+let replica: Replica;
+let client: GrpcClient;
+beforeAll(async () => {
+  replica = await startSquelch();
+  client = connect(replica.grpcAddress);
+});
+afterAll(async () => {
+  client?.close();
+  await replica?.close();
+});
+
+const permissions = PermissionService.method;
+const channels = ChannelService.method;
+const call = (method: DescMethodUnary, request: object) => client.unary(method, request as never);
+const tooLong = "ü".repeat(65);
+
+describe("a request with a bad value", () => {
+  it.each([
+    ["an empty event id", permissions.getUserPermissions, { userId: "u" }, "event_id"],
+    ["an empty user id", permissions.setUserChannels, { eventId: "e" }, "user_id"],
+    ["an id over 128 bytes", permissions.getUserPermissions, { eventId: tooLong, userId: "u" }, "event_id"],
+    ["a brace in an id", permissions.getUserPermissions, { eventId: "e{x}", userId: "u" }, "event_id"],
+    ["a control character in an id", channels.getChannelState, { channelId: "a\n" }, "channel_id"],
+    [
+      "a bad id in a list",
+      permissions.setUserChannels,
+      { eventId: "e", userId: "u", channelIds: ["a", ""] },
+      "channel_ids[1]",
+    ],
+    [
+      "too many channels",
+      permissions.setUserChannels,
+      { eventId: "e", userId: "u", channelIds: Array.from({ length: 2_001 }, (_, index) => `c${index}`) },
+      "channel_ids",
+    ],
+    ["a pause over an hour", permissions.pauseAllSpeakers, { eventId: "e", duration: { seconds: 3_601n } }, "duration"],
+    ["a pause below 0", permissions.pauseAllSpeakers, { eventId: "e", duration: { seconds: -1n } }, "duration"],
+    [
+      "a broadcaster without a latch",
+      permissions.pauseAllSpeakers,
+      { eventId: "e", duration: { seconds: 0n }, broadcaster: { userId: "d" } },
+      "duration",
+    ],
+    ["a long reason", permissions.pauseAllSpeakers, { eventId: "e", reason: "x".repeat(513) }, "reason"],
+    ["the reserved holder as a speaker", channels.startPtt, { channelId: "a", userId: "squelch:pause" }, "user_id"],
+    ["no pause to lift", permissions.resumeSpeakers, { eventId: "e" }, "pause_id"],
+    ["neither lease nor user", channels.stopPtt, { channelId: "a" }, "lease_id"],
+  ] as const)("(%s) is INVALID_ARGUMENT and names the field", async (_, method, request, field) => {
+    const answer = call(method, request);
+    await expect(answer).rejects.toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      details: expect.stringMatching(new RegExp(`^${field.replace(/[[\]]/g, "\\$&")}: `)),
+    });
+  });
+
+  it.each([
+    ["no such channel", channels.startPtt, { channelId: randomUUID(), userId: "u" }, status.NOT_FOUND],
+    ["no such channel", channels.getChannelEvent, { channelId: randomUUID() }, status.NOT_FOUND],
+    ["no such channel", channels.getChannelState, { channelId: randomUUID() }, status.NOT_FOUND],
+    ["no such pause", permissions.resumeSpeakers, { eventId: "e", pauseId: "p" }, status.FAILED_PRECONDITION],
+    ["not built", channels.renewPtt, { channelId: "a", leaseId: 1n }, status.UNIMPLEMENTED],
+    ["not built", permissions.disconnectUser, { eventId: "e", userId: "u" }, status.UNIMPLEMENTED],
+    [
+      "not built",
+      channels.startPtt,
+      { channelId: "a", userId: "u", priority: FloorPriority.EMERGENCY },
+      status.UNIMPLEMENTED,
+    ],
+  ] as const)("(%s) has an error of its own", async (_, method, request, code) => {
+    await expect(call(method, request)).rejects.toMatchObject({ code });
+  });
+
+  it("of 10 MiB is refused, and the connection serves on", async () => {
+    const request = { eventId: "e", userId: "u", channelIds: [`${"x".repeat(10 << 20)}`] };
+    await expect(call(permissions.setUserChannels, request)).rejects.toMatchObject({ code: status.RESOURCE_EXHAUSTED });
+    const after = await client.unary(permissions.getUserPermissions, { eventId: "e", userId: "u" });
+    expect(after.known).toBe(false);
+  });
+
+  it.each([
+    ["an interval of 0", { checkpointInterval: { seconds: 0n } }, "checkpoint_interval"],
+    ["an interval of 61 s", { checkpointInterval: { seconds: 61n } }, "checkpoint_interval"],
+    [
+      "two cursors of an event",
+      { cursors: ["1", "2"].map((epoch) => ({ eventId: "e", epoch })) },
+      "cursors[1].event_id",
+    ],
+    ["a cursor without epoch", { cursors: [{ eventId: "e" }] }, "cursors[0].epoch"],
+    [
+      "a revision beyond reason",
+      { cursors: [{ eventId: "e", epoch: "x", revision: 1n << 63n }] },
+      "cursors[0].revision",
+    ],
+    ["a bad user id", { userIds: ["a", "{"] }, "user_ids[1]"],
+  ])("(%s) ends a watch with INVALID_ARGUMENT", async (_, request, field) => {
+    const watch = watchOn(client, request);
+    expect(await watch.ended()).toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      details: expect.stringContaining(`${field}: `),
+    });
+  });
+
+  it("changes nothing", async () => {
+    const eventId = randomUUID();
+    const other = randomUUID();
+    await client.unary(permissions.setUserChannels, { eventId: other, userId: "u", channelIds: [`${other}-a`] });
+    const mixed = { eventId, userId: "u", channelIds: [`${eventId}-a`, `${other}-a`] };
+    await expect(call(permissions.setUserChannels, mixed)).rejects.toMatchObject({ code: status.FAILED_PRECONDITION });
+    const after = await client.unary(permissions.getUserPermissions, { eventId, userId: "u" });
+    expect(after).toMatchObject({ known: false, channelIds: [] });
+    expect((await client.unary(channels.listEventChannels, { eventId })).channelIds).toEqual([]);
+  });
+});
