@@ -1,0 +1,45 @@
+import type { Command } from "commander";
+import { SetUserChannelsResponseSchema } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { addConnectionOptions, type ConnectionOptions, withConnection } from "../connection.js";
+import type { CommandContext } from "../context.js";
+import { formatIds } from "../describe.js";
+
+interface AssignOptions extends ConnectionOptions {
+  action?: string;
+  onlyIfUnknown: boolean;
+}
+
+/** `squelch assign EVENT USER [CHANNEL…]`: replaces the channels of a user. */
+export function addAssignCommand(program: Command, context: CommandContext): void {
+  const command = program
+    .command("assign")
+    .description("replace the channels of a user in an event; without a channel, all are revoked")
+    .argument("<event>", "the event")
+    .argument("<user>", "the user")
+    .argument("[channels...]", "all channels that the user shall have; none revokes all")
+    .option("--action <text>", "what to call the change (default set_user_channels)")
+    .option("--only-if-unknown", "write only if the user never had an entry in the event", false)
+    .addHelpText(
+      "after",
+      "\nExamples:\n  squelch assign festival anna stage gate   anna has these two and no other" +
+        "\n  squelch assign festival anna              anna has none",
+    );
+  addConnectionOptions(command).action(
+    async (eventId: string, userId: string, channelIds: string[], options: AssignOptions) => {
+      const { action = "", onlyIfUnknown } = options;
+      const response = await withConnection(context, options, ({ permissions }) =>
+        permissions.setUserChannels({ eventId, userId, channelIds, action, onlyIfUnknown }),
+      );
+      const { output } = context;
+      if (options.json) return output.json(SetUserChannelsResponseSchema, response);
+      await output.table(
+        ["EVENT", "USER", "ADDED", "REMOVED", "REVISION"],
+        [[eventId, userId, formatIds(response.added), formatIds(response.removed), String(response.revision)]],
+      );
+      if (response.superseded) {
+        const why = onlyIfUnknown ? "the user has an entry" : "a later write got in first";
+        await output.line(`nothing was written: ${why}`);
+      }
+    },
+  );
+}

@@ -1,0 +1,53 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import type { Command } from "commander";
+import { PauseAllSpeakersResponseSchema } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { addConnectionOptions, type ConnectionOptions, withConnection } from "../connection.js";
+import type { CommandContext } from "../context.js";
+import { describePause, isCutOnly, SPEAKER_COLUMNS, speakerRow } from "../describe.js";
+import { parseDuration } from "../duration.js";
+import { printable } from "../output.js";
+
+interface PauseOptions extends ConnectionOptions {
+  reason: string;
+  duration?: number;
+  exempt: string[];
+  broadcaster?: string;
+  requestId: string;
+}
+
+/** `squelch pause EVENT`: cuts every speaker of an event and keeps the floors closed. */
+export function addPauseCommand(program: Command, context: CommandContext): void {
+  const command = program
+    .command("pause")
+    .description("cut every speaker of an event and keep all floors closed for a while")
+    .argument("<event>", "the event")
+    .option("--reason <text>", "told to everybody", "")
+    .option("--duration <time>", "how long floors stay closed, at most 1h; 0 only cuts (default 60s)", parseDuration)
+    .option("--exempt <user...>", "users who may go on speaking", [])
+    .option("--broadcaster <user>", "give this user the floor on every channel in the same step")
+    .option("--request-id <id>", "makes a repeat within an hour return the first outcome", "")
+    .addHelpText(
+      "after",
+      '\nExamples:\n  squelch pause festival --reason "Evacuation"\n  squelch pause festival --duration 10m --broadcaster anna',
+    );
+  addConnectionOptions(command).action(async (eventId: string, options: PauseOptions) => {
+    const { reason, duration, exempt, broadcaster, requestId } = options;
+    const response = await withConnection(context, options, ({ permissions }) =>
+      permissions.pauseAllSpeakers({
+        eventId,
+        reason,
+        exemptUserIds: exempt,
+        requestId,
+        ...(duration === undefined ? {} : { duration: durationFromMs(duration) }),
+        ...(broadcaster === undefined ? {} : { broadcaster: { userId: broadcaster } }),
+      }),
+    );
+    const { output } = context;
+    if (options.json) return output.json(PauseAllSpeakersResponseSchema, response);
+    if (response.paused.length === 0) await output.line(printable(`nobody was speaking in ${eventId}`));
+    else await output.table([...SPEAKER_COLUMNS], response.paused.map(speakerRow));
+    if (response.pause === undefined) return;
+    await output.line(printable(describePause(response.pause)));
+    if (!isCutOnly(response.pause)) await output.line(printable(`lift it with: squelch resume ${eventId}`));
+  });
+}

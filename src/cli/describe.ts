@@ -1,0 +1,56 @@
+import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
+import { type ActiveSpeaker, FloorPriority, type SpeakerPause } from "../../gen/squelch/v1/model_pb.js";
+
+/** A time in UTC to the second, for example `2026-01-31T12:00:05Z`; `-` if unset. */
+export function formatTime(time: Timestamp | undefined): string {
+  return time === undefined
+    ? "-"
+    : timestampDate(time)
+        .toISOString()
+        .replace(/\.\d+Z$/, "Z");
+}
+
+/** Ids separated by commas, `-` for none. */
+export function formatIds(ids: readonly string[]): string {
+  return ids.length === 0 ? "-" : ids.join(", ");
+}
+
+/** A count with its noun, for example `1 user`, `2 users`. */
+export function formatCount(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** True if the pause only cut the speakers and holds nobody back. */
+export function isCutOnly(pause: SpeakerPause): boolean {
+  const { startedAt, expiresAt } = pause;
+  return startedAt?.seconds === expiresAt?.seconds && startedAt?.nanos === expiresAt?.nanos;
+}
+
+/** What stands, until when, by whom and why, without the event: `paused until … by …`. */
+export function describePause(pause: SpeakerPause): string {
+  const parts = [
+    isCutOnly(pause) ? `cut at ${formatTime(pause.startedAt)}` : `paused until ${formatTime(pause.expiresAt)}`,
+    `by ${pause.actor || "-"}`,
+  ];
+  if (pause.reason !== "") parts.push(`(${pause.reason})`);
+  if (pause.broadcaster !== undefined) parts.push(`for ${pause.broadcaster.userId} to speak`);
+  if (pause.exemptUserIds.length > 0) parts.push(`except ${formatIds(pause.exemptUserIds)}`);
+  parts.push(`pause id ${pause.pauseId}`);
+  return parts.join(" ");
+}
+
+/** The heading of a table of speakers. */
+export const SPEAKER_COLUMNS = ["CHANNEL", "USER", "NAME", "SINCE", "UNTIL", "PRIORITY"] as const;
+
+/** A row of a table of speakers. */
+export function speakerRow(speaker: ActiveSpeaker): string[] {
+  const priority = FloorPriority[speaker.priority] ?? String(speaker.priority);
+  return [
+    speaker.channelId,
+    speaker.userId,
+    speaker.userName,
+    formatTime(speaker.startedAt),
+    formatTime(speaker.expiresAt),
+    priority.toLowerCase().replaceAll("_", " "),
+  ];
+}

@@ -1,0 +1,110 @@
+import { createRequire } from "node:module";
+import type { Writable } from "node:stream";
+import { debuglog } from "node:util";
+import { Command, CommanderError } from "commander";
+import { addAssignCommand } from "./commands/assign.js";
+import { addChannelsCommand } from "./commands/channels.js";
+import { addDemoCommand } from "./commands/demo.js";
+import { addPauseCommand } from "./commands/pause.js";
+import { addPermissionsCommand } from "./commands/permissions.js";
+import { addResumeCommand } from "./commands/resume.js";
+import { addRouterCommand } from "./commands/router.js";
+import { addServeCommand } from "./commands/serve.js";
+import { addSpeakersCommand } from "./commands/speakers.js";
+import { addStatusCommand } from "./commands/status.js";
+import { addWatchCommand } from "./commands/watch.js";
+import type { CommandContext } from "./context.js";
+import { CommandFailure, describeFailure } from "./failure.js";
+import { Output } from "./output.js";
+
+const EXAMPLES = `
+Exit codes: 0 done, 1 failed, 2 misused.
+
+Examples:
+  squelch demo                           see it work, nothing else needed
+  squelch serve                          run a replica in memory
+  squelch assign festival anna stage     let anna hear and speak on stage
+  squelch watch festival                 see it arrive
+  squelch pause festival --reason Fire   silence everybody`;
+
+const debug = debuglog("squelch");
+
+/** Where a run of the program reads and writes. */
+export interface Streams {
+  stdout: Writable & { isTTY?: boolean };
+  stderr: Writable;
+  env: NodeJS.ProcessEnv;
+}
+
+/**
+ * Runs the program once. Results go to stdout; whatever goes wrong becomes one line on stderr (its stack too with
+ * NODE_DEBUG=squelch).
+ *
+ * @param argv the arguments after the program's name
+ * @returns the exit code: 0 done, 1 failed, 2 misused
+ */
+export async function run(argv: readonly string[], { stdout, stderr, env }: Streams): Promise<number> {
+  const program = createProgram({ output: new Output(stdout, env), env }, stdout, stderr);
+  try {
+    await program.parseAsync(argv, { from: "user" });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    debug("%s", error instanceof Error ? error.stack : error);
+    const { line, exitCode } = describeFailure(error);
+    stderr.write(`squelch: ${line}\n`);
+    return exitCode;
+  }
+}
+
+function createProgram(context: CommandContext, stdout: Writable, stderr: Writable): Command {
+  const { version } = createRequire(import.meta.url)("squelch/package.json") as { version: string };
+  const program = new Command("squelch")
+    .description("The permission and floor service of a push-to-talk fleet.")
+    .version(version, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .helpCommand("help [command]", "print the help of a command")
+    .configureOutput({
+      writeOut: (text) => stdout.write(text),
+      writeErr: (text) => stderr.write(text),
+      // Told in one line by run().
+      outputError: () => undefined,
+    })
+    .exitOverride(rethrowAsMisuse("squelch"))
+    .addHelpText("after", EXAMPLES);
+  program.commandsGroup("Run:");
+  addServeCommand(program, context);
+  addRouterCommand(program, context);
+  addDemoCommand(program, context);
+  program.commandsGroup("Look:");
+  addStatusCommand(program, context);
+  addWatchCommand(program, context);
+  addPermissionsCommand(program, context);
+  addChannelsCommand(program, context);
+  addSpeakersCommand(program, context);
+  program.commandsGroup("Change:");
+  addAssignCommand(program, context);
+  addPauseCommand(program, context);
+  addResumeCommand(program, context);
+  for (const command of program.commands) command.exitOverride(rethrowAsMisuse(`squelch ${command.name()}`));
+  return program;
+}
+
+// Help and version end as they are; everything else that commander finds is a misuse, told in one line.
+function rethrowAsMisuse(name: string): (error: CommanderError) => never {
+  return (error) => {
+    if (error.exitCode === 0 || error.code === "commander.help") throw error;
+    throw new CommandFailure(`${error.message.replace(/^error: /, "")}; see "${name} --help"`, 2);
+  };
+}
+
+/** Runs the program with the arguments and streams of this process, and ends the process. */
+export async function main(): Promise<void> {
+  // Whoever read our output has gone, as in `squelch watch | head`.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  });
+  const exitCode = await run(process.argv.slice(2), process);
+  process.stdout.write("", () => process.exit(exitCode));
+}

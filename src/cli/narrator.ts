@@ -1,0 +1,84 @@
+import { FloorRevokeCause } from "../../gen/squelch/v1/model_pb.js";
+import {
+  type Change,
+  type Checkpoint,
+  type Snapshot,
+  SnapshotReason,
+  type WatchPermissionsResponse,
+} from "../../gen/squelch/v1/permission_service_pb.js";
+import { describePause, formatCount, formatIds, formatTime } from "./describe.js";
+import { type Output, printable } from "./output.js";
+
+/**
+ * Returns a function that tells people what a watch delivers, one line for each snapshot and change. Of the
+ * checkpoints it tells the first, and those that say something new about the feed.
+ */
+export function createNarrator(output: Output): (response: WatchPermissionsResponse) => Promise<void> {
+  const { bold, dim, green, red } = output.colors;
+  const users = new Map<string, number>();
+  let feedHealthy: boolean | undefined;
+
+  const tellSnapshot = async (snapshot: Snapshot) => {
+    const { eventId } = snapshot;
+    const count = (snapshot.chunkIndex === 0 ? 0 : (users.get(eventId) ?? 0)) + snapshot.users.length;
+    users.set(eventId, count);
+    if (!snapshot.complete) return;
+    users.delete(eventId);
+    const reason = (SnapshotReason[snapshot.reason] ?? "").toLowerCase().replaceAll("_", " ");
+    const pause = snapshot.pause === undefined ? "" : `, ${describePause(snapshot.pause)}`;
+    const picture = `at revision ${snapshot.cursor?.revision ?? 0}: ${formatCount(count, "user")}${pause}`;
+    await output.line(`${bold(printable(eventId))} snapshot (${reason}) ${printable(picture)}`);
+  };
+
+  const tellCheckpoint = async (checkpoint: Checkpoint) => {
+    if (checkpoint.feedHealthy === feedHealthy) return;
+    const caughtUp =
+      feedHealthy === undefined ? `caught up with ${formatCount(checkpoint.cursors.length, "event")}, ` : "";
+    feedHealthy = checkpoint.feedHealthy;
+    const feed = feedHealthy ? green("feed healthy") : red("feed not healthy: changes may be missing");
+    await output.line(`${dim(caughtUp)}${feed}`);
+  };
+
+  return async ({ payload }) => {
+    switch (payload.case) {
+      case "snapshot":
+        return tellSnapshot(payload.value);
+      case "checkpoint":
+        return tellCheckpoint(payload.value);
+      case "changes":
+        for (const change of payload.value.changes) {
+          const at = dim(`#${change.revision} ${formatTime(change.time)}`);
+          const by = dim(printable(`by ${change.actor || "-"}`));
+          await output.line(
+            `${bold(printable(payload.value.eventId))} ${at} ${printable(describeChange(change))} ${by}`,
+          );
+        }
+    }
+  };
+}
+
+function describeChange({ kind }: Change): string {
+  switch (kind.case) {
+    case "membershipChanged": {
+      const { userId, channelIds, added, removed } = kind.value;
+      const difference = [...added.map((id) => `+${id}`), ...removed.map((id) => `-${id}`)].join(" ");
+      return `${userId} now has ${formatIds(channelIds)} (${difference})`;
+    }
+    case "speakersPaused": {
+      const cut = kind.value.cut.map((speaker) => `${speaker.userId} on ${speaker.channelId}`);
+      const pause = kind.value.pause === undefined ? "paused" : describePause(kind.value.pause);
+      return `${pause}, cut: ${formatIds(cut)}`;
+    }
+    case "speakersResumed":
+      return `pause ${kind.value.pauseId} ${kind.value.expired ? "ran out" : "was lifted"}`;
+    case "floorRevoked": {
+      const { channelId, userId, cause, byUserId } = kind.value;
+      const why = (FloorRevokeCause[cause] ?? "").toLowerCase().replaceAll("_", " ");
+      return `${userId} lost the floor of ${channelId}: ${why}${byUserId === "" ? "" : ` for ${byUserId}`}`;
+    }
+    case "userDisconnected":
+      return `${kind.value.userId} is disconnected (${kind.value.reason || "no reason given"})`;
+    case undefined:
+      return "a kind of change that this version does not know";
+  }
+}
