@@ -1,0 +1,132 @@
+import { randomUUID } from "node:crypto";
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
+import { FloorDenyCause, FloorRevokeCause } from "../../gen/squelch/v1/model_pb.js";
+import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import type { GrpcClient } from "../../src/lib/grpcService.js";
+import type { Replica } from "../../src/server/start.js";
+import { type RedisServer, startRedis } from "../support/startRedis.js";
+import { startSquelch } from "../support/startSquelch.js";
+import { waitFor } from "../support/waitFor.js";
+import { connect, watchOn } from "../support/watchClient.js";
+
+// A router that knows nothing of Squelch: it takes a floor by SET NX EX and gives it back by DEL.
+let redis: RedisServer;
+let legacy: Redis;
+let replica: Replica;
+let client: GrpcClient;
+let eventId: string;
+let channelId: string;
+
+beforeAll(async () => {
+  redis = await startRedis();
+  legacy = new Redis(redis.url);
+  replica = await startSquelch({ redisUrl: redis.url });
+  client = connect(replica.grpcAddress);
+});
+beforeEach(async () => {
+  eventId = randomUUID();
+  channelId = `${eventId}-a`;
+  await client.unary(permissions.setUserChannels, { eventId, userId: "anna", channelIds: [channelId] });
+});
+afterAll(async () => {
+  client?.close();
+  legacy?.disconnect();
+  await replica?.close();
+  await redis?.stop();
+});
+
+const { watchPermissions: _, ...permissions } = PermissionService.method;
+const channels = ChannelService.method;
+const key = () => `channel:${channelId}:speaker`;
+const take = (userId: string, of = key()) =>
+  legacy.set(of, JSON.stringify({ userId, userName: userId, timestamp: Date.now() }), "EX", 30, "NX");
+const speakers = async () => (await client.unary(permissions.getEventActiveSpeakers, { eventId })).speakers;
+
+describe("beside a router that writes Redis itself", () => {
+  it("its lock is honoured and shown, and released by its user alone", async () => {
+    expect(await take("ben")).toBe("OK");
+    const press = await client.unary(channels.startPtt, { channelId, userId: "anna" });
+    expect(press.outcome).toMatchObject({
+      case: "denied",
+      value: { cause: FloorDenyCause.ANOTHER_HAS_PERMISSION, holder: { userId: "ben" } },
+    });
+    const [speaker] = await speakers();
+    expect(speaker).toMatchObject({ channelId, userId: "ben" });
+    const remaining = Number(speaker?.expiresAt?.seconds) - Date.now() / 1_000;
+    expect(remaining).toBeGreaterThan(25);
+    expect(remaining).toBeLessThanOrEqual(30.5);
+    await client.unary(channels.stopPtt, { channelId, userId: "ben" });
+    expect(await legacy.exists(key())).toBe(0);
+  });
+
+  it("a lease of ours keeps it out, in the form that it reads, and is announced as it expects", async () => {
+    const subscriber = legacy.duplicate();
+    const states: unknown[] = [];
+    subscriber.on("message", (_channel, message) => states.push(JSON.parse(message)));
+    await subscriber.subscribe(`channel:${channelId}:events`);
+    const request = { channelId, userId: "anna", userName: "Anna" };
+    const { outcome } = await client.unary(channels.startPtt, request);
+    expect(await take("ben")).toBeNull();
+    const value = JSON.parse((await legacy.get(key())) as string);
+    expect(value).toMatchObject({ userId: "anna", userName: "Anna", timestamp: expect.any(Number) });
+    const leaseId = outcome.case === "granted" ? outcome.value.leaseId : 0n;
+    await client.unary(channels.stopPtt, { channelId, leaseId });
+    await waitFor(() => states.length === 2);
+    expect(states).toEqual([
+      { channelId, currentSpeaker: "anna", speakerName: "Anna", isBusy: true, lockTimestamp: value.timestamp },
+      { channelId, currentSpeaker: null, speakerName: null, isBusy: false, lockTimestamp: null },
+    ]);
+    subscriber.disconnect();
+  });
+
+  it("a pause cuts it, holds it back, and lets it in again after the resume (pitfall 19, G5)", async () => {
+    await take("ben");
+    const paused = await client.unary(permissions.pauseAllSpeakers, { eventId, reason: "fire" });
+    expect(paused.paused).toMatchObject([{ channelId, userId: "ben" }]);
+    expect(await take("ben")).toBeNull();
+    expect(await speakers()).toEqual([]);
+    await client.unary(permissions.resumeSpeakers, { eventId, pauseId: paused.pause?.pauseId ?? "" });
+    expect(await take("ben")).toBe("OK");
+  });
+
+  it("whoever gets past a pause is cut, and everybody is told (G5)", async () => {
+    const watch = watchOn(client, { eventIds: [eventId] });
+    await watch.caughtUp();
+    await client.unary(permissions.pauseAllSpeakers, { eventId });
+    await legacy.del(key());
+    expect(await take("ben")).toBe("OK");
+    await waitFor(async () => JSON.parse((await legacy.get(key())) ?? "{}").userId === "squelch:pause");
+    expect(await take("ben")).toBeNull();
+    await waitFor(() => watch.picture.changes.length === 2);
+    expect(watch.picture.changes[1]?.kind).toMatchObject({
+      case: "floorRevoked",
+      value: { channelId, userId: "ben", cause: FloorRevokeCause.PRE_EMPTED },
+    });
+    watch.close();
+  });
+
+  it("a channel that only it has put into the event is paused too (pitfall 17)", async () => {
+    const foreign = `${eventId}-foreign`;
+    await legacy.hset("channel:events", foreign, eventId);
+    await take("ben", `channel:${foreign}:speaker`);
+    const paused = await client.unary(permissions.pauseAllSpeakers, { eventId });
+    expect(paused.paused).toMatchObject([{ channelId: foreign, userId: "ben" }]);
+    const { channelIds } = await client.unary(channels.listEventChannels, { eventId });
+    expect(channelIds).toEqual([channelId, foreign]);
+  });
+
+  it("the end of a pause that runs out is announced once, and its channels are free", async () => {
+    const watch = watchOn(client, { eventIds: [eventId] });
+    await watch.caughtUp();
+    await client.unary(permissions.pauseAllSpeakers, { eventId, duration: { seconds: 0n, nanos: 400_000_000 } });
+    await waitFor(() => watch.picture.changes.length === 2);
+    expect(watch.picture.changes[1]?.kind).toMatchObject({ case: "speakersResumed", value: { expired: true } });
+    expect(await take("ben")).toBe("OK");
+    await client.unary(permissions.setUserChannels, { eventId, userId: "anna", channelIds: [] });
+    await waitFor(() => watch.picture.changes.length >= 3);
+    expect(watch.picture.changes).toHaveLength(3);
+    watch.close();
+  });
+});

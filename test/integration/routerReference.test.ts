@@ -1,0 +1,495 @@
+import { status } from "@grpc/grpc-js";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { WebSocket } from "ws";
+import { createLogger } from "../../src/lib/logger.js";
+import { type ReferenceRouter, type ReferenceRouterOptions, startReferenceRouter } from "../../src/router/index.js";
+import { FakePermissionServer } from "../support/fakePermissionServer.js";
+import { waitFor } from "../support/waitFor.js";
+import { signToken, WsClient } from "../support/wsClient.js";
+
+const SECRET = "the clients' secret";
+
+let server: FakePermissionServer;
+let routers: ReferenceRouter[];
+let clients: WsClient[];
+
+beforeEach(async () => {
+  server = await new FakePermissionServer().start();
+  routers = [];
+  clients = [];
+});
+
+afterEach(async () => {
+  for (const { socket } of clients) socket.terminate();
+  await Promise.all(routers.map((router) => router.close()));
+  server.stop();
+});
+
+async function startRouter(options: Partial<ReferenceRouterOptions> = {}): Promise<ReferenceRouter> {
+  const router = await startReferenceRouter({
+    address: server.address,
+    listen: "127.0.0.1:0",
+    jwtSecret: SECRET,
+    checkpointIntervalMs: 1_000,
+    retryDelayMs: () => 20,
+    logger: createLogger("test", "silent"),
+    ...options,
+  });
+  routers.push(router);
+  return router;
+}
+
+async function connect(router: ReferenceRouter, userId: string, claims: Record<string, unknown> = {}) {
+  const client = await WsClient.connect(
+    router.wsAddress,
+    await signToken(SECRET, { userId, eventId: "e1", ...claims }),
+  );
+  clients.push(client);
+  return client;
+}
+
+/** A user who has the channel `a`, connected and joined. */
+async function joinA(router: ReferenceRouter, userId: string, claims: Record<string, unknown> = {}) {
+  if (!server.event("e1").users.has(userId)) server.setUserChannels("e1", userId, ["a"]);
+  const client = await connect(router, userId, claims);
+  expect(await client.request("join-channel", { channelId: "a" })).toMatchObject({ data: { success: true } });
+  return client;
+}
+
+const held = (channelId: string) => server.channels.get(channelId)?.lease?.userId;
+
+describe("connecting", () => {
+  const url = (router: ReferenceRouter, query = "") => `ws://${router.wsAddress}/ws${query}`;
+
+  it("takes the token from the header, the query or the subprotocol", async () => {
+    const router = await startRouter();
+    server.setUserChannels("e1", "u1", ["a"]);
+    const token = await signToken(SECRET, { userId: "u1", eventId: "e1", role: "USER", eventRole: "DISPATCH" });
+    const sockets = [
+      new WebSocket(url(router), { headers: { authorization: `Bearer ${token}` } }),
+      new WebSocket(url(router, `?token=${token}`)),
+      new WebSocket(url(router), ["voiceping", token]),
+      new WebSocket(url(router), ["voiceping", `token-${token}`]),
+    ];
+    clients.push(...sockets.map((socket) => WsClient.on(socket)));
+    for (const [index, client] of clients.entries()) {
+      await client.next("channel-list");
+      expect(client.frames[0]).toEqual({
+        type: "channel-list",
+        data: { channels: ["a"], role: "DISPATCH", globalRole: "NONE" },
+      });
+      expect(client.socket.protocol).toBe(index < 2 ? "" : "voiceping");
+    }
+  });
+
+  it("is refused without a token that is valid", async () => {
+    const router = await startRouter({ eventIds: ["e1"] });
+    const unsigned = `${btoa('{"alg":"none"}')}.${btoa('{"userId":"u1","eventId":"e1"}')}.`.replaceAll("=", "");
+    const tokens: [string, string][] = [
+      ["401", unsigned],
+      ["401", "nonsense"],
+      ["401", await signToken("another secret", { userId: "u1", eventId: "e1" })],
+      ["401", await signToken(SECRET, { userId: "u1", eventId: "e1" }, "-1s")],
+      ["401 Invalid token: eventId", await signToken(SECRET, { userId: "u1" })],
+      ["401 Invalid token: userId", await signToken(SECRET, { userId: "", eventId: "e1" })],
+      ["403", await signToken(SECRET, { userId: "u1", eventId: "e2" })],
+    ];
+    for (const [reason, token] of tokens) {
+      await expect(WsClient.connect(router.wsAddress, token), token).rejects.toThrow(reason);
+    }
+    await expect(WsClient.on(new WebSocket(url(router))).opened()).rejects.toThrow("401 Missing token");
+    await expect(WsClient.on(new WebSocket(`ws://${router.wsAddress}/other`)).opened()).rejects.toThrow("404");
+    expect((await fetch(`http://${router.wsAddress}/ws`)).status).toBe(426);
+  });
+
+  it("seeds a user of whom the store has never heard from the token, and no other", async () => {
+    const router = await startRouter();
+    server.setUserChannels("e1", "known", []);
+    const known = await connect(router, "known", { channelIds: ["a"] });
+    expect(known.frames[0]?.data.channels, "the store alone decides").toEqual([]);
+    const stranger = await connect(router, "stranger", { channelIds: ["b", "a"] });
+    expect(stranger.frames[0]?.data.channels).toEqual(["b", "a"]);
+    expect(server.callsOf("setUserChannels")).toMatchObject([{ userId: "stranger", onlyIfUnknown: true }]);
+    const again = await connect(router, "stranger", { channelIds: ["c"] });
+    expect(again.frames[0]?.data.channels).toEqual(["b", "a"]);
+  });
+
+  it("works while the service is away; the channels follow when it is back", async () => {
+    const router = await startRouter();
+    server.setUserChannels("e1", "u1", ["a"]);
+    server.stop();
+    const client = await connect(router, "u1");
+    const stranger = await connect(router, "stranger", { channelIds: ["b"] });
+    expect(client.frames[0]?.data.channels).toEqual([]);
+    await server.start();
+    expect((await client.next("permission-update")).data.channels).toEqual(["a"]);
+    expect((await stranger.next("permission-update")).data.channels).toEqual(["b"]);
+  });
+});
+
+describe("permissions", () => {
+  it("reach the sockets of the user, and put the revoked off the channel (pitfall 1)", async () => {
+    const router = await startRouter();
+    const [client, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
+    server.setUserChannels("e1", "u1", ["b"]);
+    const { eventId, channelIds, channels, added, removed, action, revision } = (await client.next("permission-update"))
+      .data;
+    expect({ eventId, channelIds, channels, added, removed, action, revision }).toEqual({
+      ...{ eventId: "e1", channelIds: ["b"], channels: ["b"], added: ["b"], removed: ["a"] },
+      ...{ action: "set_user_channels", revision: 3 },
+    });
+    expect((await listener.next("channel-state", 2)).data).toMatchObject({ action: "user-left", userId: "u1" });
+    expect(await listener.request("ptt-start", { channelId: "a" })).toMatchObject({ data: { success: true } });
+    expect(client.of("speaker-changed")).toEqual([]);
+    expect(await client.request("join-channel", { channelId: "a" })).toMatchObject({
+      type: "error",
+      error: expect.stringContaining("not authorized"),
+    });
+    expect(listener.of("permission-update")).toEqual([]);
+  });
+
+  it("pitfalls 3, 4: a channel is joined with permission, and in its own event, only", async () => {
+    const router = await startRouter();
+    server.channels.set("x", { eventId: "e2" });
+    server.event("e1").users.set("u1", { channelIds: ["a", "x"] });
+    const client = await connect(router, "u1");
+    expect((await client.request("join-channel", { channelId: "z" })).error).toContain("not authorized");
+    expect((await client.request("join-channel", { channelId: "x" })).error).toContain("another event");
+    expect((await client.request("ptt-start", { channelId: "x" })).error).toContain("Join the channel");
+    expect(server.callsOf("startPtt")).toEqual([]);
+    expect(server.channels.get("a")).toBeUndefined();
+    await client.request("join-channel", { channelId: "a" });
+    expect(server.channels.get("a")?.eventId, "pitfall 17: the first join fills the index").toBe("e1");
+  });
+
+  it("are asked for again at every press", async () => {
+    const router = await startRouter();
+    const client = await joinA(router, "u1");
+    await client.request("ptt-start", { channelId: "a" });
+    server.setUserChannels("e1", "u1", []);
+    await client.next("permission-update");
+    expect(await client.request("ptt-start", { channelId: "a" })).toMatchObject({ data: { denied: true } });
+    expect(await client.next("ptt-denied")).toMatchObject({ data: { channelId: "a", cause: "receiveOnly" } });
+    expect(held("a"), "the current transmission goes on").toBe("u1");
+    expect(await client.request("ptt-stop", { channelId: "a" })).toMatchObject({ data: { success: true } });
+    expect((await client.request("ptt-start", { channelId: "a" })).error).toContain("Join the channel");
+  });
+
+  it("take the floor away at once where that is wanted", async () => {
+    const router = await startRouter({ cut: "atOnce" });
+    const [client, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
+    await client.request("ptt-start", { channelId: "a" });
+    server.setUserChannels("e1", "u1", []);
+    expect(await client.next("ptt-interrupted")).toMatchObject({ data: { channelId: "a" } });
+    expect((await listener.next("speaker-changed", 2)).data).toMatchObject({ isBusy: false });
+    expect(held("a")).toBeUndefined();
+  });
+
+  it("that go while the store is asked for the floor leave nobody speaking", async () => {
+    const router = await startRouter();
+    const client = await joinA(router, "u1");
+    let answer: (value?: unknown) => void = () => undefined;
+    server.gates.set(
+      "startPtt",
+      new Promise((resolve) => {
+        answer = resolve;
+      }),
+    );
+    const reply = client.request("ptt-start", { channelId: "a" });
+    await waitFor(() => held("a"));
+    server.setUserChannels("e1", "u1", []);
+    await client.next("permission-update");
+    answer();
+    expect(await reply).toMatchObject({ data: { denied: true } });
+    expect(held("a")).toBeUndefined();
+  });
+});
+
+describe("the floor", () => {
+  it("pitfall 15: a press is heard once by everybody who has joined, through one stream", async () => {
+    const router = await startRouter();
+    const users = await Promise.all(Array.from({ length: 10 }, (_, index) => joinA(router, `u${index}`)));
+    const [speaker, ...listeners] = users as [WsClient, ...WsClient[]];
+    const granted = await speaker.request("ptt-start", { channelId: "a" });
+    const state = { channelId: "a", currentSpeaker: "u0", speakerName: "u0", isBusy: true };
+    expect(granted).toMatchObject({ type: "channel-state", data: { success: true, state } });
+    expect(granted.data.state.lockTimestamp).toBe(server.channels.get("a")?.lease?.startedAtMs);
+    await speaker.request("ptt-stop", { channelId: "a" });
+    for (const user of listeners) {
+      await user.next("speaker-changed", 2);
+      await user.request("ping");
+      expect(user.of("speaker-changed").map(({ data }) => data)).toMatchObject([state, { isBusy: false }]);
+    }
+    expect(server.watches).toHaveLength(1);
+    await listeners[0]?.request("leave-channel", { channelId: "a" });
+    await speaker.request("ptt-start", { channelId: "a" });
+    await listeners[1]?.next("speaker-changed", 3);
+    expect(listeners[0]?.of("speaker-changed")).toHaveLength(2);
+  });
+
+  it("is denied with its holder, in the reply, its error text and a frame of its own", async () => {
+    const router = await startRouter();
+    const [ann, ben] = [await joinA(router, "ann", { userName: "Ann" }), await joinA(router, "ben")];
+    await ann.request("ptt-start", { channelId: "a" });
+    expect(await ben.request("ptt-start", { channelId: "a" })).toEqual({
+      type: "channel-state",
+      id: expect.any(String),
+      data: { success: false, denied: true, currentSpeaker: "ann", currentSpeakerName: "Ann" },
+      error: "Ann is speaking",
+    });
+    expect((await ben.next("ptt-denied")).data).toMatchObject({
+      ...{ channelId: "a", cause: "anotherHasPermission", currentSpeaker: "ann", currentSpeakerName: "Ann" },
+    });
+    expect(
+      (await joinA(router, "cid")).of("channel-state")[0]?.data.state,
+      "late joiners see the speaker",
+    ).toMatchObject({
+      currentSpeaker: "ann",
+    });
+    expect((await ben.request("ptt-stop", { channelId: "a" })).error).toContain("do not hold");
+    expect(held("a")).toBe("ann");
+  });
+
+  it("pitfall 14: a failure of the service is not somebody speaking", async () => {
+    const router = await startRouter();
+    const client = await joinA(router, "u1");
+    for (const code of [status.UNAVAILABLE, status.INTERNAL, status.DEADLINE_EXCEEDED]) {
+      server.failing.set("startPtt", code);
+      expect(await client.request("ptt-start", { channelId: "a" })).toMatchObject({
+        type: "error",
+        error: "Service unavailable",
+      });
+    }
+    expect(client.of("ptt-denied")).toEqual([]);
+    await waitFor(() => server.callsOf("stopPtt").length === 3, { message: "unknown outcomes to be given back" });
+    server.failing.clear();
+    server.failing.set("getChannelState", status.UNAVAILABLE);
+    expect((await client.request("join-channel", { channelId: "a" })).error).toBe("Service unavailable");
+  });
+
+  it("pitfall 12: a release that failed announces nothing; the end of the lease does", async () => {
+    server.leaseMs = 600;
+    const router = await startRouter();
+    const [speaker, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
+    await speaker.request("ptt-start", { channelId: "a" });
+    server.failing.set("stopPtt", status.UNAVAILABLE);
+    expect((await speaker.request("ptt-stop", { channelId: "a" })).error).toBe("Service unavailable");
+    await listener.request("ping");
+    expect(listener.of("speaker-changed")).toHaveLength(1);
+    expect((await listener.next("speaker-changed", 2)).data.isBusy).toBe(false);
+    expect(speaker.of("ptt-interrupted"), "had let go").toEqual([]);
+  });
+
+  it("pitfall 12: a denied press and a lost lease announce no free channel", async () => {
+    const router = await startRouter();
+    const [ann, ben] = [await joinA(router, "ann"), await joinA(router, "ben")];
+    await ann.request("ptt-start", { channelId: "a" });
+    await ben.request("ptt-start", { channelId: "a" });
+    await ben.request("ptt-stop", { channelId: "a" });
+    const channel = server.channels.get("a");
+    if (channel) channel.lease = { leaseId: 99n, userId: "zoe", userName: "Zoe", sessionId: "s", startedAtMs: 5 };
+    expect((await ann.request("ptt-stop", { channelId: "a" })).error).toContain("not held");
+    expect((await ben.next("speaker-changed", 2)).data).toMatchObject({ currentSpeaker: "zoe", lockTimestamp: 5 });
+    expect(ben.of("speaker-changed")).toHaveLength(2);
+  });
+
+  it("pitfall 10: a lease that ends is told to its speaker and to the others", async () => {
+    server.leaseMs = 100;
+    const router = await startRouter();
+    const [speaker, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
+    await speaker.request("ptt-start", { channelId: "a" });
+    expect((await speaker.next("ptt-interrupted")).data).toMatchObject({ channelId: "a" });
+    expect((await listener.next("speaker-changed", 2)).data.isBusy).toBe(false);
+  });
+
+  it("pitfalls 13, 16: a second device is a session of its own, and frees its own floor only", async () => {
+    const router = await startRouter();
+    const [phone, tablet] = await Promise.all([joinA(router, "u1"), joinA(router, "u1")]);
+    await phone.request("ptt-start", { channelId: "a" });
+    expect(await tablet.request("ptt-start", { channelId: "a" })).toMatchObject({ data: { denied: true } });
+    await tablet.close();
+    const listener = await joinA(router, "u2");
+    expect(held("a")).toBe("u1");
+    await phone.close();
+    expect((await listener.next("speaker-changed")).data.isBusy).toBe(false);
+    expect(held("a")).toBeUndefined();
+    expect(listener.of("channel-state").at(-1)?.data).toMatchObject({ action: "user-disconnected", userId: "u1" });
+    const sessions = server.callsOf("startPtt").map(({ sessionId }) => sessionId);
+    expect(new Set(sessions).size).toBe(2);
+  });
+
+  it("is given back by a client that vanishes while the store is asked", async () => {
+    const router = await startRouter();
+    const client = await joinA(router, "u1");
+    let answer: (value?: unknown) => void = () => undefined;
+    server.gates.set(
+      "startPtt",
+      new Promise((resolve) => {
+        answer = resolve;
+      }),
+    );
+    client.socket.send('{"type":"ptt-start","data":{"channelId":"a"}}');
+    await waitFor(() => held("a"));
+    await client.close();
+    answer();
+    await waitFor(() => held("a") === undefined);
+  });
+});
+
+describe("an emergency", () => {
+  it("pitfalls 19, 20: reaches everybody on every router, cuts the speakers and holds newcomers", async () => {
+    const [here, there] = [await startRouter(), await startRouter()];
+    server.setUserChannels("e2", "out", ["x"]);
+    const dispatcher = await joinA(here, "dora", { role: "DISPATCH", userName: "Dora" });
+    const [victim, outsider] = [await joinA(there, "u1"), await connect(there, "out", { eventId: "e2" })];
+    await victim.request("ptt-start", { channelId: "a" });
+    const started = await dispatcher.request("emergency-broadcast-start", { holdDuration: 30_000 });
+    expect(started).toMatchObject({ type: "channel-state", data: { success: true } });
+    expect(server.callsOf("pauseAllSpeakers")).toMatchObject([
+      { eventId: "e1", duration: { seconds: 30n }, broadcaster: { userId: "dora", userName: "Dora" } },
+    ]);
+    expect((await victim.next("ptt-interrupted")).data).toMatchObject({ channelId: "a", interruptedBy: "Dora" });
+    const announced = { dispatchUserId: "dora", dispatchUserName: "Dora", channelId: "a" };
+    for (const client of [dispatcher, victim]) {
+      expect((await client.next("emergency-broadcast-start")).data).toEqual(announced);
+    }
+    expect((await victim.next("speaker-changed", 2)).data).toMatchObject({ currentSpeaker: "dora", isBusy: true });
+    expect(await victim.request("ptt-start", { channelId: "a" })).toMatchObject({
+      data: { denied: true },
+      error: expect.stringContaining("Dora"),
+    });
+    expect((await victim.request("ptt-stop", { channelId: "a" })).error).toContain("do not hold");
+    const late = await joinA(there, "late");
+    expect(late.frames.slice(0, 2)).toMatchObject([
+      { type: "channel-list" },
+      { type: "emergency-broadcast-start", data: { channelId: null } },
+    ]);
+    expect((await late.next("emergency-broadcast-start", 2)).data).toEqual(announced);
+    const elsewhere = await connect(there, "dora", { role: "DISPATCH", userName: "Dora" });
+    expect(await elsewhere.request("emergency-broadcast-stop")).toMatchObject({ data: { success: true } });
+    for (const client of [dispatcher, victim, late]) {
+      expect((await client.next("emergency-broadcast-stop")).data).toEqual(announced);
+    }
+    expect((await victim.next("speaker-changed", 3)).data.isBusy).toBe(false);
+    expect(await victim.request("ptt-start", { channelId: "a" })).toMatchObject({ data: { success: true } });
+    expect(outsider.frames.map(({ type }) => type)).toEqual(["channel-list"]);
+  });
+
+  it("is for dispatchers alone; a second one is told who has it", async () => {
+    const router = await startRouter();
+    const [user, dispatcher] = [await joinA(router, "u1"), await joinA(router, "d1", { role: "ADMIN" })];
+    expect((await user.request("emergency-broadcast-start", { holdDuration: 5_000 })).error).toContain("dispatchers");
+    expect((await user.request("emergency-broadcast-stop")).error).toContain("dispatchers");
+    expect((await dispatcher.request("emergency-broadcast-stop")).error).toContain("No emergency");
+    server.pause("e1", { reason: "drill", broadcaster: { userId: "d2" } }, 60_000);
+    expect((await dispatcher.request("emergency-broadcast-start")).error).toContain("another pause");
+    server.failing.set("pauseAllSpeakers", status.UNAVAILABLE);
+    expect((await dispatcher.request("emergency-broadcast-start")).error).toBe("Service unavailable");
+  });
+
+  it("that overtakes the answer to a press leaves no microphone live", async () => {
+    const router = await startRouter();
+    const [client, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
+    let answer: (value?: unknown) => void = () => undefined;
+    server.gates.set(
+      "startPtt",
+      new Promise((resolve) => {
+        answer = resolve;
+      }),
+    );
+    const reply = client.request("ptt-start", { channelId: "a" });
+    await waitFor(() => held("a"));
+    server.pause("e1", { reason: "cut" });
+    server.setUserChannels("e1", "u2", ["a", "b"]);
+    await listener.next("permission-update");
+    answer();
+    expect(await reply).toMatchObject({ data: { denied: true }, error: "The floor was taken away" });
+    expect(listener.of("speaker-changed")).toEqual([]);
+  });
+
+  it("that was missed is found by comparing with the store after a snapshot", async () => {
+    const router = await startRouter();
+    const client = await joinA(router, "u1");
+    await client.request("ptt-start", { channelId: "a" });
+    const channel = server.channels.get("a");
+    if (channel) channel.lease = undefined;
+    server.event("e1").epoch = "epoch-2";
+    server.openWatches[0]?.fail(status.UNAVAILABLE);
+    expect((await client.next("ptt-interrupted")).data).toMatchObject({ channelId: "a" });
+    expect((await client.next("speaker-changed", 2)).data.isBusy).toBe(false);
+  });
+});
+
+describe("a socket", () => {
+  it("survives frames that make no sense, and says what is wrong with them", async () => {
+    const router = await startRouter();
+    const client = await connect(router, "u1");
+    for (const frame of ["{", "[]", '{"type":"toString"}', Buffer.from([0xff, 0xfe]), '{"type":"join-channel"}']) {
+      client.socket.send(frame);
+    }
+    await client.next("error", 5);
+    for (const type of ["priority-ptt-start", "priority-ptt-stop"]) {
+      expect((await client.request(type, { channelId: "a" })).error).toContain("not supported yet");
+    }
+    expect((await client.request("force-disconnect", { targetUserId: "u2" })).error).toContain("not supported yet");
+    expect(await client.request("ping")).toMatchObject({ type: "pong" });
+    expect(await client.request("leave-channel", { channelId: "a" })).toMatchObject({ data: { success: true } });
+  });
+
+  it("is closed where its user was disconnected", async () => {
+    const router = await startRouter();
+    const [client, other] = [await connect(router, "u1"), await connect(router, "u1", { eventId: "e2" })];
+    await joinA(router, "u2");
+    server.append("e1", { case: "userDisconnected", value: { userId: "u1", reason: "🚒".repeat(99) } });
+    await waitFor(() => client.closed);
+    expect(client.closed).toEqual({ code: 4003, reason: "🚒".repeat(30) });
+    expect(client.of("force-disconnect")).toHaveLength(1);
+    expect(other.closed).toBeUndefined();
+  });
+
+  it("G8: that does not read is closed, not buffered for", async () => {
+    const router = await startRouter();
+    const [client, witness] = [await connect(router, "u1"), await connect(router, "u2")];
+    client.socket.pause();
+    const channelIds = Array.from({ length: 2_000 }, (_, index) => `${"c".repeat(100)}${index}`);
+    for (let round = 1; round <= 40; round += 1) {
+      server.setUserChannels("e1", "u1", round % 2 === 1 ? channelIds : []);
+      server.setUserChannels("e1", "u2", [`a${round}`]);
+      await witness.next("permission-update", round);
+    }
+    client.socket.resume();
+    await waitFor(() => client.closed);
+    expect(client.closed?.code).toBe(1013);
+  });
+
+  it("that asks faster than can be answered is closed", async () => {
+    const router = await startRouter();
+    const client = await joinA(router, "u1");
+    server.gates.set("startPtt", new Promise(() => undefined));
+    for (let index = 0; index < 100; index += 1) client.socket.send('{"type":"ptt-start","data":{"channelId":"a"}}');
+    await waitFor(() => client.closed);
+    expect(client.closed?.code).toBe(1008);
+  });
+});
+
+describe("the router", () => {
+  it("closes its sockets and gives floors back when it stops, however often it is told", async () => {
+    const router = await startRouter();
+    const client = await joinA(router, "u1");
+    await client.request("ptt-start", { channelId: "a" });
+    await Promise.all([router.close(), router.close()]);
+    await waitFor(() => client.closed);
+    expect(client.closed?.code).toBe(1001);
+    expect(held("a")).toBeUndefined();
+    await waitFor(() => server.openWatches.length === 0);
+    await expect(connect(router, "u1")).rejects.toThrow();
+  });
+
+  it("says what is wrong with its options", async () => {
+    await expect(startRouter({ listen: "nowhere" })).rejects.toThrow("listen");
+    await expect(startRouter({ address: "nowhere" })).rejects.toThrow("address");
+    await expect(startRouter({ jwtSecret: "" })).rejects.toThrow("jwtSecret");
+    const router = await startRouter();
+    await expect(startRouter({ listen: router.wsAddress })).rejects.toThrow("EADDRINUSE");
+  });
+});
