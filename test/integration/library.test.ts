@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import type { ChannelState } from "../../src/server/state/channelState.js";
 import { endChild, startChild } from "../support/childProcess.js";
 import { collectLines } from "../support/collectLines.js";
 import { type RedisServer, startRedis } from "../support/startRedis.js";
@@ -20,12 +21,12 @@ async function startLibrary(redisUrl: string) {
   let answered = 0;
   return {
     /** Calls a method there and returns what it resolves to, or `{ error, message }`. */
-    async call(target: "sync" | "channels", method: string, ...args: unknown[]) {
+    async call(target: "sync" | "channels", method: string, ...args: unknown[]): Promise<unknown> {
       child.stdin?.write(`${JSON.stringify([target, method, ...args])}\n`);
       const isAnswer = (message: object) => "result" in message || "error" in message;
       const answers = () => lines.map((line) => JSON.parse(line)).filter(isAnswer);
-      await waitFor(() => answers().length > answered, { message: `${method} to return` });
-      const answer = answers()[answered++];
+      const answer = await waitFor(() => answers()[answered], { message: `${method} to return` });
+      answered++;
       return "result" in answer ? answer.result : answer;
     },
     /** What callbacks were called with. */
@@ -84,12 +85,12 @@ describe("ChannelStateManager in a process of its own", () => {
         success: false,
         state: { isBusy: false },
       });
-      const started = await channels("startPtt", "stage", "anna", "Anna");
+      const started = (await channels("startPtt", "stage", "anna", "Anna")) as { state: ChannelState };
       expect(started).toMatchObject({
         success: true,
         state: { currentSpeaker: "anna", speakerName: "Anna", isBusy: true },
       });
-      expect(Math.abs(started.state.lockTimestamp - Date.now())).toBeLessThan(5_000);
+      expect(Math.abs(Number(started.state.lockTimestamp) - Date.now())).toBeLessThan(5_000);
       expect(await channels("getEventActiveSpeakers", "fest")).toEqual([["stage", "anna"]]);
       expect(await channels("stopPtt", "stage", "ben")).toEqual(started.state);
       await waitFor(() => library.events("state").length > 0);

@@ -106,7 +106,7 @@ describe.each(["memory", "redis"])("with the %s engine", (engine) => {
     const dispatcher = await join(here, "dora", { role: "DISPATCH", userName: "Dora" });
     const victim = await join(there, "u1");
     await victim.request("ptt-start", { channelId: "a" });
-    await dispatcher.request("emergency-broadcast-start", { holdDuration: 30_000 });
+    await dispatcher.request("emergency-broadcast-start", { holdDuration: 2_000 });
     expect((await victim.next("ptt-interrupted")).data).toMatchObject({ channelId: "a", interruptedBy: "Dora" });
     expect((await victim.next("emergency-broadcast-start")).data.dispatchUserId).toBe("dora");
     expect((await victim.next("speaker-changed", 2)).data.currentSpeaker).toBe("dora");

@@ -343,11 +343,13 @@ describe("an emergency", () => {
     const dispatcher = await joinA(here, "dora", { role: "DISPATCH", userName: "Dora" });
     const [victim, outsider] = [await joinA(there, "u1"), await connect(there, "out", { eventId: "e2" })];
     await victim.request("ptt-start", { channelId: "a" });
-    const started = await dispatcher.request("emergency-broadcast-start", { holdDuration: 30_000 });
+    const started = await dispatcher.request("emergency-broadcast-start", { holdDuration: 2_000 });
     expect(started).toMatchObject({ type: "channel-state", data: { success: true } });
     expect(server.callsOf("pauseAllSpeakers")).toMatchObject([
-      { eventId: "e1", duration: { seconds: 30n }, broadcaster: { userId: "dora", userName: "Dora" } },
+      { eventId: "e1", broadcaster: { userId: "dora", userName: "Dora" } },
     ]);
+    // How long the button was held is not how long the broadcast may last.
+    expect(server.callsOf("pauseAllSpeakers")).not.toMatchObject([{ duration: expect.anything() }]);
     expect((await victim.next("ptt-interrupted")).data).toMatchObject({ channelId: "a", interruptedBy: "Dora" });
     const announced = { dispatchUserId: "dora", dispatchUserName: "Dora", channelId: "a" };
     for (const client of [dispatcher, victim]) {

@@ -3,8 +3,10 @@
 import { createInterface } from "node:readline";
 import { ChannelStateManager, createLogger, PermissionSyncManager } from "squelch/server";
 
+/** @param {object} message */
 const write = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 const logger = createLogger("library", "silent");
+/** @type {Record<string, any>} */
 const targets = {
   sync: new PermissionSyncManager(
     (userId, eventId, newChannelIds, action) => write({ event: "change", userId, eventId, newChannelIds, action }),
@@ -12,6 +14,7 @@ const targets = {
   ),
   channels: new ChannelStateManager({ logger }),
 };
+/** @param {object} state */
 const onState = (state) => write({ event: "state", ...state });
 
 for await (const line of createInterface({ input: process.stdin })) {
@@ -21,7 +24,8 @@ for await (const line of createInterface({ input: process.stdin })) {
     const result = await targets[target][method](...args);
     write({ result: result instanceof Map ? [...result] : (result ?? null) });
   } catch (error) {
-    write({ error: error.code, message: error.message });
+    const { code, message } = /** @type {import("squelch/server").SquelchError} */ (error);
+    write({ error: code, message });
   }
 }
 await targets.sync.stop();

@@ -1,0 +1,262 @@
+import { randomUUID } from "node:crypto";
+import { type RawData, WebSocket } from "ws";
+import { type ClientIdentity, isDispatcher } from "./clientToken.js";
+import {
+  type ClientFrame,
+  channelListFrame,
+  channelState,
+  emergencyFrame,
+  errorFrame,
+  FrameError,
+  type FrameId,
+  type PttDenial,
+  parseClientFrame,
+  pongFrame,
+  pttDeniedFrame,
+  pttDeniedReply,
+  pttInterruptedFrame,
+  replyFrame,
+} from "./frames.js";
+import type { ChannelMember } from "./localChannels.js";
+import type { RelaySocket } from "./permissionRelay.js";
+import { describeCallError, isRefusal } from "./routerCalls.js";
+import type { RouterContext } from "./routerContext.js";
+import { type PressOutcome, type Speaker, Transmissions } from "./transmissions.js";
+
+/** A client that reads so slowly that this much is waiting is cut off, in bytes. */
+const MAX_BUFFERED_BYTES = 1024 * 1024;
+/** A client that sends frames faster than they can be answered is cut off. */
+const MAX_WAITING_FRAMES = 64;
+
+const NOT_AUTHORIZED = "Permission denied: not authorized for this channel";
+
+/** One client's connection: answers its frames one after another, and is told by the relay what has changed. */
+export class ClientSession implements RelaySocket, ChannelMember, Speaker {
+  readonly identity: ClientIdentity;
+  readonly sessionId = randomUUID();
+  /** Resolves when the socket has closed and the floors it held have been given back. */
+  readonly ended: Promise<void>;
+  readonly #socket: WebSocket;
+  readonly #context: RouterContext;
+  readonly #joined = new Set<string>();
+  readonly #transmissions: Transmissions;
+  #waitingFrames = 0;
+  #work: Promise<void> = Promise.resolve();
+
+  /** Sends the channel list, and registers with the relay until the socket closes. */
+  constructor(socket: WebSocket, identity: ClientIdentity, context: RouterContext) {
+    this.#socket = socket;
+    this.identity = identity;
+    this.#context = context;
+    this.#transmissions = new Transmissions(this, context);
+    socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
+    socket.on("error", (error) => this.#context.logger.debug({ err: error, userId: identity.userId }, "client failed"));
+    this.ended = new Promise((resolve) => {
+      socket.on("close", () => void this.#end().then(resolve));
+    });
+    const { eventId, userId, role, globalRole } = identity;
+    this.send(channelListFrame(context.client.permissionsOf(eventId, userId) ?? [], role, globalRole));
+    context.relay.register(this, { eventId, userId });
+  }
+
+  send(frame: string): void {
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    this.#socket.send(frame);
+    if (this.#socket.bufferedAmount <= MAX_BUFFERED_BYTES) return;
+    this.#context.logger.warn({ userId: this.identity.userId }, "client reads too slowly");
+    this.close(1013, "You read too slowly");
+  }
+
+  close(code: number, reason: string): void {
+    this.#socket.close(code, reason);
+  }
+
+  joinedChannels(): Iterable<string> {
+    return this.#joined;
+  }
+
+  isTransmitting(channelId: string, startedAtMs?: number): boolean {
+    return this.#transmissions.isTransmitting(channelId, startedAtMs);
+  }
+
+  stopTransmission(channelId: string): void {
+    this.#transmissions.lose(channelId);
+  }
+
+  transmissionEnded(channelId: string): void {
+    this.#context.relay.transmissionEnded(this, channelId);
+  }
+
+  leaveChannel(channelId: string): void {
+    if (!this.#joined.delete(channelId)) return;
+    if (this.isTransmitting(channelId)) {
+      this.send(pttInterruptedFrame(channelId, "", "You may no longer speak on this channel"));
+    }
+    void this.#transmissions.stopQuietly([channelId]);
+    this.#context.channels.leave(channelId, this, "user-left");
+  }
+
+  /** Compares the floors that the client holds with the store. */
+  async verifyTransmissions(): Promise<void> {
+    await this.#transmissions.verifyAll();
+  }
+
+  #receive(data: RawData, isBinary: boolean): void {
+    if (this.#waitingFrames >= MAX_WAITING_FRAMES) {
+      this.close(1008, "Too many requests");
+      return;
+    }
+    this.#waitingFrames += 1;
+    this.#work = this.#work.then(async () => {
+      this.#waitingFrames -= 1;
+      if (this.#socket.readyState === WebSocket.OPEN) await this.#answer(isBinary ? "" : String(data));
+    });
+  }
+
+  async #end(): Promise<void> {
+    this.#context.relay.unregister(this);
+    for (const channelId of this.#joined) this.#context.channels.leave(channelId, this, "user-disconnected");
+    this.#joined.clear();
+    await this.#work;
+    await this.#transmissions.stopQuietly();
+  }
+
+  async #answer(text: string): Promise<void> {
+    let id: FrameId | undefined;
+    try {
+      const frame = parseClientFrame(text);
+      id = frame.id;
+      await this.#handle(frame);
+    } catch (error) {
+      if (error instanceof FrameError) {
+        this.send(errorFrame(error.id, error.message));
+        return;
+      }
+      const { eventId, userId } = this.identity;
+      if (!isRefusal(error)) this.#context.logger.warn({ err: error, eventId, userId }, "request of a client failed");
+      this.send(errorFrame(id, describeCallError(error)));
+    }
+  }
+
+  async #handle(frame: ClientFrame): Promise<void> {
+    switch (frame.type) {
+      case "join-channel":
+        return this.#join(frame.id, frame.channelId);
+      case "leave-channel":
+        return this.#leave(frame.id, frame.channelId);
+      case "ptt-start":
+        return this.#startPtt(frame.id, frame.channelId);
+      case "ptt-stop":
+        return this.#stopPtt(frame.id, frame.channelId);
+      case "emergency-broadcast-start":
+        return this.#startBroadcast(frame.id);
+      case "emergency-broadcast-stop":
+        return this.#stopBroadcast(frame.id);
+      case "ping":
+        return this.send(pongFrame(frame.id));
+      case "priority-ptt-start":
+      case "priority-ptt-stop":
+      case "force-disconnect":
+        throw new FrameError(`${frame.type} is not supported yet`, frame.id);
+    }
+  }
+
+  #isPermitted(channelId: string): boolean {
+    const { eventId, userId } = this.identity;
+    return this.#context.client.permissionsOf(eventId, userId)?.includes(channelId) ?? false;
+  }
+
+  async #join(id: FrameId | undefined, channelId: string): Promise<void> {
+    const { calls, channels, client } = this.#context;
+    const { eventId } = this.identity;
+    if (!this.#isPermitted(channelId)) throw new FrameError(NOT_AUTHORIZED, id);
+    const stored = await calls.getChannel(channelId);
+    if (stored === undefined) await calls.adoptChannel(channelId, eventId);
+    else if (stored.eventId !== eventId) throw new FrameError("The channel belongs to another event", id);
+    // Both may have changed while the store was asked.
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    if (!this.#isPermitted(channelId)) throw new FrameError(NOT_AUTHORIZED, id);
+    if (this.#joined.has(channelId)) channels.setHolder(channelId, stored?.holder);
+    else channels.join(channelId, this, stored?.holder);
+    this.#joined.add(channelId);
+    this.send(replyFrame(id, { success: true, channelId, state: channels.state(channelId) }));
+    const pause = client.pauseOf(eventId);
+    if (pause) this.send(emergencyFrame("start", pause, channelId));
+  }
+
+  async #leave(id: FrameId | undefined, channelId: string): Promise<void> {
+    await this.#transmissions.stopQuietly([channelId]);
+    this.#joined.delete(channelId);
+    this.#context.channels.leave(channelId, this, "user-left");
+    this.send(replyFrame(id, { success: true, channelId }));
+  }
+
+  async #startPtt(id: FrameId | undefined, channelId: string): Promise<void> {
+    if (!this.#joined.has(channelId)) throw new FrameError("Join the channel before you speak on it", id);
+    const { channels } = this.#context;
+    const { userId, userName } = this.identity;
+    if (!this.#isPermitted(channelId)) {
+      this.#deny(id, { channelId, cause: "receiveOnly", holder: channels.holder(channelId), message: NOT_AUTHORIZED });
+      return;
+    }
+    const outcome = await this.#transmissions.start(channelId);
+    if (!outcome.granted) {
+      this.#deny(id, { channelId, ...describeDenial(outcome) });
+      return;
+    }
+    if (!this.#joined.has(channelId)) {
+      // Revoked, or disconnected, while the store was asked.
+      await this.#transmissions.stopQuietly([channelId]);
+      this.#deny(id, { channelId, cause: "receiveOnly", holder: undefined, message: NOT_AUTHORIZED });
+      return;
+    }
+    const holder = { userId, userName, startedAtMs: outcome.startedAtMs };
+    this.send(replyFrame(id, { success: true, state: channelState(channelId, holder) }));
+    channels.setHolder(channelId, holder);
+  }
+
+  #deny(id: FrameId | undefined, denial: PttDenial): void {
+    this.send(pttDeniedReply(id, denial));
+    this.send(pttDeniedFrame(denial));
+  }
+
+  async #stopPtt(id: FrameId | undefined, channelId: string): Promise<void> {
+    if (!this.#transmissions.holds(channelId)) throw new FrameError("You do not hold the floor of this channel", id);
+    try {
+      await this.#transmissions.stop(channelId);
+      this.send(replyFrame(id, { success: true, state: this.#context.channels.state(channelId) }));
+    } finally {
+      // The client no longer speaks, whatever the store has answered.
+      this.transmissionEnded(channelId);
+    }
+  }
+
+  async #startBroadcast(id: FrameId | undefined): Promise<void> {
+    if (!isDispatcher(this.identity)) throw new FrameError("Permission denied: only dispatchers may broadcast", id);
+    const { pauseId, expiresAtMs } = await this.#context.calls.startBroadcast(this.identity, randomUUID());
+    this.send(replyFrame(id, { success: true, pauseId, expiresAt: expiresAtMs }));
+  }
+
+  async #stopBroadcast(id: FrameId | undefined): Promise<void> {
+    if (!isDispatcher(this.identity)) throw new FrameError("Permission denied: only dispatchers may broadcast", id);
+    const pause = await this.#context.calls.getPause(this.identity.eventId);
+    if (pause === undefined) throw new FrameError("No emergency broadcast stands", id);
+    await this.#context.calls.stopBroadcast(this.identity, pause.pauseId);
+    this.send(replyFrame(id, { success: true, pauseId: pause.pauseId }));
+  }
+}
+
+function describeDenial(outcome: Exclude<PressOutcome, { granted: true }>): Omit<PttDenial, "channelId"> {
+  if (outcome.cause === "lost") return { cause: "other", holder: undefined, message: "The floor was taken away" };
+  const { cause, holder, pause } = outcome;
+  switch (cause) {
+    case "anotherHasPermission":
+      return { cause, holder, message: `${holder?.userName ?? "Another user"} is speaking` };
+    case "receiveOnly":
+      return { cause, holder, message: NOT_AUTHORIZED };
+    case "retryAfter":
+      return { cause, holder, message: pause?.reason || "The event is paused" };
+    case "other":
+      return { cause, holder, message: "The floor was denied" };
+  }
+}

@@ -1,0 +1,65 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type {
+  ActiveSpeaker as ActiveSpeakerMessage,
+  SpeakerPause as SpeakerPauseMessage,
+} from "../../gen/squelch/v1/model_pb.js";
+import {
+  FloorDenyCause as DenyCause,
+  FloorPriority as Priority,
+  FloorRevokeCause as RevokeCause,
+} from "../../gen/squelch/v1/model_pb.js";
+import type { ActiveSpeaker, FloorDenyCause, FloorPriority, FloorRevokeCause, SpeakerPause } from "../domain/floor.js";
+
+type Timestamp = Parameters<typeof timestampMs>[0];
+
+/** Milliseconds since 1970; 0 for a time that was not sent. */
+export function msOf(timestamp: Timestamp | undefined): number {
+  return timestamp === undefined ? 0 : timestampMs(timestamp);
+}
+
+/** A pause with its times in ms. */
+export function pauseOf(message: SpeakerPauseMessage): SpeakerPause {
+  const { pauseId, reason, actor, exemptUserIds, broadcaster } = message;
+  return {
+    pauseId,
+    reason,
+    actor,
+    startedAtMs: msOf(message.startedAt),
+    expiresAtMs: msOf(message.expiresAt),
+    exemptUserIds,
+    ...(broadcaster && { broadcaster: { userId: broadcaster.userId, userName: broadcaster.userName } }),
+  };
+}
+
+/** A speaker with times in ms; one without a name goes by the user id. */
+export function speakerOf(message: ActiveSpeakerMessage): ActiveSpeaker {
+  const { channelId, userId, userName } = message;
+  return {
+    channelId,
+    userId,
+    userName: userName === "" ? userId : userName,
+    startedAtMs: msOf(message.startedAt),
+    expiresAtMs: msOf(message.expiresAt),
+    priority: priorities.get(message.priority) ?? "normal",
+  };
+}
+
+const priorities = new Map<Priority, FloorPriority>([
+  [Priority.DISPATCH, "dispatch"],
+  [Priority.IMMINENT_PERIL, "imminentPeril"],
+  [Priority.EMERGENCY, "emergency"],
+]);
+
+/** The causes that a newer replica may add are `other`. */
+export function revokeCauseOf(cause: RevokeCause): FloorRevokeCause {
+  if (cause === RevokeCause.TALKED_TOO_LONG) return "talkedTooLong";
+  if (cause === RevokeCause.NO_PERMISSION) return "noPermission";
+  return cause === RevokeCause.PRE_EMPTED ? "preEmpted" : "other";
+}
+
+/** The causes that a newer replica may add are `other`. */
+export function denyCauseOf(cause: DenyCause): FloorDenyCause | "other" {
+  if (cause === DenyCause.ANOTHER_HAS_PERMISSION) return "anotherHasPermission";
+  if (cause === DenyCause.RETRY_AFTER) return "retryAfter";
+  return cause === DenyCause.RECEIVE_ONLY ? "receiveOnly" : "other";
+}

@@ -1,0 +1,20 @@
+export type { ActiveSpeaker, Broadcaster, FloorPriority, FloorRevokeCause, SpeakerPause } from "../domain/floor.js";
+export * from "./frames.js";
+export { PermissionClient, type PermissionClientOptions, type UserPermissions } from "./permissionClient.js";
+export type {
+  DisconnectNotice,
+  FloorRevocation,
+  PauseNotice,
+  PermissionChange,
+  PermissionEvents,
+  ResumeNotice,
+  ResyncNotice,
+} from "./permissionEvents.js";
+export {
+  type CutPolicy,
+  PermissionRelay,
+  type PermissionRelayOptions,
+  type RelaySocket,
+  type SocketOwner,
+} from "./permissionRelay.js";
+export { type ReferenceRouter, type ReferenceRouterOptions, startReferenceRouter } from "./referenceRouter.js";

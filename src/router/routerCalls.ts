@@ -1,0 +1,145 @@
+import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
+import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import type { ActiveSpeaker, FloorDenyCause, SpeakerPause } from "../domain/floor.js";
+import type { GrpcClient } from "../lib/grpcService.js";
+import type { ClientIdentity } from "./clientToken.js";
+import { denyCauseOf, msOf, pauseOf, speakerOf } from "./convert.js";
+
+const DEADLINE_MS = 1_500;
+
+/** What the store answers to a press of the talk button. */
+export type PttOutcome =
+  | { granted: true; leaseId: bigint; startedAtMs: number; expiresAtMs: number }
+  | {
+      granted: false;
+      cause: FloorDenyCause | "other";
+      holder: ActiveSpeaker | undefined;
+      pause: SpeakerPause | undefined;
+    };
+
+/** A channel as the store has it. */
+export interface StoredChannel {
+  eventId: string;
+  holder: ActiveSpeaker | undefined;
+}
+
+/** Who gives the floor back: the lease, or the session where the lease isn't known. */
+export type PttHolder = { leaseId: bigint } | { userId: string; sessionId: string };
+
+/** The calls that a router makes for its clients. Each rejects with a grpc-js ServiceError after 1.5 s at the latest. */
+export class RouterCalls {
+  readonly #grpc: GrpcClient;
+  readonly #routerId: string;
+
+  constructor(grpc: GrpcClient, routerId: string) {
+    this.#grpc = grpc;
+    this.#routerId = routerId;
+  }
+
+  /** The channel; undefined if it belongs to no event. */
+  async getChannel(channelId: string): Promise<StoredChannel | undefined> {
+    try {
+      const answer = await this.#grpc.unary(ChannelService.method.getChannelState, { channelId }, this.#options());
+      return { eventId: answer.eventId, holder: answer.holder && speakerOf(answer.holder) };
+    } catch (error) {
+      if ((error as ServiceError).code === status.NOT_FOUND) return undefined;
+      throw error;
+    }
+  }
+
+  /** Associates a channel that belongs to no event. FAILED_PRECONDITION if it belongs to another. */
+  async adoptChannel(channelId: string, eventId: string): Promise<void> {
+    const request = { channelId, eventId, onlyIfUnassigned: true };
+    await this.#grpc.unary(ChannelService.method.setChannelEvent, request, this.#options());
+  }
+
+  /** Gives a user of whom the store has never heard the channels of the token. */
+  async seedUser({ eventId, userId, channelIds }: ClientIdentity): Promise<void> {
+    const request = { eventId, userId, channelIds, action: "token", onlyIfUnknown: true };
+    await this.#grpc.unary(PermissionService.method.setUserChannels, request, this.#options());
+  }
+
+  /** Asks for the floor; again under the same session while it is held: the same lease. */
+  async startPtt(channelId: string, user: ClientIdentity, sessionId: string): Promise<PttOutcome> {
+    const { userId, userName } = user;
+    const request = { channelId, userId, userName, sessionId };
+    const { outcome } = await this.#grpc.unary(ChannelService.method.startPtt, request, this.#options());
+    switch (outcome.case) {
+      case "granted": {
+        const { leaseId, startedAt, expiresAt } = outcome.value;
+        return { granted: true, leaseId, startedAtMs: msOf(startedAt), expiresAtMs: msOf(expiresAt) };
+      }
+      case "denied": {
+        const { cause, holder, pause } = outcome.value;
+        return {
+          granted: false,
+          cause: denyCauseOf(cause),
+          holder: holder && speakerOf(holder),
+          pause: pause && pauseOf(pause),
+        };
+      }
+      case undefined:
+        return { granted: false, cause: "other", holder: undefined, pause: undefined };
+    }
+  }
+
+  /** FAILED_PRECONDITION if the floor is held otherwise or not at all. */
+  async stopPtt(channelId: string, holder: PttHolder): Promise<void> {
+    await this.#grpc.unary(ChannelService.method.stopPtt, { channelId, ...holder }, this.#options());
+  }
+
+  /** Pauses the event and gives the user the floor of every channel. */
+  async startBroadcast(user: ClientIdentity, requestId: string): Promise<SpeakerPause> {
+    const { eventId, userId, userName } = user;
+    const request = {
+      eventId,
+      reason: `Emergency broadcast by ${userName}`,
+      broadcaster: { userId, userName },
+      requestId,
+    };
+    const method = PermissionService.method.pauseAllSpeakers;
+    const { pause } = await this.#grpc.unary(method, request, this.#options(`user:${userId}`));
+    if (pause === undefined) throw new Error("the replica answered without a pause");
+    return pauseOf(pause);
+  }
+
+  /** The pause that stands in an event: from the store, since the news of it may still be under way. */
+  async getPause(eventId: string): Promise<SpeakerPause | undefined> {
+    const method = PermissionService.method.getEventActiveSpeakers;
+    const { pause } = await this.#grpc.unary(method, { eventId }, this.#options());
+    return pause && pauseOf(pause);
+  }
+
+  /** FAILED_PRECONDITION if that pause does not stand. */
+  async stopBroadcast({ eventId, userId }: ClientIdentity, pauseId: string): Promise<void> {
+    const method = PermissionService.method.resumeSpeakers;
+    await this.#grpc.unary(method, { eventId, pauseId }, this.#options(`user:${userId}`));
+  }
+
+  #options(actor = `router:${this.#routerId}`) {
+    const metadata = new Metadata();
+    // A header carries only printable ASCII.
+    metadata.set("squelch-actor", actor.replace(/[^\x20-\x7e]/g, "_"));
+    return { deadline: Date.now() + DEADLINE_MS, metadata };
+  }
+}
+
+const explained = new Set([
+  status.INVALID_ARGUMENT,
+  status.NOT_FOUND,
+  status.FAILED_PRECONDITION,
+  status.PERMISSION_DENIED,
+  status.RESOURCE_EXHAUSTED,
+  status.UNIMPLEMENTED,
+]);
+
+/** True if the store refused the request, so that nothing was done; else the outcome may be unknown. */
+export function isRefusal(error: unknown): error is ServiceError {
+  return explained.has((error as Partial<ServiceError>).code ?? status.UNKNOWN);
+}
+
+/** What a client is told of a failed call: the store's words where it refused, else that the service is unavailable. */
+export function describeCallError(error: unknown): string {
+  return isRefusal(error) ? error.details : "Service unavailable";
+}

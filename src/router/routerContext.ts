@@ -1,0 +1,16 @@
+import type { Logger } from "../lib/logger.js";
+import type { LocalChannels } from "./localChannels.js";
+import type { PermissionClient } from "./permissionClient.js";
+import type { PermissionRelay } from "./permissionRelay.js";
+import type { RouterCalls } from "./routerCalls.js";
+
+/** What the sessions of one reference router share. */
+export interface RouterContext {
+  readonly client: PermissionClient;
+  readonly relay: PermissionRelay;
+  readonly channels: LocalChannels;
+  readonly calls: RouterCalls;
+  readonly logger: Logger;
+  /** How often floors of the event were taken away, as far as this router has heard. */
+  floorLosses(this: void, eventId: string): number;
+}

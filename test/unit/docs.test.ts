@@ -1,0 +1,198 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { status } from "@grpc/grpc-js";
+import { Command } from "commander";
+import { describe, expect, it } from "vitest";
+import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
+import { FloorDenyCause, FloorRevokeCause } from "../../gen/squelch/v1/model_pb.js";
+import { PermissionService, SnapshotReason } from "../../gen/squelch/v1/permission_service_pb.js";
+import { addRouterCommand } from "../../src/cli/commands/router.js";
+import type { CommandContext } from "../../src/cli/context.js";
+import * as keys from "../../src/engine/redis/keys.js";
+import { loadScripts } from "../../src/engine/redis/scripts.js";
+import { CONFIG_OPTIONS } from "../../src/server/config.js";
+import type { Hub } from "../../src/server/feed/hub.js";
+import { createChannelService } from "../../src/server/rpc/channelService.js";
+import { createPermissionService } from "../../src/server/rpc/permissionService.js";
+import { codes } from "../../src/server/rpc/status.js";
+
+const PAGES = [
+  "CHANGELOG.md",
+  ...readdirSync("docs", { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+];
+
+const read = (path: string) => readFileSync(path, "utf8");
+const withoutCode = (text: string) => text.replace(/^```.*?^```$/gms, "");
+const unquote = (cell: string) => cell.replaceAll("`", "");
+
+/** The rows of the tables under a heading, up to the next one, without the heads; cells as they are written. */
+function rowsUnder(page: string, heading: string): string[][] {
+  const [, section] = withoutCode(read(page)).split(`\n${heading}\n`);
+  if (section === undefined) throw new Error(`${page} has no "${heading}"`);
+  const [text = ""] = section.split(/^#/m);
+  const lines = text.split("\n");
+  return lines
+    .filter((line, index) => line.startsWith("|") && !line.startsWith("|---") && !lines[index + 1]?.startsWith("|---"))
+    .map((line) => line.split("|").slice(1, -1))
+    .map((cells) => cells.map((cell) => cell.trim()));
+}
+
+/** The names that an options interface declares. */
+function optionsOf(path: string, name: string): string[] {
+  const [, body = ""] = new RegExp(`^export interface ${name} .*?\\{$(.*?)^\\}$`, "ms").exec(read(path)) ?? [];
+  return [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, option = ""]) => option);
+}
+
+const anchorOf = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replace(/[^\w\- ]/g, "")
+    .replaceAll(" ", "-");
+const anchorsOf = (page: string) =>
+  [...withoutCode(read(page)).matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) => anchorOf(heading));
+
+describe("docs/configuration.md", () => {
+  const page = "docs/configuration.md";
+
+  it("lists every option of squelch serve as the program has it", () => {
+    expect(rowsUnder(page, "## `squelch serve`")).toEqual(
+      CONFIG_OPTIONS.map(({ flag, env, defaultText, description }) => [
+        `\`${flag}\``,
+        `\`${env}\``,
+        defaultText,
+        description,
+      ]),
+    );
+  });
+
+  it("lists every option of squelch router", () => {
+    const program = new Command();
+    addRouterCommand(program, {} as CommandContext);
+    const options = program.commands[0]?.options ?? [];
+    expect(rowsUnder(page, "## `squelch router`").map(([flag = ""]) => unquote(flag))).toEqual(
+      options.map(({ long }) => long),
+    );
+  });
+
+  it.each([
+    ["## Library: `squelch/router`", "src/router/permissionClient.ts", "PermissionClientOptions"],
+    ["## Library: `squelch/router`", "src/router/permissionRelay.ts", "PermissionRelayOptions"],
+    ["## Library: `squelch/router`", "src/router/referenceRouter.ts", "ReferenceRouterOptions"],
+    ["## Library: `squelch/server`", "src/server/state/channelState.ts", "ChannelStateOptions"],
+  ])("lists under %s the options of %s", (heading, path, name) => {
+    const options = optionsOf(path, name);
+    expect(options).not.toEqual([]);
+    expect(rowsUnder(page, heading).map(([option = ""]) => unquote(option))).toEqual(expect.arrayContaining(options));
+  });
+});
+
+describe("docs/errors.md", () => {
+  const page = "docs/errors.md";
+
+  it("lists every code with the status that the program gives it, a meaning and what to do", () => {
+    const rows = rowsUnder(page, "## Codes").filter((cells) => cells.length === 4);
+    expect(rows.map(([code = "", name = ""]) => [unquote(code), unquote(name)])).toEqual(
+      Object.entries(codes).map(([code, number]) => [code, status[number]]),
+    );
+    for (const cells of rows) expect(cells).not.toContain("");
+  });
+
+  it("says of every ending of a stream whether to resume, retry later or give up", () => {
+    const rows = rowsUnder(page, "## How a watch ends");
+    for (const [ending, , action] of rows) {
+      expect(["resume", "retry later", "give up"], ending).toContain(action);
+    }
+    // A watch looks nothing up that could be missing and has no state that could forbid it.
+    const { notFound, failedPrecondition, ...ofStreams } = codes;
+    expect([notFound, failedPrecondition]).toEqual([status.NOT_FOUND, status.FAILED_PRECONDITION]);
+    const endings = rows.map(([ending = ""]) => unquote(ending));
+    expect(endings).toEqual(expect.arrayContaining(Object.values(ofStreams).map((code) => status[code])));
+    for (const ending of ["OK", "INTERNAL", "CANCELLED", "DEADLINE_EXCEEDED"]) expect(endings).toContain(ending);
+  });
+
+  it.each([
+    ["## Denials of the floor", "FLOOR_DENY_CAUSE_", FloorDenyCause],
+    ["## Floors taken away", "FLOOR_REVOKE_CAUSE_", FloorRevokeCause],
+  ] as const)("numbers the causes under %s as the contract does", (heading, prefix, causes) => {
+    for (const [cause = "", number] of rowsUnder(page, heading)) {
+      const name = unquote(cause).replace(prefix, "");
+      expect([cause, String(causes[name as keyof typeof causes])]).toEqual([cause, number]);
+    }
+  });
+});
+
+describe("docs/protocol.md", () => {
+  const page = "docs/protocol.md";
+
+  it("lists every call, and says which are served", () => {
+    const served = [
+      "watchPermissions",
+      ...Object.keys(createPermissionService({} as Hub)),
+      ...Object.keys(createChannelService({} as Hub["engine"])),
+    ];
+    expect(rowsUnder(page, "## Calls").map((cells) => cells.slice(0, 3).map(unquote))).toEqual(
+      [PermissionService, ChannelService].flatMap(({ name, methods }) =>
+        methods.map((method) => [name, method.name, served.includes(method.localName) ? "yes" : "no"]),
+      ),
+    );
+  });
+
+  it("lists every reason of a snapshot", () => {
+    const sent = Object.keys(SnapshotReason).filter((name) => /^[A-Z]/.test(name) && name !== "UNSPECIFIED");
+    expect(rowsUnder(page, "### Snapshots").map(([reason = ""]) => unquote(reason))).toEqual(
+      sent.map((name) => `SNAPSHOT_REASON_${name}`),
+    );
+  });
+
+  it("lists every name in Redis", () => {
+    const { changes, pauseAnswer, ...eventKeys } = keys.eventKeys("E");
+    const listed = (heading: string) => rowsUnder(page, heading).map(([name = ""]) => unquote(name));
+    expect(listed("### Keys")).toEqual([
+      ...Object.values(eventKeys),
+      pauseAnswer("<request id>"),
+      keys.EVENTS,
+      keys.INGEST_GENERATION,
+      keys.CHANNEL_EVENTS,
+      keys.speakerKey("<channel id>"),
+    ]);
+    expect(listed("### Pub/sub channels")).toEqual([
+      keys.MEMBERSHIP_UPDATES,
+      keys.stateChannel("<channel id>"),
+      changes,
+      keys.NEW_EVENTS,
+      keys.INGEST,
+    ]);
+  });
+});
+
+describe("docs/architecture.md", () => {
+  it("lists every script with the number of its keys", () => {
+    const listed = rowsUnder("docs/architecture.md", "## Floor and pause").map(([name = "", count]) => [
+      unquote(name),
+      count,
+    ]);
+    const scripts = [...loadScripts()].map(([name, { keyCount }]) => [name, String(keyCount ?? "n")]);
+    expect(listed.toSorted()).toEqual(scripts.toSorted());
+  });
+});
+
+describe.each(PAGES)("%s", (page) => {
+  it("links only to what exists", () => {
+    const links = [...withoutCode(read(page)).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = ""]) => link);
+    for (const link of links.filter((target) => !target.startsWith("https://"))) {
+      const [path = "", anchor] = link.split("#");
+      const target = path === "" ? page : join(dirname(page), path);
+      expect(existsSync(target), link).toBe(true);
+      if (anchor !== undefined) expect(anchorsOf(target), link).toContain(anchor);
+    }
+  });
+
+  it("names only files and folders that exist", () => {
+    const paths = [...read(page).matchAll(/`((?:bin|docs|gen|proto|scripts|src|test)(?:\/[\w./-]+)?)`/g)];
+    for (const [, path = ""] of paths) {
+      if (path !== "src/engine/redis/lua/shared/name.lua") expect(existsSync(path), path).toBe(true);
+    }
+  });
+});
