@@ -105,7 +105,8 @@ function createRedisSource({ redisUrl, legacyRouters }: ServerConfig, logger: Lo
   const sync = new PermissionSyncManager(
     (userId, eventId, channelIds, action, position) => {
       // Before the first ticket of a connection a message has no place in the order.
-      if (position !== undefined) ingest.accept(eventId, { userId, channelIds, action }, position);
+      if (position === undefined) logger.warn({ eventId, userId }, "update ignored: it came before the first ticket");
+      else ingest.accept(eventId, { userId, channelIds, action }, position);
     },
     { subscriber: engine.subscriber, logger: logger.child({ component: "PermissionSync" }) },
   );

@@ -24,7 +24,10 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
       if (isHeldBack(pause, userId)) return { ...denial, cause: "retryAfter" };
       if (!event.members.get(userId)?.channelIds.includes(channelId)) return { ...denial, cause: "receiveOnly" };
       if (lease !== undefined) {
-        if (!isHeldUnder(lease, { userId, sessionId })) return { ...denial, cause: "anotherHasPermission" };
+        // What a pause has given to its broadcaster is his on every device.
+        const isOwn =
+          isHeldUnder(lease, { userId, sessionId }) || (lease.isBroadcast && lease.speaker.userId === userId);
+        if (!isOwn) return { ...denial, cause: "anotherHasPermission" };
         return { granted: true, leaseId: lease.leaseId, speaker: lease.speaker };
       }
       const startedAtMs = state.now();

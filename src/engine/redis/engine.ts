@@ -48,6 +48,16 @@ export function createRedisEngine({ url, logger, legacyRouters = true }: RedisEn
     }
   };
 
+  // A Redis that evicts would forget rights and pauses without a word.
+  const checkEviction = async () => {
+    try {
+      const policy = /maxmemory_policy:(\S+)/.exec(await connections.commands.info("memory"))?.[1];
+      if (policy !== "noeviction") logger.warn({ policy }, "redis may evict keys; set maxmemory-policy to noeviction");
+    } catch (error) {
+      logger.warn({ err: error }, "redis could not be asked for its maxmemory-policy");
+    }
+  };
+
   const adoptForeignChannels = () => {
     index.adoptForeignChannels().catch((error: unknown) => logger.debug({ err: error }, "channels not compared"));
   };
@@ -61,6 +71,7 @@ export function createRedisEngine({ url, logger, legacyRouters = true }: RedisEn
 
     async start() {
       probe.start();
+      connections.commands.on("ready", () => void checkEviction());
       subscriber.listen({ restored: adoptForeignChannels });
       adoption = setInterval(adoptForeignChannels, ADOPTION_INTERVAL_MS);
       await connections.start();

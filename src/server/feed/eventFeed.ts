@@ -1,4 +1,5 @@
 import type { LogEntry } from "../../domain/change.js";
+import { SquelchError } from "../../domain/errors.js";
 import type { Membership } from "../../domain/membership.js";
 import type { Engine, LogPosition, Unsubscribe } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
@@ -49,6 +50,7 @@ export class EventFeed {
   #early: LogEntry[] = [];
   #syncing: Promise<void> | undefined;
   #isInSync = false;
+  #isClosed = false;
   #flushScheduled = false;
   #unfollow: Unsubscribe | undefined;
   #upholding: NodeJS.Timeout | undefined;
@@ -77,6 +79,7 @@ export class EventFeed {
   async open(): Promise<void> {
     try {
       this.#unfollow = await this.#engine.follow(this.eventId, (entry) => this.#receive(entry));
+      if (this.#isClosed) throw new SquelchError("unavailable", "the replica is shutting down; reconnect");
       await this.synchronise();
     } catch (error) {
       this.close();
@@ -85,6 +88,7 @@ export class EventFeed {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#unfollow?.();
     clearInterval(this.#upholding);
     for (const snapshot of this.#snapshots.splice(0)) snapshot.discard();

@@ -1,7 +1,8 @@
 import { type StatusObject, status } from "@grpc/grpc-js";
 import { SquelchError, type SquelchErrorCode } from "../../domain/errors.js";
 
-const codes: Record<SquelchErrorCode, status> = {
+/** The gRPC status of each code. */
+export const codes: Record<SquelchErrorCode, status> = {
   invalidArgument: status.INVALID_ARGUMENT,
   notFound: status.NOT_FOUND,
   failedPrecondition: status.FAILED_PRECONDITION,

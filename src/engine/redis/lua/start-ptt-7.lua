@@ -31,8 +31,9 @@ end
 if not is_member then return { 'denied', 'receiveOnly', holder_json, pause_json or false } end
 
 if holder then
-  local own = holder.leaseId and holder.userId == request.userId and (holder.sessionId or '') == request.sessionId
-  if own then return { 'granted', holder.leaseId, holder_json } end
+  -- What a pause has given to its broadcaster is his on every device.
+  local is_own_session = holder.pauseId or (holder.sessionId or '') == request.sessionId
+  if holder.leaseId and holder.userId == request.userId and is_own_session then return { 'granted', holder.leaseId, holder_json } end
   return { 'denied', 'anotherHasPermission', holder_json, pause_json or false }
 end
 

@@ -31,6 +31,7 @@ local function decode_speaker(raw, key)
   if not raw then return nil end
   local readable, speaker = pcall(cjson.decode, raw)
   if not readable or type(speaker) ~= 'table' then speaker = { userId = 'unknown' } end
+  if type(speaker.userId) == 'number' then speaker.userId = integer(speaker.userId) end
   speaker.userId = tostring(speaker.userId)
   if speaker.userId == RESERVED_HOLDER then return nil end
   if type(speaker.userName) ~= 'string' then speaker.userName = speaker.userId end
