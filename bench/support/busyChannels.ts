@@ -1,0 +1,30 @@
+import type { Redis } from "ioredis";
+import type { ChannelIndex } from "../../src/domain/ports.js";
+import { speakerKey } from "../../src/engine/redis/keys.js";
+
+/** Longer than any scenario runs, so that no floor expires by itself. */
+const LOCK_TTL_S = 3_600;
+
+/** An event of which every channel has a speaker. */
+export interface BusyEvent {
+  eventId: string;
+  channelIds: string[];
+}
+
+/** Associates new channels with a new event. */
+export async function createEvent(index: ChannelIndex, eventId: string, channels: number): Promise<BusyEvent> {
+  const channelIds = Array.from({ length: channels }, (_, number) => `${eventId}-channel-${number}`);
+  await Promise.all(channelIds.map((channelId) => index.setChannelEvent(channelId, eventId, "test", false)));
+  return { eventId, channelIds };
+}
+
+/** Gives the floor of every channel to a user of its own, with the lock that a public router writes. */
+export async function takeFloors(redis: Redis, { channelIds }: BusyEvent): Promise<void> {
+  const pipeline = redis.pipeline();
+  for (const [index, channelId] of channelIds.entries()) {
+    const lock = { userId: `user-${index}`, userName: `User ${index}`, timestamp: Date.now() };
+    pipeline.set(speakerKey(channelId), JSON.stringify(lock), "EX", LOCK_TTL_S);
+  }
+  const replies = await pipeline.exec();
+  for (const [error] of replies ?? []) if (error) throw error;
+}

@@ -1,0 +1,48 @@
+/** Where receivers get messages from. */
+export type Source =
+  | { kind: "redis"; host: string; port: number; channel: string; receivers: number }
+  | { kind: "squelch"; host: string; port: number; eventId: string; receivers: number; connections: number };
+
+/** What the process of the receivers is asked. Each request is answered before the next is sent. */
+export type ReceiverRequest =
+  | { type: "readClock" }
+  /** Answered when every receiver is caught up; messages with sequences from 0 to `sequences` - 1 are then noted. */
+  | { type: "open"; source: Source; sequences: number }
+  /** Answered when that many messages have arrived in all, or after the time is up. */
+  | { type: "await"; messages: number; timeoutMs: number }
+  /** Closes all receivers and answers with what they noted. */
+  | { type: "collect" };
+
+export type ReceiverAnswer =
+  | { type: "clock"; atUs: number }
+  | { type: "done" }
+  | { type: "collected"; receipts: Receipts }
+  | { type: "failed"; message: string };
+
+/** What arrived. */
+export interface Receipts {
+  /** When each message arrived, µs of `monotonicUs`, 0 if it did not; at [sequence × receivers + receiver]. */
+  receivedAtUs: Float64Array;
+  /** Messages that arrived at a receiver more than once. */
+  repeated: number;
+}
+
+const ACTION_PREFIX = "sequence:";
+
+/**
+ * An update as the control plane publishes it, for a user and channels of which nothing is known elsewhere. Its action
+ * carries its number in the order of publishing, so that receipts can name it.
+ */
+export function sequencedUpdate(eventId: string, sequence: number): string {
+  return JSON.stringify({
+    eventId,
+    userId: `user-${sequence}`,
+    channelIds: [`${eventId}-channel-1`, `${eventId}-channel-2`],
+    action: `${ACTION_PREFIX}${sequence}`,
+  });
+}
+
+/** The number that an action carries; undefined if none. */
+export function sequenceOf(action: string): number | undefined {
+  return action.startsWith(ACTION_PREFIX) ? Number(action.slice(ACTION_PREFIX.length)) : undefined;
+}

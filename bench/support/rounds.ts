@@ -1,0 +1,93 @@
+import type { Redis } from "ioredis";
+import { measureLongestCommandUs } from "./commandTimes.js";
+import { percentile } from "./percentiles.js";
+import { processCpuUs } from "./processCpu.js";
+import type { Row } from "./scenario.js";
+import type { Stack } from "./stack.js";
+
+/** One of several ways to do the same. */
+export interface Way {
+  name: string;
+  /** What is measured. Resolves with the number of channels for which it was done. */
+  run(): Promise<number>;
+  /** Called after each run. */
+  undo?(): Promise<unknown>;
+}
+
+export interface RoundsOptions {
+  /** Rounds that are measured. */
+  rounds: number;
+  /** Rounds before them that are not. */
+  warmUpRounds: number;
+}
+
+/** The headings of the rows of {@link measureWays}. */
+export const WAY_COLUMNS = {
+  way: "way",
+  channels: "channels",
+  rounds: "rounds",
+  medianMs: "median ms",
+  p99Ms: "p99 ms",
+  longestCommandUs: "longest Redis\ncommand µs",
+  redisCpuMs: "Redis\nCPU ms",
+};
+
+interface Sample {
+  elapsedMs: number;
+  longestCommandUs: number | undefined;
+  redisCpuUs: number;
+}
+
+/**
+ * Measures each way in each round, in turn, so that what disturbs the machine disturbs all of them. One row a way.
+ * Rejects if a way did less than all channels.
+ */
+export async function measureWays(
+  { redis, redisClient }: Pick<Stack, "redis" | "redisClient">,
+  channels: number,
+  prepare: () => Promise<void>,
+  ways: readonly Way[],
+  { rounds, warmUpRounds }: RoundsOptions,
+): Promise<Row[]> {
+  const samples = new Map(ways.map(({ name }) => [name, [] as Sample[]]));
+  for (let round = -warmUpRounds; round < rounds; round++) {
+    for (const way of ways) {
+      await prepare();
+      const sample = await measureOnce(redisClient, redis.pid, way, channels);
+      await way.undo?.();
+      if (round >= 0) samples.get(way.name)?.push(sample);
+    }
+  }
+  return [...samples].map(([way, measured]) => {
+    const longestUs = measured.flatMap(({ longestCommandUs }) => longestCommandUs ?? []);
+    const elapsedMs = measured.map((sample) => sample.elapsedMs);
+    return {
+      way,
+      channels,
+      rounds,
+      medianMs: percentile(elapsedMs, 50),
+      p99Ms: percentile(elapsedMs, 99),
+      longestCommandUs: longestUs.length > 0 ? percentile(longestUs, 50) : undefined,
+      redisCpuMs:
+        percentile(
+          measured.map(({ redisCpuUs }) => redisCpuUs),
+          50,
+        ) / 1_000,
+    };
+  });
+}
+
+async function measureOnce(redisClient: Redis, redisPid: number, way: Way, channels: number): Promise<Sample> {
+  let done = 0;
+  let elapsedMs = 0;
+  let redisCpuUs = 0;
+  const longestCommandUs = await measureLongestCommandUs(redisClient, async () => {
+    const cpuBeforeUs = await processCpuUs(redisPid);
+    const startMs = performance.now();
+    done = await way.run();
+    elapsedMs = performance.now() - startMs;
+    redisCpuUs = (await processCpuUs(redisPid)) - cpuBeforeUs;
+  });
+  if (done !== channels) throw new Error(`${way.name}: did ${done} of ${channels} channels`);
+  return { elapsedMs, longestCommandUs, redisCpuUs };
+}

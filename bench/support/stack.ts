@@ -1,0 +1,47 @@
+import { credentials } from "@grpc/grpc-js";
+import { Redis } from "ioredis";
+import { createRedisEngine, type RedisEngine } from "../../src/engine/redis/engine.js";
+import { GrpcClient } from "../../src/lib/grpcService.js";
+import { createLogger } from "../../src/lib/logger.js";
+import { type RedisServer, startRedis } from "../../test/support/startRedis.js";
+import { type SquelchProcess, spawnSquelch } from "../../test/support/startSquelch.js";
+
+/** A Redis and a replica, each a process of its own, with a client of each. */
+export interface Stack {
+  readonly redis: RedisServer;
+  readonly replica: SquelchProcess;
+  /** As a control plane or a public router has it. */
+  readonly redisClient: Redis;
+  /** As a router has it. */
+  readonly grpcClient: GrpcClient;
+}
+
+/** Calls `use` with a stack and stops it afterwards. */
+export async function withStack<T>(use: (stack: Stack) => Promise<T>): Promise<T> {
+  const redis = await startRedis();
+  try {
+    const replica = await spawnSquelch(["--redis-url", redis.url]);
+    const redisClient = new Redis(redis.url);
+    const grpcClient = new GrpcClient(replica.grpcAddress, credentials.createInsecure());
+    try {
+      return await use({ redis, replica, redisClient, grpcClient });
+    } finally {
+      grpcClient.close();
+      redisClient.disconnect();
+      await replica.stop();
+    }
+  } finally {
+    await redis.stop();
+  }
+}
+
+/** Calls `use` with an engine inside this process, on the stack's Redis, and closes it afterwards. */
+export async function withEngine<T>({ redis }: Stack, use: (engine: RedisEngine) => Promise<T>): Promise<T> {
+  const engine = createRedisEngine({ url: redis.url, logger: createLogger("bench", "warn") });
+  try {
+    await engine.start();
+    return await use(engine);
+  } finally {
+    await engine.close();
+  }
+}
