@@ -65,6 +65,8 @@ export interface MembershipUpdate {
   action: string;
   actor: string;
   position: Position;
+  /** True if it was concluded from the control plane's keys: it yields to what was written over RPC. */
+  isReconciled?: boolean;
 }
 
 export interface MembershipOutcome {
@@ -97,9 +99,33 @@ export interface SetUserChannelsOutcome {
   superseded: boolean;
 }
 
-/** One user's channels, true at a position of the log. */
-export interface UserPermissions extends LogPosition {
+/** All channels that a user shall have. */
+export interface UserChannels {
+  userId: string;
   channelIds: string[];
+}
+
+/** The memberships of a whole event, nobody twice. */
+export interface MemberSync {
+  eventId: string;
+  users: readonly UserChannels[];
+  actor: string;
+}
+
+export interface MemberSyncOutcome {
+  /** Of the event, after the last change. */
+  revision: number;
+  /** How many users changed. */
+  changedUsers: number;
+  /** How many of those lost all channels because they were not named. */
+  revokedUsers: number;
+}
+
+/** One user's channels. */
+export interface UserPermissions {
+  channelIds: string[];
+  /** Where in the log they are true; undefined for an event that nobody has written or watched. */
+  position?: LogPosition | undefined;
   known: boolean;
   pause?: SpeakerPause | undefined;
 }
@@ -112,15 +138,26 @@ export interface MembershipStore {
    * nothing was written.
    */
   setUserChannels(write: SetUserChannelsWrite): Promise<SetUserChannelsOutcome>;
+  /**
+   * Replaces the memberships of a whole event in one step, at a ticket of its own: users who are not named lose all
+   * channels, and nothing published before the ticket applies any more, for whomever. Rejects with `failedPrecondition`
+   * if a channel belongs to another event; then nothing was written.
+   */
+  syncMembers(sync: MemberSync): Promise<MemberSyncOutcome>;
   readUserPermissions(eventId: string, userId: string): Promise<UserPermissions>;
 }
 
 export interface ChannelIndex {
   /**
-   * Associates a channel with an event, moving it if it belonged to another. Returns the event it belonged to before.
+   * Associates a channel with an event in the name of `actor`, moving it if it belonged to another. Returns the event it belonged to before.
    * With `onlyIfUnassigned` a channel of another event rejects with `failedPrecondition`.
    */
-  setChannelEvent(channelId: string, eventId: string, onlyIfUnassigned: boolean): Promise<string | undefined>;
+  setChannelEvent(
+    channelId: string,
+    eventId: string,
+    actor: string,
+    onlyIfUnassigned: boolean,
+  ): Promise<string | undefined>;
   /** The event that a channel belongs to. */
   getChannelEvent(channelId: string): Promise<string | undefined>;
   /** Ascending. */

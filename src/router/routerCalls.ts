@@ -2,6 +2,7 @@ import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import type { ActiveSpeaker, FloorDenyCause, SpeakerPause } from "../domain/floor.js";
+import { MAX_ID_BYTES } from "../domain/id.js";
 import type { GrpcClient } from "../lib/grpcService.js";
 import type { ClientIdentity } from "./clientToken.js";
 import { denyCauseOf, msOf, pauseOf, speakerOf } from "./convert.js";
@@ -119,8 +120,8 @@ export class RouterCalls {
 
   #options(actor = `router:${this.#routerId}`) {
     const metadata = new Metadata();
-    // A header carries only printable ASCII.
-    metadata.set("squelch-actor", actor.replace(/[^\x20-\x7e]/g, "_"));
+    // A header carries only printable ASCII, an actor neither braces nor more than 128 bytes.
+    metadata.set("squelch-actor", actor.replace(/[^\x20-\x7e]|[{}]/g, "_").slice(0, MAX_ID_BYTES));
     return { deadline: Date.now() + DEADLINE_MS, metadata };
   }
 }

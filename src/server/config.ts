@@ -155,7 +155,10 @@ function parseLogLevel(text: string): LogLevel | undefined {
 }
 
 function parseSwitch(text: string): boolean | undefined {
-  return { on: true, true: true, off: false, false: false }[text];
+  return new Map([
+    ["on", true],
+    ["off", false],
+  ]).get(text);
 }
 
 function parseDrainTimeout(text: string): number | undefined {

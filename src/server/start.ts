@@ -9,6 +9,8 @@ import { startGrpcPlane } from "./rpc/grpcPlane.js";
 import { type Readiness, startHttpPlane } from "./rpc/httpPlane.js";
 import { Ingest } from "./state/ingest.js";
 import { PermissionSyncManager } from "./state/permissionSync.js";
+import { reconcile } from "./state/reconcile.js";
+import { Watermark } from "./state/watermark.js";
 
 /** How long a start waits for the store; it goes on without. */
 const START_PATIENCE_MS = 3_000;
@@ -95,31 +97,43 @@ function createMemorySource(logger: Logger): Source {
   return { engine, start: () => engine.start(), close: () => engine.close() };
 }
 
-function createRedisSource({ redisUrl, legacyRouters }: ServerConfig, logger: Logger): Source {
+function createRedisSource({ redisUrl, legacyRouters, logLevel }: ServerConfig, logger: Logger): Source {
   const engine = createRedisEngine({
     url: redisUrl as string,
     legacyRouters,
     logger: logger.child({ component: "Redis" }),
   });
-  const ingest = new Ingest(engine, logger.child({ component: "Ingest" }));
+  const { controlPlane, subscriber } = engine;
+  const ingestLogger = logger.child({ component: "Ingest" });
+  const ingest = new Ingest(engine, () => subscriber.reconnect(), ingestLogger);
+  const watermark = new Watermark(
+    ingest,
+    controlPlane,
+    () => reconcile(engine, controlPlane, ingestLogger),
+    ingestLogger,
+  );
+  // A line for each update would cost more than applying it: the service says them at "debug" only.
+  const syncLogger = logger.child({ component: "PermissionSync" }, logLevel === "info" ? { level: "warn" } : {});
   const sync = new PermissionSyncManager(
     (userId, eventId, channelIds, action, position) => {
       // Before the first ticket of a connection a message has no place in the order.
       if (position === undefined) logger.warn({ eventId, userId }, "update ignored: it came before the first ticket");
       else ingest.accept(eventId, { userId, channelIds, action }, position);
     },
-    { subscriber: engine.subscriber, logger: logger.child({ component: "PermissionSync" }) },
+    { subscriber, observer: ingest, logger: syncLogger },
   );
   return {
     engine,
     async start() {
       await sync.start();
       await engine.start();
+      watermark.start();
       const patience = AbortSignal.timeout(START_PATIENCE_MS);
       while (!engine.feedHealth().healthy && !patience.aborted) await sleep(10);
       if (!engine.feedHealth().healthy) logger.warn("the store cannot be reached yet, serving without");
     },
     async close() {
+      watermark.stop();
       await sync.stop();
       ingest.stop();
       await engine.close();

@@ -24,7 +24,7 @@ export function describeChannelIndex(getEngine: GetEngine): void {
     expect(await engine.listEventChannels(eventId)).toEqual([]);
 
     for (const channelId of [c, a, b]) {
-      expect(await engine.setChannelEvent(channelId, eventId, false)).toBeUndefined();
+      expect(await engine.setChannelEvent(channelId, eventId, "test", false)).toBeUndefined();
     }
     expect(await engine.listEventChannels(eventId)).toEqual([a, b, c]);
     expect(await engine.getChannelEvent(b)).toBe(eventId);
@@ -36,8 +36,8 @@ export function describeChannelIndex(getEngine: GetEngine): void {
     const { speaker } = await take(engine, channelId, "u");
     const before = await engine.loadEvent(eventId);
 
-    expect(await engine.setChannelEvent(channelId, eventId, false)).toBe(eventId);
-    expect(await engine.setChannelEvent(channelId, eventId, true)).toBe(eventId);
+    expect(await engine.setChannelEvent(channelId, eventId, "test", false)).toBe(eventId);
+    expect(await engine.setChannelEvent(channelId, eventId, "test", true)).toBe(eventId);
     expect(await engine.loadEvent(eventId)).toEqual(before);
     expect((await engine.getChannelState(channelId)).holder).toEqual(speaker);
   });
@@ -48,7 +48,7 @@ export function describeChannelIndex(getEngine: GetEngine): void {
     const [moved, stays] = channelIds as [string, string];
     const target = freshId("event");
 
-    expect(await engine.setChannelEvent(moved, target, false)).toBe(eventId);
+    expect(await engine.setChannelEvent(moved, target, "test", false)).toBe(eventId);
     expect(await engine.getChannelEvent(moved)).toBe(target);
     expect(await engine.listEventChannels(target)).toEqual([moved]);
     expect(await engine.listEventChannels(eventId)).toEqual([stays]);
@@ -60,11 +60,11 @@ export function describeChannelIndex(getEngine: GetEngine): void {
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     const { speaker } = await take(engine, channelId, "u");
 
-    const move = engine.setChannelEvent(channelId, freshId("event"), true);
+    const move = engine.setChannelEvent(channelId, freshId("event"), "test", true);
     await expectFailure(move, "failedPrecondition", "channel_id:", channelId, eventId);
     expect(await engine.getChannelState(channelId)).toEqual({ eventId, holder: speaker });
     const unassigned = freshId("channel");
-    expect(await engine.setChannelEvent(unassigned, eventId, true)).toBeUndefined();
+    expect(await engine.setChannelEvent(unassigned, eventId, "test", true)).toBeUndefined();
     expect(await engine.getChannelEvent(unassigned)).toBe(eventId);
   });
 
@@ -79,7 +79,7 @@ export function describeChannelIndex(getEngine: GetEngine): void {
       await engine.follow(eventId, entries.listener),
     ];
     const target = freshId("event");
-    await engine.setChannelEvent(channelId, target, false);
+    await engine.setChannelEvent(channelId, target, "test", false);
 
     await Promise.all([speakers.until(1), entries.until(1)]);
     expect(speakers.seen).toEqual([undefined]);
@@ -104,7 +104,7 @@ export function describeChannelIndex(getEngine: GetEngine): void {
   test("moving a channel on which nobody speaks is no change of the old event", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
-    await engine.setChannelEvent(channelId, freshId("event"), false);
+    await engine.setChannelEvent(channelId, freshId("event"), "test", false);
     expect(await readWholeLog(engine, eventId)).toHaveLength(1);
   });
 
@@ -112,7 +112,9 @@ export function describeChannelIndex(getEngine: GetEngine): void {
     const engine = getEngine();
     const channelId = freshId("channel");
     const eventIds = freshIds("event", 10);
-    const previous = await Promise.all(eventIds.map((eventId) => engine.setChannelEvent(channelId, eventId, false)));
+    const previous = await Promise.all(
+      eventIds.map((eventId) => engine.setChannelEvent(channelId, eventId, "test", false)),
+    );
 
     const owner = await engine.getChannelEvent(channelId);
     expect(eventIds).toContain(owner);
@@ -134,7 +136,7 @@ export function describeChannelIndex(getEngine: GetEngine): void {
     const before = await take(engine, channelId, "u");
 
     const target = freshId("event");
-    await engine.setChannelEvent(channelId, target, false);
+    await engine.setChannelEvent(channelId, target, "test", false);
     await engine.applyMemberships(target, [update("u", [channelId], past(1))]);
     const after = await take(engine, channelId, "u");
     expect(after.leaseId).toBeGreaterThan(before.leaseId);

@@ -60,7 +60,7 @@ export function describeLog(getEngine: GetEngine): void {
     const { pause: paused } = await pause(engine, eventId);
     await engine.resumeSpeakers(eventId, paused.pauseId, "admin");
     await take(engine, channelId, "u");
-    await engine.setChannelEvent(channelId, freshId("event"), false);
+    await engine.setChannelEvent(channelId, freshId("event"), "test", false);
 
     const entries = await readWholeLog(engine, eventId);
     expect(entries.map(({ revision, kind, actor }) => [revision, kind, actor])).toEqual([
@@ -68,7 +68,7 @@ export function describeLog(getEngine: GetEngine): void {
       [2, "membershipChanged", "admin"],
       [3, "speakersPaused", "admin"],
       [4, "speakersResumed", "admin"],
-      [5, "floorRevoked", ""],
+      [5, "floorRevoked", "test"],
     ]);
     const { epoch, revision } = await engine.loadEvent(eventId);
     expect(revision).toBe(5);
@@ -200,7 +200,7 @@ export function describeLog(getEngine: GetEngine): void {
       (eventId) => engine.loadEvent(eventId),
       (eventId) => engine.applyMemberships(eventId, [update("u", [], future(1))]),
       (eventId) => assign(engine, eventId, "u", []),
-      (eventId) => engine.setChannelEvent(freshId("channel"), eventId, false),
+      (eventId) => engine.setChannelEvent(freshId("channel"), eventId, "test", false),
       (eventId) => pause(engine, eventId),
     ];
     const eventIds = freshIds("event", makers.length);

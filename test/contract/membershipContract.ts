@@ -91,7 +91,7 @@ export function describeMemberships(getEngine: GetEngine): void {
       removed: [a],
     });
     const permissions = await engine.readUserPermissions(eventId, "u");
-    expect(permissions).toEqual({ epoch, revision: 2, channelIds: [b, c], known: true });
+    expect(permissions).toEqual({ position: { epoch, revision: 2 }, channelIds: [b, c], known: true });
   });
 
   test("of a user who was never written nothing is known", async () => {
@@ -99,16 +99,16 @@ export function describeMemberships(getEngine: GetEngine): void {
     const { eventId } = await makeEvent(engine, ["somebody"]);
     const position = await engine.readPosition(eventId);
 
-    expect(await engine.readUserPermissions(eventId, "u")).toEqual({ ...position, channelIds: [], known: false });
+    expect(await engine.readUserPermissions(eventId, "u")).toEqual({ position, channelIds: [], known: false });
     const nowhere = await engine.readUserPermissions(freshId("event"), "u");
-    expect(nowhere).toMatchObject({ revision: 0, channelIds: [], known: false });
+    expect(nowhere).toEqual({ channelIds: [], known: false });
   });
 
   test("a user's permissions carry the standing pause", async () => {
     const engine = getEngine();
     const { eventId } = await makeEvent(engine, ["u"]);
     const { pause: paused, revision } = await pause(engine, eventId);
-    expect(await engine.readUserPermissions(eventId, "u")).toMatchObject({ pause: paused, revision });
+    expect(await engine.readUserPermissions(eventId, "u")).toMatchObject({ pause: paused, position: { revision } });
   });
 
   test.each([
@@ -176,7 +176,11 @@ export function describeMemberships(getEngine: GetEngine): void {
     const eventId = freshId("event");
 
     expect(await applyOne(engine, eventId, "u", [], past(5))).toMatchObject({ status: "unchanged", revision: 0 });
-    expect(await engine.readUserPermissions(eventId, "u")).toMatchObject({ known: true, channelIds: [], revision: 0 });
+    expect(await engine.readUserPermissions(eventId, "u")).toMatchObject({
+      known: true,
+      channelIds: [],
+      position: { revision: 0 },
+    });
     expect((await engine.loadEvent(eventId)).members).toEqual([{ userId: "u", channelIds: [], revision: 0 }]);
     expect(await applyOne(engine, eventId, "u", [freshId("channel")], past(4))).toMatchObject({ status: "stale" });
   });
@@ -286,7 +290,7 @@ export function describeMemberships(getEngine: GetEngine): void {
   test("G7: a write over RPC that names another event's channel writes nothing", async () => {
     const engine = getEngine();
     const other = await makeEvent(engine, []);
-    await engine.setChannelEvent(other.channelId, other.eventId, false);
+    await engine.setChannelEvent(other.channelId, other.eventId, "test", false);
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     const unheardOf = freshId("a-channel");
     const before = await engine.loadEvent(eventId);

@@ -96,8 +96,8 @@ export function describePause(getEngine: GetEngine): void {
 
     await engine.applyMemberships(eventId, [update("v", [learned], future(1))]);
     await assign(engine, eventId, "w", [assigned]);
-    await engine.setChannelEvent(associated, eventId, false);
-    await engine.setChannelEvent(other.channelId, eventId, false);
+    await engine.setChannelEvent(associated, eventId, "test", false);
+    await engine.setChannelEvent(other.channelId, eventId, "test", false);
     for (const channelId of [learned, assigned, associated, other.channelId]) {
       for (const userId of ["u", "v", "w"]) {
         const denied = { granted: false, cause: "retryAfter", pause: paused };
@@ -209,7 +209,7 @@ export function describePause(getEngine: GetEngine): void {
     const { leaseId } = await take(engine, channelId, "chief");
     const { pause: paused } = await pause(engine, eventId, { broadcaster, exemptUserIds: ["chief"] });
     const added = freshId("zchannel");
-    await engine.setChannelEvent(added, eventId, false);
+    await engine.setChannelEvent(added, eventId, "test", false);
     await engine.stopPtt(channelId, { leaseId });
 
     const { speakers } = await engine.getActiveSpeakers(eventId);
@@ -367,7 +367,7 @@ export function describePause(getEngine: GetEngine): void {
     ["upholdPause", (engine, eventId) => engine.upholdPause(eventId)],
     ["applyMemberships", (engine, eventId) => engine.applyMemberships(eventId, [update("v", [], future(1))])],
     ["setUserChannels", (engine, eventId) => assign(engine, eventId, "v", [])],
-    ["setChannelEvent", (engine, eventId) => engine.setChannelEvent(freshId("channel"), eventId, false)],
+    ["setChannelEvent", (engine, eventId) => engine.setChannelEvent(freshId("channel"), eventId, "test", false)],
     ["startPtt", (engine, _, channelId) => press(engine, channelId, "u")],
     ["pauseAllSpeakers", (engine, eventId) => pause(engine, eventId, { durationMs: 0 })],
   ])("the end of a pause that has run out is announced once, at the latest by %s (pitfall 33)", async (_, write) => {

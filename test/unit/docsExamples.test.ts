@@ -15,10 +15,11 @@ const text = readFileSync("docs/protocol.md", "utf8");
 const blocks = [...text.matchAll(/^```json\n(.*?)^```$/gms)].map(([, json = ""]) => JSON.parse(json) as JsonValue);
 const methods = [PermissionService, ChannelService].flatMap((service) => service.methods);
 
+/** The first example that has the field. */
 function blockWith(field: string): JsonValue {
-  const found = blocks.filter((block) => field in (block as object));
-  if (found.length !== 1) throw new Error(`${found.length} examples have "${field}"`);
-  return found[0] as JsonValue;
+  const block = blocks.find((candidate) => field in (candidate as object));
+  if (block === undefined) throw new Error(`no example has "${field}"`);
+  return block;
 }
 
 it("docs/protocol.md shows requests that the contract takes", () => {
@@ -38,7 +39,7 @@ it("docs/protocol.md shows an answer that the contract knows", () => {
 
 it("docs/protocol.md shows updates that the ingest reads", () => {
   const published = [...text.matchAll(/^redis-cli PUBLISH vp:membership_updates \\\n +'(.*?)'$/gm)];
-  expect(published).toHaveLength(1);
+  expect(published).not.toEqual([]);
   const updates = [JSON.stringify(blockWith("channelIds")), ...published.map(([, json = ""]) => json)];
   for (const update of updates) {
     expect(parseMembershipUpdate(Buffer.from(update))).toMatchObject({ eventId: "festival" });

@@ -73,7 +73,7 @@ test("an expired lease is not listed as cut, by a pause or by a move", async () 
   const { eventId, channelIds } = await makeEvent(engine, ["u"], 2);
   for (const channelId of channelIds) await take(engine, channelId, "u");
   turn(LEASE_TTL_MS);
-  await engine.setChannelEvent(channelIds[0] as string, freshId("event"), false);
+  await engine.setChannelEvent(channelIds[0] as string, freshId("event"), "test", false);
   expect(await pause(engine, eventId)).toMatchObject({ cut: [], revision: 2 });
 });
 

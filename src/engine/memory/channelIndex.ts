@@ -3,17 +3,17 @@ import type { ChannelIndex } from "../../domain/ports.js";
 import type { EventRecord, MemoryState } from "./state.js";
 
 export function createChannelIndex(state: MemoryState): ChannelIndex {
-  function removeChannel(event: EventRecord, channelId: string): void {
+  function removeChannel(event: EventRecord, channelId: string, actor: string): void {
     event.channelIds.delete(channelId);
     const lease = state.currentLease(event, channelId);
     state.vacate(event, channelId);
     if (lease === undefined) return;
     const { userId } = lease.speaker;
-    state.append(event, "", { kind: "floorRevoked", channelId, userId, cause: "noPermission", byUserId: "" });
+    state.append(event, actor, { kind: "floorRevoked", channelId, userId, cause: "noPermission", byUserId: "" });
   }
 
   return {
-    async setChannelEvent(channelId, eventId, onlyIfUnassigned) {
+    async setChannelEvent(channelId, eventId, actor, onlyIfUnassigned) {
       const previous = state.eventOfChannel.get(channelId);
       if (previous === eventId) return previous;
       if (previous !== undefined && onlyIfUnassigned) {
@@ -25,7 +25,7 @@ export function createChannelIndex(state: MemoryState): ChannelIndex {
       const event = state.open(eventId);
       if (previous !== undefined) {
         const left = state.open(previous);
-        removeChannel(left, channelId);
+        removeChannel(left, channelId, actor);
         // The channel's next lease must be above all it ever had.
         event.lastLeaseId = Math.max(event.lastLeaseId, left.lastLeaseId);
       }

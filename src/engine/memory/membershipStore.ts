@@ -1,8 +1,14 @@
 import { comparePositions } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
-import { diffChannels } from "../../domain/membership.js";
+import { diffChannels, foreignChannelInSync, SYNC_ACTION } from "../../domain/membership.js";
 import type { MembershipOutcome, MembershipStore, MembershipUpdate } from "../../domain/ports.js";
 import type { EventRecord, MemoryState } from "./state.js";
+
+// Of all that was ever written in the event.
+function highestGeneration(event: EventRecord): number {
+  const positions = [event.positionFloor, ...[...event.members.values()].map((member) => member.position)];
+  return positions.reduce((highest, { generation }) => Math.max(highest, generation), 0);
+}
 
 export function createMembershipStore(state: MemoryState): MembershipStore {
   function isForeign(eventId: string, channelId: string): boolean {
@@ -61,11 +67,30 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
       return { revision, added, removed, superseded: status === "stale" };
     },
 
-    async readUserPermissions(eventId, userId) {
+    async syncMembers({ eventId, users, actor }) {
+      for (const { channelIds } of users) {
+        const foreign = channelIds.find((id) => isForeign(eventId, id));
+        if (foreign !== undefined) throw foreignChannelInSync(users, foreign, state.eventOfChannel.get(foreign) ?? "");
+      }
       const event = state.open(eventId);
+      const named = new Set(users.map((user) => user.userId));
+      const unnamed = [...event.members.keys()].filter((userId) => !named.has(userId));
+      const position = state.takeTicket(highestGeneration(event) + 1);
+      const write = (userId: string, channelIds: string[]) =>
+        apply(event, { userId, channelIds: [...channelIds], action: SYNC_ACTION, actor, position }).status ===
+        "changed";
+      const changed = users.filter(({ userId, channelIds }) => write(userId, channelIds)).length;
+      const revokedUsers = unnamed.filter((userId) => write(userId, [])).length;
+      event.positionFloor = position;
+      return { revision: event.log.position.revision, changedUsers: changed + revokedUsers, revokedUsers };
+    },
+
+    async readUserPermissions(eventId, userId) {
+      const event = state.events.get(eventId);
+      if (event === undefined) return { channelIds: [], known: false };
       const member = event.members.get(userId);
       return {
-        ...event.log.position,
+        position: event.log.position,
         channelIds: [...(member?.channelIds ?? [])],
         known: member !== undefined,
         pause: state.standingPause(event),

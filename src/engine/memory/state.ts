@@ -65,9 +65,9 @@ export class MemoryState {
     this.speakerListeners = new Listeners(logger);
   }
 
-  /** A new place in the order of writes, later than all before. */
-  takeTicket(): Position {
-    this.#generation = Math.max(this.#generation + 1, this.now());
+  /** A new place in the order of writes, later than all before, of that generation at least. */
+  takeTicket(atLeast = 0): Position {
+    this.#generation = Math.max(this.#generation + 1, this.now(), atLeast);
     return { generation: this.#generation, count: 0 };
   }
 

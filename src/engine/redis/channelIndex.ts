@@ -1,9 +1,18 @@
 import type { Redis } from "ioredis";
 import { SquelchError } from "../../domain/errors.js";
+import { idProblem } from "../../domain/id.js";
 import type { ChannelIndex } from "../../domain/ports.js";
 import { toStoreError } from "./connections.js";
 import type { EventScripts } from "./eventScripts.js";
 import { CHANNEL_EVENTS, EVENTS, eventKeys, speakerKey } from "./keys.js";
+
+/** How often a step is tried that others have got in the way of. */
+export const MAX_ATTEMPTS = 20;
+
+/** What is said when all attempts were in vain. */
+export function contended(what: string): SquelchError {
+  return new SquelchError("unavailable", `${what} is being changed by too many at once; try again`);
+}
 
 /** How many channels one script call takes at most. */
 const ADOPT_BATCH = 500;
@@ -25,8 +34,7 @@ export function createChannelIndex(commands: Redis, scripts: EventScripts): Redi
     for (let first = 0; first < channelIds.length; first += ADOPT_BATCH) {
       const batch = channelIds.slice(first, first + ADOPT_BATCH);
       const keys = [CHANNEL_EVENTS, ...batch.map(speakerKey)];
-      const isNew = await scripts.runFor(eventId, "adopt-channels", keys, [JSON.stringify(batch), lastLeaseId]);
-      await scripts.registerAgainIf(isNew === 1, eventId);
+      await scripts.runFor(eventId, "adopt-channels", keys, [JSON.stringify(batch), lastLeaseId]);
     }
   }
 
@@ -45,9 +53,9 @@ export function createChannelIndex(commands: Redis, scripts: EventScripts): Redi
   }
 
   return {
-    async setChannelEvent(channelId, eventId, onlyIfUnassigned) {
+    async setChannelEvent(channelId, eventId, actor, onlyIfUnassigned) {
       await scripts.register(eventId);
-      for (;;) {
+      for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
         let lastLeaseId = 0;
         const owner = await attempt(commands.hget(CHANNEL_EVENTS, channelId));
         if (owner === null) {
@@ -57,12 +65,13 @@ export function createChannelIndex(commands: Redis, scripts: EventScripts): Redi
             throw new SquelchError("failedPrecondition", `channel_id: "${channelId}" belongs to event "${owner}"`);
           }
           const keys = [CHANNEL_EVENTS, speakerKey(channelId)];
-          lastLeaseId = (await scripts.runFor(owner, "leave-event", keys, [channelId, eventId])) as number;
+          lastLeaseId = (await scripts.runFor(owner, "leave-event", keys, [channelId, eventId, actor])) as number;
           if (lastLeaseId < 0) continue;
         }
         await adopt(eventId, [channelId], lastLeaseId);
         return owner ?? undefined;
       }
+      throw contended(`channel "${channelId}"`);
     },
 
     async getChannelEvent(channelId) {
@@ -79,6 +88,8 @@ export function createChannelIndex(commands: Redis, scripts: EventScripts): Redi
       const byEvent = new Map(events.map((event) => [event, new Set<string>()]));
       for (const [channelId, owner] of Object.entries(owners)) {
         if (eventId !== undefined && owner !== eventId) continue;
+        // Others may have written what is no id; nothing of ours can name it.
+        if (idProblem(channelId) !== undefined || idProblem(owner) !== undefined) continue;
         const channelIds = byEvent.get(owner) ?? new Set();
         byEvent.set(owner, channelIds.add(channelId));
       }

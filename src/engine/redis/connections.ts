@@ -13,8 +13,10 @@ const COMMAND_TIMEOUT_MS = 2_000;
 export class Connections {
   /** For everything but what is below. A command fails at once while it is down: nothing waits in a queue. */
   readonly commands: Redis;
-  /** For writes that are followed by WAIT, which holds up a connection. */
+  /** For revocations, which are followed by WAIT; see `ConfirmedWrites`. */
   readonly confirmed: Redis;
+  /** For pauses, which wait behind nothing else. */
+  readonly urgent: Redis;
   /** For subscriptions alone; see `Subscriber`. */
   readonly subscriptions: Redis;
 
@@ -38,11 +40,12 @@ export class Connections {
     };
     this.commands = open("commands");
     this.confirmed = open("confirmed");
+    this.urgent = open("urgent");
     this.subscriptions = open("subscriptions");
   }
 
   get #all(): Redis[] {
-    return [this.commands, this.confirmed, this.subscriptions];
+    return [this.commands, this.confirmed, this.urgent, this.subscriptions];
   }
 
   /** Resolves when each connection has made its first attempt, whether or not it succeeded. */

@@ -1,17 +1,17 @@
 import type { Engine } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 import { createChannelIndex } from "./channelIndex.js";
+import { ConfirmedWrites } from "./confirmedWrites.js";
 import { Connections } from "./connections.js";
+import { type ControlPlane, createControlPlane } from "./controlPlane.js";
 import { EventScripts } from "./eventScripts.js";
 import { createFloorStore } from "./floorStore.js";
+import { NEW_EVENTS } from "./keys.js";
 import { createLogStore } from "./logStore.js";
 import { createMembershipStore } from "./membershipStore.js";
 import { Probe } from "./probe.js";
 import { createScriptRunner } from "./scripts.js";
 import { Subscriber } from "./subscriber.js";
-
-/** How long a pause or a revocation waits for a Redis replica. */
-const REPLICATION_TIMEOUT_MS = 500;
 
 /** How often `channel:events` is compared with the indexes of the events. */
 const ADOPTION_INTERVAL_MS = 10_000;
@@ -24,29 +24,20 @@ export interface RedisEngineOptions {
   legacyRouters?: boolean;
 }
 
-/** An engine on Redis, and the subscriber that others may share. */
-export type RedisEngine = Engine & { readonly subscriber: Subscriber };
+/** An engine on Redis, the subscriber that others may share, and what the control plane keeps there. */
+export type RedisEngine = Engine & { readonly subscriber: Subscriber; readonly controlPlane: ControlPlane };
 
 /** State, log and floor in a Redis that many replicas share. */
 export function createRedisEngine({ url, logger, legacyRouters = true }: RedisEngineOptions): RedisEngine {
   const connections = new Connections(url, logger);
   const subscriber = new Subscriber(connections.subscriptions, logger);
   const run = createScriptRunner(connections.commands);
-  const scripts = new EventScripts(run, legacyRouters);
-  const confirmed = scripts.on(createScriptRunner(connections.confirmed));
   const probe = new Probe(run, subscriber, logger);
+  const scripts = new EventScripts(connections.commands, { legacyRouters, openedAt: () => probe.openedAt });
+  const confirmed = new ConfirmedWrites(connections.confirmed, scripts, logger);
+  const urgent = new ConfirmedWrites(connections.urgent, scripts, logger);
   const index = createChannelIndex(connections.commands, scripts);
   let adoption: NodeJS.Timeout | undefined;
-
-  const awaitReplication = async (replicas: number) => {
-    if (replicas === 0) return false;
-    try {
-      return (await connections.confirmed.wait(1, REPLICATION_TIMEOUT_MS)) > 0;
-    } catch (error) {
-      logger.warn({ err: error }, "waiting for a redis replica failed");
-      return false;
-    }
-  };
 
   // A Redis that evicts would forget rights and pauses without a word.
   const checkEviction = async () => {
@@ -58,21 +49,32 @@ export function createRedisEngine({ url, logger, legacyRouters = true }: RedisEn
     }
   };
 
+  const registerAgain = (eventId: string) => {
+    scripts.registerAgain(eventId).catch((error: unknown) => logger.warn({ err: error, eventId }, "event not listed"));
+  };
+
   const adoptForeignChannels = () => {
     index.adoptForeignChannels().catch((error: unknown) => logger.debug({ err: error }, "channels not compared"));
   };
 
   return {
     ...createLogStore(connections.commands, scripts, subscriber),
-    ...createMembershipStore(scripts, confirmed, awaitReplication),
+    ...createMembershipStore(scripts, confirmed),
     ...index,
-    ...createFloorStore(scripts, confirmed, awaitReplication, index, subscriber),
+    ...createFloorStore(scripts, urgent, index, subscriber),
     subscriber,
+    controlPlane: createControlPlane(connections.commands, run),
 
     async start() {
       probe.start();
       connections.commands.on("ready", () => void checkEviction());
-      subscriber.listen({ restored: adoptForeignChannels });
+      subscriber.subscribeWhenConnected(NEW_EVENTS, (eventId) => registerAgain(eventId.toString()));
+      subscriber.listen({
+        restored: () => {
+          scripts.forgetRegistered();
+          adoptForeignChannels();
+        },
+      });
       adoption = setInterval(adoptForeignChannels, ADOPTION_INTERVAL_MS);
       await connections.start();
     },

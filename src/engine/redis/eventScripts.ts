@@ -1,25 +1,36 @@
 import { randomBytes } from "node:crypto";
-import { EVENTS, eventKeys, NEW_EVENTS, stateChannelAffixes } from "./keys.js";
-import type { RunScript, ScriptName } from "./scripts.js";
+import type { Redis } from "ioredis";
+import { toStoreError } from "./connections.js";
+import { EVENTS, eventKeys, INGEST, INGEST_GENERATION, NEW_EVENTS, stateChannelAffixes } from "./keys.js";
+import { createScriptRunner, type RunScript, type ScriptName } from "./scripts.js";
 
 /** About how many entries the log of an event keeps. */
 const LOG_LENGTH = 10_000;
 
+export interface EventScriptOptions {
+  /** Whether routers write the floor to Redis themselves. */
+  legacyRouters: boolean;
+  /** The ticket at which this process's subscription began; undefined while it is not open. */
+  openedAt: () => number | undefined;
+}
+
 /** Runs the scripts of one event: brings its keys and the context that `lua/shared/log.lua` asks for. */
 export class EventScripts {
-  readonly run: RunScript;
-  readonly #legacyRouters: boolean;
+  readonly #commands: Redis;
+  readonly #run: RunScript;
+  readonly #options: EventScriptOptions;
   // Events known to be in the fleet's list, so that not every call need say so.
   readonly #registered = new Set<string>();
 
-  constructor(run: RunScript, legacyRouters: boolean) {
-    this.run = run;
-    this.#legacyRouters = legacyRouters;
+  constructor(connection: Redis, options: EventScriptOptions) {
+    this.#commands = connection;
+    this.#run = createScriptRunner(connection);
+    this.#options = options;
   }
 
   /** The same scripts on another connection. */
-  on(run: RunScript): EventScripts {
-    return new EventScripts(run, this.#legacyRouters);
+  on(connection: Redis): EventScripts {
+    return new EventScripts(connection, this.#options);
   }
 
   /** Runs a script with the event's keys before `keys` and the context before `args`. */
@@ -34,24 +45,37 @@ export class EventScripts {
       event: eventId,
       newEpoch: randomBytes(9).toString("base64url"),
       changes,
+      tickets: INGEST,
+      newEvents: NEW_EVENTS,
       logLength: LOG_LENGTH,
-      legacyRouters: this.#legacyRouters,
+      legacyRouters: this.#options.legacyRouters,
+      openedAt: this.#options.openedAt(),
       ...stateChannelAffixes,
     });
-    return this.run(name, [meta, log, members, pause, channels, ...keys], [context, ...args]);
+    return this.#run(name, [meta, log, members, pause, channels, INGEST_GENERATION, ...keys], [context, ...args]);
   }
 
   /** Sees to it that the event is in the fleet's list, before it is written. */
   async register(eventId: string): Promise<void> {
     if (this.#registered.has(eventId)) return;
-    await this.run("register-event", [EVENTS], [eventId, NEW_EVENTS]);
+    try {
+      await this.#commands.sadd(EVENTS, eventId);
+    } catch (error) {
+      throw toStoreError(error);
+    }
     this.#registered.add(eventId);
   }
 
-  /** To be called with what a script says of the epoch: where the store was emptied, its list is gone as well. */
-  async registerAgainIf(epochIsNew: boolean, eventId: string): Promise<void> {
-    if (!epochIsNew) return;
+  /**
+   * Puts an event into the list that was found to be new: where the store was emptied, its list was emptied as well.
+   */
+  registerAgain(eventId: string): Promise<void> {
     this.#registered.delete(eventId);
-    await this.register(eventId);
+    return this.register(eventId);
+  }
+
+  /** Forgets what is known to be in the list: news of it may have been missed. */
+  forgetRegistered(): void {
+    this.#registered.clear();
   }
 }

@@ -8,7 +8,8 @@ import {
   type SpeakerPause,
 } from "../../domain/floor.js";
 import type { FloorStore, PauseOutcome, StartPttOutcome, Unsubscribe } from "../../domain/ports.js";
-import type { RedisChannelIndex } from "./channelIndex.js";
+import { contended, MAX_ATTEMPTS, type RedisChannelIndex } from "./channelIndex.js";
+import type { ConfirmedWrites } from "./confirmedWrites.js";
 import type { EventScripts } from "./eventScripts.js";
 import { CHANNEL_EVENTS, eventKeys, speakerKey, stateChannel } from "./keys.js";
 import type { Subscriber } from "./subscriber.js";
@@ -27,11 +28,10 @@ type Denial = [cause: FloorDenyCause, holder: string | null, pause: string | nul
 
 const parseJson = (json: string | null) => (json === null ? undefined : JSON.parse(json));
 
-/** {@link FloorStore} on Redis. `confirmed` runs on the connection that `awaitReplication` waits for. */
+/** {@link FloorStore} on Redis. `urgent` is for pauses alone. */
 export function createFloorStore(
   scripts: EventScripts,
-  confirmed: EventScripts,
-  awaitReplication: (replicas: number) => Promise<boolean>,
+  urgent: ConfirmedWrites,
   index: RedisChannelIndex,
   subscriber: Subscriber,
 ): FloorStore {
@@ -46,11 +46,12 @@ export function createFloorStore(
 
   // Runs a script of the channel's event, again if the channel has moved meanwhile.
   async function runForChannel(channelId: string, name: "start-ptt" | "stop-ptt", args: (string | number)[]) {
-    for (;;) {
+    for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
       const eventId = await eventOf(channelId);
       const result = (await scripts.runFor(eventId, name, [CHANNEL_EVENTS, speakerKey(channelId)], args)) as unknown[];
       if (result[0] !== "moved") return result;
     }
+    throw contended(`channel "${channelId}"`);
   }
 
   // Runs a script that must see every channel of the event, again if one came or went meanwhile.
@@ -60,12 +61,13 @@ export function createFloorStore(
     keys: string[],
     args: (string | number)[],
   ) {
-    for (;;) {
+    for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
       const channelIds = await index.listEventChannels(eventId);
       const allKeys = [...keys, ...channelIds.map(speakerKey)];
-      const result = await confirmed.runFor(eventId, name, allKeys, [JSON.stringify(channelIds), ...args]);
+      const result = await urgent.scripts.runFor(eventId, name, allKeys, [JSON.stringify(channelIds), ...args]);
       if ((result as unknown[])[0] !== "channelsChanged") return result as unknown[];
     }
+    throw contended(`event "${eventId}"`);
   }
 
   async function readSpeakers(eventId: string, channelIds: readonly string[]) {
@@ -134,14 +136,14 @@ export function createFloorStore(
         );
       }
       const [replicas, answer] = result as [number, string];
-      return { ...JSON.parse(answer), replicated: await awaitReplication(replicas) };
+      return { ...JSON.parse(answer), replicated: await urgent.awaitReplication(replicas) };
     },
 
     async resumeSpeakers(eventId, pauseId, actor) {
       const [status, ...result] = await runForAllChannels(eventId, "resume-speakers", [], [pauseId, actor]);
       if (status === "resumed") {
         const [revision, replicas] = result as [number, number];
-        await awaitReplication(replicas);
+        await urgent.awaitReplication(replicas);
         return revision;
       }
       const standing: SpeakerPause | undefined = parseJson(result[0] as string | null);

@@ -25,12 +25,25 @@ export const INGEST = "squelch:ingest";
 /** The newest ticket. */
 export const INGEST_GENERATION = "squelch:ingest:generation";
 
+/** The watermark: the ticket before which every update has been applied. */
+export const INGEST_APPLIED = "squelch:ingest:applied";
+
 // The names below are those of every VoicePing fleet.
 
 /** Pub/sub channel on which the control plane publishes assignments. */
 export const MEMBERSHIP_UPDATES = "vp:membership_updates";
 /** Hash: channel id → event id. */
 export const CHANNEL_EVENTS = "channel:events";
+
+/** The control plane's set of a user's channels, of the event last recomputed. */
+export function assignedChannelsKey(userId: string): string {
+  return `u.${userId}.g`;
+}
+
+/** The user whom such a key belongs to. */
+export function userOfAssignedChannelsKey(key: string): string {
+  return key.slice("u.".length, -".g".length);
+}
 
 const STATE_PREFIX = "channel:";
 const STATE_SUFFIX = ":events";

@@ -8,13 +8,17 @@ import { EVENTS, eventKeys, NEW_EVENTS } from "./keys.js";
 import type { Subscriber } from "./subscriber.js";
 
 /** A member as `lua/shared/membership.lua` writes it. */
-interface StoredMember {
+export interface StoredMember {
   c: string[];
   r: number;
   /** The epoch of `r`. */
   e: string;
   /** Last disconnected by force, ms. */
   d?: number;
+  /** Last written over RPC. */
+  o?: 1;
+  /** A reconcile has found the control plane's key. */
+  k?: 1;
 }
 
 export function parseMember(userId: string, json: string, epoch: string): Membership {
@@ -49,14 +53,12 @@ export function createLogStore(commands: Redis, scripts: EventScripts, subscribe
 
     async loadEvent(eventId): Promise<EventState> {
       await scripts.register(eventId);
-      const [isNew, epoch, revision, pause, members] = (await scripts.runFor(eventId, "load-event")) as [
-        number,
+      const [epoch, revision, pause, members] = (await scripts.runFor(eventId, "load-event")) as [
         string,
         number,
         string | null,
         string[],
       ];
-      await scripts.registerAgainIf(isNew === 1, eventId);
       const memberships: Membership[] = [];
       for (let index = 0; index < members.length; index += 2) {
         memberships.push(parseMember(members[index] as string, members[index + 1] as string, epoch));

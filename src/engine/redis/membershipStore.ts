@@ -1,26 +1,25 @@
 import { SquelchError } from "../../domain/errors.js";
+import { foreignChannelInSync, SYNC_ACTION } from "../../domain/membership.js";
 import type {
+  MemberSyncOutcome,
   MembershipOutcome,
   MembershipStore,
   SetUserChannelsOutcome,
   UserPermissions,
 } from "../../domain/ports.js";
+import type { ConfirmedWrites } from "./confirmedWrites.js";
 import type { EventScripts } from "./eventScripts.js";
-import { CHANNEL_EVENTS, INGEST, INGEST_GENERATION, speakerKey } from "./keys.js";
+import { CHANNEL_EVENTS, speakerKey } from "./keys.js";
 import { parseMember } from "./logStore.js";
 
-/** {@link MembershipStore} on Redis. `confirmed` runs on the connection that `awaitReplication` waits for. */
-export function createMembershipStore(
-  scripts: EventScripts,
-  confirmed: EventScripts,
-  awaitReplication: (replicas: number) => Promise<boolean>,
-): MembershipStore {
+/** {@link MembershipStore} on Redis. `confirmed` is for what is waited for. */
+export function createMembershipStore(scripts: EventScripts, confirmed: ConfirmedWrites): MembershipStore {
   return {
     async applyMemberships(eventId, updates): Promise<MembershipOutcome[]> {
       if (updates.length === 0) return [];
       await scripts.register(eventId);
       const channelIds = [...new Set(updates.flatMap((update) => update.channelIds))];
-      const [isNew, ...outcomes] = (await scripts.runFor(
+      const outcomes = (await scripts.runFor(
         eventId,
         "apply-memberships",
         [CHANNEL_EVENTS, ...channelIds.map(speakerKey)],
@@ -30,20 +29,18 @@ export function createMembershipStore(
             JSON.stringify({ ...update, position: `${position.generation}-${position.count}` }),
           ),
         ],
-      )) as [number, ...string[]];
-      await scripts.registerAgainIf(isNew === 1, eventId);
+      )) as string[];
       return outcomes.map((outcome) => JSON.parse(outcome) as MembershipOutcome);
     },
 
     async setUserChannels({ eventId, onlyIfUnknown, ...update }): Promise<SetUserChannelsOutcome> {
       await scripts.register(eventId);
-      const [isNew, status, ...result] = (await confirmed.runFor(
+      const [status, ...result] = (await confirmed.scripts.runFor(
         eventId,
         "set-user-channels",
-        [CHANNEL_EVENTS, INGEST_GENERATION, ...update.channelIds.map(speakerKey)],
-        [JSON.stringify(update), INGEST, onlyIfUnknown ? 1 : 0],
-      )) as [number, "foreign", string, string] | [number, "done", string, number];
-      await scripts.registerAgainIf(isNew === 1, eventId);
+        [CHANNEL_EVENTS, ...update.channelIds.map(speakerKey)],
+        [JSON.stringify(update), onlyIfUnknown ? 1 : 0],
+      )) as ["foreign", string, string] | ["done", string, number];
       if (status === "foreign") {
         const [channelId, owner] = result;
         throw new SquelchError(
@@ -53,22 +50,49 @@ export function createMembershipStore(
       }
       const [json, replicas] = result as [string, number];
       const outcome = JSON.parse(json) as SetUserChannelsOutcome;
-      if (outcome.removed.length > 0) await awaitReplication(replicas);
+      if (outcome.removed.length > 0) await confirmed.awaitReplication(replicas);
       return outcome;
     },
 
-    async readUserPermissions(eventId, userId): Promise<UserPermissions> {
+    async syncMembers({ eventId, users, actor }): Promise<MemberSyncOutcome> {
       await scripts.register(eventId);
-      const [, epoch, revision, pause, member] = (await scripts.runFor(
+      const channelIds = [...new Set(users.flatMap((user) => user.channelIds))];
+      const [status, ...result] = (await confirmed.scripts.runFor(
+        eventId,
+        "sync-members",
+        [CHANNEL_EVENTS, ...channelIds.map(speakerKey)],
+        [
+          JSON.stringify(channelIds),
+          actor,
+          SYNC_ACTION,
+          ...users.flatMap((user) => [user.userId, JSON.stringify(user.channelIds)]),
+        ],
+      )) as ["foreign", string, string] | ["done", number, number, number, number, number];
+      if (status === "foreign") {
+        const [channelId, owner] = result as [string, string];
+        throw foreignChannelInSync(users, channelId, owner);
+      }
+      const [revision, changedUsers, revokedUsers, losers, replicas] = result as [
+        number,
+        number,
+        number,
+        number,
+        number,
+      ];
+      if (losers > 0) await confirmed.awaitReplication(replicas);
+      return { revision, changedUsers, revokedUsers };
+    },
+
+    async readUserPermissions(eventId, userId): Promise<UserPermissions> {
+      const [epoch, revision, pause, member] = (await scripts.runFor(
         eventId,
         "read-user-permissions",
         [],
         [userId],
-      )) as [number, string, number, string | null, string | null];
+      )) as [string | null, string | null, string | null, string | null];
       return {
-        epoch,
-        revision,
-        channelIds: member === null ? [] : parseMember(userId, member, epoch).channelIds,
+        position: epoch === null ? undefined : { epoch, revision: Number(revision) },
+        channelIds: member === null ? [] : parseMember(userId, member, epoch ?? "").channelIds,
         known: member !== null,
         pause: pause === null ? undefined : JSON.parse(pause),
       };

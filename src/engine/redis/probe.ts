@@ -19,6 +19,8 @@ export class Probe {
   readonly #logger: Logger;
   readonly #stop: (() => void)[] = [];
   #lastReturnMs: number | undefined;
+  #openedAt: number | undefined;
+  #newestTicket = 0;
   #openedMs = 0;
 
   constructor(run: RunScript, subscriber: Subscriber, logger: Logger) {
@@ -31,10 +33,15 @@ export class Probe {
     const timer = setInterval(() => this.#tick(), PROBE_INTERVAL_MS);
     this.#stop.push(
       () => clearInterval(timer),
-      this.#subscriber.subscribeWhenConnected(INGEST, () => {
+      this.#subscriber.subscribeWhenConnected(INGEST, (ticket) => {
         this.#lastReturnMs = performance.now();
+        this.#newestTicket = Math.max(this.#newestTicket, Number(ticket.toString()));
+        this.#openedAt ??= this.#newestTicket;
       }),
       this.#subscriber.listen({
+        interrupted: () => {
+          this.#openedAt = undefined;
+        },
         restored: () => {
           this.#openedMs = performance.now();
           this.#takeTicket();
@@ -45,6 +52,11 @@ export class Probe {
 
   stop(): void {
     for (const stop of this.#stop.splice(0)) stop();
+  }
+
+  /** The first ticket that came through the subscription since it was opened; undefined while it is not. */
+  get openedAt(): number | undefined {
+    return this.#openedAt;
   }
 
   health(): FeedHealth {
@@ -64,7 +76,7 @@ export class Probe {
   }
 
   #takeTicket(): void {
-    this.#run("take-ticket", [INGEST_GENERATION], [INGEST]).catch((error: unknown) =>
+    this.#run("take-ticket", [INGEST_GENERATION], [INGEST, this.#newestTicket + 1]).catch((error: unknown) =>
       this.#logger.debug({ err: error }, "ticket not taken"),
     );
   }

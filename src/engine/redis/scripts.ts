@@ -10,13 +10,14 @@ export type ScriptName =
   | "leave-event"
   | "load-event"
   | "pause-all-speakers"
+  | "raise-watermark"
   | "read-speakers"
   | "read-user-permissions"
-  | "register-event"
   | "resume-speakers"
   | "set-user-channels"
   | "start-ptt"
   | "stop-ptt"
+  | "sync-members"
   | "take-ticket"
   | "uphold-pause";
 
@@ -49,7 +50,8 @@ export type RunScript = (
   args: readonly (string | number)[],
 ) => Promise<unknown>;
 
-type Command = (...args: (string | number)[]) => Promise<unknown>;
+// Lists, since thousands of users would be too many arguments of a function.
+type Command = (keyCount: number, keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
 
 /**
  * Returns the runner of all scripts on one connection. It rejects with `unavailable` if Redis cannot be reached, and
@@ -65,7 +67,7 @@ export function createScriptRunner(connection: Redis): RunScript {
       throw new Error(`script ${name} takes ${expected} keys, not ${keys.length}`);
     }
     try {
-      return await (commands[name] as Command).call(connection, keys.length, ...keys, ...args);
+      return await (commands[name] as Command).call(connection, keys.length, keys, args);
     } catch (error) {
       throw toStoreError(error);
     }

@@ -178,6 +178,11 @@ export class EventFeed {
     return this.#syncing;
   }
 
+  /** Entries may have been missed: the feed is not in sync until `synchronise` has been through. */
+  doubt(): void {
+    this.#isInSync = false;
+  }
+
   #receive(entry: LogEntry): void {
     if (this.#syncing !== undefined) {
       this.#early.push(entry);
@@ -275,13 +280,15 @@ export class EventFeed {
     if (this.isPaused === (this.#upholding !== undefined)) return;
     clearInterval(this.#upholding);
     this.#upholding = undefined;
-    if (!this.isPaused) return;
-    this.#upholding = setInterval(() => {
+    const uphold = () => {
       this.#engine
         .upholdPause(this.eventId)
         .catch((error: unknown) =>
           this.#logger.warn({ err: error, eventId: this.eventId }, "pause could not be upheld, will try again"),
         );
-    }, UPHOLD_INTERVAL_MS);
+    };
+    // Once more at the end, to tell the channels that have become free.
+    if (this.isPaused) this.#upholding = setInterval(uphold, UPHOLD_INTERVAL_MS);
+    else uphold();
   }
 }

@@ -30,7 +30,10 @@ export class Hub {
     const timer = setInterval(() => void this.#checkPositions(), POSITION_CHECK_INTERVAL_MS);
     this.#stop.push(
       () => clearInterval(timer),
-      engine.onFeedRestored(() => void this.#checkPositions()),
+      engine.onFeedRestored(() => {
+        for (const { feed } of this.#slots.values()) feed.doubt();
+        void this.#checkPositions();
+      }),
     );
   }
 

@@ -6,11 +6,13 @@ import { SquelchError } from "../../domain/errors.js";
 import { MAX_ID_BYTES, parseId } from "../../domain/id.js";
 import type { Engine, StartPttOutcome } from "../../domain/ports.js";
 import { toActiveSpeakerMessage, toSpeakerPauseMessage } from "../feed/messages.js";
+import type { CallContext } from "./callContext.js";
 import { parseCount, parseOptionalId, parseSpeakerId, parseText } from "./convert.js";
 
 type Methods = (typeof ChannelService)["method"];
 type Unary<Name extends keyof Methods> = (
   request: MessageShape<Methods[Name]["input"]>,
+  context: CallContext,
 ) => Promise<MessageInitShape<Methods[Name]["output"]>>;
 
 /** The calls of ChannelService that answer once. */
@@ -32,10 +34,10 @@ const denyCauses = {
 
 export function createChannelService(engine: Engine): ChannelServiceCalls {
   return {
-    async setChannelEvent({ channelId, eventId, onlyIfUnassigned }) {
+    async setChannelEvent({ channelId, eventId, onlyIfUnassigned }, { actor }) {
       parseId("channel_id", channelId);
       parseId("event_id", eventId);
-      const previousEventId = await engine.setChannelEvent(channelId, eventId, onlyIfUnassigned);
+      const previousEventId = await engine.setChannelEvent(channelId, eventId, actor, onlyIfUnassigned);
       return { previousEventId: previousEventId ?? "" };
     },
 

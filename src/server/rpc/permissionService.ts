@@ -35,11 +35,11 @@ export function createPermissionService(hub: Hub): PermissionServiceCalls {
     async getUserPermissions({ eventId, userId }) {
       parseId("event_id", eventId);
       parseId("user_id", userId);
-      const { channelIds, known, pause, ...position } = await engine.readUserPermissions(eventId, userId);
+      const { channelIds, known, pause, position } = await engine.readUserPermissions(eventId, userId);
       return {
         channelIds,
         known,
-        cursor: toCursorMessage(eventId, position),
+        ...(position && { cursor: toCursorMessage(eventId, position) }),
         ...(pause && { pause: toSpeakerPauseMessage(pause) }),
       };
     },
@@ -83,7 +83,7 @@ export function createPermissionService(hub: Hub): PermissionServiceCalls {
         },
         requestId: parseOptionalId("request_id", request.requestId),
       });
-      if (durationMs > 0) await keepWhilePaused(hub, eventId);
+      if (durationMs > 0) void keepWhilePaused(hub, eventId);
       return {
         pause: toSpeakerPauseMessage(outcome.pause),
         paused: outcome.cut.map(toActiveSpeakerMessage),

@@ -1,8 +1,12 @@
 import { SquelchError } from "../../domain/errors.js";
+import { parseId } from "../../domain/id.js";
 import type { Engine, PublishedSpeaker, Unsubscribe } from "../../domain/ports.js";
 import { createRedisEngine } from "../../engine/redis/engine.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { redisUrlFromEnvironment } from "../config.js";
+
+/** Goes into the log as the author of what this class changes. */
+const ACTOR = "channel-state-manager";
 
 /** The state of one channel's floor, as routers know it. */
 export interface ChannelState {
@@ -31,7 +35,7 @@ interface Subscription {
 
 /**
  * Speaker locks and the association of channels with events, for a process that talks to Redis itself. Each method
- * rejects with a SquelchError `unavailable` if Redis cannot be reached, and with `notFound` for a channel that belongs
+ * rejects with a SquelchError: `unavailable` if Redis cannot be reached, `invalidArgument` for what is no id, `notFound` for a channel that belongs
  * to no event: an empty answer means empty.
  *
  * @example
@@ -62,31 +66,32 @@ export class ChannelStateManager {
 
   /** Associates a channel with an event; a channel of another event is moved, and its speaker is cut. */
   async setChannelEvent(channelId: string, eventId: string): Promise<void> {
-    await this.#engine.setChannelEvent(channelId, eventId, false);
+    parseId("channelId", channelId);
+    await this.#engine.setChannelEvent(channelId, parseId("eventId", eventId), ACTOR, false);
   }
 
   /** The event that a channel belongs to, null if to none. */
   async getChannelEvent(channelId: string): Promise<string | null> {
-    return (await this.#engine.getChannelEvent(channelId)) ?? null;
+    return (await this.#engine.getChannelEvent(parseId("channelId", channelId))) ?? null;
   }
 
   /** Ascending. */
   async getChannelsForEvent(eventId: string): Promise<string[]> {
-    return this.#engine.listEventChannels(eventId);
+    return this.#engine.listEventChannels(parseId("eventId", eventId));
   }
 
   /** The user who speaks on each busy channel of an event. */
   async getEventActiveSpeakers(eventId: string): Promise<Map<string, string>> {
-    const { speakers } = await this.#engine.getActiveSpeakers(eventId);
+    const { speakers } = await this.#engine.getActiveSpeakers(parseId("eventId", eventId));
     return new Map(speakers.map(({ channelId, userId }) => [channelId, userId]));
   }
 
   /** Takes every floor of an event away in one step, without a latch. Returns the channels that were cut. */
   async pauseAllSpeakers(eventId: string): Promise<string[]> {
     const { cut } = await this.#engine.pauseAllSpeakers({
-      eventId,
+      eventId: parseId("eventId", eventId),
       reason: "",
-      actor: "channel-state-manager",
+      actor: ACTOR,
       durationMs: 0,
       exemptUserIds: [],
       broadcaster: undefined,
@@ -101,6 +106,8 @@ export class ChannelStateManager {
     userId: string,
     userName: string,
   ): Promise<{ success: boolean; state: ChannelState }> {
+    parseId("channelId", channelId);
+    parseId("userId", userId);
     const request = { channelId, userId, userName, sessionId: "", priority: "normal" } as const;
     const outcome = await this.#engine.startPtt(request);
     const holder = outcome.granted ? outcome.speaker : outcome.holder;
@@ -119,7 +126,7 @@ export class ChannelStateManager {
   }
 
   async getChannelState(channelId: string): Promise<ChannelState> {
-    const { holder } = await this.#engine.getChannelState(channelId);
+    const { holder } = await this.#engine.getChannelState(parseId("channelId", channelId));
     return toChannelState(channelId, holder);
   }
 

@@ -22,6 +22,17 @@ export interface IngestCounts {
   foreign: number;
 }
 
+interface QueuedUpdate extends MembershipUpdate {
+  /** The number of the message among all that were accepted. */
+  sequence: number;
+}
+
+/** A ticket, and the last message before it. */
+interface SeenTicket {
+  generation: number;
+  sequence: number;
+}
+
 /**
  * Applies the control plane's updates to the store: in order within an event, in batches when it is busy, again after
  * an unknown outcome. One event that fails holds up no other.
@@ -30,18 +41,57 @@ export class Ingest {
   readonly counts: IngestCounts = { applied: 0, dropped: 0, foreign: 0 };
   readonly #engine: Engine;
   readonly #logger: Logger;
-  readonly #queues = new Map<string, MembershipUpdate[]>();
+  readonly #reopen: () => void;
+  readonly #queues = new Map<string, QueuedUpdate[]>();
   readonly #abort = new AbortController();
+  #sequence = 0;
+  #openedAt: number | undefined;
+  #newestTicket: SeenTicket | undefined;
+  // The ticket that waits for what came before it to be applied, and the last one for which it was.
+  #awaitedTicket: SeenTicket | undefined;
+  #appliedThrough: number | undefined;
 
-  constructor(engine: Engine, logger: Logger) {
+  /** @param reopen opens the subscription anew: what a full queue has dropped is then made up for */
+  constructor(engine: Engine, reopen: () => void, logger: Logger) {
     this.#engine = engine;
+    this.#reopen = reopen;
     this.#logger = logger;
+  }
+
+  /** The ticket at which the unbroken subscription began; undefined while there is none. */
+  get openedAt(): number | undefined {
+    return this.#openedAt;
+  }
+
+  /** A ticket before which all updates since `openedAt` have been applied; undefined if there is none yet. */
+  appliedThrough(): number | undefined {
+    this.#awaitedTicket ??= this.#newestTicket;
+    if (this.#awaitedTicket === undefined || this.#oldestUnapplied() <= this.#awaitedTicket.sequence) {
+      return this.#appliedThrough;
+    }
+    this.#appliedThrough = this.#awaitedTicket.generation;
+    this.#awaitedTicket = undefined;
+    return this.#appliedThrough;
+  }
+
+  /** A ticket has come through the subscription. */
+  acceptTicket(generation: number): void {
+    this.#openedAt ??= generation;
+    this.#newestTicket = { generation, sequence: this.#sequence };
+  }
+
+  /** The subscription is broken: messages may be missing from now on. */
+  interrupt(): void {
+    this.#openedAt = undefined;
+    this.#newestTicket = undefined;
+    this.#awaitedTicket = undefined;
+    this.#appliedThrough = undefined;
   }
 
   /** Takes an update over; what it comes to is logged and counted. */
   accept(eventId: string, update: Omit<MembershipUpdate, "actor" | "position">, position: Position): void {
     const queue = this.#queues.get(eventId);
-    const positioned = { ...update, actor: ACTOR, position };
+    const positioned = { ...update, actor: ACTOR, position, sequence: ++this.#sequence };
     if (queue === undefined) {
       this.#queues.set(eventId, [positioned]);
       void this.#drain(eventId);
@@ -49,13 +99,25 @@ export class Ingest {
       queue.push(positioned);
     } else {
       this.counts.dropped++;
-      this.#logger.error({ eventId, userId: update.userId }, "update dropped: too many wait for the store");
+      this.#logger.error(
+        { eventId, userId: update.userId },
+        "update dropped, opening the subscription anew: too many wait",
+      );
+      if (this.#openedAt === undefined) return;
+      this.interrupt();
+      this.#reopen();
     }
   }
 
   /** What still waits is not applied. */
   stop(): void {
     this.#abort.abort();
+  }
+
+  #oldestUnapplied(): number {
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const [first] of this.#queues.values()) oldest = Math.min(oldest, first?.sequence ?? oldest);
+    return oldest;
   }
 
   async #drain(eventId: string): Promise<void> {
@@ -70,10 +132,11 @@ export class Ingest {
     this.#queues.delete(eventId);
   }
 
-  async #apply(eventId: string, batch: readonly MembershipUpdate[]): Promise<void> {
+  async #apply(eventId: string, batch: readonly QueuedUpdate[]): Promise<void> {
     for (;;) {
       try {
-        const outcomes = await this.#engine.applyMemberships(eventId, batch);
+        const updates = batch.map(({ sequence: _, ...update }) => update);
+        const outcomes = await this.#engine.applyMemberships(eventId, updates);
         this.counts.applied += batch.length;
         for (const [index, { foreignChannelIds }] of outcomes.entries()) {
           if (foreignChannelIds.length === 0) continue;
@@ -95,7 +158,7 @@ export class Ingest {
   }
 
   // Finds the update that the store refuses, so that the others get through.
-  async #applyOneByOne(eventId: string, batch: readonly MembershipUpdate[], error: unknown): Promise<void> {
+  async #applyOneByOne(eventId: string, batch: readonly QueuedUpdate[], error: unknown): Promise<void> {
     if (batch.length > 1) {
       for (const update of batch) await this.#apply(eventId, [update]);
       return;

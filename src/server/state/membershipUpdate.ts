@@ -33,8 +33,12 @@ export function parseMembershipUpdate(message: Uint8Array): PublishedUpdate {
       "channelIds",
       channelIds.map((id, index) => toText(`channelIds[${index}]`, id)),
     ),
-    action: action === undefined ? DEFAULT_ACTION : parseId("action", toText("action", action)),
+    action: action === undefined || action === null || action === "" ? DEFAULT_ACTION : parseAction(action),
   };
+}
+
+function parseAction(action: unknown): string {
+  return parseId("action", toText("action", action));
 }
 
 function parseObject(message: Uint8Array): Record<string, unknown> {

@@ -26,6 +26,8 @@ export interface PermissionSyncOptions {
   logger?: Logger;
   /** A subscriber to share; it is neither connected nor closed here. */
   subscriber?: Subscriber;
+  /** Told of each ticket, in its order among the updates, and of each break of the subscription. */
+  observer?: { acceptTicket(generation: number): void; interrupt(): void };
 }
 
 /**
@@ -42,6 +44,7 @@ export class PermissionSyncManager {
   readonly #logger: Logger;
   readonly #connections: Connections | undefined;
   readonly #subscriber: Subscriber;
+  readonly #observer: PermissionSyncOptions["observer"];
   readonly #stop: (() => void)[] = [];
   #generation: number | undefined;
   #messagesSinceTicket = 0;
@@ -50,6 +53,7 @@ export class PermissionSyncManager {
   constructor(onPermissionChange: PermissionChangeHandler, options: PermissionSyncOptions = {}) {
     this.#onPermissionChange = onPermissionChange;
     this.#logger = options.logger ?? createLogger("PermissionSync");
+    this.#observer = options.observer;
     if (options.subscriber === undefined) {
       this.#connections = new Connections(options.redisUrl ?? redisUrlFromEnvironment(), this.#logger);
       this.#subscriber = new Subscriber(this.#connections.subscriptions, this.#logger);
@@ -70,13 +74,11 @@ export class PermissionSyncManager {
     if (this.#stop.length > 0) return;
     this.#stop.push(
       this.#subscriber.subscribeWhenConnected(MEMBERSHIP_UPDATES, (message) => this.#receive(message)),
-      this.#subscriber.subscribeWhenConnected(INGEST, (ticket) => {
-        this.#generation = Number(ticket.toString());
-        this.#messagesSinceTicket = 0;
-      }),
+      this.#subscriber.subscribeWhenConnected(INGEST, (ticket) => this.#receiveTicket(Number(ticket.toString()))),
       this.#subscriber.listen({
         interrupted: () => {
           this.#generation = undefined;
+          this.#observer?.interrupt();
         },
       }),
     );
@@ -92,6 +94,16 @@ export class PermissionSyncManager {
   /** True while updates arrive. */
   isConnected(): boolean {
     return this.#stop.length > 0 && this.#subscriber.isConnected;
+  }
+
+  #receiveTicket(generation: number): void {
+    if (!Number.isSafeInteger(generation)) {
+      this.#logger.warn("something that is no ticket was published as one");
+      return;
+    }
+    this.#generation = generation;
+    this.#messagesSinceTicket = 0;
+    this.#observer?.acceptTicket(generation);
   }
 
   #receive(message: Buffer): void {

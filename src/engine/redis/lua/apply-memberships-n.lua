@@ -1,22 +1,23 @@
 -- Applies updates of one event in their order, each as a compare-and-set on the position of its user's newest write
 -- (latest wins), and learns the channels they name.
 --
--- KEYS[1..5], ARGV[1]: see shared/log.lua
--- KEYS[6] hash: channel -> event
--- KEYS[7..] speaker keys, one for each of the named channels
+-- KEYS[1..6], ARGV[1]: see shared/base.lua
+-- KEYS[7] hash: channel -> event
+-- KEYS[8..] speaker keys, one for each of the named channels
 -- ARGV[2] JSON list of the named channels, in the order of their keys
--- ARGV[3..] an update each: JSON of {userId, channelIds, action, actor, position}
--- Returns { 1 if the epoch is new, outcome JSON, outcome JSON, ... }.
+-- ARGV[3..] an update each: JSON of {userId, channelIds, action, actor, position, isReconciled}
+-- Returns { outcome JSON, outcome JSON, ... }.
+-- @include base
 -- @include log
 -- @include floor
 -- @include membership
 local speaker_keys = {}
-for index, channel in ipairs(cjson.decode(ARGV[2])) do speaker_keys[channel] = KEYS[6 + index] end
+for index, channel in ipairs(cjson.decode(ARGV[2])) do speaker_keys[channel] = KEYS[7 + index] end
 
-local results = { epoch_is_new and 1 or 0 }
+local results = {}
 for index = 3, #ARGV do
   local update = cjson.decode(ARGV[index])
-  local status, at, added, removed, foreign = apply_membership(update, update.position, KEYS[6], speaker_keys)
+  local status, at, added, removed, foreign = apply_membership(update, update.position, KEYS[7], speaker_keys)
   results[#results + 1] = '{"status":"' .. status .. '","revision":' .. integer(at) .. ',"added":' .. json_list(added)
     .. ',"removed":' .. json_list(removed) .. ',"foreignChannelIds":' .. json_list(foreign) .. '}'
 end

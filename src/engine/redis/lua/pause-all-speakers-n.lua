@@ -1,9 +1,9 @@
 -- Takes every floor of an event away and latches it, as one step and one log entry. A broadcaster is given every
 -- channel in the same step, so that no third can slip in between.
 --
--- KEYS[1..5], ARGV[1]: see shared/log.lua
--- KEYS[6] answer to the same request id, kept for an hour
--- KEYS[7..] speaker keys of all channels of the event
+-- KEYS[1..6], ARGV[1]: see shared/base.lua
+-- KEYS[7] answer to the same request id, kept for an hour
+-- KEYS[8..] speaker keys of all channels of the event
 -- ARGV[2] JSON list of the channels, in the order of their keys
 -- ARGV[3] the pause without its times: JSON of {pauseId, reason, actor, exemptUserIds, broadcaster}, without the
 --         opening brace
@@ -12,12 +12,13 @@
 -- ARGV[6] how long to keep the answer, ms
 -- Returns { 'paused', number of Redis replicas, answer JSON of {pause, cut, revision} }
 --      or { 'standing', pause JSON } or { 'channelsChanged' } if the channels are not all of the event's.
+-- @include base
 -- @include log
 -- @include floor
 local has_request_id = ARGV[5] == '1'
 local replicas = tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0
 if has_request_id then
-  local answer = redis.call('GET', KEYS[6])
+  local answer = redis.call('GET', KEYS[7])
   if answer then return { 'paused', replicas, answer } end
 end
 local standing = redis.call('GET', PAUSE)
@@ -28,7 +29,7 @@ if not are_all_channels(channels) then return { 'channelsChanged' } end
 local duration = tonumber(ARGV[4])
 local pause_json = '{"startedAtMs":' .. integer(now) .. ',"expiresAtMs":' .. integer(now + duration) .. ',' .. ARGV[3]
 local pause = cjson.decode(pause_json)
-local keys = speaker_keys_from(7)
+local keys = speaker_keys_from(8)
 
 local cut = {}
 in_chunks(keys, function(first, ...)
@@ -54,5 +55,5 @@ end
 local body = '"pause":' .. pause_json .. ',"cut":[' .. table.concat(cut, ',') .. ']'
 append(pause.actor, '"kind":"speakersPaused",' .. body)
 local answer = '{' .. body .. ',"revision":' .. integer(revision) .. '}'
-if has_request_id then redis.call('SET', KEYS[6], answer, 'PX', ARGV[6]) end
+if has_request_id then redis.call('SET', KEYS[7], answer, 'PX', ARGV[6]) end
 return { 'paused', replicas, answer }

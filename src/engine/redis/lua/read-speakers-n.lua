@@ -1,14 +1,14 @@
 -- Reads who holds the floor of channels, and the standing pause, in one step.
 --
--- KEYS[1..5], ARGV[1]: see shared/log.lua
--- KEYS[6..] speaker keys
+-- KEYS[1..6], ARGV[1]: see shared/base.lua
+-- KEYS[7..] speaker keys
 -- ARGV[2] JSON list of the channels, in the order of their keys
 -- Returns { pause JSON or false, speaker JSON, speaker JSON, ... }, free channels left out.
--- @include log
+-- @include base
 -- @include floor
 local channels = cjson.decode(ARGV[2])
 local result = { redis.call('GET', PAUSE) }
-local keys = speaker_keys_from(6)
+local keys = speaker_keys_from(7)
 in_chunks(keys, function(first, ...)
   for offset, raw in ipairs(redis.call('MGET', ...)) do
     local index = first + offset - 1

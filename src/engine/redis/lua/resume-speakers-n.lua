@@ -1,12 +1,13 @@
 -- Lifts a pause: frees every channel that it holds, as one step and one log entry.
 --
--- KEYS[1..5], ARGV[1]: see shared/log.lua
--- KEYS[6..] speaker keys of all channels of the event
+-- KEYS[1..6], ARGV[1]: see shared/base.lua
+-- KEYS[7..] speaker keys of all channels of the event
 -- ARGV[2] JSON list of the channels, in the order of their keys
 -- ARGV[3] pause id
 -- ARGV[4] actor
 -- Returns { 'resumed', revision, number of Redis replicas } or { 'other', standing pause JSON or false }
 --      or { 'channelsChanged' } if the channels are not all of the event's.
+-- @include base
 -- @include log
 -- @include floor
 local replicas = tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0
@@ -16,7 +17,7 @@ local channels = cjson.decode(ARGV[2])
 if not are_all_channels(channels) then return { 'channelsChanged' } end
 
 for index, channel in ipairs(channels) do
-  local key = KEYS[5 + index]
+  local key = KEYS[6 + index]
   local raw = redis.call('GET', key)
   if is_held_by_pause(raw, standing.pauseId) then
     local speaker = decode_speaker(raw, key)

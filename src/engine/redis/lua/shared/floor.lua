@@ -1,4 +1,4 @@
--- Needs log.lua. The floor of a channel is its speaker key, in the form that routers have always written, with fields
+-- Needs base.lua, and log.lua for what cuts. The floor of a channel is its speaker key, in the form that routers have always written, with fields
 -- of our own beside the old ones: leaseId, expiresAt (ms), priority, sessionId, and pauseId on what a pause has put
 -- there.
 local RESERVED_HOLDER = 'squelch:pause'
@@ -32,7 +32,7 @@ local function decode_speaker(raw, key)
   local readable, speaker = pcall(cjson.decode, raw)
   if not readable or type(speaker) ~= 'table' then speaker = { userId = 'unknown' } end
   if type(speaker.userId) == 'number' then speaker.userId = integer(speaker.userId) end
-  speaker.userId = tostring(speaker.userId)
+  if type(speaker.userId) ~= 'string' then speaker.userId = 'unknown' end
   if speaker.userId == RESERVED_HOLDER then return nil end
   if type(speaker.userName) ~= 'string' then speaker.userName = speaker.userId end
   speaker.timestamp = tonumber(speaker.timestamp) or 0
@@ -82,6 +82,9 @@ local function write_speaker(key, speaker)
   redis.call('SET', key, cjson.encode(speaker), 'PXAT', integer(speaker.expiresAt))
 end
 
+-- The same for every channel of the one pause that a script deals with.
+local reserved_value = nil
+
 -- Puts what a standing pause wants on a channel's speaker key: the broadcaster's lease, else the reserved holder, else
 -- (where no router writes Redis directly) nothing. Returns the speaker if there is one.
 local function hold_channel(key, pause)
@@ -99,13 +102,14 @@ local function hold_channel(key, pause)
     return speaker
   end
   if context.legacyRouters then
-    write_speaker(key, {
+    reserved_value = reserved_value or cjson.encode({
       userId = RESERVED_HOLDER,
       userName = pause.reason,
       timestamp = pause.startedAtMs,
       expiresAt = pause.expiresAtMs,
       pauseId = pause.pauseId,
     })
+    redis.call('SET', key, reserved_value, 'PXAT', integer(pause.expiresAtMs))
   else
     redis.call('DEL', key)
   end
@@ -129,8 +133,7 @@ local function hold_back(pause, channel, key, raw)
   local holder = hold_channel(key, pause)
   if speaker then
     append(pause.actor, '"kind":"floorRevoked","cause":"preEmpted","channelId":' .. cjson.encode(channel)
-      .. ',"userId":' .. cjson.encode(speaker.userId) .. ',"byUserId":'
-      .. cjson.encode(holder and holder.userId or pause.actor))
+      .. ',"userId":' .. cjson.encode(speaker.userId) .. ',"byUserId":' .. cjson.encode(holder and holder.userId or ''))
   end
   if speaker or holder then publish_state(channel, holder) end
 end

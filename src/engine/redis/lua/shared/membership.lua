@@ -25,11 +25,39 @@ local function member_revision(member)
   return member.r
 end
 
-local function write_member(user, channels, position, member, changed_at)
-  local disconnected = ''
-  if member and member.d then disconnected = ',"d":' .. integer(member.d) end
-  redis.call('HSET', MEMBERS, user, '{"c":' .. json_list(channels) .. ',"p":"' .. position .. '","r":'
-    .. integer(changed_at) .. ',"e":"' .. epoch .. '"' .. disconnected .. '}')
+-- What is kept of a member as of a write; channels is a JSON list.
+local function member_json(update, channels, position, member, changed_at)
+  local rest = ''
+  if member and member.d then rest = ',"d":' .. integer(member.d) end
+  if update.isByRpc then rest = rest .. ',"o":1' end
+  if update.isReconciled and channels ~= '[]' or member and member.k then rest = rest .. ',"k":1' end
+  return '{"c":' .. channels .. ',"p":"' .. position .. '","r":' .. integer(changed_at) .. ',"e":"' .. epoch .. '"'
+    .. rest .. '}'
+end
+
+local function write_member(update, channels, position, member, changed_at)
+  redis.call('HSET', MEMBERS, update.userId, member_json(update, json_list(channels), position, member, changed_at))
+end
+
+-- The body of the entry that tells of a change; the lists are JSON.
+local function membership_changed(user, channels, added, removed, action)
+  return '"kind":"membershipChanged","userId":' .. cjson.encode(user) .. ',"channelIds":' .. channels .. ',"added":' .. added
+    .. ',"removed":' .. removed .. ',"action":' .. cjson.encode(action)
+end
+
+-- True if a position is not later than what was written before it.
+local function is_stale(position, member)
+  local floor = redis.call('HGET', META, 'floor')
+  return member and not is_later(position, member.p) or floor and not is_later(position, floor)
+end
+
+-- The position of a write over RPC to these members: at a ticket of its own, later than all before it also where the
+-- counter of the tickets was lost.
+local function rpc_position(members)
+  local floor = redis.call('HGET', META, 'floor')
+  local highest = floor and parse_position(floor) or 0
+  for _, member in ipairs(members) do highest = math.max(highest, (parse_position(member.p))) end
+  return integer(take_ticket(highest + 1)) .. '-0'
 end
 
 -- Learns the channels that belong to no event as this event's. Returns those of this event and those of others.
@@ -65,19 +93,17 @@ end
 local function apply_membership(update, position, channel_events, speaker_keys)
   local user = update.userId
   local member = read_member(user)
-  local floor = redis.call('HGET', META, 'floor')
-  if (member and not is_later(position, member.p)) or (floor and not is_later(position, floor)) then
-    return 'stale', member_revision(member), {}, {}, {}
-  end
+  local yields_to_rpc = update.isReconciled and member and member.o
+  if yields_to_rpc or is_stale(position, member) then return 'stale', member_revision(member), {}, {}, {} end
   local channels, foreign = learn_channels(channel_events, update.channelIds, speaker_keys)
   local before = member and member.c or {}
   local added, removed = difference(channels, before), difference(before, channels)
   if #added == 0 and #removed == 0 then
-    write_member(user, channels, position, member, member_revision(member))
+    write_member(update, channels, position, member, member_revision(member))
     return 'unchanged', member_revision(member), added, removed, foreign
   end
-  append(update.actor, '"kind":"membershipChanged","userId":' .. cjson.encode(user) .. ',"channelIds":' .. json_list(channels)
-    .. ',"added":' .. json_list(added) .. ',"removed":' .. json_list(removed) .. ',"action":' .. cjson.encode(update.action))
-  write_member(user, channels, position, member, revision)
+  append(update.actor,
+    membership_changed(user, json_list(channels), json_list(added), json_list(removed), update.action))
+  write_member(update, channels, position, member, revision)
   return 'changed', revision, added, removed, foreign
 end

@@ -1,20 +1,21 @@
 -- Grants or denies the floor of a channel, checking event, pause, membership and holder in one step.
 --
--- KEYS[1..5], ARGV[1]: see shared/log.lua
--- KEYS[6] hash: channel -> event
--- KEYS[7] speaker key of the channel
+-- KEYS[1..6], ARGV[1]: see shared/base.lua
+-- KEYS[7] hash: channel -> event
+-- KEYS[8] speaker key of the channel
 -- ARGV[2] request: JSON of {channelId, userId, userName, sessionId, priority}
 -- ARGV[3] lease time, ms
 -- Returns { 'granted', lease id, speaker JSON }
 --      or { 'denied', cause, holder JSON or false, pause JSON or false }
 --      or { 'moved', event of the channel or false } if the channel is not this event's.
+-- @include base
 -- @include log
 -- @include floor
 local request = cjson.decode(ARGV[2])
-local owner = redis.call('HGET', KEYS[6], request.channelId)
+local owner = redis.call('HGET', KEYS[7], request.channelId)
 if owner ~= context.event then return { 'moved', owner } end
 
-local holder = read_speaker(KEYS[7])
+local holder = read_speaker(KEYS[8])
 local holder_json = holder and speaker_json(request.channelId, holder) or false
 local pause, pause_json = read_pause()
 if pause and not is_exempt(pause, request.userId) then
@@ -33,7 +34,9 @@ if not is_member then return { 'denied', 'receiveOnly', holder_json, pause_json 
 if holder then
   -- What a pause has given to its broadcaster is his on every device.
   local is_own_session = holder.pauseId or (holder.sessionId or '') == request.sessionId
-  if holder.leaseId and holder.userId == request.userId and is_own_session then return { 'granted', holder.leaseId, holder_json } end
+  if holder.leaseId and holder.userId == request.userId and is_own_session then
+    return { 'granted', holder.leaseId, holder_json }
+  end
   return { 'denied', 'anotherHasPermission', holder_json, pause_json or false }
 end
 
@@ -47,6 +50,6 @@ local speaker = {
   priority = request.priority,
   sessionId = request.sessionId,
 }
-write_speaker(KEYS[7], speaker)
+write_speaker(KEYS[8], speaker)
 publish_state(request.channelId, speaker)
 return { 'granted', lease_id, speaker_json(request.channelId, speaker) }

@@ -1,17 +1,18 @@
 -- Gives the floor of a channel back, if the caller is who holds it; announces it only then.
 --
--- KEYS[1..5], ARGV[1]: see shared/log.lua
--- KEYS[6] hash: channel -> event
--- KEYS[7] speaker key of the channel
+-- KEYS[1..6], ARGV[1]: see shared/base.lua
+-- KEYS[7] hash: channel -> event
+-- KEYS[8] speaker key of the channel
 -- ARGV[2] JSON of {channelId, leaseId} or {channelId, userId, sessionId}
 -- Returns { 'released' } or { 'stale' } or { 'moved', event of the channel or false }.
+-- @include base
 -- @include log
 -- @include floor
 local request = cjson.decode(ARGV[2])
-local owner = redis.call('HGET', KEYS[6], request.channelId)
+local owner = redis.call('HGET', KEYS[7], request.channelId)
 if owner ~= context.event then return { 'moved', owner } end
 
-local holder = read_speaker(KEYS[7])
+local holder = read_speaker(KEYS[8])
 if not holder then return { 'stale' } end
 local is_own
 if request.leaseId then
@@ -24,9 +25,9 @@ if not is_own then return { 'stale' } end
 local pause = read_pause()
 local next_holder = nil
 if pause then
-  next_holder = hold_channel(KEYS[7], pause)
+  next_holder = hold_channel(KEYS[8], pause)
 else
-  redis.call('DEL', KEYS[7])
+  redis.call('DEL', KEYS[8])
 end
 publish_state(request.channelId, next_holder)
 return { 'released' }

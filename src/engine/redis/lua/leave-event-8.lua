@@ -1,21 +1,23 @@
 -- Takes a channel out of its event, on the way to another, and cuts whoever speaks on it.
 --
--- KEYS[1..5], ARGV[1]: see shared/log.lua, of the event that is left
--- KEYS[6] hash: channel -> event
--- KEYS[7] speaker key of the channel
+-- KEYS[1..6], ARGV[1]: see shared/base.lua, of the event that is left
+-- KEYS[7] hash: channel -> event
+-- KEYS[8] speaker key of the channel
 -- ARGV[2] channel
 -- ARGV[3] the event that it goes to
+-- ARGV[4] actor
 -- Returns the last lease id of the event that is left, or -1 if the channel does not belong to it.
+-- @include base
 -- @include log
 -- @include floor
-if redis.call('HGET', KEYS[6], ARGV[2]) ~= context.event then return -1 end
-local speaker = read_speaker(KEYS[7])
-redis.call('HSET', KEYS[6], ARGV[2], ARGV[3])
+if redis.call('HGET', KEYS[7], ARGV[2]) ~= context.event then return -1 end
+local speaker = read_speaker(KEYS[8])
+redis.call('HSET', KEYS[7], ARGV[2], ARGV[3])
 redis.call('SREM', CHANNELS, ARGV[2])
-redis.call('DEL', KEYS[7])
+redis.call('DEL', KEYS[8])
 if speaker then
   publish_state(ARGV[2], nil)
-  append('', '"kind":"floorRevoked","cause":"noPermission","byUserId":"","channelId":' .. cjson.encode(ARGV[2])
+  append(ARGV[4], '"kind":"floorRevoked","cause":"noPermission","byUserId":"","channelId":' .. cjson.encode(ARGV[2])
     .. ',"userId":' .. cjson.encode(speaker.userId))
 end
 return tonumber(redis.call('HGET', META, 'lease')) or 0

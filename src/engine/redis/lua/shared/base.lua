@@ -1,0 +1,40 @@
+-- What every script of one event starts with: its keys come first, in this order, and the context first among its
+-- arguments.
+--
+-- KEYS[1] meta      hash: epoch, revision, replid, floor (position), lease (last lease id), pause (id of the pause
+--                   whose end has not been announced), ended (1: a pause has run out since pauses were last upheld)
+-- KEYS[2] log       stream of entries, id <revision>-0, field entry: JSON
+-- KEYS[3] members   hash: user -> JSON of {c: channels, p: position, r: revision, e: epoch of r, d: disconnected at (ms),
+--                   o: 1 if last written over RPC, k: 1 if a reconcile found the control plane's key of the user}
+-- KEYS[4] pause     string with a TTL: JSON of the standing pause
+-- KEYS[5] channels  set of the event's channel ids
+-- KEYS[6] generation  the newest ticket
+-- ARGV[1] context   JSON of {event, newEpoch, changes, tickets, newEvents: pub/sub channels, logLength, statePrefix, stateSuffix: around a
+--                   channel id they name the pub/sub channel of its state, legacyRouters, openedAt: the ticket at which
+--                   the caller's subscription began, if it is open}
+local META, LOG, MEMBERS, PAUSE, CHANNELS, GENERATION = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local context = cjson.decode(ARGV[1])
+
+local function redis_now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local now = redis_now_ms()
+
+local function integer(number)
+  return string.format('%.0f', number)
+end
+
+-- cjson writes an empty table as an object.
+local function json_list(list)
+  if #list == 0 then return '[]' end
+  return cjson.encode(list)
+end
+
+-- Calls fn with slices of a list that Lua's stack can hold.
+local function in_chunks(list, fn)
+  for first = 1, #list, 1000 do
+    local last = math.min(first + 999, #list)
+    fn(first, unpack(list, first, last))
+  end
+end

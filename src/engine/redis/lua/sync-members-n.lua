@@ -1,0 +1,86 @@
+-- Replaces the memberships of a whole event in one step, at a ticket of its own: users who are not named lose all
+-- channels, those whose channels stay the same make no change. The ticket becomes the event's floor, because it speaks
+-- for everybody: what the control plane published before loses, for whomever. Nothing is written if a channel belongs to
+-- another event.
+--
+-- Only the last entry is published; thousands in one step would overflow the output buffers of the subscribers.
+--
+-- Redis does nothing else meanwhile. Measured with 10,000 users of 10 channels each (ids of 36 characters) on 2 cores of a
+-- cloud machine: MEASURED.
+--
+-- KEYS[1..6], ARGV[1]: see shared/base.lua
+-- KEYS[7] hash: channel -> event
+-- KEYS[8..] speaker keys, one for each of the named channels
+-- ARGV[2] JSON list of the named channels, in the order of their keys
+-- ARGV[3] actor
+-- ARGV[4] action
+-- ARGV[5..] two for each user, nobody twice: the user, JSON list of the channels
+-- Returns { 'foreign', channel, its event }
+--      or { 'done', revision, users who changed, those of them who were not named, those of them who lost a channel,
+--           number of Redis replicas }.
+-- @include base
+-- @include log
+-- @include floor
+-- @include membership
+local named_channels = cjson.decode(ARGV[2])
+local foreign = nil
+in_chunks(named_channels, function(first, ...)
+  for offset, owner in ipairs(redis.call('HMGET', KEYS[7], ...)) do
+    if owner and owner ~= context.event then foreign = { 'foreign', named_channels[first + offset - 1], owner } end
+  end
+end)
+if foreign then return foreign end
+
+local stored = {}
+local flat = redis.call('HGETALL', MEMBERS)
+for index = 1, #flat, 2 do stored[flat[index]] = flat[index + 1] end
+
+local writes, overwritten, losers = {}, {}, 0
+
+-- Notes what a user's new channels, a JSON list, change. Of most nothing changes, which their text tells.
+local function plan(user, channels)
+  local raw = stored[user]
+  local unchanged = '{"c":' .. channels .. ',"p":"'
+  if raw and string.sub(raw, 1, #unchanged) == unchanged then return end
+  local write = { user = user, channels = channels, added = channels, removed = '[]' }
+  if raw then
+    local member, after = cjson.decode(raw), cjson.decode(channels)
+    local added, removed = difference(after, member.c), difference(member.c, after)
+    if #added == 0 and #removed == 0 then return end
+    if #removed > 0 then losers = losers + 1 end
+    write.added, write.removed, write.member = json_list(added), json_list(removed), member
+    overwritten[#overwritten + 1] = member
+  end
+  writes[#writes + 1] = write
+end
+
+for index = 5, #ARGV, 2 do
+  plan(ARGV[index], ARGV[index + 1])
+  stored[ARGV[index]] = nil
+end
+local of_named = #writes
+for user in pairs(stored) do plan(user, '[]') end
+
+local position = rpc_position(overwritten)
+redis.call('HSET', META, 'floor', position)
+local speaker_keys = {}
+for index, channel in ipairs(named_channels) do speaker_keys[channel] = KEYS[7 + index] end
+learn_channels(KEYS[7], named_channels, speaker_keys)
+
+local members, newest, changed = {}, nil, 0
+for _, write in ipairs(writes) do
+  -- A user who was unknown and has no channels is known from now on, which is no change.
+  local changed_at = 0
+  if write.added ~= '[]' or write.removed ~= '[]' then
+    newest = append_silently(ARGV[3],
+      membership_changed(write.user, write.channels, write.added, write.removed, ARGV[4]))
+    changed, changed_at = changed + 1, revision
+  end
+  members[#members + 1] = write.user
+  members[#members + 1] = member_json({ isByRpc = true }, write.channels, position, write.member, changed_at)
+end
+in_chunks(members, function(_, ...) redis.call('HSET', MEMBERS, ...) end)
+if newest then announce(newest) end
+
+local replicas = tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0
+return { 'done', revision, changed, #writes - of_named, losers, replicas }

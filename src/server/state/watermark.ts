@@ -1,0 +1,74 @@
+import { isUnavailable } from "../../domain/errors.js";
+import type { ControlPlane } from "../../engine/redis/controlPlane.js";
+import type { Logger } from "../../lib/logger.js";
+import type { Ingest } from "./ingest.js";
+
+/** How often the watermark is raised, ms. */
+const RAISE_INTERVAL_MS = 1_000;
+/** How long another replica may take to carry the watermark past where this one's subscription began, ms. */
+export const GAP_PATIENCE_MS = 4_000;
+/** Up to this much longer, at random, so that one replica reconciles and the others see it, ms. */
+const GAP_JITTER_MS = 2_000;
+
+/**
+ * Answers "was anything missed?" for all replicas together. Each raises the watermark as far as it has applied
+ * everything, if its unbroken subscription began at or below it. Where nobody can, there was a gap: it is reconciled.
+ */
+export class Watermark {
+  readonly #ingest: Ingest;
+  readonly #controlPlane: ControlPlane;
+  readonly #reconcile: () => Promise<unknown>;
+  readonly #logger: Logger;
+  #timer: NodeJS.Timeout | undefined;
+  #isTicking = false;
+  #gapDueMs: number | undefined;
+
+  constructor(ingest: Ingest, controlPlane: ControlPlane, reconcile: () => Promise<unknown>, logger: Logger) {
+    this.#ingest = ingest;
+    this.#controlPlane = controlPlane;
+    this.#reconcile = reconcile;
+    this.#logger = logger;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => void this.#tick(), RAISE_INTERVAL_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #tick(): Promise<void> {
+    if (this.#isTicking) return;
+    this.#isTicking = true;
+    try {
+      await this.#raise();
+    } catch (error) {
+      const level = isUnavailable(error) ? "debug" : "error";
+      this.#logger[level]({ err: error }, "watermark not raised, will try again");
+    } finally {
+      this.#isTicking = false;
+    }
+  }
+
+  async #raise(): Promise<void> {
+    const { openedAt } = this.#ingest;
+    if (openedAt === undefined) {
+      this.#gapDueMs = undefined;
+      return;
+    }
+    const appliedThrough = this.#ingest.appliedThrough() ?? openedAt;
+    const watermark = await this.#controlPlane.raiseWatermark(openedAt, appliedThrough);
+    if (watermark >= openedAt) {
+      this.#gapDueMs = undefined;
+      return;
+    }
+    this.#gapDueMs ??= performance.now() + GAP_PATIENCE_MS + Math.random() * GAP_JITTER_MS;
+    if (performance.now() < this.#gapDueMs) return;
+    this.#logger.warn({ watermark, openedAt }, "updates may have been missed, reconciling");
+    await this.#reconcile();
+    this.#gapDueMs = undefined;
+    // All before the subscription began is made up for. What came since is vouched for only once it is applied.
+    await this.#controlPlane.raiseWatermark(0, openedAt);
+  }
+}

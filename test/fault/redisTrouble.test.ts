@@ -1,0 +1,92 @@
+import { randomUUID } from "node:crypto";
+import { Redis } from "ioredis";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
+import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import type { GrpcClient } from "../../src/lib/grpcService.js";
+import type { Replica } from "../../src/server/start.js";
+import { type RedisServer, startRedis } from "../support/startRedis.js";
+import { startSquelch } from "../support/startSquelch.js";
+import { waitFor } from "../support/waitFor.js";
+import { connect, watchOn } from "../support/watchClient.js";
+
+let redis: RedisServer;
+let replica: Replica;
+let client: GrpcClient;
+const teardowns: (() => unknown)[] = [];
+
+beforeEach(async () => {
+  redis = await startRedis();
+  replica = await startSquelch({ redisUrl: redis.url });
+  client = connect(replica.grpcAddress);
+});
+afterEach(async () => {
+  for (const teardown of teardowns.splice(0).reverse()) await teardown();
+  client?.close();
+  await replica?.close();
+  await redis?.stop();
+});
+
+const { watchPermissions: _, ...permissions } = PermissionService.method;
+const assign = (eventId: string, userId: string, channelIds: string[]) =>
+  client.unary(permissions.setUserChannels, { eventId, userId, channelIds });
+
+describe("a Redis replica that hangs", () => {
+  it("delays revocations, not pauses, and neither fails", async () => {
+    const follower = await startRedis({ args: ["--replicaof", "127.0.0.1", String(redis.port)] });
+    teardowns.push(() => follower.stop());
+    await waitFor(async () => (await redis.cli("INFO", "replication")).includes("state=online"));
+    const eventId = randomUUID();
+    for (let user = 0; user < 20; user++) await assign(eventId, `u${user}`, [`${eventId}-a`]);
+    const first = await client.unary(permissions.pauseAllSpeakers, { eventId });
+    expect(first.replicated).toBe(true);
+    await client.unary(permissions.resumeSpeakers, { eventId, pauseId: first.pause?.pauseId ?? "" });
+
+    follower.pause();
+    teardowns.push(() => follower.resume());
+    const revocations = Array.from({ length: 20 }, (_, user) => assign(eventId, `u${user}`, []));
+    const startedAt = performance.now();
+    const paused = await client.unary(permissions.pauseAllSpeakers, { eventId });
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect(paused.replicated).toBe(false);
+    for (const revoked of await Promise.all(revocations)) expect(revoked.removed).toEqual([`${eventId}-a`]);
+  });
+});
+
+describe("a Redis that was emptied", () => {
+  it("gives watchers of all events a new epoch, and every event its place in the list again", async () => {
+    const eventId = randomUUID();
+    await assign(eventId, "u1", [`${eventId}-a`]);
+    const watch = watchOn(client, { checkpointInterval: { seconds: 1n } });
+    teardowns.push(() => watch.close());
+    await watch.caughtUp();
+    const before = watch.picture.events.get(eventId)?.epoch;
+    await redis.cli("FLUSHALL");
+    // What comes first is a call that only reads, or finds nothing.
+    await client.unary(permissions.getUserPermissions, { eventId, userId: "u1" });
+    await client.unary(ChannelService.method.listEventChannels, { eventId });
+    await assign(eventId, "u2", [`${eventId}-a`]);
+    await waitFor(() => watch.picture.channelsOf(eventId, "u2")?.length === 1);
+    expect(watch.picture.channelsOf(eventId, "u1")).toBeUndefined();
+    expect(watch.picture.events.get(eventId)?.epoch).not.toBe(before);
+    await waitFor(async () => (await redis.cli("SMEMBERS", "squelch:events")) === eventId);
+    expect(watch.error).toBeUndefined();
+  });
+});
+
+describe("a broadcaster's pause that runs out", () => {
+  it("is told to routers that read the channels' state (pitfall 33)", async () => {
+    const eventId = randomUUID();
+    const channelId = `${eventId}-a`;
+    await assign(eventId, "u1", [channelId]);
+    const subscriber = new Redis(redis.url);
+    teardowns.push(() => subscriber.disconnect());
+    const speakers: unknown[] = [];
+    subscriber.on("message", (_channel, message) => speakers.push(JSON.parse(message).currentSpeaker));
+    await subscriber.subscribe(`channel:${channelId}:events`);
+    const duration = { seconds: 0n, nanos: 300_000_000 };
+    await client.unary(permissions.pauseAllSpeakers, { eventId, duration, broadcaster: { userId: "dora" } });
+    await waitFor(() => speakers.length === 2);
+    expect(speakers).toEqual(["dora", null]);
+  });
+});
