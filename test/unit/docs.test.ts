@@ -156,6 +156,8 @@ describe("docs/protocol.md", () => {
         pauseAnswer("<request id>"),
         keys.EVENTS,
         keys.INGEST_GENERATION,
+        keys.INGEST_APPLIED,
+        keys.assignedChannelsKey("<user id>"),
         keys.CHANNEL_EVENTS,
         keys.speakerKey("<channel id>"),
       ]),
