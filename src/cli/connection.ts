@@ -21,14 +21,14 @@ export interface ConnectionOptions {
 }
 
 /** Gives a command `--address`, `--timeout` and `--json`. */
-export function addConnectionOptions(command: Command): Command {
+export function addConnectionOptions(command: Command, defaultTimeoutMs = DEFAULT_TIMEOUT_MS): Command {
   return command
     .option("--address <host:port>", `the replica to ask (or SQUELCH_ADDRESS; default ${DEFAULT_ADDRESS})`)
     .option(
       "--timeout <time>",
-      `how long to wait for an answer (default ${formatDuration(DEFAULT_TIMEOUT_MS)})`,
+      `how long to wait for an answer (default ${formatDuration(defaultTimeoutMs)})`,
       parsePositiveDuration,
-      DEFAULT_TIMEOUT_MS,
+      defaultTimeoutMs,
     )
     .option("--json", "print protobuf JSON, one line a message", false);
 }

@@ -12,7 +12,9 @@ export function parseDuration(text: string): number {
   if (text === "0") return 0;
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
   const ms = match === null ? Number.NaN : Math.round(Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS]);
-  if (!Number.isSafeInteger(ms)) {
+  // A span that rounds to nothing is none: 0 has a meaning of its own.
+  const isTooShort = ms === 0 && /[1-9]/.test(text);
+  if (!Number.isSafeInteger(ms) || isTooShort) {
     throw new InvalidArgumentError("It must be a number with a unit, for example 500ms, 60s, 2m, 1h, or 0.");
   }
   return ms;

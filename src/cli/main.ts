@@ -1,5 +1,5 @@
 import { createRequire } from "node:module";
-import type { Writable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { debuglog } from "node:util";
 import { Command, CommanderError } from "commander";
 import { addAssignCommand } from "./commands/assign.js";
@@ -12,6 +12,7 @@ import { addRouterCommand } from "./commands/router.js";
 import { addServeCommand } from "./commands/serve.js";
 import { addSpeakersCommand } from "./commands/speakers.js";
 import { addStatusCommand } from "./commands/status.js";
+import { addSyncCommand } from "./commands/sync.js";
 import { addWatchCommand } from "./commands/watch.js";
 import type { CommandContext } from "./context.js";
 import { CommandFailure, describeFailure } from "./failure.js";
@@ -31,8 +32,9 @@ const debug = debuglog("squelch");
 
 /** Where a run of the program reads and writes. */
 export interface Streams {
+  stdin: Readable;
   stdout: Writable & { isTTY?: boolean };
-  stderr: Writable;
+  stderr: Writable & { isTTY?: boolean };
   env: NodeJS.ProcessEnv;
 }
 
@@ -43,8 +45,8 @@ export interface Streams {
  * @param argv the arguments after the program's name
  * @returns the exit code: 0 done, 1 failed, 2 misused
  */
-export async function run(argv: readonly string[], { stdout, stderr, env }: Streams): Promise<number> {
-  const program = createProgram({ output: new Output(stdout, env), env }, stdout, stderr);
+export async function run(argv: readonly string[], { stdin, stdout, stderr, env }: Streams): Promise<number> {
+  const program = createProgram({ output: new Output(stdout, env), stdin, stderr, env }, stdout, stderr);
   try {
     await program.parseAsync(argv, { from: "user" });
     return 0;
@@ -84,6 +86,7 @@ function createProgram(context: CommandContext, stdout: Writable, stderr: Writab
   addSpeakersCommand(program, context);
   program.commandsGroup("Change:");
   addAssignCommand(program, context);
+  addSyncCommand(program, context);
   addPauseCommand(program, context);
   addResumeCommand(program, context);
   for (const command of program.commands) command.exitOverride(rethrowAsMisuse(`squelch ${command.name()}`));

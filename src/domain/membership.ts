@@ -7,9 +7,6 @@ const MAX_CHANNELS_PER_USER = 2_000;
 /** What a writer calls its change where it does not say. */
 export const DEFAULT_ACTION = "set_user_channels";
 
-/** What the changes of a SyncEventMembers are called. */
-export const SYNC_ACTION = "sync_event_members";
-
 /** The channels of one user in one event. */
 export interface Membership {
   userId: string;
@@ -39,17 +36,4 @@ export function diffChannels(before: readonly string[], after: readonly string[]
   const had = new Set(before);
   const has = new Set(after);
   return { added: after.filter((id) => !had.has(id)), removed: before.filter((id) => !has.has(id)) };
-}
-
-/** The refusal of a sync that names a channel of the event `owner`. */
-export function foreignChannelInSync(
-  users: readonly { userId: string; channelIds: readonly string[] }[],
-  channelId: string,
-  owner: string,
-): SquelchError {
-  const userId = users.find((user) => user.channelIds.includes(channelId))?.userId;
-  return new SquelchError(
-    "failedPrecondition",
-    `users: channel "${channelId}" of user "${userId}" belongs to event "${owner}"; move it with SetChannelEvent first`,
-  );
 }

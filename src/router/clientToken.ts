@@ -14,7 +14,7 @@ export interface ClientIdentity {
   role: string;
   /** ADMIN or NONE. */
   globalRole: string;
-  /** What the user may join if the store has never heard of them. */
+  /** What the user may join if the store has never heard of them; what is no id in the token is left out. */
   channelIds: string[];
 }
 
@@ -51,7 +51,7 @@ export async function verifyClientToken(token: string, secret: Uint8Array): Prom
   const userId = readId(claims, "userId");
   const userName = claims.userName === undefined ? userId : String(claims.userName);
   const role = String(claims.eventRole ?? claims.role ?? "USER");
-  const channelIds = Array.isArray(claims.channelIds) ? claims.channelIds.map(String) : [];
+  const channelIds = Array.isArray(claims.channelIds) ? claims.channelIds.map(toId).filter(isId) : [];
   const globalRole = String(claims.globalRole ?? "NONE");
   return { userId, userName, eventId: readId(claims, "eventId"), role, globalRole, channelIds };
 }
@@ -62,9 +62,16 @@ export function isDispatcher({ role, globalRole }: ClientIdentity): boolean {
 }
 
 // Ids may be numbers.
+function toId(value: unknown): unknown {
+  return typeof value === "number" ? String(value) : value;
+}
+
+function isId(value: unknown): value is string {
+  return typeof value === "string" && idProblem(value) === undefined;
+}
+
 function readId(claims: Record<string, unknown>, name: string): string {
-  const value = claims[name];
-  const id = typeof value === "number" ? String(value) : value;
+  const id = toId(claims[name]);
   const problem = typeof id === "string" ? idProblem(id) : "is missing";
   if (problem !== undefined) throw new TokenError(`Invalid token: ${name} ${problem}`);
   return id as string;

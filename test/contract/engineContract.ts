@@ -6,6 +6,7 @@ import { describeIsolation } from "./isolationContract.js";
 import { describeLog } from "./logContract.js";
 import { describeMemberships } from "./membershipContract.js";
 import { describePause } from "./pauseContract.js";
+import { describeSync } from "./syncContract.js";
 
 /** What every engine must do. The engine is set up, and started, once; each test uses events of its own. */
 export function describeEngineContract(
@@ -23,6 +24,7 @@ export function describeEngineContract(
 
     describe("log", () => describeLog(getEngine));
     describe("memberships", () => describeMemberships(getEngine));
+    describe("sync of members", () => describeSync(getEngine));
     describe("channel index", () => describeChannelIndex(getEngine));
     describe("floor", () => describeFloor(getEngine));
     describe("pause", () => describePause(getEngine));

@@ -8,6 +8,7 @@ import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js
 import type { GrpcClient } from "../../src/lib/grpcService.js";
 import type { Replica } from "../../src/server/start.js";
 import { startSquelch } from "../support/startSquelch.js";
+import { sync } from "../support/syncClient.js";
 import { connect, watchOn } from "../support/watchClient.js";
 
 let replica: Replica;
@@ -110,6 +111,46 @@ describe("a request with a bad value", () => {
       code: status.INVALID_ARGUMENT,
       details: expect.stringContaining(`${field}: `),
     });
+  });
+
+  it.each([
+    ["nothing at all", [], "event_id"],
+    ["no event", [{ users: [{ userId: "u" }] }], "event_id"],
+    ["a bad event id", [{ eventId: "{" }], "event_id"],
+    ["another event later", [{ eventId: "e" }, { eventId: "f" }], "event_id"],
+    ["an empty user id", [{ eventId: "e", users: [{ userId: "u" }, {}] }], "users[1].user_id"],
+    [
+      "a bad user id later",
+      [{ eventId: "e", users: [{ userId: "u" }] }, { users: [{ userId: "\n" }] }],
+      "users[1].user_id",
+    ],
+    [
+      "a bad channel id",
+      [{ eventId: "e", users: [{ userId: "u", channelIds: ["a", "}"] }] }],
+      "users[0].channel_ids[1]",
+    ],
+    [
+      "too many channels",
+      [
+        {
+          eventId: "e",
+          users: [{ userId: "u", channelIds: Array.from({ length: 2_001 }, (_, index) => `c${index}`) }],
+        },
+      ],
+      "users[0].channel_ids",
+    ],
+    [
+      "a user twice",
+      [{ eventId: "e", users: [{ userId: "u" }] }, { users: [{ userId: "v" }, { userId: "u" }] }],
+      'users[2].user_id: "u"',
+    ],
+  ])("(%s) ends a sync with INVALID_ARGUMENT, and the connection serves on", async (_, requests, field) => {
+    await expect(sync(client, ...requests)).rejects.toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      details: expect.stringContaining(field),
+    });
+    const after = await client.unary(permissions.getUserPermissions, { eventId: "e", userId: "u" });
+    expect(after.known).toBe(false);
   });
 
   it("changes nothing", async () => {

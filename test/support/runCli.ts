@@ -1,4 +1,4 @@
-import { Writable } from "node:stream";
+import { Readable, Writable } from "node:stream";
 import { run } from "../../src/cli/main.js";
 
 class Text extends Writable {
@@ -17,11 +17,15 @@ export interface CliResult {
   stderr: string;
 }
 
-/** Runs the command line in this process to its end, off a terminal. */
-export async function runCli(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<CliResult> {
+/** Runs the command line in this process to its end, off a terminal unless told that stderr is one. */
+export async function runCli(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  { stdin = "", isTTY = false }: { stdin?: string | Uint8Array; isTTY?: boolean } = {},
+): Promise<CliResult> {
   const stdout = new Text();
-  const stderr = new Text();
-  const exitCode = await run(argv, { stdout, stderr, env });
+  const stderr = Object.assign(new Text(), { isTTY });
+  const exitCode = await run(argv, { stdin: Readable.from([Buffer.from(stdin)]), stdout, stderr, env });
   return { exitCode, stdout: stdout.text, stderr: stderr.text };
 }
 

@@ -26,7 +26,7 @@ export class WatchedPicture {
   readonly snapshotReasons: SnapshotReason[] = [];
   /** True if the watch is filtered by user, so that revisions may have gaps. */
   readonly isFiltered: boolean;
-  #partial: { users: Map<string, string[]>; nextChunk: number } | undefined;
+  readonly #partials = new Map<string, { users: Map<string, string[]>; nextChunk: number }>();
 
   constructor(options: { isFiltered?: boolean } = {}) {
     this.isFiltered = options.isFiltered ?? false;
@@ -49,8 +49,8 @@ export class WatchedPicture {
   }
 
   #applySnapshot({ eventId, cursor, users, pause, reason, complete, chunkIndex }: Snapshot): void {
-    if (chunkIndex === 0) this.#partial = { users: new Map(), nextChunk: 0 };
-    const partial = this.#partial;
+    if (chunkIndex === 0) this.#partials.set(eventId, { users: new Map(), nextChunk: 0 });
+    const partial = this.#partials.get(eventId);
     if (partial === undefined || partial.nextChunk++ !== chunkIndex)
       throw new Error(`chunk ${chunkIndex} out of order`);
     if (cursor === undefined || cursor.eventId !== eventId) throw new Error("a snapshot without its cursor");
@@ -63,7 +63,7 @@ export class WatchedPicture {
       throw new Error("a snapshot went back in its epoch");
     this.events.set(eventId, { epoch: cursor.epoch, revision, users: partial.users, pauseId: pause?.pauseId });
     this.snapshotReasons.push(reason);
-    this.#partial = undefined;
+    this.#partials.delete(eventId);
   }
 
   #applyChanges({ eventId, epoch, changes }: EventChanges): void {

@@ -14,7 +14,7 @@ describe("a duration on the command line", () => {
     expect(parseDuration(text)).toBe(ms);
   });
 
-  it.each(["", "60", "-1s", "1d", "s", "1 s", "1e3s", "Infinity", "0x10s", "99999999999999999h"])(
+  it.each(["", "60", "-1s", "1d", "s", "1 s", "1e3s", "Infinity", "0x10s", "99999999999999999h", "0.4ms", "0.0001s"])(
     "%j is refused with the forms that are understood",
     (text) => {
       expect(() => parseDuration(text)).toThrow(InvalidArgumentError);

@@ -1,6 +1,7 @@
 import { comparePositions } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
-import { diffChannels, foreignChannelInSync, SYNC_ACTION } from "../../domain/membership.js";
+import { foreignChannelInSync, SYNC_ACTION } from "../../domain/memberSync.js";
+import { diffChannels } from "../../domain/membership.js";
 import type { MembershipOutcome, MembershipStore, MembershipUpdate } from "../../domain/ports.js";
 import type { EventRecord, MemoryState } from "./state.js";
 

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Redis } from "ioredis";
 import { toStoreError } from "./connections.js";
-import { EVENTS, eventKeys, INGEST, INGEST_GENERATION, NEW_EVENTS, stateChannelAffixes } from "./keys.js";
+import { channelAffixes, EVENTS, eventKeys, INGEST, INGEST_GENERATION, NEW_EVENTS } from "./keys.js";
 import { createScriptRunner, type RunScript, type ScriptName } from "./scripts.js";
 
 /** About how many entries the log of an event keeps. */
@@ -50,7 +50,7 @@ export class EventScripts {
       logLength: LOG_LENGTH,
       legacyRouters: this.#options.legacyRouters,
       openedAt: this.#options.openedAt(),
-      ...stateChannelAffixes,
+      ...channelAffixes,
     });
     return this.#run(name, [meta, log, members, pause, channels, INGEST_GENERATION, ...keys], [context, ...args]);
   }

@@ -54,26 +54,11 @@ export function createFloorStore(
     throw contended(`channel "${channelId}"`);
   }
 
-  // Runs a script that must see every channel of the event, again if one came or went meanwhile.
-  async function runForAllChannels(
-    eventId: string,
-    name: "pause-all-speakers" | "resume-speakers",
-    keys: string[],
-    args: (string | number)[],
-  ) {
-    for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
-      const channelIds = await index.listEventChannels(eventId);
-      const allKeys = [...keys, ...channelIds.map(speakerKey)];
-      const result = await urgent.scripts.runFor(eventId, name, allKeys, [JSON.stringify(channelIds), ...args]);
-      if ((result as unknown[])[0] !== "channelsChanged") return result as unknown[];
-    }
-    throw contended(`event "${eventId}"`);
-  }
-
-  async function readSpeakers(eventId: string, channelIds: readonly string[]) {
-    const [pause, ...speakers] = (await scripts.runFor(eventId, "read-speakers", channelIds.map(speakerKey), [
-      JSON.stringify(channelIds),
-    ])) as [string | null, ...string[]];
+  async function readSpeakers(eventId: string, channelId = "") {
+    const [pause, ...speakers] = (await scripts.runFor(eventId, "read-speakers", [], [channelId])) as [
+      string | null,
+      ...string[],
+    ];
     return {
       speakers: speakers.map((json) => JSON.parse(json) as ActiveSpeaker),
       pause: parseJson(pause) as SpeakerPause | undefined,
@@ -103,12 +88,12 @@ export function createFloorStore(
 
     async getChannelState(channelId) {
       const eventId = await eventOf(channelId);
-      const { speakers } = await readSpeakers(eventId, [channelId]);
+      const { speakers } = await readSpeakers(eventId, channelId);
       return { eventId, holder: speakers[0] };
     },
 
     async getActiveSpeakers(eventId) {
-      return readSpeakers(eventId, await index.listEventChannels(eventId));
+      return readSpeakers(eventId);
     },
 
     async pauseAllSpeakers({ eventId, durationMs, requestId, ...rest }): Promise<PauseOutcome> {
@@ -121,12 +106,12 @@ export function createFloorStore(
         exemptUserIds: rest.exemptUserIds,
         broadcaster: rest.broadcaster,
       });
-      const [status, ...result] = await runForAllChannels(
+      const [status, ...result] = (await urgent.scripts.runFor(
         eventId,
         "pause-all-speakers",
         [eventKeys(eventId).pauseAnswer(requestId)],
         [pause.slice(1), durationMs, requestId === "" ? 0 : 1, PAUSE_ANSWER_TTL_MS],
-      );
+      )) as unknown[];
       if (status === "standing") {
         const { actor, expiresAtMs, pauseId }: SpeakerPause = JSON.parse(result[0] as string);
         throw new SquelchError(
@@ -140,7 +125,12 @@ export function createFloorStore(
     },
 
     async resumeSpeakers(eventId, pauseId, actor) {
-      const [status, ...result] = await runForAllChannels(eventId, "resume-speakers", [], [pauseId, actor]);
+      const [status, ...result] = (await urgent.scripts.runFor(
+        eventId,
+        "resume-speakers",
+        [],
+        [pauseId, actor],
+      )) as unknown[];
       if (status === "resumed") {
         const [revision, replicas] = result as [number, number];
         await urgent.awaitReplication(replicas);
@@ -152,8 +142,7 @@ export function createFloorStore(
     },
 
     async upholdPause(eventId) {
-      const channelIds = await index.listEventChannels(eventId);
-      await scripts.runFor(eventId, "uphold-pause", channelIds.map(speakerKey), [JSON.stringify(channelIds)]);
+      await scripts.runFor(eventId, "uphold-pause");
     },
 
     followChannel(channelId, listener): Promise<Unsubscribe> {

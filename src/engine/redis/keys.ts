@@ -45,18 +45,15 @@ export function userOfAssignedChannelsKey(key: string): string {
   return key.slice("u.".length, -".g".length);
 }
 
-const STATE_PREFIX = "channel:";
-const STATE_SUFFIX = ":events";
-
-/** Around a channel id, the name of the pub/sub channel of its state. */
-export const stateChannelAffixes = { statePrefix: STATE_PREFIX, stateSuffix: STATE_SUFFIX };
+/** Around a channel id, the names of the pub/sub channel of its state and of the key of its speaker. */
+export const channelAffixes = { channelPrefix: "channel:", stateSuffix: ":events", speakerSuffix: ":speaker" };
 
 /** The pub/sub channel on which a channel's state is published. */
 export function stateChannel(channelId: string): string {
-  return `${STATE_PREFIX}${channelId}${STATE_SUFFIX}`;
+  return `${channelAffixes.channelPrefix}${channelId}${channelAffixes.stateSuffix}`;
 }
 
 /** The key that holds the speaker of a channel. */
 export function speakerKey(channelId: string): string {
-  return `channel:${channelId}:speaker`;
+  return `${channelAffixes.channelPrefix}${channelId}${channelAffixes.speakerSuffix}`;
 }

@@ -1,5 +1,5 @@
 import { SquelchError } from "../../domain/errors.js";
-import { foreignChannelInSync, SYNC_ACTION } from "../../domain/membership.js";
+import { foreignChannelInSync, SYNC_ACTION } from "../../domain/memberSync.js";
 import type {
   MemberSyncOutcome,
   MembershipOutcome,

@@ -43,6 +43,12 @@ export class ChangeRing {
     return this.#entries.length - this.#start;
   }
 
+  /** True if the ring could be extended back to that revision, as far as its bounds tell. */
+  canReach(revision: number): boolean {
+    const missing = this.reach - revision;
+    return missing > 0 && this.#length + missing <= MAX_RING_CHANGES && this.#bytes < MAX_RING_BYTES;
+  }
+
   /** Forgets all changes; the next one follows `head`. */
   reset(head: number): void {
     this.#entries = [];

@@ -1,22 +1,24 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { durationFromMs, TimestampSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   EventChangesSchema,
   SnapshotReason,
   SnapshotSchema,
+  UserMembershipSchema,
   WatchPermissionsResponseSchema,
 } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { Change } from "../../domain/change.js";
+import type { Membership } from "../../domain/membership.js";
 import type { FeedHealth, LogPosition } from "../../domain/ports.js";
 import { toChangeMessage, toCursorMessage } from "./messages.js";
 
 // Messages are laid out by hand at their outermost level only, where a batch is put together from parts that were
 // encoded before: a repeated field is the concatenation of its elements, each with its own tag.
 
-const LENGTH_DELIMITED = 2;
-const SNAPSHOT_TAG = tagOf(WatchPermissionsResponseSchema.field.snapshot.number, LENGTH_DELIMITED);
-const CHANGES_TAG = tagOf(WatchPermissionsResponseSchema.field.changes.number, LENGTH_DELIMITED);
-const REASON_TAG = tagOf(SnapshotSchema.field.reason.number, 0);
+const SNAPSHOT_TAG = tagOf(WatchPermissionsResponseSchema.field.snapshot.number, WireType.LengthDelimited);
+const CHANGES_TAG = tagOf(WatchPermissionsResponseSchema.field.changes.number, WireType.LengthDelimited);
+const REASON_TAG = tagOf(SnapshotSchema.field.reason.number, WireType.Varint);
 
 function tagOf(fieldNumber: number, wireType: number): number {
   return (fieldNumber << 3) | wireType;
@@ -51,7 +53,24 @@ export function encodeBatch(header: Uint8Array, parts: readonly Uint8Array[], pa
   return wrap(CHANGES_TAG, [header, ...parts], header.length + partsBytes);
 }
 
-/** Some users as elements of `Snapshot.users`, or any other fields of a Snapshot: a part of a chunk. */
+/**
+ * One user as an element of `Snapshot.users`: a part of a chunk. Laid out by hand, because a snapshot has thousands: with
+ * 20 channels each, 10,000 take 1.3 s through generated messages.
+ */
+export function encodeSnapshotUser({ userId, channelIds, disconnectedAtMs }: Membership): Uint8Array {
+  const { users } = SnapshotSchema.field;
+  const { userId: user, channelIds: channels, disconnectedAt } = UserMembershipSchema.field;
+  const writer = new BinaryWriter().tag(users.number, WireType.LengthDelimited).fork();
+  writer.tag(user.number, WireType.LengthDelimited).string(userId);
+  for (const channelId of channelIds) writer.tag(channels.number, WireType.LengthDelimited).string(channelId);
+  if (disconnectedAtMs !== undefined) {
+    const time = toBinary(TimestampSchema, timestampFromMs(disconnectedAtMs));
+    writer.tag(disconnectedAt.number, WireType.LengthDelimited).bytes(time);
+  }
+  return writer.join().finish();
+}
+
+/** Fields of a Snapshot: a part of a chunk. */
 export function encodeSnapshotPart(fields: MessageInitShape<typeof SnapshotSchema>): Uint8Array {
   return toBinary(SnapshotSchema, create(SnapshotSchema, fields));
 }

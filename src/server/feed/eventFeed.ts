@@ -9,7 +9,7 @@ import { EventPicture } from "./eventPicture.js";
 import { MAX_MESSAGE_BYTES, Snapshot } from "./snapshot.js";
 
 /** How many entries are read from the log at a time. */
-const LOG_PAGE = 1_000;
+const LOG_PAGE = 200;
 /** Entries that arrive while the log is being read; the oldest can go, since the log is the truth. */
 const MAX_EARLY_ENTRIES = 10_000;
 /** Room for a batch's header and length prefixes within a message. */
@@ -17,7 +17,7 @@ const BATCH_OVERHEAD_BYTES = 1 << 10;
 /** Batches that are kept for the next watcher at the same cursor. */
 const MAX_SHARED_BATCHES = 8;
 /** How often a standing pause is upheld, ms. */
-const UPHOLD_INTERVAL_MS = 250;
+const UPHOLD_INTERVAL_MS = 150;
 
 /** A message with the changes after some revision, and the revision that it leads to. */
 export interface Batch {
@@ -49,6 +49,7 @@ export class EventFeed {
   readonly #batches = new Map<number, Batch>();
   #early: LogEntry[] = [];
   #syncing: Promise<void> | undefined;
+  #extending: Promise<boolean> | undefined;
   #isInSync = false;
   #isClosed = false;
   #flushScheduled = false;
@@ -109,16 +110,22 @@ export class EventFeed {
   }
 
   /**
-   * Tries to make `reachesBackTo(position)` true by reading the log: what came after this feed's newest change, or what
-   * came before its oldest. Rejects with `unavailable` if the store had to be asked and could not be.
+   * Tries to make `reachesBackTo(position)` true by reading the log: what came after this feed's newest change, or, as
+   * far as the ring has room, what came before its oldest. Rejects with `unavailable` if only the store could tell
+   * whether there is such a position, and cannot be reached.
    */
   async reachFor(position: LogPosition): Promise<void> {
     if (position.epoch !== this.#epoch || position.revision > this.#ring.head) await this.synchronise();
-    if (position.epoch !== this.#epoch || position.revision >= this.#ring.reach) return;
-    const missing = this.#ring.reach - position.revision;
-    const entries = await this.#engine.readLog(this.eventId, position, missing);
-    const isContiguous = entries?.at(-1)?.revision === this.#ring.reach && position.epoch === this.#epoch;
-    if (entries && isContiguous) this.#ring.extendBack(entries);
+    try {
+      while (position.epoch === this.#epoch && this.#ring.canReach(position.revision)) {
+        this.#extending ??= this.#extendBack().finally(() => {
+          this.#extending = undefined;
+        });
+        if (!(await this.#extending)) return;
+      }
+    } catch (error) {
+      this.#logger.warn({ err: error, eventId: this.eventId }, "older changes could not be read, a snapshot is sent");
+    }
   }
 
   /** The changes after `revision`, which must be within reach, as one message that readers at the same place share. */
@@ -183,6 +190,17 @@ export class EventFeed {
     this.#isInSync = false;
   }
 
+  // Puts one page of older entries before the oldest; false if there are none, or no room.
+  async #extendBack(): Promise<boolean> {
+    const { epoch } = this.position;
+    const { reach } = this.#ring;
+    const limit = Math.min(LOG_PAGE, reach);
+    const entries = await this.#engine.readLog(this.eventId, { epoch, revision: reach - limit }, limit);
+    if (entries === undefined || epoch !== this.#epoch || reach !== this.#ring.reach) return false;
+    this.#ring.extendBack(entries);
+    return this.#ring.reach < reach;
+  }
+
   #receive(entry: LogEntry): void {
     if (this.#syncing !== undefined) {
       this.#early.push(entry);
@@ -191,8 +209,12 @@ export class EventFeed {
     }
     if (entry.epoch === this.#epoch && entry.revision <= this.#ring.head) return;
     if (entry.epoch === this.#epoch && entry.revision === this.#ring.head + 1) {
-      this.#append(entry);
-      return;
+      try {
+        this.#append(entry);
+        return;
+      } catch (error) {
+        this.#logger.error({ err: error, eventId: this.eventId, revision: entry.revision }, "entry cannot be told");
+      }
     }
     this.#early.push(entry);
     this.synchronise().catch((error: unknown) =>
@@ -226,7 +248,16 @@ export class EventFeed {
       const entries = await this.#engine.readLog(this.eventId, this.position, LOG_PAGE);
       if (entries === undefined) return false;
       if (entries.length === 0) return true;
-      for (const entry of entries) this.#append(entry);
+      try {
+        for (const entry of entries) this.#append(entry);
+      } catch (error) {
+        // An entry that cannot be told must not stop all that come after it.
+        this.#logger.error(
+          { err: error, eventId: this.eventId, after: this.position },
+          "entry passed over by a snapshot",
+        );
+        return false;
+      }
     }
     return true;
   }
@@ -248,8 +279,8 @@ export class EventFeed {
   }
 
   #append(entry: LogEntry): void {
-    this.#picture.apply(entry);
     this.#ring.push(entry);
+    this.#picture.apply(entry);
     this.#onAdvanced();
   }
 
@@ -277,7 +308,7 @@ export class EventFeed {
 
   // While a pause stands, what gets past it is cut, and its end is announced.
   #upholdPause(): void {
-    if (this.isPaused === (this.#upholding !== undefined)) return;
+    if (this.#isClosed || this.isPaused === (this.#upholding !== undefined)) return;
     clearInterval(this.#upholding);
     this.#upholding = undefined;
     const uphold = () => {

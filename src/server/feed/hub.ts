@@ -3,7 +3,7 @@ import type { Logger } from "../../lib/logger.js";
 import { EventFeed } from "./eventFeed.js";
 
 /** How often feeds compare their position with the log, ms. */
-const POSITION_CHECK_INTERVAL_MS = 5_000;
+const POSITION_CHECK_INTERVAL_MS = 2_000;
 
 /** How long an event stays loaded after its last user has gone, ms. */
 const DEFAULT_RELEASE_GRACE_MS = 30_000;

@@ -1,9 +1,8 @@
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { SpeakerPause } from "../../domain/floor.js";
 import type { Membership } from "../../domain/membership.js";
 import type { LogPosition } from "../../domain/ports.js";
-import { encodeSnapshotChunk, encodeSnapshotPart, withReason } from "./encode.js";
+import { encodeSnapshotChunk, encodeSnapshotPart, encodeSnapshotUser, withReason } from "./encode.js";
 import { toCursorMessage, toSpeakerPauseMessage } from "./messages.js";
 
 /** The most users in a chunk. */
@@ -63,9 +62,8 @@ function encodeChunks(
     users = [];
     bytes = 0;
   };
-  for (const { userId, channelIds, disconnectedAtMs } of members) {
-    const disconnected = disconnectedAtMs !== undefined && { disconnectedAt: timestampFromMs(disconnectedAtMs) };
-    const user = encodeSnapshotPart({ users: [{ userId, channelIds, ...disconnected }] });
+  for (const member of members) {
+    const user = encodeSnapshotUser(member);
     const isFull = users.length === MAX_CHUNK_USERS || bytes + user.length > MAX_MESSAGE_BYTES - CHUNK_OVERHEAD_BYTES;
     if (isFull) finishChunk(false);
     users.push(user);

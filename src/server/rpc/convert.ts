@@ -46,7 +46,8 @@ export function parseDuration(
   if (duration === undefined) return undefined;
   const ms = durationMs(duration);
   if (ms < minMs || ms > maxMs) throw invalid(field, `must be between ${minMs / 1000} s and ${maxMs / 1000} s`);
-  return Math.round(ms);
+  // Up, since 0 may mean something else than a very short time.
+  return Math.ceil(ms);
 }
 
 /** A number that JavaScript can hold. */

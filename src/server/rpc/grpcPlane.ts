@@ -1,8 +1,6 @@
-import type { DescMethod, DescService } from "@bufbuild/protobuf";
-import { create } from "@bufbuild/protobuf";
+import type { DescService } from "@bufbuild/protobuf";
 import {
   type handleServerStreamingCall,
-  type handleUnaryCall,
   Server,
   ServerCredentials,
   type ServerWritableStream,
@@ -12,12 +10,17 @@ import { HealthImplementation } from "grpc-health-check";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService, type WatchPermissionsRequest } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { SquelchError } from "../../domain/errors.js";
-import { idProblem } from "../../domain/id.js";
 import { grpcServiceDefinition } from "../../lib/grpcService.js";
 import type { Logger } from "../../lib/logger.js";
 import type { Hub } from "../feed/hub.js";
-import { ACTOR_KEY, ANONYMOUS, type CallContext } from "./callContext.js";
 import { createChannelService } from "./channelService.js";
+import {
+  type ClientStreamCall,
+  createClientStreamHandler,
+  createUnaryHandler,
+  type Endings,
+  type UnaryCall,
+} from "./grpcCalls.js";
 import { createPermissionService } from "./permissionService.js";
 import { createReflection } from "./reflection.js";
 import { toStatus } from "./status.js";
@@ -25,8 +28,6 @@ import { type OpenWatch, openWatch } from "./watchPermissions.js";
 
 /** The largest request, bytes; a larger one is RESOURCE_EXHAUSTED. */
 const MAX_REQUEST_BYTES = 4 << 20;
-/** The longest time for a call whose client sets no deadline, ms. */
-const CALL_BUDGET_MS = 2_000;
 /** A connection that does not answer a ping for this long is dead, ms. One that merely reads slowly does answer. */
 const KEEPALIVE_TIMEOUT_MS = 20_000;
 const KEEPALIVE_INTERVAL_MS = 10_000;
@@ -55,12 +56,12 @@ export async function startGrpcPlane(hub: Hub, address: string, logger: Logger):
     "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
   });
   const health = new HealthImplementation();
-  const endings = new Set<(error: SquelchError) => void>();
+  const endings: Endings = new Set();
 
   const calls = { ...createPermissionService(hub), ...createChannelService(hub.engine) };
   const watch = createWatchHandler(hub, endings, logger);
   for (const service of services) {
-    server.addService(grpcServiceDefinition(service), implementationOf(service, calls, watch, logger));
+    server.addService(grpcServiceDefinition(service), implementationOf(service, calls, watch, endings, logger));
   }
   health.addToServer(server);
   createReflection(services).addToServer(server);
@@ -96,69 +97,28 @@ export async function startGrpcPlane(hub: Hub, address: string, logger: Logger):
   };
 }
 
-type Call = (request: unknown, context: CallContext) => Promise<Record<string, unknown>>;
-
 function implementationOf(
   service: DescService,
   calls: object,
   watch: handleServerStreamingCall<WatchPermissionsRequest, Buffer>,
+  endings: Endings,
   logger: Logger,
 ): UntypedServiceImplementation {
   const served: UntypedServiceImplementation = {};
   for (const method of service.methods) {
-    const call = (calls as Record<string, Call | undefined>)[method.localName];
-    if (call !== undefined) served[method.localName] = createUnaryHandler(method, call, logger);
-    else if (method === PermissionService.method.watchPermissions) served[method.localName] = watch;
+    const call = (calls as Record<string, unknown>)[method.localName];
+    if (method === PermissionService.method.watchPermissions) served[method.localName] = watch;
+    else if (call === undefined) continue;
+    else if (method.methodKind === "client_streaming") {
+      served[method.localName] = createClientStreamHandler(method, call as ClientStreamCall, endings, logger);
+    } else served[method.localName] = createUnaryHandler(method, call as UnaryCall, logger);
   }
   return served;
 }
 
-function createUnaryHandler(method: DescMethod, handle: Call, logger: Logger): handleUnaryCall<unknown, unknown> {
-  return async (call, callback) => {
-    const budget = budgetOf(call.getDeadline());
-    try {
-      const work = handle(call.request, { actor: actorOf(call.metadata.get(ACTOR_KEY)) });
-      callback(null, create(method.output, await withinBudget(work, budget)));
-    } catch (error) {
-      if (!(error instanceof SquelchError)) logger.error({ err: error, method: method.name }, "call failed");
-      callback(toStatus(error));
-    }
-  };
-}
-
-// Leaves room for the answer to arrive before the client gives up.
-function budgetOf(deadline: Date | number): number {
-  const remainingMs = Number(deadline) - Date.now();
-  return Math.min(CALL_BUDGET_MS, remainingMs - Math.min(100, remainingMs / 10));
-}
-
-async function withinBudget<T>(work: Promise<T>, budgetMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const expiry = new Promise<never>((_, reject) => {
-    const error = new SquelchError(
-      "unavailable",
-      "the store did not answer in time; the outcome is unknown, try again",
-    );
-    timer = setTimeout(() => reject(error), Math.max(budgetMs, 0));
-  });
-  try {
-    return await Promise.race([work, expiry]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function actorOf([value]: readonly (string | Buffer)[]): string {
-  if (value === undefined) return ANONYMOUS;
-  const actor = value.toString();
-  const problem = idProblem(actor);
-  if (problem !== undefined) throw new SquelchError("invalidArgument", `${ACTOR_KEY}: ${problem}`);
-  return actor;
-}
-
 function createWatchHandler(
   hub: Hub,
-  endings: Set<(error: SquelchError) => void>,
+  endings: Endings,
   logger: Logger,
 ): handleServerStreamingCall<WatchPermissionsRequest, Buffer> {
   return (call: ServerWritableStream<WatchPermissionsRequest, Buffer>) => {

@@ -8,10 +8,16 @@ import type { Hub } from "../feed/hub.js";
 import { toActiveSpeakerMessage, toCursorMessage, toSpeakerPauseMessage } from "../feed/messages.js";
 import type { CallContext } from "./callContext.js";
 import { parseDuration, parseIds, parseOptionalId, parseSpeakerId, parseText } from "./convert.js";
+import { readMemberSync } from "./syncEventMembers.js";
 
 type Methods = (typeof PermissionService)["method"];
 type Unary<Name extends keyof Methods> = (
   request: MessageShape<Methods[Name]["input"]>,
+  context: CallContext,
+) => Promise<MessageInitShape<Methods[Name]["output"]>>;
+
+type ClientStream<Name extends keyof Methods> = (
+  requests: AsyncIterable<MessageShape<Methods[Name]["input"]>>,
   context: CallContext,
 ) => Promise<MessageInitShape<Methods[Name]["output"]>>;
 
@@ -23,7 +29,7 @@ export type PermissionServiceCalls = {
     | "getEventActiveSpeakers"
     | "pauseAllSpeakers"
     | "resumeSpeakers"]: Unary<Name>;
-};
+} & { syncEventMembers: ClientStream<"syncEventMembers"> };
 
 /** The most users who can be exempt from a pause. */
 const MAX_EXEMPT_USERS = 100;
@@ -53,6 +59,11 @@ export function createPermissionService(hub: Hub): PermissionServiceCalls {
         actor,
         onlyIfUnknown: request.onlyIfUnknown,
       });
+      return { ...outcome, revision: BigInt(revision) };
+    },
+
+    async syncEventMembers(requests, { actor }) {
+      const { revision, ...outcome } = await engine.syncMembers({ ...(await readMemberSync(requests)), actor });
       return { ...outcome, revision: BigInt(revision) };
     },
 

@@ -1,4 +1,5 @@
 import type { WatchPermissionsRequest } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { isUnavailable } from "../../domain/errors.js";
 import { MAX_ID_BYTES } from "../../domain/id.js";
 import type { Unsubscribe } from "../../domain/ports.js";
 import type { Hub } from "../feed/hub.js";
@@ -55,6 +56,7 @@ export function openWatch(
   let unfollow: Unsubscribe | undefined;
 
   async function add(eventId: string): Promise<void> {
+    if (isClosed) return;
     const feed = await hub.acquire(eventId);
     try {
       const cursor = cursors.get(eventId);
@@ -73,28 +75,40 @@ export function openWatch(
     return added;
   }
 
-  async function open(): Promise<void> {
-    if (eventIds.length > 0) {
-      await addAll(eventIds);
-    } else {
-      const found: string[] = [];
-      let isOpen = false;
-      unfollow = await hub.followEvents((eventId) => {
-        if (isOpen) addOnce(eventId).catch(fail);
-        else found.push(eventId);
-      });
-      await addAll(found);
-      isOpen = true;
-      // Those that came up meanwhile.
-      await addAll(found);
-      if (isClosed) unfollow();
+  // Of a watch of all events: one that cannot be loaded for good must not keep the others from being told.
+  async function addOneOfAll(eventId: string): Promise<void> {
+    try {
+      await addOnce(eventId);
+    } catch (error) {
+      if (isUnavailable(error)) throw error;
+      adding.delete(eventId);
+      hub.logger.error({ err: error, eventId }, "event left out of a watch of all events");
     }
+  }
+
+  async function openAll(): Promise<void> {
+    const found: string[] = [];
+    let isOpen = false;
+    unfollow = await hub.followEvents((eventId) => {
+      if (isOpen) addOneOfAll(eventId).catch(fail);
+      else found.push(eventId);
+    });
+    if (isClosed) unfollow();
+    await addAll(found, addOneOfAll);
+    isOpen = true;
+    // Those that came up meanwhile.
+    await addAll(found, addOneOfAll);
+  }
+
+  async function open(): Promise<void> {
+    if (eventIds.length > 0) await addAll(eventIds, addOnce);
+    else await openAll();
     if (!isClosed) watcher.start();
   }
 
-  async function addAll(wanted: readonly string[]): Promise<void> {
-    for (let first = 0; first < wanted.length; first += LOAD_CONCURRENCY) {
-      await Promise.all(wanted.slice(first, first + LOAD_CONCURRENCY).map(addOnce));
+  async function addAll(wanted: readonly string[], addEach: (eventId: string) => Promise<void>): Promise<void> {
+    for (let first = 0; first < wanted.length && !isClosed; first += LOAD_CONCURRENCY) {
+      await Promise.all(wanted.slice(first, first + LOAD_CONCURRENCY).map(addEach));
     }
   }
 

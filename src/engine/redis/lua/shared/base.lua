@@ -9,9 +9,10 @@
 -- KEYS[4] pause     string with a TTL: JSON of the standing pause
 -- KEYS[5] channels  set of the event's channel ids
 -- KEYS[6] generation  the newest ticket
--- ARGV[1] context   JSON of {event, newEpoch, changes, tickets, newEvents: pub/sub channels, logLength, statePrefix, stateSuffix: around a
---                   channel id they name the pub/sub channel of its state, legacyRouters, openedAt: the ticket at which
---                   the caller's subscription began, if it is open}
+-- ARGV[1] context   JSON of {event, newEpoch, changes, tickets, newEvents: pub/sub channels, logLength, channelPrefix,
+--                   stateSuffix, speakerSuffix: around a channel id they name the pub/sub channel of its state and the
+--                   key of its speaker, legacyRouters, openedAt: the ticket at which the caller's subscription began,
+--                   if it is open}
 local META, LOG, MEMBERS, PAUSE, CHANNELS, GENERATION = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local context = cjson.decode(ARGV[1])
 

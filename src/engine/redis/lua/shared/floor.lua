@@ -3,11 +3,23 @@
 -- there.
 local RESERVED_HOLDER = 'squelch:pause'
 
--- The keys from a place on to the last.
-local function speaker_keys_from(first)
+local function speaker_key(channel)
+  return context.channelPrefix .. channel .. context.speakerSuffix
+end
+
+-- Calls fn(channel, key, raw value of the speaker key or false) for every channel of the event, in ascending order. The
+-- keys are made here, not passed in, so that no channel which came since the caller looked is left out.
+local function for_each_speaker(fn)
+  local channels = redis.call('SMEMBERS', CHANNELS)
+  table.sort(channels)
   local keys = {}
-  for index = first, #KEYS do keys[#keys + 1] = KEYS[index] end
-  return keys
+  for index, channel in ipairs(channels) do keys[index] = speaker_key(channel) end
+  in_chunks(keys, function(first, ...)
+    for offset, raw in ipairs(redis.call('MGET', ...)) do
+      local index = first + offset - 1
+      fn(channels[index], keys[index], raw)
+    end
+  end)
 end
 
 -- The standing pause, or nil.
@@ -25,23 +37,43 @@ local function is_exempt(pause, user)
   return false
 end
 
--- What a speaker key holds, or nil where nobody or only the reserved holder does. A value that is no JSON is a lock
--- all the same.
+local PRIORITIES = { normal = true, dispatch = true, imminentPeril = true, emergency = true }
+
+-- A time that others wrote, in whole ms; 0 for what is none.
+local function clean_time(value)
+  local time = tonumber(value)
+  if not time or time ~= time or time <= 0 or time >= 1e15 then return 0 end
+  return math.floor(time)
+end
+
+local function clean_text(value)
+  if type(value) == 'number' then return integer(value) end
+  return type(value) == 'string' and value or nil
+end
+
+-- What a speaker key holds, or nil where nobody or only the reserved holder does. Others write these values too: one
+-- that makes no sense is a lock all the same.
 local function decode_speaker(raw, key)
   if not raw then return nil end
-  local readable, speaker = pcall(cjson.decode, raw)
-  if not readable or type(speaker) ~= 'table' then speaker = { userId = 'unknown' } end
-  if type(speaker.userId) == 'number' then speaker.userId = integer(speaker.userId) end
-  if type(speaker.userId) ~= 'string' then speaker.userId = 'unknown' end
-  if speaker.userId == RESERVED_HOLDER then return nil end
-  if type(speaker.userName) ~= 'string' then speaker.userName = speaker.userId end
-  speaker.timestamp = tonumber(speaker.timestamp) or 0
-  speaker.priority = type(speaker.priority) == 'string' and speaker.priority or 'normal'
-  if type(speaker.expiresAt) ~= 'number' then
+  local readable, value = pcall(cjson.decode, raw)
+  if not readable or type(value) ~= 'table' then value = {} end
+  local user = clean_text(value.userId) or 'unknown'
+  if user == RESERVED_HOLDER then return nil end
+  local expires_at = clean_time(value.expiresAt)
+  if expires_at == 0 then
     local ttl = redis.call('PTTL', key)
-    speaker.expiresAt = ttl > 0 and now + ttl or 0
+    if ttl > 0 then expires_at = now + ttl end
   end
-  return speaker
+  return {
+    userId = user,
+    userName = clean_text(value.userName) or user,
+    timestamp = clean_time(value.timestamp),
+    leaseId = type(value.leaseId) == 'number' and value.leaseId or nil,
+    expiresAt = expires_at,
+    priority = PRIORITIES[value.priority] and value.priority or 'normal',
+    sessionId = clean_text(value.sessionId),
+    pauseId = clean_text(value.pauseId),
+  }
 end
 
 local function read_speaker(key)
@@ -62,7 +94,7 @@ end
 
 -- Tells routers who speaks on a channel now; nil: nobody.
 local function publish_state(channel, speaker)
-  redis.call('PUBLISH', context.statePrefix .. channel .. context.stateSuffix, cjson.encode({
+  redis.call('PUBLISH', context.channelPrefix .. channel .. context.stateSuffix, cjson.encode({
     channelId = channel,
     currentSpeaker = speaker and speaker.userId or cjson.null,
     speakerName = speaker and speaker.userName or cjson.null,
@@ -142,16 +174,4 @@ end
 local function hold_new_channel(channel, key)
   local pause = read_pause()
   if pause then hold_back(pause, channel, key, redis.call('GET', key)) end
-end
-
--- True if exactly these channels are the event's: one that came or went since the caller read them is not to be missed.
-local function are_all_channels(channels)
-  if redis.call('SCARD', CHANNELS) ~= #channels then return false end
-  local all = true
-  in_chunks(channels, function(_, ...)
-    for _, member in ipairs(redis.call('SMISMEMBER', CHANNELS, ...)) do
-      if member == 0 then all = false end
-    end
-  end)
-  return all
 end

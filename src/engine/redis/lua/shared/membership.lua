@@ -41,8 +41,8 @@ end
 
 -- The body of the entry that tells of a change; the lists are JSON.
 local function membership_changed(user, channels, added, removed, action)
-  return '"kind":"membershipChanged","userId":' .. cjson.encode(user) .. ',"channelIds":' .. channels .. ',"added":' .. added
-    .. ',"removed":' .. removed .. ',"action":' .. cjson.encode(action)
+  return '"kind":"membershipChanged","userId":' .. cjson.encode(user) .. ',"channelIds":' .. channels
+    .. ',"added":' .. added .. ',"removed":' .. removed .. ',"action":' .. cjson.encode(action)
 end
 
 -- True if a position is not later than what was written before it.
@@ -79,13 +79,17 @@ local function learn_channels(channel_events, channels, speaker_keys)
   return own, foreign
 end
 
-local function difference(list, others)
-  local known, rest = {}, {}
-  for _, item in ipairs(others) do known[item] = true end
-  for _, item in ipairs(list) do
-    if not known[item] then rest[#rest + 1] = item end
+-- What one list has that the other has not: the gain and the loss.
+local function difference(before, after)
+  local had, added, removed = {}, {}, {}
+  for _, item in ipairs(before) do had[item] = true end
+  for _, item in ipairs(after) do
+    if had[item] then had[item] = false else added[#added + 1] = item end
   end
-  return rest
+  for _, item in ipairs(before) do
+    if had[item] then removed[#removed + 1] = item end
+  end
+  return added, removed
 end
 
 -- Replaces a user's channels, those of other events left out, as of a position. Returns what happened, the user's
@@ -96,8 +100,7 @@ local function apply_membership(update, position, channel_events, speaker_keys)
   local yields_to_rpc = update.isReconciled and member and member.o
   if yields_to_rpc or is_stale(position, member) then return 'stale', member_revision(member), {}, {}, {} end
   local channels, foreign = learn_channels(channel_events, update.channelIds, speaker_keys)
-  local before = member and member.c or {}
-  local added, removed = difference(channels, before), difference(before, channels)
+  local added, removed = difference(member and member.c or {}, channels)
   if #added == 0 and #removed == 0 then
     write_member(update, channels, position, member, member_revision(member))
     return 'unchanged', member_revision(member), added, removed, foreign

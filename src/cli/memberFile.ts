@@ -1,0 +1,118 @@
+import { SquelchError } from "../domain/errors.js";
+import { MemberList } from "../domain/memberSync.js";
+import type { UserChannels } from "../domain/ports.js";
+import { CommandFailure } from "./failure.js";
+
+/** How a file names users and their channels; {@link MEMBER_FILE_HELP} explains it. */
+export type MemberFormat = "ndjson" | "csv";
+
+/** The longest line, in UTF-16 code units. */
+const MAX_LINE_LENGTH = 4 << 20;
+const HEADING = "userId,channelIds";
+
+export const MEMBER_FILE_HELP = `
+The file names each user on a line of its own, with all channels that the user shall have; UTF-8, empty lines count for
+nothing.
+  ndjson   {"userId":"anna","channelIds":["stage","gate"]}
+  csv      anna,stage;gate
+           A value in double quotes may have commas and "" for a quote. The first line may be the heading ${HEADING}.
+           Spaces around a value are dropped; an id with ; or with spaces around it needs ndjson.`;
+
+const EXPECTED: Record<MemberFormat, string> = {
+  ndjson: 'write {"userId":"anna","channelIds":["stage"]}',
+  csv: "write anna,stage;gate",
+};
+
+/**
+ * Reads all users of a file.
+ *
+ * @param name what the file is called in failures
+ * @throws CommandFailure that names the line if one is wrong, or the file has too many users
+ */
+export async function readMemberFile(
+  source: AsyncIterable<Uint8Array>,
+  format: MemberFormat,
+  name: string,
+): Promise<UserChannels[]> {
+  const members = new MemberList();
+  let number = 0;
+  for await (const line of readLines(source, name)) {
+    number++;
+    if (line.trim() === "" || (format === "csv" && number === 1 && line.trim() === HEADING)) continue;
+    const at = `${name} line ${number}: `;
+    try {
+      members.add(at, format === "csv" ? parseCsv(line) : parseJson(line));
+    } catch (error) {
+      throw explain(error, at, format);
+    }
+  }
+  return members.users;
+}
+
+// What is wrong with a line, before it is known where it stands.
+class LineProblem extends Error {}
+
+function explain(error: unknown, at: string, format: MemberFormat): unknown {
+  if (error instanceof LineProblem) {
+    return new CommandFailure(`${at}${error.message}; ${EXPECTED[format]}; nothing was changed`);
+  }
+  if (!(error instanceof SquelchError)) return error;
+  if (error.code === "resourceExhausted") return new CommandFailure(`${at}${error.message}; nothing was changed`);
+  return new CommandFailure(`${error.message}; correct that line, nothing was changed`);
+}
+
+async function* readLines(source: AsyncIterable<Uint8Array>, name: string): AsyncGenerator<string> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  const decode = (chunk?: Uint8Array) => {
+    try {
+      return decoder.decode(chunk, { stream: chunk !== undefined });
+    } catch (error) {
+      throw new CommandFailure(`${name} is not UTF-8; convert it, nothing was changed`, 1, { cause: error });
+    }
+  };
+  let rest = "";
+  for await (const chunk of source) {
+    const lines = (rest + decode(chunk)).split("\n");
+    rest = lines.pop() ?? "";
+    yield* lines;
+    if (rest.length > MAX_LINE_LENGTH) {
+      throw new CommandFailure(`${name} has a line of more than 4 MiB; is it the right file? nothing was changed`);
+    }
+  }
+  rest += decode();
+  if (rest !== "") yield rest;
+}
+
+function parseJson(line: string): UserChannels {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (error) {
+    throw new LineProblem("is no JSON", { cause: error });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new LineProblem("is no JSON object");
+  const { userId, channelIds } = value as Partial<Record<keyof UserChannels, unknown>>;
+  if (typeof userId !== "string") throw new LineProblem("has no userId that is a string");
+  if (!Array.isArray(channelIds) || !channelIds.every((id) => typeof id === "string")) {
+    throw new LineProblem("has no channelIds that are a list of strings");
+  }
+  return { userId, channelIds };
+}
+
+// One value: in quotes, or up to the next comma.
+const CSV_VALUE = /\s*(?:"((?:[^"]|"")*)"\s*|([^",]*))(,|$)/y;
+
+function parseCsv(line: string): UserChannels {
+  const values: string[] = [];
+  CSV_VALUE.lastIndex = 0;
+  for (let comma = ","; comma === ","; ) {
+    const match = CSV_VALUE.exec(line);
+    if (match === null) throw new LineProblem("has quotes that do not match");
+    values.push((match[1]?.replaceAll('""', '"') ?? match[2] ?? "").trim());
+    comma = match[3] ?? "";
+  }
+  const [userId = "", channels] = values;
+  if (channels === undefined) throw new LineProblem("has no comma after the user");
+  if (values.length > 2) throw new LineProblem(`has ${values.length} values, separated by commas`);
+  return { userId, channelIds: channels === "" ? [] : channels.split(";").map((id) => id.trim()) };
+}

@@ -1,0 +1,53 @@
+-- Takes every floor of an event away and latches it, as one step and one log entry. A broadcaster is given every
+-- channel in the same step, so that no third can slip in between.
+--
+-- KEYS[1..6], ARGV[1]: see shared/base.lua
+-- KEYS[7] answer to the same request id, kept for an hour
+-- ARGV[2] the pause without its times: JSON of {pauseId, reason, actor, exemptUserIds, broadcaster}, without the
+--         opening brace
+-- ARGV[3] duration, ms; 0 cuts without a latch
+-- ARGV[4] 1 if the request has an id
+-- ARGV[5] how long to keep the answer, ms
+-- Returns { 'paused', number of Redis replicas, answer JSON of {pause, cut, revision} }
+--      or { 'standing', pause JSON }.
+-- @include base
+-- @include log
+-- @include floor
+local has_request_id = ARGV[4] == '1'
+local replicas = tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0
+if has_request_id then
+  local answer = redis.call('GET', KEYS[7])
+  if answer then return { 'paused', replicas, answer } end
+end
+local standing = redis.call('GET', PAUSE)
+if standing then return { 'standing', standing } end
+
+local duration = tonumber(ARGV[3])
+local pause_json = '{"startedAtMs":' .. integer(now) .. ',"expiresAtMs":' .. integer(now + duration) .. ',' .. ARGV[2]
+local pause = cjson.decode(pause_json)
+
+local cut = {}
+for_each_speaker(function(channel, key, raw)
+  local speaker = decode_speaker(raw, key)
+  local exempt = speaker and is_exempt(pause, speaker.userId)
+  local is_broadcaster = exempt and type(pause.broadcaster) == 'table' and pause.broadcaster.userId == speaker.userId
+  if exempt and not is_broadcaster then return end
+  local holder = nil
+  if duration > 0 then
+    holder = hold_channel(key, pause)
+  elseif raw then
+    redis.call('DEL', key)
+  end
+  if speaker and not is_broadcaster then cut[#cut + 1] = speaker_json(channel, speaker) end
+  if speaker or holder then publish_state(channel, holder) end
+end)
+
+if duration > 0 then
+  redis.call('SET', PAUSE, pause_json, 'PXAT', integer(pause.expiresAtMs))
+  redis.call('HSET', META, 'pause', pause.pauseId)
+end
+local body = '"pause":' .. pause_json .. ',"cut":[' .. table.concat(cut, ',') .. ']'
+append(pause.actor, '"kind":"speakersPaused",' .. body)
+local answer = '{' .. body .. ',"revision":' .. integer(revision) .. '}'
+if has_request_id then redis.call('SET', KEYS[7], answer, 'PX', ARGV[5]) end
+return { 'paused', replicas, answer }

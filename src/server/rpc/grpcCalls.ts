@@ -1,0 +1,123 @@
+import { setImmediate as endOfTurn } from "node:timers/promises";
+import { create, type DescMethod } from "@bufbuild/protobuf";
+import type { handleClientStreamingCall, handleUnaryCall, Metadata, ServerReadableStream } from "@grpc/grpc-js";
+import { SquelchError } from "../../domain/errors.js";
+import { idProblem } from "../../domain/id.js";
+import type { Logger } from "../../lib/logger.js";
+import { ACTOR_KEY, ANONYMOUS, type CallContext } from "./callContext.js";
+import { toStatus } from "./status.js";
+
+/** The longest time for a call whose client sets no deadline, ms. */
+const CALL_BUDGET_MS = 2_000;
+
+/** What ends the open streams when the replica shuts down. */
+export type Endings = Set<(error: SquelchError) => void>;
+
+/** A call that is asked once and answers once. */
+export type UnaryCall = (request: unknown, context: CallContext) => Promise<Record<string, unknown>>;
+
+/** A call that reads a stream and then answers once. What the stream throws when it breaks goes through it. */
+export type ClientStreamCall = (
+  requests: AsyncIterable<unknown>,
+  context: CallContext,
+) => Promise<Record<string, unknown>>;
+
+/** Serves a unary call of grpc-js within its deadline. */
+export function createUnaryHandler(
+  method: DescMethod,
+  handle: UnaryCall,
+  logger: Logger,
+): handleUnaryCall<unknown, unknown> {
+  return async (call, callback) => {
+    try {
+      const context = contextOf(call.metadata);
+      const budget = new Budget();
+      budget.start(call.getDeadline());
+      callback(null, create(method.output, await budget.spendOn(handle(call.request, context))));
+    } catch (error) {
+      logDefect(error, method, logger);
+      callback(toStatus(error));
+    }
+  };
+}
+
+/**
+ * Serves a client stream of grpc-js. Its time runs from the end of the stream; until then it can be ended at any moment,
+ * and the call then never sees an end.
+ */
+export function createClientStreamHandler(
+  method: DescMethod,
+  handle: ClientStreamCall,
+  endings: Endings,
+  logger: Logger,
+): handleClientStreamingCall<unknown, unknown> {
+  return async (call, callback) => {
+    const budget = new Budget();
+    const end = (error: SquelchError) => budget.fail(error);
+    endings.add(end);
+    const onEnd = () => {
+      endings.delete(end);
+      budget.start(call.getDeadline());
+    };
+    try {
+      const work = handle(readToEnd(call, onEnd), contextOf(call.metadata));
+      callback(null, create(method.output, await budget.spendOn(work)));
+    } catch (error) {
+      // Nobody waits for the answer of a call that was cancelled.
+      if (call.cancelled) return;
+      logDefect(error, method, logger);
+      callback(toStatus(error));
+    } finally {
+      endings.delete(end);
+    }
+  };
+}
+
+// Throws if the stream breaks before its end.
+async function* readToEnd(call: ServerReadableStream<unknown, unknown>, onEnd: () => void): AsyncGenerator<unknown> {
+  for await (const request of call.iterator({ destroyOnReturn: false })) yield request;
+  // A stream that breaks may end like any other first, and turn out to be cancelled later in the same turn.
+  await endOfTurn();
+  if (call.cancelled) throw new Error("the stream was cancelled");
+  onEnd();
+}
+
+/** The time that a call may take. */
+class Budget {
+  /** Gives the call up at once. */
+  fail!: (error: SquelchError) => void;
+  readonly #failed = new Promise<never>((_, reject) => {
+    this.fail = reject;
+  });
+  #timer: NodeJS.Timeout | undefined;
+
+  /** Lets the time run, less what the answer needs to arrive before the client gives up. To be followed by `spendOn`. */
+  start(deadline: Date | number): void {
+    const remainingMs = Number(deadline) - Date.now();
+    const budgetMs = Math.min(CALL_BUDGET_MS, remainingMs - Math.min(100, remainingMs / 10));
+    const message = "the store did not answer in time; the outcome is unknown, try again";
+    this.#timer = setTimeout(() => this.fail(new SquelchError("unavailable", message)), Math.max(budgetMs, 0));
+  }
+
+  /** Rejects with `unavailable` when the time is up; the work goes on then, and what it comes to is lost. */
+  async spendOn<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await Promise.race([work, this.#failed]);
+    } finally {
+      clearTimeout(this.#timer);
+    }
+  }
+}
+
+function logDefect(error: unknown, method: DescMethod, logger: Logger): void {
+  if (!(error instanceof SquelchError)) logger.error({ err: error, method: method.name }, "call failed");
+}
+
+function contextOf(metadata: Metadata): CallContext {
+  const [value] = metadata.get(ACTOR_KEY);
+  if (value === undefined) return { actor: ANONYMOUS };
+  const actor = value.toString();
+  const problem = idProblem(actor);
+  if (problem !== undefined) throw new SquelchError("invalidArgument", `${ACTOR_KEY}: ${problem}`);
+  return { actor };
+}
