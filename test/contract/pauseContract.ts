@@ -126,7 +126,10 @@ export function describePause(getEngine: GetEngine): void {
   test("G5: 1,000 busy channels are cut in one step and one entry (pitfall 18)", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u"], 1_000);
-    await Promise.all(channelIds.map((channelId) => take(engine, channelId, "u")));
+    // Not all at once: a store that is busy for 2 s may say so.
+    for (let first = 0; first < channelIds.length; first += 100) {
+      await Promise.all(channelIds.slice(first, first + 100).map((channelId) => take(engine, channelId, "u")));
+    }
     const { cut, revision } = await pause(engine, eventId);
 
     expect(cut.map((speaker) => speaker.channelId)).toEqual(channelIds);

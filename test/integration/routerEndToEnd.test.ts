@@ -64,13 +64,17 @@ async function assign(userId: string, channelIds: string[]): Promise<void> {
 
 it("brings an assignment from the control plane's PUBLISH to the user's WebSocket", async () => {
   const router = await startRouter(await startReplica({ redisUrl: redis.url }));
+  // The router learns of the event as a snapshot; what comes after that are changes.
+  const first = await connect(router, "u0", { channelIds: [] });
+  await assign("u0", ["a"]);
+  await first.next("permission-update");
   const client = await connect(router, "u1", { channelIds: [] });
   await assign("u1", ["a", "b"]);
   expect(await client.next("permission-update")).toEqual({
     type: "permission-update",
     data: {
       ...{ eventId: "e1", channelIds: ["a", "b"], channels: ["a", "b"], added: ["a", "b"], removed: [] },
-      ...{ action: "set_user_channels", revision: 1 },
+      ...{ action: "set_user_channels", revision: 2 },
     },
   });
   await client.request("join-channel", { channelId: "a" });

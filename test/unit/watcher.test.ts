@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { SnapshotReason } from "../../gen/squelch/v1/permission_service_pb.js";
+import { SquelchError } from "../../src/domain/errors.js";
 import type { Engine, LogPosition } from "../../src/domain/ports.js";
 import { createMemoryEngine } from "../../src/engine/memory/store.js";
 import { createLogger } from "../../src/lib/logger.js";
@@ -94,6 +95,38 @@ describe("Watcher", () => {
     await waitFor(() => sink.messages.length === 2);
     expect(sink.messages.map(({ payload }) => payload.case)).toEqual(["changes", "checkpoint"]);
     expect(sink.messages[0]?.payload.value).toMatchObject({ changes: [{ revision: 2n }] });
+  });
+
+  it("goes on from its cursor on a replica that has only just loaded the event", async () => {
+    const { engine, hub, eventId } = setUp();
+    await assign(engine, eventId, "u0", [`${eventId}-a`]);
+    const cursor = await positionOf(engine, eventId);
+    for (let user = 1; user <= 700; user++) await assign(engine, eventId, `u${user}`, [`${eventId}-a`]);
+    const pictures = await Promise.all(
+      [1, 2, 3].map(async () => {
+        const picture = new WatchedPicture();
+        picture.resumeAt(eventId, cursor);
+        await watch(hub, [eventId], { cursors: { [eventId]: cursor }, picture });
+        return picture;
+      }),
+    );
+    for (const picture of pictures) {
+      await waitFor(() => picture.changes.length === 700);
+      expect(picture.snapshotReasons).toEqual([]);
+    }
+  });
+
+  it("is served a snapshot of a loaded event where the log cannot be read", async () => {
+    const { engine, eventId } = setUp();
+    await assign(engine, eventId, "u1", [`${eventId}-a`]);
+    const cursor = await positionOf(engine, eventId);
+    await assign(engine, eventId, "u2", [`${eventId}-a`]);
+    const away = new SquelchError("unavailable", "away");
+    const hub = new Hub({ ...engine, readLog: () => Promise.reject(away) }, createLogger("test", "silent"));
+    teardowns.push(() => hub.close());
+    const { picture } = await watch(hub, [eventId], { cursors: { [eventId]: cursor } });
+    await waitFor(() => picture.checkpoints.length === 1);
+    expect(picture.snapshotReasons).toEqual([SnapshotReason.CURSOR_TOO_OLD]);
   });
 
   it.each([
