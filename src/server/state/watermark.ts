@@ -6,7 +6,7 @@ import type { Ingest } from "./ingest.js";
 /** How often the watermark is raised, ms. */
 const RAISE_INTERVAL_MS = 1_000;
 /** How long another replica may take to carry the watermark past where this one's subscription began, ms. */
-export const GAP_PATIENCE_MS = 4_000;
+const GAP_PATIENCE_MS = 4_000;
 /** Up to this much longer, at random, so that one replica reconciles and the others see it, ms. */
 const GAP_JITTER_MS = 2_000;
 
