@@ -8,14 +8,14 @@ export type MemberFormat = "ndjson" | "csv";
 
 /** The longest line, in UTF-16 code units. */
 const MAX_LINE_LENGTH = 4 << 20;
-const HEADING = "userId,channelIds";
+const HEADING = /^user(_?id)?,channel(_?id)?s?$/i;
 
 export const MEMBER_FILE_HELP = `
 The file names each user on a line of its own, with all channels that the user shall have; UTF-8, empty lines count for
 nothing.
   ndjson   {"userId":"anna","channelIds":["stage","gate"]}
   csv      anna,stage;gate
-           A value in double quotes may have commas and "" for a quote. The first line may be the heading ${HEADING}.
+           A value in double quotes may have commas and "" for a quote. The first line may be the heading user,channels.
            Spaces around a value are dropped; an id with ; or with spaces around it needs ndjson.`;
 
 const EXPECTED: Record<MemberFormat, string> = {
@@ -38,7 +38,7 @@ export async function readMemberFile(
   let number = 0;
   for await (const line of readLines(source, name)) {
     number++;
-    if (line.trim() === "" || (format === "csv" && number === 1 && line.trim() === HEADING)) continue;
+    if (line.trim() === "" || (format === "csv" && number === 1 && HEADING.test(line.trim()))) continue;
     const at = `${name} line ${number}: `;
     try {
       members.add(at, format === "csv" ? parseCsv(line) : parseJson(line));
@@ -100,7 +100,7 @@ function parseJson(line: string): UserChannels {
 }
 
 // One value: in quotes, or up to the next comma.
-const CSV_VALUE = /\s*(?:"((?:[^"]|"")*)"\s*|([^",]*))(,|$)/y;
+const CSV_VALUE = /(?:\s*"((?:[^"]|"")*)"\s*|([^",]*))(,|$)/y;
 
 function parseCsv(line: string): UserChannels {
   const values: string[] = [];

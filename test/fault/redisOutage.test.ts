@@ -7,6 +7,7 @@ import type { GrpcClient } from "../../src/lib/grpcService.js";
 import type { Replica } from "../../src/server/start.js";
 import { type RedisServer, startRedis } from "../support/startRedis.js";
 import { startSquelch } from "../support/startSquelch.js";
+import { sync } from "../support/syncClient.js";
 import { waitFor } from "../support/waitFor.js";
 import { connect, watchOn } from "../support/watchClient.js";
 
@@ -68,6 +69,22 @@ describe("while Redis is away", () => {
       redis.resume();
     },
   );
+
+  it.each([
+    ["stopped", () => redis.kill("SIGKILL")],
+    ["hung", () => redis.pause()],
+  ])("(%s) a sync answers UNAVAILABLE, and a repeat is safe (G9)", async (how, lose) => {
+    await assign();
+    const members = { eventId, users: [{ userId: "u2", channelIds: [`${eventId}-a`] }] };
+    await lose();
+    await expect(sync(client, members)).rejects.toMatchObject({ code: status.UNAVAILABLE });
+    redis.resume();
+    if (how === "stopped") await redis.restart();
+    await waitFor(() => sync(client, members).catch(() => undefined), { timeoutMs: 15_000 });
+    expect(await sync(client, members)).toMatchObject({ changedUsers: 0, revokedUsers: 0 });
+    const after = await client.unary(permissionCalls.getUserPermissions, { eventId, userId: "u2" });
+    expect(after.channelIds).toEqual([`${eventId}-a`]);
+  });
 
   it("a watcher is told so, a new watch of a loaded event is served, another one is not, and all recovers", async () => {
     const watch = watchOn(client, { eventIds: [eventId], checkpointInterval: { seconds: 1n } });

@@ -142,6 +142,7 @@ describe("help", () => {
       "channels",
       "speakers",
       "assign",
+      "sync",
       "pause",
       "resume",
     ]) {

@@ -67,7 +67,7 @@ describe("squelch sync", () => {
     expect(await read("gone")).toMatchObject({ known: true, channelIds: [] });
   });
 
-  it("names itself as the actor, and reads standard input", async () => {
+  it("reads standard input", async () => {
     expect(await run(["-"], { stdin: `{"userId":"u","channelIds":[]}` })).toMatchObject({ exitCode: 0, stderr: "" });
     expect(await read("u")).toMatchObject({ known: true });
     expect(await run(["-", "--format", "csv"], { stdin: `u,${eventId}-a` })).toMatchObject({ exitCode: 0 });

@@ -702,7 +702,7 @@ export type SyncEventMembersRequest = Message<"squelch.v1.SyncEventMembersReques
   eventId: string;
 
   /**
-   * Some of the event's users with all their channels.
+   * Some of the event's users with all their channels; nobody twice in a stream.
    *
    * @generated from field: repeated squelch.v1.UserChannels users = 2;
    */
@@ -730,7 +730,7 @@ export type UserChannels = Message<"squelch.v1.UserChannels"> & {
   userId: string;
 
   /**
-   * All channels that the user shall have in the event.
+   * All channels that the user shall have in the event, as in SetUserChannels.
    *
    * @generated from field: repeated string channel_ids = 2;
    */
@@ -756,7 +756,7 @@ export type SyncEventMembersResponse = Message<"squelch.v1.SyncEventMembersRespo
   revision: bigint;
 
   /**
-   * How many users changed.
+   * How many users changed, those who were revoked included.
    *
    * @generated from field: uint32 changed_users = 2;
    */
@@ -1099,7 +1099,9 @@ export const PermissionService: GenService<{
   },
   /**
    * Replaces the memberships of a whole event in one step at the end of the stream; users who are not named lose
-   * all channels. Nothing changes if the stream breaks.
+   * all channels. Nothing changes if the stream breaks. FAILED_PRECONDITION if a channel belongs to another event,
+   * RESOURCE_EXHAUSTED beyond 100,000 users or 2,000,000 channels in all; then nothing is written. It may be repeated
+   * after an unknown outcome: where nothing differs nothing changes.
    *
    * @generated from rpc squelch.v1.PermissionService.SyncEventMembers
    */

@@ -46,7 +46,7 @@ export function addSyncCommand(program: Command, context: CommandContext): void 
     .addHelpText(
       "after",
       `${MEMBER_FILE_HELP}\n\nExamples:\n  squelch sync festival members.csv` +
-        `\n  psql -At -c "$QUERY" | squelch sync festival - --format csv`,
+        `\n  psql --csv -t -c "$QUERY" | squelch sync festival - --format csv`,
     );
   addConnectionOptions(command, DEFAULT_TIMEOUT_MS).action(
     async (eventId: string, file: string, options: SyncOptions) => {
@@ -83,7 +83,7 @@ async function readUsers(context: CommandContext, file: string, options: SyncOpt
   try {
     return await readMemberFile(file === "-" ? context.stdin : createReadStream(file), format, nameOf(file));
   } catch (error) {
-    if (error instanceof CommandFailure || !(error instanceof Error && "code" in error)) throw error;
+    if (!(error instanceof Error && "syscall" in error)) throw error;
     throw new CommandFailure(`${nameOf(file)} cannot be read: ${error.message}`, 1, { cause: error });
   }
 }

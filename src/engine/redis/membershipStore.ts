@@ -57,7 +57,7 @@ export function createMembershipStore(scripts: EventScripts, confirmed: Confirme
     async syncMembers({ eventId, users, actor }): Promise<MemberSyncOutcome> {
       await scripts.register(eventId);
       const channelIds = [...new Set(users.flatMap((user) => user.channelIds))];
-      const [status, ...result] = (await confirmed.scripts.runFor(
+      const result = (await confirmed.scripts.runFor(
         eventId,
         "sync-members",
         [CHANNEL_EVENTS, ...channelIds.map(speakerKey)],
@@ -68,17 +68,8 @@ export function createMembershipStore(scripts: EventScripts, confirmed: Confirme
           ...users.flatMap((user) => [user.userId, JSON.stringify(user.channelIds)]),
         ],
       )) as ["foreign", string, string] | ["done", number, number, number, number, number];
-      if (status === "foreign") {
-        const [channelId, owner] = result as [string, string];
-        throw foreignChannelInSync(users, channelId, owner);
-      }
-      const [revision, changedUsers, revokedUsers, losers, replicas] = result as [
-        number,
-        number,
-        number,
-        number,
-        number,
-      ];
+      if (result[0] === "foreign") throw foreignChannelInSync(users, result[1], result[2]);
+      const [, revision, changedUsers, revokedUsers, losers, replicas] = result;
       if (losers > 0) await confirmed.awaitReplication(replicas);
       return { revision, changedUsers, revokedUsers };
     },

@@ -1,4 +1,4 @@
-import { setImmediate as endOfTurn } from "node:timers/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { create, type DescMethod } from "@bufbuild/protobuf";
 import type { handleClientStreamingCall, handleUnaryCall, Metadata, ServerReadableStream } from "@grpc/grpc-js";
 import { SquelchError } from "../../domain/errors.js";
@@ -9,6 +9,13 @@ import { toStatus } from "./status.js";
 
 /** The longest time for a call whose client sets no deadline, ms. */
 const CALL_BUDGET_MS = 2_000;
+
+/**
+ * How long a client stream that has ended may still turn out to be cancelled, ms. Clients on Node.js end a stream
+ * before they reset it, in two packets, so that one that was cancelled half way, or ran into its deadline, looks
+ * complete at first.
+ */
+const END_GRACE_MS = 100;
 
 /** What ends the open streams when the replica shuts down. */
 export type Endings = Set<(error: SquelchError) => void>;
@@ -42,8 +49,8 @@ export function createUnaryHandler(
 }
 
 /**
- * Serves a client stream of grpc-js. Its time runs from the end of the stream; until then it can be ended at any moment,
- * and the call then never sees an end.
+ * Serves a client stream of grpc-js. Its time runs from the end of the stream; until then it may break or be ended at
+ * any moment, and then the call never sees an end.
  */
 export function createClientStreamHandler(
   method: DescMethod,
@@ -76,8 +83,7 @@ export function createClientStreamHandler(
 // Throws if the stream breaks before its end.
 async function* readToEnd(call: ServerReadableStream<unknown, unknown>, onEnd: () => void): AsyncGenerator<unknown> {
   for await (const request of call.iterator({ destroyOnReturn: false })) yield request;
-  // A stream that breaks may end like any other first, and turn out to be cancelled later in the same turn.
-  await endOfTurn();
+  await sleep(END_GRACE_MS);
   if (call.cancelled) throw new Error("the stream was cancelled");
   onEnd();
 }
@@ -91,7 +97,7 @@ class Budget {
   });
   #timer: NodeJS.Timeout | undefined;
 
-  /** Lets the time run, less what the answer needs to arrive before the client gives up. To be followed by `spendOn`. */
+  /** Lets the time run, less what the answer needs to arrive before the client gives up. `spendOn` has to follow. */
   start(deadline: Date | number): void {
     const remainingMs = Number(deadline) - Date.now();
     const budgetMs = Math.min(CALL_BUDGET_MS, remainingMs - Math.min(100, remainingMs / 10));
