@@ -54,7 +54,10 @@ export interface LogStore {
    * Undefined if the log does not reach back that far, ends before it, or is of another epoch.
    */
   readLog(eventId: string, after: LogPosition, limit: number): Promise<LogEntry[] | undefined>;
-  /** Calls back for each entry as it is appended. Resolves when it is certain to miss none. Order is not promised. */
+  /**
+   * Calls back for each entry as it is appended, of a sync at least for the newest. Resolves when it is certain to miss
+   * none. Order is not promised.
+   */
   follow(eventId: string, listener: (entry: LogEntry) => void): Promise<Unsubscribe>;
 }
 

@@ -16,7 +16,8 @@ let client: GrpcClient;
 const teardowns: (() => unknown)[] = [];
 
 beforeEach(async () => {
-  redis = await startRedis();
+  // A replica of Redis is served at once, not after waiting for more of them.
+  redis = await startRedis({ args: ["--repl-diskless-sync-delay", "0"] });
   replica = await startSquelch({ redisUrl: redis.url });
   client = connect(replica.grpcAddress);
 });
@@ -35,7 +36,8 @@ describe("a Redis replica that hangs", () => {
   it("delays revocations, not pauses, and neither fails", async () => {
     const follower = await startRedis({ args: ["--replicaof", "127.0.0.1", String(redis.port)] });
     teardowns.push(() => follower.stop());
-    await waitFor(async () => (await redis.cli("INFO", "replication")).includes("state=online"));
+    const isFollowed = async () => (await redis.cli("INFO", "replication")).includes("state=online");
+    await waitFor(isFollowed, { timeoutMs: 15_000, message: "the Redis replica to follow" });
     const eventId = randomUUID();
     for (let user = 0; user < 20; user++) await assign(eventId, `u${user}`, [`${eventId}-a`]);
     const first = await client.unary(permissions.pauseAllSpeakers, { eventId });

@@ -53,7 +53,7 @@ describe("health", () => {
     const { replica, client } = await start(`redis://127.0.0.1:${port}`);
     expect(await check(client, "")).toBe(NOT_SERVING);
     const ready = await fetch(`http://${replica.httpAddress}/readyz`);
-    expect([ready.status, (await ready.json()).ready]).toEqual([503, false]);
+    expect([ready.status, await ready.json()]).toMatchObject([503, { ready: false }]);
     expect((await fetch(`http://${replica.httpAddress}/healthz`)).status).toBe(200);
     const redis = await startRedis({ port });
     await waitFor(async () => (await check(client, "")) === SERVING, { timeoutMs: 15_000 });
