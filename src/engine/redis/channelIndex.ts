@@ -2,7 +2,7 @@ import type { Redis } from "ioredis";
 import { SquelchError } from "../../domain/errors.js";
 import { idProblem } from "../../domain/id.js";
 import type { ChannelIndex } from "../../domain/ports.js";
-import { toStoreError } from "./connections.js";
+import { attempt } from "./connections.js";
 import type { EventScripts } from "./eventScripts.js";
 import { CHANNEL_EVENTS, EVENTS, eventKeys, speakerKey } from "./keys.js";
 
@@ -24,10 +24,6 @@ export interface RedisChannelIndex extends ChannelIndex {
 }
 
 export function createChannelIndex(commands: Redis, scripts: EventScripts): RedisChannelIndex {
-  const attempt = <T>(work: Promise<T>) =>
-    work.catch((error: unknown) => {
-      throw toStoreError(error);
-    });
   const indexOf = (eventId: string) => attempt(commands.smembers(eventKeys(eventId).channels));
 
   async function adopt(eventId: string, channelIds: readonly string[], lastLeaseId = 0): Promise<void> {

@@ -82,3 +82,12 @@ export function toStoreError(error: unknown): unknown {
   const outcome = /timed out/i.test(message) ? "did not answer in time; the outcome is unknown" : "cannot be reached";
   return new SquelchError("unavailable", `Redis ${outcome}; try again`, { cause: error });
 }
+
+/** Resolves to what a command answers; rejects as `toStoreError` says. */
+export async function attempt<T>(command: Promise<T>): Promise<T> {
+  try {
+    return await command;
+  } catch (error) {
+    throw toStoreError(error);
+  }
+}

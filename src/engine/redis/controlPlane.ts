@@ -1,5 +1,5 @@
 import type { Redis } from "ioredis";
-import { toStoreError } from "./connections.js";
+import { attempt } from "./connections.js";
 import {
   assignedChannelsKey,
   CHANNEL_EVENTS,
@@ -48,11 +48,6 @@ export interface ControlPlane {
 }
 
 export function createControlPlane(commands: Redis, run: RunScript): ControlPlane {
-  const attempt = <T>(work: Promise<T>) =>
-    work.catch((error: unknown) => {
-      throw toStoreError(error);
-    });
-
   async function inBatches<T, R>(items: readonly T[], read: (batch: readonly T[]) => Promise<R[]>): Promise<R[]> {
     const results: R[] = [];
     for (let first = 0; first < items.length; first += READ_BATCH) {

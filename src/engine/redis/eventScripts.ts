@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Redis } from "ioredis";
-import { toStoreError } from "./connections.js";
+import { attempt } from "./connections.js";
 import { channelAffixes, EVENTS, eventKeys, INGEST, INGEST_GENERATION, NEW_EVENTS } from "./keys.js";
 import { createScriptRunner, type RunScript, type ScriptName } from "./scripts.js";
 
@@ -58,11 +58,7 @@ export class EventScripts {
   /** Sees to it that the event is in the fleet's list, before it is written. */
   async register(eventId: string): Promise<void> {
     if (this.#registered.has(eventId)) return;
-    try {
-      await this.#commands.sadd(EVENTS, eventId);
-    } catch (error) {
-      throw toStoreError(error);
-    }
+    await attempt(this.#commands.sadd(EVENTS, eventId));
     this.#registered.add(eventId);
   }
 

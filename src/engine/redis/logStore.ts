@@ -2,7 +2,7 @@ import type { Redis } from "ioredis";
 import type { LogEntry } from "../../domain/change.js";
 import type { Membership } from "../../domain/membership.js";
 import type { EventState, LogPosition, LogStore, Unsubscribe } from "../../domain/ports.js";
-import { toStoreError } from "./connections.js";
+import { attempt } from "./connections.js";
 import type { EventScripts } from "./eventScripts.js";
 import { EVENTS, eventKeys, NEW_EVENTS } from "./keys.js";
 import type { Subscriber } from "./subscriber.js";
@@ -30,11 +30,6 @@ const parseJson = (json: string | null) => (json === null ? undefined : JSON.par
 
 /** {@link LogStore} on Redis. */
 export function createLogStore(commands: Redis, scripts: EventScripts, subscriber: Subscriber): LogStore {
-  const attempt = <T>(work: Promise<T>) =>
-    work.catch((error: unknown) => {
-      throw toStoreError(error);
-    });
-
   async function readPosition(eventId: string): Promise<LogPosition | undefined> {
     const [epoch, revision] = await attempt(commands.hmget(eventKeys(eventId).meta, "epoch", "revision"));
     return epoch ? { epoch, revision: Number(revision) } : undefined;

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import type { Redis } from "ioredis";
-import { toStoreError } from "./connections.js";
+import { attempt } from "./connections.js";
 
 const directory = new URL("./lua/", import.meta.url);
 
@@ -61,15 +61,11 @@ export function createScriptRunner(connection: Redis): RunScript {
   const scripts = loadScripts();
   for (const [name, { lua }] of scripts) connection.defineCommand(name, { lua });
   const commands = connection as unknown as Record<string, Command>;
-  return async (name, keys, args) => {
+  return (name, keys, args) => {
     const expected = scripts.get(name)?.keyCount;
     if (expected !== undefined && expected !== keys.length) {
       throw new Error(`script ${name} takes ${expected} keys, not ${keys.length}`);
     }
-    try {
-      return await (commands[name] as Command).call(connection, keys.length, keys, args);
-    } catch (error) {
-      throw toStoreError(error);
-    }
+    return attempt((commands[name] as Command).call(connection, keys.length, keys, args));
   };
 }
