@@ -83,8 +83,10 @@ describe("what was published while nobody listened", () => {
     const update = { eventId, userId: "keyless", channelIds: [channel("a")] };
     await redis.cli("PUBLISH", "vp:membership_updates", JSON.stringify(update));
     await assign("marker", ["a"]);
-    await redis.cli("SADD", "u.marker.g", channel("b"));
+    await assign("other", ["b"]);
     const seen = await watch(first);
+    await waitFor(() => seen.picture.channelsOf(eventId, "other"));
+    await redis.cli("SADD", "u.marker.g", channel("b"));
     await waitFor(() => reconciled(seen).length > 0, { timeoutMs: 15_000, message: "the reconcile" });
     expect(seen.picture.channelsOf(eventId, "marker")).toEqual([channel("a"), channel("b")]);
     expect(seen.picture.channelsOf(eventId, "rpc")).toEqual([channel("a")]);
@@ -114,6 +116,8 @@ describe("the watermark", () => {
     const steady = await startReplica();
     const seen = await watch(steady);
     await assign("anna", ["a"]);
+    await assign("other", ["b"]);
+    await waitFor(() => seen.picture.channelsOf(eventId, "other"));
     await waitFor(isCarried, { timeoutMs: 15_000, message: "the first watermark" });
     await redis.cli("SAVE");
     await redis.restart();

@@ -23,13 +23,12 @@ describe("judgeUser", () => {
     expect(judgeUser(["a"], eventOf, [])).toMatchObject({ kind: "write", eventId: "e1" });
   });
 
-  it("takes a channel of no event for one of the set's event", () => {
-    expect(judgeUser(["a", "new"], eventOf, [entry()])).toMatchObject({ eventId: "e1", channelIds: ["a", "new"] });
+  it("does not learn a channel of no event from a set, which may mix two events (G7)", () => {
+    expect(judgeUser(["a", "new"], eventOf, [entry()])).toMatchObject({ kind: "ambiguous" });
   });
 
-  it("leaves alone what is the same, once its key is noted", () => {
-    expect(judgeUser(["a"], eventOf, [entry()])).toEqual({ kind: "nothing" });
-    expect(judgeUser(["a"], eventOf, [entry({ wasKeySeen: false })])).toMatchObject({ kind: "write" });
+  it("writes what is the same too, so that an older update on its way cannot undo it (G6)", () => {
+    expect(judgeUser(["a"], eventOf, [entry()])).toEqual({ kind: "write", eventId: "e1", channelIds: ["a"] });
   });
 
   it("leaves alone what was written over RPC", () => {
@@ -42,7 +41,8 @@ describe("judgeUser", () => {
     expect(judgeUser([], eventOf, [entry({ wasKeySeen: false })])).toMatchObject({ kind: "ambiguous" });
     const other = entry({ eventId: "e2", channelIds: ["x"] });
     expect(judgeUser([], eventOf, [entry(), other])).toMatchObject({ kind: "ambiguous" });
-    expect(judgeUser([], eventOf, [entry(), { ...other, channelIds: [] }])).toMatchObject({ kind: "write" });
+    expect(judgeUser([], eventOf, [entry(), { ...other, channelIds: [] }])).toMatchObject({ kind: "ambiguous" });
+    expect(judgeUser([], eventOf, [entry(), { ...other, isByRpc: true }])).toMatchObject({ kind: "ambiguous" });
     expect(judgeUser([], eventOf, [])).toEqual({ kind: "nothing" });
   });
 

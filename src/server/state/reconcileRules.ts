@@ -31,22 +31,22 @@ export function judgeUser(
   entries: readonly AssignedEntry[],
 ): Verdict {
   if (channelIds.length === 0) return judgeAbsentKey(entries);
-  const eventIds = new Set(channelIds.map(eventOf).filter((eventId) => eventId !== undefined));
+  const eventIds = new Set(channelIds.map(eventOf));
   const [eventId] = eventIds;
-  if (eventId === undefined) return ambiguous("none of its channels belongs to an event");
+  // Two recomputes at once can mix two events in one set: a channel without an owner may be another event's.
+  if (eventId === undefined || eventIds.has(undefined)) return ambiguous("a channel of the set belongs to no event");
   if (eventIds.size > 1) return ambiguous("its channels belong to more than one event");
   const entry = entries.find((known) => known.eventId === eventId);
   if (entry?.isByRpc) return nothing;
-  const wanted = [...new Set(channelIds)].sort();
-  const isSame = entry?.wasKeySeen && wanted.join("\n") === entry.channelIds.join("\n");
-  return isSame ? nothing : { kind: "write", eventId, channelIds: wanted };
+  // Also where nothing differs: it raises the position, so that an older update still on its way cannot undo it.
+  return { kind: "write", eventId, channelIds: [...new Set(channelIds)].sort() };
 }
 
 function judgeAbsentKey(entries: readonly AssignedEntry[]): Verdict {
-  const backed = entries.filter(({ isByRpc, channelIds }) => !isByRpc && channelIds.length > 0);
-  const [entry] = backed;
+  const entry = entries.find(({ isByRpc, channelIds }) => !isByRpc && channelIds.length > 0);
   if (entry === undefined) return nothing;
-  if (backed.length > 1) return ambiguous("there is no key, and the user has channels in more than one event");
+  // The key may have spoken last of the event in which the user has no channels.
+  if (entries.length > 1) return ambiguous("there is no key, and the user is known in more than one event");
   // A fleet may never have had these keys.
   if (!entry.wasKeySeen) return ambiguous("there is no key, and there never was one");
   return { kind: "write", eventId: entry.eventId, channelIds: [] };

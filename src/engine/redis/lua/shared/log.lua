@@ -20,7 +20,12 @@ if epoch_is_new then
   epoch, revision = context.newEpoch, 0
   redis.call('DEL', LOG)
   redis.call('HSET', META, 'epoch', epoch, 'revision', 0, 'replid', replid)
-  if noted[1] then redis.call('HSET', META, 'floor', integer(context.openedAt or take_ticket(0)) .. '-0') end
+  if noted[1] then
+    local floor = string.match(redis.call('HGET', META, 'floor') or '', '^%d+') or -1
+    local raised = context.openedAt or take_ticket(0)
+    -- Never lowered: it may be that of a sync, which speaks for everybody.
+    if raised > tonumber(floor) then redis.call('HSET', META, 'floor', integer(raised) .. '-0') end
+  end
   -- Told to those who watch all events. Replicas also put it into the fleet's list, which is gone where the store was
   -- emptied.
   redis.call('PUBLISH', context.newEvents, context.event)
