@@ -1,0 +1,39 @@
+/**
+ * Ways to get the ingest protocol wrong, which tests switch on in the model one at a time: each must be caught. Those
+ * of the second part are not obvious: they are what a quick reading of the protocol suggests.
+ */
+export const FLAWS = {
+  "equal position applies": "a position equal to the stored one applies",
+  "positions without count": "positions are compared by generation alone",
+  "malformed not counted": "one replica does not count malformed messages",
+  "early messages taken": "a replica does not wait for the first ticket of its connection",
+  "clock alone": "a ticket is Redis's clock, whatever the last ticket was",
+  "rpc ticket late": "a write over RPC raises the counter, but its ticket is published in a later step",
+  "position kept if equal": "a write without difference leaves the stored position as it is",
+  "emptied users forgotten": "a user without channels loses the entry",
+  "floor ignored": "a position at or below the floor of a sync applies",
+  "not repeated": "a batch of unknown outcome is not applied again",
+  "raised unapplied": "the watermark is raised to the newest ticket seen, whatever still waits",
+  "raised from above": "the watermark is raised by a replica whose subscription began above it",
+  "keys read first": "a reconcile reads the keys before it takes its ticket",
+  "keys read once": "a reconcile does not read again what is empty or shrunken",
+  "rpc overwritten": "a reconcile overwrites what came over RPC",
+
+  "equal keys skipped": "a reconcile does not raise the position where key and state agree",
+  "sync forgotten": "a reconcile takes a user without an entry for unknown although a sync has spoken for everybody",
+  "rpc mark only on change": "a write over RPC without difference does not mark the entry as written over RPC",
+  "emptied entries overlooked":
+    "an absent key revokes in the one event where the user has channels, whatever entries are empty",
+  "keys teach channels":
+    "a reconcile takes a channel that no event is known to have for one of the event of the others",
+  "seed at a ticket": "a write only for the unknown is as new as any other write over RPC",
+  "epoch floor": "a new epoch raises the floor to a fresh ticket",
+  "epoch floor at opening": "a new epoch raises the floor to where the subscription of the replica that notices began",
+  "lag taken for loss":
+    "a replica whose update is refused by a position above its newest ticket repeats it at a new one",
+  "refused is final":
+    "where ticket and state are apart, a write over RPC that is refused is not repeated at a new ticket",
+  "raised though lost": "after a reconcile the watermark is raised, even if the state was emptied meanwhile",
+} as const;
+
+export type Flaw = keyof typeof FLAWS;

@@ -1,0 +1,62 @@
+import type { StoreModel } from "./storeModel.js";
+
+/** What a reconcile concludes about one user: the channels in one event, or why it leaves the user alone. */
+export type Verdict =
+  | { kind: "write"; eventId: string; channelIds: readonly string[] }
+  | { kind: "kept"; reason: KeptReason; eventId?: string };
+
+export type KeptReason =
+  /** The newest word on the user came over RPC, of which the keys know nothing. */
+  | "over RPC"
+  /** There is no key, and no reconcile has ever found one for the event. */
+  | "key never seen"
+  /** There is no key, and the user is known in several events: any of them may be the one that was emptied. */
+  | "several events"
+  /** Not all of the channels are known to belong to one and the same event. */
+  | "no single owner";
+
+/** A user is known in an event, with channels or without. */
+export interface Entry {
+  eventId: string;
+  /** Whether a reconcile has ever found the user's key with channels of this event. */
+  wasKeySeen: boolean;
+}
+
+/**
+ * Compares a key of the control plane with the state. The key holds the channels of one event, the one that was last
+ * recomputed.
+ *
+ * @param entries where the user was known before the key was read
+ * @param key empty if there is none
+ */
+export function judgeKey(
+  store: StoreModel,
+  userId: string,
+  entries: readonly Entry[],
+  key: readonly string[],
+): Verdict {
+  if (key.length > 0) {
+    // A key may be a mixture of two: it does not teach which event a channel belongs to.
+    const isTeacher = store.flaws.has("keys teach channels");
+    const known = isTeacher ? key.filter((channelId) => store.owners.has(channelId)) : key;
+    const owners = new Set(known.map((channelId) => store.owners.get(channelId)));
+    const [eventId] = owners;
+    if (eventId === undefined || owners.size > 1) return { kind: "kept", reason: "no single owner" };
+    return conclude(store, userId, eventId, key);
+  }
+  const overlooksEmptied = store.flaws.has("emptied entries overlooked");
+  const candidates = overlooksEmptied ? entries.filter((entry) => hasChannels(store, userId, entry)) : entries;
+  if (candidates.length > 1) return { kind: "kept", reason: "several events" };
+  const [entry] = candidates;
+  if (entry === undefined || !entry.wasKeySeen) return { kind: "kept", reason: "key never seen" };
+  return conclude(store, userId, entry.eventId, []);
+}
+
+function hasChannels(store: StoreModel, userId: string, { eventId }: Entry): boolean {
+  return (store.event(eventId).members.get(userId)?.channelIds ?? []).length > 0;
+}
+
+function conclude(store: StoreModel, userId: string, eventId: string, channelIds: readonly string[]): Verdict {
+  const isKept = store.isWrittenByRpc(eventId, userId) && !store.flaws.has("rpc overwritten");
+  return isKept ? { kind: "kept", reason: "over RPC", eventId } : { kind: "write", eventId, channelIds };
+}
