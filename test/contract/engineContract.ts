@@ -8,20 +8,12 @@ import { describeMemberships } from "./membershipContract.js";
 import { describePause } from "./pauseContract.js";
 import { describeSync } from "./syncContract.js";
 
+type SetUpEngine = () => Promise<{ engine: Engine; teardown(): Promise<void> }>;
+
 /** What every engine must do. The engine is set up, and started, once; each test uses events of its own. */
-export function describeEngineContract(
-  name: string,
-  setup: () => Promise<{ engine: Engine; teardown(): Promise<void> }>,
-): void {
+export function describeEngineContract(name: string, setup: SetUpEngine): void {
   describe(`${name} engine`, () => {
-    let running: Awaited<ReturnType<typeof setup>>;
-    const getEngine = () => running.engine;
-
-    beforeAll(async () => {
-      running = await setup();
-    });
-    afterAll(() => running?.teardown());
-
+    const getEngine = runEngine(setup);
     describe("log", () => describeLog(getEngine));
     describe("memberships", () => describeMemberships(getEngine));
     describe("sync of members", () => describeSync(getEngine));
@@ -30,4 +22,22 @@ export function describeEngineContract(
     describe("pause", () => describePause(getEngine));
     describe("isolation", () => describeIsolation(getEngine));
   });
+}
+
+/** The part of it that is about memberships. */
+export function describeMembershipContract(name: string, setup: SetUpEngine): void {
+  describe(`${name} engine`, () => {
+    const getEngine = runEngine(setup);
+    describe("memberships", () => describeMemberships(getEngine));
+    describe("sync of members", () => describeSync(getEngine));
+  });
+}
+
+function runEngine(setup: SetUpEngine): () => Engine {
+  let running: Awaited<ReturnType<SetUpEngine>>;
+  beforeAll(async () => {
+    running = await setup();
+  });
+  afterAll(() => running?.teardown());
+  return () => running.engine;
 }

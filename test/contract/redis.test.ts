@@ -1,21 +1,32 @@
+import type { Engine } from "../../src/domain/ports.js";
 import { createRedisEngine } from "../../src/engine/redis/engine.js";
 import { createLogger } from "../../src/lib/logger.js";
 import { startRedis } from "../support/startRedis.js";
+import { createEngineWithTicketsApart } from "../support/ticketsApart.js";
 import { waitFor } from "../support/waitFor.js";
-import { describeEngineContract } from "./engineContract.js";
+import { describeEngineContract, describeMembershipContract } from "./engineContract.js";
+
+const setUp = (create: (url: string) => Engine) => async () => {
+  const redis = await startRedis();
+  const engine = create(redis.url);
+  await engine.start();
+  await waitFor(() => engine.feedHealth().healthy, { message: "a healthy feed" });
+  return {
+    engine,
+    async teardown() {
+      await engine.close();
+      await redis.stop();
+    },
+  };
+};
 
 for (const legacyRouters of [true, false]) {
-  describeEngineContract(legacyRouters ? "redis" : "redis, without legacy routers,", async () => {
-    const redis = await startRedis();
-    const engine = createRedisEngine({ url: redis.url, logger: createLogger("test", "silent"), legacyRouters });
-    await engine.start();
-    await waitFor(() => engine.feedHealth().healthy, { message: "a healthy feed" });
-    return {
-      engine,
-      async teardown() {
-        await engine.close();
-        await redis.stop();
-      },
-    };
-  });
+  describeEngineContract(
+    legacyRouters ? "redis" : "redis, without legacy routers,",
+    setUp((url) => createRedisEngine({ url, logger: createLogger("test", "silent"), legacyRouters })),
+  );
 }
+describeMembershipContract(
+  "redis, with tickets from elsewhere,",
+  setUp((url) => createEngineWithTicketsApart(url)),
+);

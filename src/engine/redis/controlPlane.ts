@@ -1,16 +1,9 @@
 import type { Redis } from "ioredis";
 import { attempt } from "./connections.js";
-import {
-  assignedChannelsKey,
-  CHANNEL_EVENTS,
-  eventKeys,
-  INGEST,
-  INGEST_APPLIED,
-  INGEST_GENERATION,
-  userOfAssignedChannelsKey,
-} from "./keys.js";
+import { assignedChannelsKey, CHANNEL_EVENTS, eventKeys, INGEST_APPLIED, userOfAssignedChannelsKey } from "./keys.js";
 import type { StoredMember } from "./logStore.js";
 import type { RunScript } from "./scripts.js";
+import type { Tickets } from "./tickets.js";
 
 /** What the state says of a user in one event, as far as a reconcile needs it. */
 export interface ControlPlaneEntry {
@@ -33,8 +26,8 @@ const READ_BATCH = 500;
  * reached.
  */
 export interface ControlPlane {
-  /** A new ticket, published in the order of the updates. */
-  takeTicket(): Promise<number>;
+  /** A new ticket, at least that high, published in the order of the updates. */
+  takeTicket(atLeast?: number): Promise<number>;
   /** Raises the watermark as `raise-watermark` says; returns it as it now is. */
   raiseWatermark(from: number, to: number): Promise<number>;
   /** The users who have a set of channels. */
@@ -47,7 +40,7 @@ export interface ControlPlane {
   readChannelEvents(channelIds: readonly string[]): Promise<(string | undefined)[]>;
 }
 
-export function createControlPlane(commands: Redis, run: RunScript): ControlPlane {
+export function createControlPlane(commands: Redis, run: RunScript, tickets: Tickets): ControlPlane {
   async function inBatches<T, R>(items: readonly T[], read: (batch: readonly T[]) => Promise<R[]>): Promise<R[]> {
     const results: R[] = [];
     for (let first = 0; first < items.length; first += READ_BATCH) {
@@ -57,7 +50,7 @@ export function createControlPlane(commands: Redis, run: RunScript): ControlPlan
   }
 
   return {
-    takeTicket: async () => (await run("take-ticket", [INGEST_GENERATION], [INGEST, 0])) as number,
+    takeTicket: (atLeast) => tickets.take(atLeast),
 
     raiseWatermark: async (from, to) => (await run("raise-watermark", [INGEST_APPLIED], [from, to])) as number,
 

@@ -12,6 +12,7 @@ import { createMembershipStore } from "./membershipStore.js";
 import { Probe } from "./probe.js";
 import { createScriptRunner } from "./scripts.js";
 import { Subscriber } from "./subscriber.js";
+import { Tickets } from "./tickets.js";
 
 /** How often `channel:events` is compared with the indexes of the events. */
 const ADOPTION_INTERVAL_MS = 10_000;
@@ -32,8 +33,9 @@ export function createRedisEngine({ url, logger, legacyRouters = true }: RedisEn
   const connections = new Connections(url, logger);
   const subscriber = new Subscriber(connections.subscriptions, logger);
   const run = createScriptRunner(connections.commands);
-  const probe = new Probe(run, subscriber, logger);
-  const scripts = new EventScripts(connections.commands, { legacyRouters, openedAt: () => probe.openedAt });
+  const tickets = new Tickets(run);
+  const probe = new Probe(tickets, subscriber, logger);
+  const scripts = new EventScripts(connections.commands, { legacyRouters, newestTicket: () => tickets.newest });
   const confirmed = new ConfirmedWrites(connections.confirmed, scripts, logger);
   const urgent = new ConfirmedWrites(connections.urgent, scripts, logger);
   const index = createChannelIndex(connections.commands, scripts);
@@ -63,7 +65,7 @@ export function createRedisEngine({ url, logger, legacyRouters = true }: RedisEn
     ...index,
     ...createFloorStore(scripts, urgent, index, subscriber),
     subscriber,
-    controlPlane: createControlPlane(connections.commands, run),
+    controlPlane: createControlPlane(connections.commands, run, tickets),
 
     async start() {
       probe.start();

@@ -10,11 +10,11 @@ const LOG_LENGTH = 10_000;
 export interface EventScriptOptions {
   /** Whether routers write the floor to Redis themselves. */
   legacyRouters: boolean;
-  /** The ticket at which this process's subscription began; undefined while it is not open. */
-  openedAt: () => number | undefined;
+  /** The newest ticket that this process knows of: those that scripts take are above it. */
+  newestTicket: () => number;
 }
 
-/** Runs the scripts of one event: brings its keys and the context that `lua/shared/log.lua` asks for. */
+/** Runs the scripts of one event: brings its keys and the context that `lua/shared/base.lua` names. */
 export class EventScripts {
   readonly #commands: Redis;
   readonly #run: RunScript;
@@ -33,12 +33,17 @@ export class EventScripts {
     return new EventScripts(connection, this.#options);
   }
 
-  /** Runs a script with the event's keys before `keys` and the context before `args`. */
+  /**
+   * Runs a script with the event's keys before `keys` and the context before `args`.
+   *
+   * @param ticket the one to write at, where it was not to be taken by the script itself
+   */
   runFor(
     eventId: string,
     name: ScriptName,
     keys: readonly string[] = [],
     args: readonly (string | number)[] = [],
+    ticket?: number,
   ): Promise<unknown> {
     const { meta, log, members, pause, channels, changes } = eventKeys(eventId);
     const context = JSON.stringify({
@@ -49,7 +54,8 @@ export class EventScripts {
       newEvents: NEW_EVENTS,
       logLength: LOG_LENGTH,
       legacyRouters: this.#options.legacyRouters,
-      openedAt: this.#options.openedAt(),
+      newestTicket: this.#options.newestTicket(),
+      ticket,
       ...channelAffixes,
     });
     return this.#run(name, [meta, log, members, pause, channels, INGEST_GENERATION, ...keys], [context, ...args]);

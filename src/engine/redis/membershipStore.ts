@@ -7,13 +7,49 @@ import type {
   SetUserChannelsOutcome,
   UserPermissions,
 } from "../../domain/ports.js";
+import { contended, MAX_ATTEMPTS } from "./channelIndex.js";
 import type { ConfirmedWrites } from "./confirmedWrites.js";
 import type { EventScripts } from "./eventScripts.js";
 import { CHANNEL_EVENTS, speakerKey } from "./keys.js";
 import { parseMember } from "./logStore.js";
 
-/** {@link MembershipStore} on Redis. `confirmed` is for what is waited for. */
-export function createMembershipStore(scripts: EventScripts, confirmed: ConfirmedWrites): MembershipStore {
+/** An answer of a script that writes at a ticket taken elsewhere, which was not above what it overwrites. */
+type Behind = ["behind", atLeast: number];
+type Foreign = ["foreign", channelId: string, owner: string];
+
+/** Takes a ticket, at least that high. */
+type TakeTicket = (atLeast: number) => Promise<number>;
+
+// A ticket taken elsewhere may be overtaken on the way: then once more, at one above what was in its way.
+async function writeAtTicket<Result extends readonly unknown[]>(
+  eventId: string,
+  takeTicket: TakeTicket | undefined,
+  write: (ticket: number | undefined) => Promise<Result | Behind>,
+): Promise<Result> {
+  let atLeast = 0;
+  for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
+    const result = await write(await takeTicket?.(atLeast));
+    if (!isBehind(result)) return result;
+    atLeast = result[1];
+  }
+  throw contended(`event "${eventId}"`);
+}
+
+function isBehind(result: readonly unknown[]): result is Behind {
+  return result[0] === "behind";
+}
+
+/**
+ * {@link MembershipStore} on Redis.
+ *
+ * @param confirmed for what is waited for
+ * @param takeTicket where the counter is not on the Redis of the state; by default the scripts take their own
+ */
+export function createMembershipStore(
+  scripts: EventScripts,
+  confirmed: ConfirmedWrites,
+  takeTicket?: TakeTicket,
+): MembershipStore {
   return {
     async applyMemberships(eventId, updates): Promise<MembershipOutcome[]> {
       if (updates.length === 0) return [];
@@ -35,12 +71,16 @@ export function createMembershipStore(scripts: EventScripts, confirmed: Confirme
 
     async setUserChannels({ eventId, onlyIfUnknown, ...update }): Promise<SetUserChannelsOutcome> {
       await scripts.register(eventId);
-      const [status, ...result] = (await confirmed.scripts.runFor(
+      const keys = [CHANNEL_EVENTS, ...update.channelIds.map(speakerKey)];
+      const args = [JSON.stringify(update), onlyIfUnknown ? 1 : 0];
+      const [status, ...result] = await writeAtTicket(
         eventId,
-        "set-user-channels",
-        [CHANNEL_EVENTS, ...update.channelIds.map(speakerKey)],
-        [JSON.stringify(update), onlyIfUnknown ? 1 : 0],
-      )) as ["foreign", string, string] | ["done", string, number];
+        onlyIfUnknown ? undefined : takeTicket,
+        (ticket) =>
+          confirmed.scripts.runFor(eventId, "set-user-channels", keys, args, ticket) as Promise<
+            Foreign | Behind | ["done", string, number]
+          >,
+      );
       if (status === "foreign") {
         const [channelId, owner] = result;
         throw new SquelchError(
@@ -57,17 +97,17 @@ export function createMembershipStore(scripts: EventScripts, confirmed: Confirme
     async syncMembers({ eventId, users, actor }): Promise<MemberSyncOutcome> {
       await scripts.register(eventId);
       const channelIds = [...new Set(users.flatMap((user) => user.channelIds))];
-      const result = (await confirmed.scripts.runFor(
+      const keys = [CHANNEL_EVENTS, ...channelIds.map(speakerKey)];
+      const members = users.flatMap((user) => [user.userId, JSON.stringify(user.channelIds)]);
+      const args = [JSON.stringify(channelIds), actor, SYNC_ACTION, ...members];
+      const result = await writeAtTicket(
         eventId,
-        "sync-members",
-        [CHANNEL_EVENTS, ...channelIds.map(speakerKey)],
-        [
-          JSON.stringify(channelIds),
-          actor,
-          SYNC_ACTION,
-          ...users.flatMap((user) => [user.userId, JSON.stringify(user.channelIds)]),
-        ],
-      )) as ["foreign", string, string] | ["done", number, number, number, number, number];
+        takeTicket,
+        (ticket) =>
+          confirmed.scripts.runFor(eventId, "sync-members", keys, args, ticket) as Promise<
+            Foreign | Behind | ["done", number, number, number, number, number]
+          >,
+      );
       if (result[0] === "foreign") throw foreignChannelInSync(users, result[1], result[2]);
       const [, revision, changedUsers, revokedUsers, losers, replicas] = result;
       if (losers > 0) await confirmed.awaitReplication(replicas);

@@ -1,8 +1,8 @@
 import type { FeedHealth } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
-import { INGEST, INGEST_GENERATION } from "./keys.js";
-import type { RunScript } from "./scripts.js";
+import { INGEST } from "./keys.js";
 import type { Subscriber } from "./subscriber.js";
+import type { Tickets } from "./tickets.js";
 
 /** How often a ticket is taken, ms. */
 const PROBE_INTERVAL_MS = 2_000;
@@ -14,17 +14,15 @@ const PROBE_TIMEOUT_MS = 3 * PROBE_INTERVAL_MS;
  * what is published arrives here. A subscription that stays silent is opened anew.
  */
 export class Probe {
-  readonly #run: RunScript;
+  readonly #tickets: Tickets;
   readonly #subscriber: Subscriber;
   readonly #logger: Logger;
   readonly #stop: (() => void)[] = [];
   #lastReturnMs: number | undefined;
-  #openedAt: number | undefined;
-  #newestTicket = 0;
   #openedMs = 0;
 
-  constructor(run: RunScript, subscriber: Subscriber, logger: Logger) {
-    this.#run = run;
+  constructor(tickets: Tickets, subscriber: Subscriber, logger: Logger) {
+    this.#tickets = tickets;
     this.#subscriber = subscriber;
     this.#logger = logger;
   }
@@ -35,13 +33,9 @@ export class Probe {
       () => clearInterval(timer),
       this.#subscriber.subscribeWhenConnected(INGEST, (ticket) => {
         this.#lastReturnMs = performance.now();
-        this.#newestTicket = Math.max(this.#newestTicket, Number(ticket.toString()));
-        this.#openedAt ??= this.#newestTicket;
+        this.#tickets.note(Number(ticket.toString()));
       }),
       this.#subscriber.listen({
-        interrupted: () => {
-          this.#openedAt = undefined;
-        },
         restored: () => {
           this.#openedMs = performance.now();
           this.#takeTicket();
@@ -52,11 +46,6 @@ export class Probe {
 
   stop(): void {
     for (const stop of this.#stop.splice(0)) stop();
-  }
-
-  /** The first ticket that came through the subscription since it was opened; undefined while it is not. */
-  get openedAt(): number | undefined {
-    return this.#openedAt;
   }
 
   health(): FeedHealth {
@@ -76,8 +65,6 @@ export class Probe {
   }
 
   #takeTicket(): void {
-    this.#run("take-ticket", [INGEST_GENERATION], [INGEST, this.#newestTicket + 1]).catch((error: unknown) =>
-      this.#logger.debug({ err: error }, "ticket not taken"),
-    );
+    this.#tickets.take().catch((error: unknown) => this.#logger.debug({ err: error }, "ticket not taken"));
   }
 }

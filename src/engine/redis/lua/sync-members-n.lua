@@ -1,7 +1,7 @@
--- Replaces the memberships of a whole event in one step, at a ticket of its own: users who are not named lose all
--- channels, those whose channels stay the same make no change. The ticket becomes the event's floor, because it speaks
--- for everybody: what the control plane published before it loses, for whomever. Nothing is written if a channel belongs
--- to another event.
+-- Replaces the memberships of a whole event in one step, at a ticket of its own, taken here or by the caller: users who
+-- are not named lose all channels, those whose channels stay the same make no change. The ticket becomes the event's
+-- floor, because it speaks for everybody: what the control plane published before it loses, for whomever, and all at or
+-- below it counts as written over RPC. Nothing is written if a channel belongs to another event.
 --
 -- Only the newest entry is published, since thousands in one step would overflow the output buffers of the subscribers;
 -- replicas read the others from the log.
@@ -19,6 +19,7 @@
 -- ARGV[4] action
 -- ARGV[5..] two for each user, nobody twice: the user, JSON list of the channels
 -- Returns { 'foreign', channel, its event }
+--      or { 'behind', the least ticket that will do }: the caller's is not above what it overwrites, nothing was written
 --      or { 'done', revision, users who changed, those of them who were not named, those of them who lost a channel,
 --           number of Redis replicas }.
 -- @include base
@@ -38,21 +39,24 @@ local stored = {}
 local flat = redis.call('HGETALL', MEMBERS)
 for index = 1, #flat, 2 do stored[flat[index]] = flat[index + 1] end
 
-local writes, overwritten, losers = {}, {}, 0
+local writes, highest, losers = {}, 0, 0
 
 -- Notes what a user's new channels, a JSON list, change. Of most nothing changes, which their text tells.
 local function plan(user, channels)
   local raw = stored[user]
   local unchanged = '{"c":' .. channels .. ',"p":"'
-  if raw and string.sub(raw, 1, #unchanged) == unchanged then return end
+  if raw and string.sub(raw, 1, #unchanged) == unchanged then
+    highest = math.max(highest, tonumber(string.match(raw, '^%d+', #unchanged + 1)))
+    return
+  end
   local write = { user = user, channels = channels, added = channels, removed = '[]' }
   if raw then
     local member = cjson.decode(raw)
+    highest = math.max(highest, (parse_position(member.p)))
     local added, removed = difference(member.c, cjson.decode(channels))
     if #added == 0 and #removed == 0 then return end
     if #removed > 0 then losers = losers + 1 end
     write.added, write.removed, write.member = json_list(added), json_list(removed), member
-    overwritten[#overwritten + 1] = member
   end
   writes[#writes + 1] = write
 end
@@ -64,7 +68,8 @@ end
 local of_named = #writes
 for user in pairs(stored) do plan(user, '[]') end
 
-local position = rpc_position(overwritten)
+local position, at_least = rpc_position(highest, read_floor())
+if not position then return { 'behind', at_least } end
 redis.call('HSET', META, 'floor', position)
 local speaker_keys = {}
 for index, channel in ipairs(named_channels) do speaker_keys[channel] = KEYS[7 + index] end
@@ -80,7 +85,7 @@ for _, write in ipairs(writes) do
     changed, changed_at = changed + 1, revision
   end
   members[#members + 1] = write.user
-  members[#members + 1] = member_json({ isByRpc = true }, write.channels, position, write.member, changed_at)
+  members[#members + 1] = member_json({}, write.channels, position, write.member, changed_at)
 end
 in_chunks(members, function(_, ...) redis.call('HSET', MEMBERS, ...) end)
 if newest then announce(newest) end

@@ -1,18 +1,20 @@
 -- What every script of one event starts with: its keys come first, in this order, and the context first among its
 -- arguments.
 --
--- KEYS[1] meta      hash: epoch, revision, replid, floor (position), lease (last lease id), pause (id of the pause
---                   whose end has not been announced), ended (1: a pause has run out since pauses were last upheld)
+-- KEYS[1] meta      hash: epoch, revision, replid, floor (position of the newest sync: nothing at or below it applies),
+--                   lease (last lease id), pause (id of the pause whose end has not been announced), ended (1: a pause
+--                   has run out since pauses were last upheld)
 -- KEYS[2] log       stream of entries, id <revision>-0, field entry: JSON
 -- KEYS[3] members   hash: user -> JSON of {c: channels, p: position, r: revision, e: epoch of r, d: disconnected at (ms),
---                   o: 1 if last written over RPC, k: 1 if a reconcile found the control plane's key of the user}
+--                   o: 1 if last written over RPC by name (a sync speaks by the floor), k: 1 if a reconcile found the
+--                   control plane's key of the user}
 -- KEYS[4] pause     string with a TTL: JSON of the standing pause
 -- KEYS[5] channels  set of the event's channel ids
 -- KEYS[6] generation  the newest ticket
--- ARGV[1] context   JSON of {event, newEpoch, changes, tickets, newEvents: pub/sub channels, logLength, channelPrefix,
---                   stateSuffix, speakerSuffix: around a channel id they name the pub/sub channel of its state and the
---                   key of its speaker, legacyRouters, openedAt: the ticket at which the caller's subscription began,
---                   if it is open}
+-- ARGV[1] context   JSON of {event, newEpoch, changes, newEvents: pub/sub channels, logLength, channelPrefix, stateSuffix,
+--                   speakerSuffix: around a channel id they name the pub/sub channel of its state and the key of its
+--                   speaker, legacyRouters, tickets: the pub/sub channel of the tickets, absent if nobody counts them,
+--                   newestTicket: that the caller has seen, ticket: the one to write at, where it was taken elsewhere}
 local META, LOG, MEMBERS, PAUSE, CHANNELS, GENERATION = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local context = cjson.decode(ARGV[1])
 

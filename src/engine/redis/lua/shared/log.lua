@@ -1,16 +1,8 @@
 -- The log of one event. Needs base.lua.
 
--- Takes a ticket, at least that high: the place in the order of all writes that this script has.
-local function take_ticket(at_least)
-  local generation = math.max((tonumber(redis.call('GET', GENERATION)) or 0) + 1, now, at_least)
-  redis.call('SET', GENERATION, integer(generation))
-  redis.call('PUBLISH', context.tickets, integer(generation))
-  return generation
-end
-
 -- A fail-over or a restart may have dropped a tail, after which revisions would be used twice: then, and for an event
--- without a log, a new epoch begins. Updates from before lose: of two for a user, the newer may be among what was lost,
--- and the older still on its way.
+-- without a log, a new epoch begins. Memberships and their positions stay: what was really lost of them is made up for by
+-- the reconcile that follows the broken subscriptions.
 local noted = redis.call('HMGET', META, 'epoch', 'revision', 'replid', 'pause')
 local info = redis.call('INFO', 'replication')
 local replid = string.match(info, 'master_replid:(%x+)')
@@ -20,12 +12,6 @@ if epoch_is_new then
   epoch, revision = context.newEpoch, 0
   redis.call('DEL', LOG)
   redis.call('HSET', META, 'epoch', epoch, 'revision', 0, 'replid', replid)
-  if noted[1] then
-    local floor = string.match(redis.call('HGET', META, 'floor') or '', '^%d+') or -1
-    local raised = context.openedAt or take_ticket(0)
-    -- Never lowered: it may be that of a sync, which speaks for everybody.
-    if raised > tonumber(floor) then redis.call('HSET', META, 'floor', integer(raised) .. '-0') end
-  end
   -- Told to those who watch all events. Replicas also put it into the fleet's list, which is gone where the store was
   -- emptied.
   redis.call('PUBLISH', context.newEvents, context.event)

@@ -45,19 +45,39 @@ local function membership_changed(user, channels, added, removed, action)
     .. ',"added":' .. added .. ',"removed":' .. removed .. ',"action":' .. cjson.encode(action)
 end
 
+-- The position of the newest sync, false if there was none.
+local function read_floor()
+  return redis.call('HGET', META, 'floor')
+end
+
 -- True if a position is not later than what was written before it.
-local function is_stale(position, member)
-  local floor = redis.call('HGET', META, 'floor')
+local function is_stale(position, member, floor)
   return member and not is_later(position, member.p) or floor and not is_later(position, floor)
 end
 
--- The position of a write over RPC to these members: at a ticket of its own, later than all before it also where the
--- counter of the tickets was lost.
-local function rpc_position(members)
-  local floor = redis.call('HGET', META, 'floor')
-  local highest = floor and parse_position(floor) or 0
-  for _, member in ipairs(members) do highest = math.max(highest, (parse_position(member.p))) end
-  return integer(take_ticket(highest + 1)) .. '-0'
+-- True if the newest word on a user came over RPC: by name, or by a sync, which speaks also for those whom it does not
+-- name or leaves as they are.
+local function is_written_by_rpc(member, floor)
+  if member and member.o then return true end
+  return floor and not (member and is_later(member.p, floor))
+end
+
+-- Takes a ticket, at least that high: the place in the order of all writes that this script has.
+local function take_ticket(at_least)
+  local previous = tonumber(redis.call('GET', GENERATION)) or 0
+  local generation = math.max(previous + 1, now, context.newestTicket + 1, at_least)
+  redis.call('SET', GENERATION, integer(generation))
+  if context.tickets then redis.call('PUBLISH', context.tickets, integer(generation)) end
+  return generation
+end
+
+-- The position of a write over RPC: at a ticket above all that it overwrites, of which the highest generation is given.
+-- Where tickets are taken elsewhere, and the caller's is no longer above it, returns nil and the least that will do.
+local function rpc_position(highest, floor)
+  local at_least = math.max(highest, floor and parse_position(floor) or 0) + 1
+  if not context.ticket then return integer(take_ticket(at_least)) .. '-0' end
+  if context.ticket < at_least then return nil, at_least end
+  return integer(context.ticket) .. '-0'
 end
 
 -- Learns the channels that belong to no event as this event's. Returns those of this event and those of others.
@@ -96,9 +116,9 @@ end
 -- newest revision, what was gained, what was lost and what was left out.
 local function apply_membership(update, position, channel_events, speaker_keys)
   local user = update.userId
-  local member = read_member(user)
-  local yields_to_rpc = update.isReconciled and member and member.o
-  if yields_to_rpc or is_stale(position, member) then return 'stale', member_revision(member), {}, {}, {} end
+  local member, floor = read_member(user), read_floor()
+  local yields_to_rpc = update.isReconciled and is_written_by_rpc(member, floor)
+  if yields_to_rpc or is_stale(position, member, floor) then return 'stale', member_revision(member), {}, {}, {} end
   local channels, foreign = learn_channels(channel_events, update.channelIds, speaker_keys)
   local added, removed = difference(member and member.c or {}, channels)
   if #added == 0 and #removed == 0 then

@@ -1,0 +1,39 @@
+import type { Engine } from "../../src/domain/ports.js";
+import { ConfirmedWrites } from "../../src/engine/redis/confirmedWrites.js";
+import { Connections } from "../../src/engine/redis/connections.js";
+import { createRedisEngine, type RedisEngine } from "../../src/engine/redis/engine.js";
+import { EventScripts } from "../../src/engine/redis/eventScripts.js";
+import { createMembershipStore } from "../../src/engine/redis/membershipStore.js";
+import { createLogger } from "../../src/lib/logger.js";
+
+/**
+ * An engine whose writes over RPC take their tickets before the script, as where the counter is on another Redis.
+ *
+ * @param onTicket called between ticket and script
+ */
+export function createEngineWithTicketsApart(
+  url: string,
+  onTicket: (engine: Engine) => Promise<void> = async () => {},
+) {
+  const logger = createLogger("test", "silent");
+  const engine: RedisEngine = createRedisEngine({ url, logger });
+  const connections = new Connections(url, logger);
+  const scripts = new EventScripts(connections.commands, { legacyRouters: true, newestTicket: () => 0 });
+  const confirmed = new ConfirmedWrites(connections.confirmed, scripts, logger);
+  const takeTicket = async (atLeast: number) => {
+    const ticket = await engine.controlPlane.takeTicket(atLeast);
+    await onTicket(engine);
+    return ticket;
+  };
+  return {
+    ...engine,
+    ...createMembershipStore(scripts, confirmed, takeTicket),
+    async start() {
+      await Promise.all([engine.start(), connections.start()]);
+    },
+    async close() {
+      connections.close();
+      await engine.close();
+    },
+  };
+}
