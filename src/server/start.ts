@@ -7,9 +7,10 @@ import type { ServerConfig } from "./config.js";
 import { Hub } from "./feed/hub.js";
 import { startGrpcPlane } from "./rpc/grpcPlane.js";
 import { type Readiness, startHttpPlane } from "./rpc/httpPlane.js";
+import { type CatchUp, createCatchUp } from "./state/catchUp.js";
 import { Ingest } from "./state/ingest.js";
 import { PermissionSyncManager } from "./state/permissionSync.js";
-import { reconcile } from "./state/reconcile.js";
+import { Reconciler } from "./state/reconciler.js";
 import { Watermark } from "./state/watermark.js";
 
 /** How long a start waits for the store; it goes on without. */
@@ -27,6 +28,7 @@ export interface Replica {
 
 interface Source {
   engine: Engine;
+  catchUp?: CatchUp;
   start(): Promise<void>;
   close(): Promise<void>;
 }
@@ -57,7 +59,7 @@ export async function start(config: ServerConfig): Promise<Replica> {
   await source.start();
   try {
     const http = await startHttpPlane(config.httpAddress, readiness);
-    const grpc = await startGrpcPlane(hub, config.grpcAddress, logger).catch(async (error: unknown) => {
+    const grpc = await startGrpcPlane(hub, source.catchUp, config.grpcAddress, logger).catch(async (error: unknown) => {
       await http.close();
       throw error;
     });
@@ -106,12 +108,8 @@ function createRedisSource({ redisUrl, legacyRouters, logLevel }: ServerConfig, 
   const { controlPlane, subscriber } = engine;
   const ingestLogger = logger.child({ component: "Ingest" });
   const ingest = new Ingest(engine, () => subscriber.reconnect(), ingestLogger);
-  const watermark = new Watermark(
-    ingest,
-    controlPlane,
-    () => reconcile(engine, controlPlane, ingestLogger),
-    ingestLogger,
-  );
+  const reconciler = new Reconciler(engine, controlPlane, ingest, ingestLogger);
+  const watermark = new Watermark(ingest, controlPlane, reconciler, ingestLogger);
   // A line for each update would cost more than applying it: the service says them at "debug" only.
   const syncLogger = logger.child({ component: "PermissionSync" }, logLevel === "info" ? { level: "warn" } : {});
   const sync = new PermissionSyncManager(
@@ -124,6 +122,7 @@ function createRedisSource({ redisUrl, legacyRouters, logLevel }: ServerConfig, 
   );
   return {
     engine,
+    catchUp: createCatchUp(engine, watermark, reconciler),
     async start() {
       await sync.start();
       await engine.start();
@@ -134,6 +133,7 @@ function createRedisSource({ redisUrl, legacyRouters, logLevel }: ServerConfig, 
     },
     async close() {
       watermark.stop();
+      reconciler.stop();
       await sync.stop();
       ingest.stop();
       await engine.close();

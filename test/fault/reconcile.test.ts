@@ -47,7 +47,7 @@ async function watch(replica: Replica): Promise<WatchClient> {
   return opened;
 }
 
-const watermark = async () => Number(await redis.cli("GET", "squelch:ingest:applied"));
+const watermark = async () => Number(await redis.cli("HGET", "squelch:ingest:applied", "generation"));
 const isCarried = async () => Date.now() - (await watermark()) < 4_000;
 const reconciled = (seen: WatchClient) => seen.picture.changes.filter(({ actor }) => actor === "reconcile");
 

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file squelch/v1/permission_service.proto.
  */
 export const file_squelch_v1_permission_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzcXVlbGNoL3YxL3Blcm1pc3Npb25fc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSKuAQoXV2F0Y2hQZXJtaXNzaW9uc1JlcXVlc3QSEQoJZXZlbnRfaWRzGAEgAygJEhAKCHVzZXJfaWRzGAIgAygJEiMKB2N1cnNvcnMYAyADKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIRCglyb3V0ZXJfaWQYBCABKAkSNgoTY2hlY2twb2ludF9pbnRlcnZhbBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKqAQoYV2F0Y2hQZXJtaXNzaW9uc1Jlc3BvbnNlEigKCHNuYXBzaG90GAEgASgLMhQuc3F1ZWxjaC52MS5TbmFwc2hvdEgAEisKB2NoYW5nZXMYAiABKAsyGC5zcXVlbGNoLnYxLkV2ZW50Q2hhbmdlc0gAEiwKCmNoZWNrcG9pbnQYAyABKAsyFi5zcXVlbGNoLnYxLkNoZWNrcG9pbnRIAEIJCgdwYXlsb2FkIucBCghTbmFwc2hvdBIQCghldmVudF9pZBgBIAEoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIpCgV1c2VycxgDIAMoCzIaLnNxdWVsY2gudjEuVXNlck1lbWJlcnNoaXASJwoFcGF1c2UYBCABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRIqCgZyZWFzb24YBSABKA4yGi5zcXVlbGNoLnYxLlNuYXBzaG90UmVhc29uEhAKCGNvbXBsZXRlGAYgASgIEhMKC2NodW5rX2luZGV4GAcgASgNImsKDlVzZXJNZW1iZXJzaGlwEg8KB3VzZXJfaWQYASABKAkSEwoLY2hhbm5lbF9pZHMYAiADKAkSMwoPZGlzY29ubmVjdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJUCgxFdmVudENoYW5nZXMSEAoIZXZlbnRfaWQYASABKAkSDQoFZXBvY2gYAiABKAkSIwoHY2hhbmdlcxgDIAMoCzISLnNxdWVsY2gudjEuQ2hhbmdlIvYCCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYAyABKAkSOwoSbWVtYmVyc2hpcF9jaGFuZ2VkGAQgASgLMh0uc3F1ZWxjaC52MS5NZW1iZXJzaGlwQ2hhbmdlZEgAEjUKD3NwZWFrZXJzX3BhdXNlZBgFIAEoCzIaLnNxdWVsY2gudjEuU3BlYWtlcnNQYXVzZWRIABI3ChBzcGVha2Vyc19yZXN1bWVkGAYgASgLMhsuc3F1ZWxjaC52MS5TcGVha2Vyc1Jlc3VtZWRIABIxCg1mbG9vcl9yZXZva2VkGAcgASgLMhguc3F1ZWxjaC52MS5GbG9vclJldm9rZWRIABI5ChF1c2VyX2Rpc2Nvbm5lY3RlZBgIIAEoCzIcLnNxdWVsY2gudjEuVXNlckRpc2Nvbm5lY3RlZEgAQgYKBGtpbmQiaQoRTWVtYmVyc2hpcENoYW5nZWQSDwoHdXNlcl9pZBgBIAEoCRITCgtjaGFubmVsX2lkcxgCIAMoCRINCgVhZGRlZBgDIAMoCRIPCgdyZW1vdmVkGAQgAygJEg4KBmFjdGlvbhgFIAEoCSJhCg5TcGVha2Vyc1BhdXNlZBInCgVwYXVzZRgBIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEiYKA2N1dBgCIAMoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlciI0Cg9TcGVha2Vyc1Jlc3VtZWQSEAoIcGF1c2VfaWQYASABKAkSDwoHZXhwaXJlZBgCIAEoCCJ0CgxGbG9vclJldm9rZWQSEgoKY2hhbm5lbF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEisKBWNhdXNlGAMgASgOMhwuc3F1ZWxjaC52MS5GbG9vclJldm9rZUNhdXNlEhIKCmJ5X3VzZXJfaWQYBCABKAkiMwoQVXNlckRpc2Nvbm5lY3RlZBIPCgd1c2VyX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSJ0CgpDaGVja3BvaW50EiMKB2N1cnNvcnMYASADKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIUCgxmZWVkX2hlYWx0aHkYAiABKAgSKwoIZmVlZF9hZ2UYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iPgoZR2V0VXNlclBlcm1pc3Npb25zUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJIo0BChpHZXRVc2VyUGVybWlzc2lvbnNSZXNwb25zZRITCgtjaGFubmVsX2lkcxgBIAMoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchInCgVwYXVzZRgDIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEg0KBWtub3duGAQgASgIInkKFlNldFVzZXJDaGFubmVsc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRITCgtjaGFubmVsX2lkcxgDIAMoCRIOCgZhY3Rpb24YBCABKAkSFwoPb25seV9pZl91bmtub3duGAUgASgIIl8KF1NldFVzZXJDaGFubmVsc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEg0KBWFkZGVkGAIgAygJEg8KB3JlbW92ZWQYAyADKAkSEgoKc3VwZXJzZWRlZBgEIAEoCCJUChdTeW5jRXZlbnRNZW1iZXJzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRInCgV1c2VycxgCIAMoCzIYLnNxdWVsY2gudjEuVXNlckNoYW5uZWxzIjQKDFVzZXJDaGFubmVscxIPCgd1c2VyX2lkGAEgASgJEhMKC2NoYW5uZWxfaWRzGAIgAygJIloKGFN5bmNFdmVudE1lbWJlcnNSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIVCg1jaGFuZ2VkX3VzZXJzGAIgASgNEhUKDXJldm9rZWRfdXNlcnMYAyABKA0iMQodR2V0RXZlbnRBY3RpdmVTcGVha2Vyc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkidgoeR2V0RXZlbnRBY3RpdmVTcGVha2Vyc1Jlc3BvbnNlEisKCHNwZWFrZXJzGAEgAygLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyEicKBXBhdXNlGAIgASgLMhguc3F1ZWxjaC52MS5TcGVha2VyUGF1c2UiwwEKF1BhdXNlQWxsU3BlYWtlcnNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIrCghkdXJhdGlvbhgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIXCg9leGVtcHRfdXNlcl9pZHMYBCADKAkSLAoLYnJvYWRjYXN0ZXIYBSABKAsyFy5zcXVlbGNoLnYxLkJyb2FkY2FzdGVyEhIKCnJlcXVlc3RfaWQYBiABKAkilAEKGFBhdXNlQWxsU3BlYWtlcnNSZXNwb25zZRInCgVwYXVzZRgBIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEikKBnBhdXNlZBgCIAMoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlchIQCghyZXZpc2lvbhgDIAEoBBISCgpyZXBsaWNhdGVkGAQgASgIIjsKFVJlc3VtZVNwZWFrZXJzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIQCghwYXVzZV9pZBgCIAEoCSIqChZSZXN1bWVTcGVha2Vyc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEIkoKFURpc2Nvbm5lY3RVc2VyUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCSIqChZEaXNjb25uZWN0VXNlclJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEKpMBCg5TbmFwc2hvdFJlYXNvbhIfChtTTkFQU0hPVF9SRUFTT05fVU5TUEVDSUZJRUQQABIbChdTTkFQU0hPVF9SRUFTT05fSU5JVElBTBABEiIKHlNOQVBTSE9UX1JFQVNPTl9DVVJTT1JfVE9PX09MRBACEh8KG1NOQVBTSE9UX1JFQVNPTl9TVE9SRV9SRVNFVBADMpgGChFQZXJtaXNzaW9uU2VydmljZRJfChBXYXRjaFBlcm1pc3Npb25zEiMuc3F1ZWxjaC52MS5XYXRjaFBlcm1pc3Npb25zUmVxdWVzdBokLnNxdWVsY2gudjEuV2F0Y2hQZXJtaXNzaW9uc1Jlc3BvbnNlMAESYwoSR2V0VXNlclBlcm1pc3Npb25zEiUuc3F1ZWxjaC52MS5HZXRVc2VyUGVybWlzc2lvbnNSZXF1ZXN0GiYuc3F1ZWxjaC52MS5HZXRVc2VyUGVybWlzc2lvbnNSZXNwb25zZRJaCg9TZXRVc2VyQ2hhbm5lbHMSIi5zcXVlbGNoLnYxLlNldFVzZXJDaGFubmVsc1JlcXVlc3QaIy5zcXVlbGNoLnYxLlNldFVzZXJDaGFubmVsc1Jlc3BvbnNlEl8KEFN5bmNFdmVudE1lbWJlcnMSIy5zcXVlbGNoLnYxLlN5bmNFdmVudE1lbWJlcnNSZXF1ZXN0GiQuc3F1ZWxjaC52MS5TeW5jRXZlbnRNZW1iZXJzUmVzcG9uc2UoARJvChZHZXRFdmVudEFjdGl2ZVNwZWFrZXJzEikuc3F1ZWxjaC52MS5HZXRFdmVudEFjdGl2ZVNwZWFrZXJzUmVxdWVzdBoqLnNxdWVsY2gudjEuR2V0RXZlbnRBY3RpdmVTcGVha2Vyc1Jlc3BvbnNlEl0KEFBhdXNlQWxsU3BlYWtlcnMSIy5zcXVlbGNoLnYxLlBhdXNlQWxsU3BlYWtlcnNSZXF1ZXN0GiQuc3F1ZWxjaC52MS5QYXVzZUFsbFNwZWFrZXJzUmVzcG9uc2USVwoOUmVzdW1lU3BlYWtlcnMSIS5zcXVlbGNoLnYxLlJlc3VtZVNwZWFrZXJzUmVxdWVzdBoiLnNxdWVsY2gudjEuUmVzdW1lU3BlYWtlcnNSZXNwb25zZRJXCg5EaXNjb25uZWN0VXNlchIhLnNxdWVsY2gudjEuRGlzY29ubmVjdFVzZXJSZXF1ZXN0GiIuc3F1ZWxjaC52MS5EaXNjb25uZWN0VXNlclJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_model]);
+  fileDesc("CiNzcXVlbGNoL3YxL3Blcm1pc3Npb25fc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSKuAQoXV2F0Y2hQZXJtaXNzaW9uc1JlcXVlc3QSEQoJZXZlbnRfaWRzGAEgAygJEhAKCHVzZXJfaWRzGAIgAygJEiMKB2N1cnNvcnMYAyADKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIRCglyb3V0ZXJfaWQYBCABKAkSNgoTY2hlY2twb2ludF9pbnRlcnZhbBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKqAQoYV2F0Y2hQZXJtaXNzaW9uc1Jlc3BvbnNlEigKCHNuYXBzaG90GAEgASgLMhQuc3F1ZWxjaC52MS5TbmFwc2hvdEgAEisKB2NoYW5nZXMYAiABKAsyGC5zcXVlbGNoLnYxLkV2ZW50Q2hhbmdlc0gAEiwKCmNoZWNrcG9pbnQYAyABKAsyFi5zcXVlbGNoLnYxLkNoZWNrcG9pbnRIAEIJCgdwYXlsb2FkIucBCghTbmFwc2hvdBIQCghldmVudF9pZBgBIAEoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIpCgV1c2VycxgDIAMoCzIaLnNxdWVsY2gudjEuVXNlck1lbWJlcnNoaXASJwoFcGF1c2UYBCABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRIqCgZyZWFzb24YBSABKA4yGi5zcXVlbGNoLnYxLlNuYXBzaG90UmVhc29uEhAKCGNvbXBsZXRlGAYgASgIEhMKC2NodW5rX2luZGV4GAcgASgNImsKDlVzZXJNZW1iZXJzaGlwEg8KB3VzZXJfaWQYASABKAkSEwoLY2hhbm5lbF9pZHMYAiADKAkSMwoPZGlzY29ubmVjdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJUCgxFdmVudENoYW5nZXMSEAoIZXZlbnRfaWQYASABKAkSDQoFZXBvY2gYAiABKAkSIwoHY2hhbmdlcxgDIAMoCzISLnNxdWVsY2gudjEuQ2hhbmdlIvYCCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYAyABKAkSOwoSbWVtYmVyc2hpcF9jaGFuZ2VkGAQgASgLMh0uc3F1ZWxjaC52MS5NZW1iZXJzaGlwQ2hhbmdlZEgAEjUKD3NwZWFrZXJzX3BhdXNlZBgFIAEoCzIaLnNxdWVsY2gudjEuU3BlYWtlcnNQYXVzZWRIABI3ChBzcGVha2Vyc19yZXN1bWVkGAYgASgLMhsuc3F1ZWxjaC52MS5TcGVha2Vyc1Jlc3VtZWRIABIxCg1mbG9vcl9yZXZva2VkGAcgASgLMhguc3F1ZWxjaC52MS5GbG9vclJldm9rZWRIABI5ChF1c2VyX2Rpc2Nvbm5lY3RlZBgIIAEoCzIcLnNxdWVsY2gudjEuVXNlckRpc2Nvbm5lY3RlZEgAQgYKBGtpbmQiaQoRTWVtYmVyc2hpcENoYW5nZWQSDwoHdXNlcl9pZBgBIAEoCRITCgtjaGFubmVsX2lkcxgCIAMoCRINCgVhZGRlZBgDIAMoCRIPCgdyZW1vdmVkGAQgAygJEg4KBmFjdGlvbhgFIAEoCSJhCg5TcGVha2Vyc1BhdXNlZBInCgVwYXVzZRgBIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEiYKA2N1dBgCIAMoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlciI0Cg9TcGVha2Vyc1Jlc3VtZWQSEAoIcGF1c2VfaWQYASABKAkSDwoHZXhwaXJlZBgCIAEoCCJ0CgxGbG9vclJldm9rZWQSEgoKY2hhbm5lbF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEisKBWNhdXNlGAMgASgOMhwuc3F1ZWxjaC52MS5GbG9vclJldm9rZUNhdXNlEhIKCmJ5X3VzZXJfaWQYBCABKAkiMwoQVXNlckRpc2Nvbm5lY3RlZBIPCgd1c2VyX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSJ0CgpDaGVja3BvaW50EiMKB2N1cnNvcnMYASADKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIUCgxmZWVkX2hlYWx0aHkYAiABKAgSKwoIZmVlZF9hZ2UYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iPgoZR2V0VXNlclBlcm1pc3Npb25zUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJIo0BChpHZXRVc2VyUGVybWlzc2lvbnNSZXNwb25zZRITCgtjaGFubmVsX2lkcxgBIAMoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchInCgVwYXVzZRgDIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEg0KBWtub3duGAQgASgIIh0KG1JlY29uY2lsZU1lbWJlcnNoaXBzUmVxdWVzdCJ6ChxSZWNvbmNpbGVNZW1iZXJzaGlwc1Jlc3BvbnNlEhIKCmdlbmVyYXRpb24YASABKAQSFgoOY29tcGFyZWRfdXNlcnMYAiABKA0SFQoNY2hhbmdlZF91c2VycxgDIAEoDRIXCg9hbWJpZ3VvdXNfdXNlcnMYBCABKA0ieQoWU2V0VXNlckNoYW5uZWxzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEhMKC2NoYW5uZWxfaWRzGAMgAygJEg4KBmFjdGlvbhgEIAEoCRIXCg9vbmx5X2lmX3Vua25vd24YBSABKAgiXwoXU2V0VXNlckNoYW5uZWxzUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSDQoFYWRkZWQYAiADKAkSDwoHcmVtb3ZlZBgDIAMoCRISCgpzdXBlcnNlZGVkGAQgASgIIlQKF1N5bmNFdmVudE1lbWJlcnNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEicKBXVzZXJzGAIgAygLMhguc3F1ZWxjaC52MS5Vc2VyQ2hhbm5lbHMiNAoMVXNlckNoYW5uZWxzEg8KB3VzZXJfaWQYASABKAkSEwoLY2hhbm5lbF9pZHMYAiADKAkiWgoYU3luY0V2ZW50TWVtYmVyc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEhUKDWNoYW5nZWRfdXNlcnMYAiABKA0SFQoNcmV2b2tlZF91c2VycxgDIAEoDSIxCh1HZXRFdmVudEFjdGl2ZVNwZWFrZXJzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCSJ2Ch5HZXRFdmVudEFjdGl2ZVNwZWFrZXJzUmVzcG9uc2USKwoIc3BlYWtlcnMYASADKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISJwoFcGF1c2UYAiABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZSLDAQoXUGF1c2VBbGxTcGVha2Vyc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSDgoGcmVhc29uGAIgASgJEisKCGR1cmF0aW9uGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhcKD2V4ZW1wdF91c2VyX2lkcxgEIAMoCRIsCgticm9hZGNhc3RlchgFIAEoCzIXLnNxdWVsY2gudjEuQnJvYWRjYXN0ZXISEgoKcmVxdWVzdF9pZBgGIAEoCSKUAQoYUGF1c2VBbGxTcGVha2Vyc1Jlc3BvbnNlEicKBXBhdXNlGAEgASgLMhguc3F1ZWxjaC52MS5TcGVha2VyUGF1c2USKQoGcGF1c2VkGAIgAygLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyEhAKCHJldmlzaW9uGAMgASgEEhIKCnJlcGxpY2F0ZWQYBCABKAgiOwoVUmVzdW1lU3BlYWtlcnNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEhAKCHBhdXNlX2lkGAIgASgJIioKFlJlc3VtZVNwZWFrZXJzUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQiSgoVRGlzY29ubmVjdFVzZXJSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSDgoGcmVhc29uGAMgASgJIioKFkRpc2Nvbm5lY3RVc2VyUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQqkwEKDlNuYXBzaG90UmVhc29uEh8KG1NOQVBTSE9UX1JFQVNPTl9VTlNQRUNJRklFRBAAEhsKF1NOQVBTSE9UX1JFQVNPTl9JTklUSUFMEAESIgoeU05BUFNIT1RfUkVBU09OX0NVUlNPUl9UT09fT0xEEAISHwobU05BUFNIT1RfUkVBU09OX1NUT1JFX1JFU0VUEAMygwcKEVBlcm1pc3Npb25TZXJ2aWNlEl8KEFdhdGNoUGVybWlzc2lvbnMSIy5zcXVlbGNoLnYxLldhdGNoUGVybWlzc2lvbnNSZXF1ZXN0GiQuc3F1ZWxjaC52MS5XYXRjaFBlcm1pc3Npb25zUmVzcG9uc2UwARJjChJHZXRVc2VyUGVybWlzc2lvbnMSJS5zcXVlbGNoLnYxLkdldFVzZXJQZXJtaXNzaW9uc1JlcXVlc3QaJi5zcXVlbGNoLnYxLkdldFVzZXJQZXJtaXNzaW9uc1Jlc3BvbnNlEloKD1NldFVzZXJDaGFubmVscxIiLnNxdWVsY2gudjEuU2V0VXNlckNoYW5uZWxzUmVxdWVzdBojLnNxdWVsY2gudjEuU2V0VXNlckNoYW5uZWxzUmVzcG9uc2USXwoQU3luY0V2ZW50TWVtYmVycxIjLnNxdWVsY2gudjEuU3luY0V2ZW50TWVtYmVyc1JlcXVlc3QaJC5zcXVlbGNoLnYxLlN5bmNFdmVudE1lbWJlcnNSZXNwb25zZSgBEmkKFFJlY29uY2lsZU1lbWJlcnNoaXBzEicuc3F1ZWxjaC52MS5SZWNvbmNpbGVNZW1iZXJzaGlwc1JlcXVlc3QaKC5zcXVlbGNoLnYxLlJlY29uY2lsZU1lbWJlcnNoaXBzUmVzcG9uc2USbwoWR2V0RXZlbnRBY3RpdmVTcGVha2VycxIpLnNxdWVsY2gudjEuR2V0RXZlbnRBY3RpdmVTcGVha2Vyc1JlcXVlc3QaKi5zcXVlbGNoLnYxLkdldEV2ZW50QWN0aXZlU3BlYWtlcnNSZXNwb25zZRJdChBQYXVzZUFsbFNwZWFrZXJzEiMuc3F1ZWxjaC52MS5QYXVzZUFsbFNwZWFrZXJzUmVxdWVzdBokLnNxdWVsY2gudjEuUGF1c2VBbGxTcGVha2Vyc1Jlc3BvbnNlElcKDlJlc3VtZVNwZWFrZXJzEiEuc3F1ZWxjaC52MS5SZXN1bWVTcGVha2Vyc1JlcXVlc3QaIi5zcXVlbGNoLnYxLlJlc3VtZVNwZWFrZXJzUmVzcG9uc2USVwoORGlzY29ubmVjdFVzZXISIS5zcXVlbGNoLnYxLkRpc2Nvbm5lY3RVc2VyUmVxdWVzdBoiLnNxdWVsY2gudjEuRGlzY29ubmVjdFVzZXJSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_model]);
 
 /**
  * @generated from message squelch.v1.WatchPermissionsRequest
@@ -602,6 +602,60 @@ export const GetUserPermissionsResponseSchema: GenMessage<GetUserPermissionsResp
   messageDesc(file_squelch_v1_permission_service, 13);
 
 /**
+ * @generated from message squelch.v1.ReconcileMembershipsRequest
+ */
+export type ReconcileMembershipsRequest = Message<"squelch.v1.ReconcileMembershipsRequest"> & {
+};
+
+/**
+ * Describes the message squelch.v1.ReconcileMembershipsRequest.
+ * Use `create(ReconcileMembershipsRequestSchema)` to create a new message.
+ */
+export const ReconcileMembershipsRequestSchema: GenMessage<ReconcileMembershipsRequest> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 14);
+
+/**
+ * @generated from message squelch.v1.ReconcileMembershipsResponse
+ */
+export type ReconcileMembershipsResponse = Message<"squelch.v1.ReconcileMembershipsResponse"> & {
+  /**
+   * The ticket that it stands for, about milliseconds since 1970: what was published before it and missed is made up
+   * for, as far as the keys tell.
+   *
+   * @generated from field: uint64 generation = 1;
+   */
+  generation: bigint;
+
+  /**
+   * The users who have a key or a membership, in all events together.
+   *
+   * @generated from field: uint32 compared_users = 2;
+   */
+  comparedUsers: number;
+
+  /**
+   * The users whose channels changed.
+   *
+   * @generated from field: uint32 changed_users = 3;
+   */
+  changedUsers: number;
+
+  /**
+   * The users of whom the keys allow more than one reading; the replica's log names them.
+   *
+   * @generated from field: uint32 ambiguous_users = 4;
+   */
+  ambiguousUsers: number;
+};
+
+/**
+ * Describes the message squelch.v1.ReconcileMembershipsResponse.
+ * Use `create(ReconcileMembershipsResponseSchema)` to create a new message.
+ */
+export const ReconcileMembershipsResponseSchema: GenMessage<ReconcileMembershipsResponse> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 15);
+
+/**
  * @generated from message squelch.v1.SetUserChannelsRequest
  */
 export type SetUserChannelsRequest = Message<"squelch.v1.SetUserChannelsRequest"> & {
@@ -635,7 +689,8 @@ export type SetUserChannelsRequest = Message<"squelch.v1.SetUserChannelsRequest"
   action: string;
 
   /**
-   * Write only if the user has never had an entry in the event: a router that seeds from a signed token.
+   * Write only if nobody has ever written the user in the event, nor a sync the whole event: a router that seeds from a
+   * signed token. It is the oldest of all writes: an update that was published earlier and is applied later wins.
    *
    * @generated from field: bool only_if_unknown = 5;
    */
@@ -647,7 +702,7 @@ export type SetUserChannelsRequest = Message<"squelch.v1.SetUserChannelsRequest"
  * Use `create(SetUserChannelsRequestSchema)` to create a new message.
  */
 export const SetUserChannelsRequestSchema: GenMessage<SetUserChannelsRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 14);
+  messageDesc(file_squelch_v1_permission_service, 16);
 
 /**
  * @generated from message squelch.v1.SetUserChannelsResponse
@@ -688,7 +743,7 @@ export type SetUserChannelsResponse = Message<"squelch.v1.SetUserChannelsRespons
  * Use `create(SetUserChannelsResponseSchema)` to create a new message.
  */
 export const SetUserChannelsResponseSchema: GenMessage<SetUserChannelsResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 15);
+  messageDesc(file_squelch_v1_permission_service, 17);
 
 /**
  * @generated from message squelch.v1.SyncEventMembersRequest
@@ -714,7 +769,7 @@ export type SyncEventMembersRequest = Message<"squelch.v1.SyncEventMembersReques
  * Use `create(SyncEventMembersRequestSchema)` to create a new message.
  */
 export const SyncEventMembersRequestSchema: GenMessage<SyncEventMembersRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 16);
+  messageDesc(file_squelch_v1_permission_service, 18);
 
 /**
  * One user of a SyncEventMembers stream.
@@ -742,7 +797,7 @@ export type UserChannels = Message<"squelch.v1.UserChannels"> & {
  * Use `create(UserChannelsSchema)` to create a new message.
  */
 export const UserChannelsSchema: GenMessage<UserChannels> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 17);
+  messageDesc(file_squelch_v1_permission_service, 19);
 
 /**
  * @generated from message squelch.v1.SyncEventMembersResponse
@@ -775,7 +830,7 @@ export type SyncEventMembersResponse = Message<"squelch.v1.SyncEventMembersRespo
  * Use `create(SyncEventMembersResponseSchema)` to create a new message.
  */
 export const SyncEventMembersResponseSchema: GenMessage<SyncEventMembersResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 18);
+  messageDesc(file_squelch_v1_permission_service, 20);
 
 /**
  * @generated from message squelch.v1.GetEventActiveSpeakersRequest
@@ -794,7 +849,7 @@ export type GetEventActiveSpeakersRequest = Message<"squelch.v1.GetEventActiveSp
  * Use `create(GetEventActiveSpeakersRequestSchema)` to create a new message.
  */
 export const GetEventActiveSpeakersRequestSchema: GenMessage<GetEventActiveSpeakersRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 19);
+  messageDesc(file_squelch_v1_permission_service, 21);
 
 /**
  * @generated from message squelch.v1.GetEventActiveSpeakersResponse
@@ -820,7 +875,7 @@ export type GetEventActiveSpeakersResponse = Message<"squelch.v1.GetEventActiveS
  * Use `create(GetEventActiveSpeakersResponseSchema)` to create a new message.
  */
 export const GetEventActiveSpeakersResponseSchema: GenMessage<GetEventActiveSpeakersResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 20);
+  messageDesc(file_squelch_v1_permission_service, 22);
 
 /**
  * @generated from message squelch.v1.PauseAllSpeakersRequest
@@ -875,7 +930,7 @@ export type PauseAllSpeakersRequest = Message<"squelch.v1.PauseAllSpeakersReques
  * Use `create(PauseAllSpeakersRequestSchema)` to create a new message.
  */
 export const PauseAllSpeakersRequestSchema: GenMessage<PauseAllSpeakersRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 21);
+  messageDesc(file_squelch_v1_permission_service, 23);
 
 /**
  * @generated from message squelch.v1.PauseAllSpeakersResponse
@@ -915,7 +970,7 @@ export type PauseAllSpeakersResponse = Message<"squelch.v1.PauseAllSpeakersRespo
  * Use `create(PauseAllSpeakersResponseSchema)` to create a new message.
  */
 export const PauseAllSpeakersResponseSchema: GenMessage<PauseAllSpeakersResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 22);
+  messageDesc(file_squelch_v1_permission_service, 24);
 
 /**
  * @generated from message squelch.v1.ResumeSpeakersRequest
@@ -941,7 +996,7 @@ export type ResumeSpeakersRequest = Message<"squelch.v1.ResumeSpeakersRequest"> 
  * Use `create(ResumeSpeakersRequestSchema)` to create a new message.
  */
 export const ResumeSpeakersRequestSchema: GenMessage<ResumeSpeakersRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 23);
+  messageDesc(file_squelch_v1_permission_service, 25);
 
 /**
  * @generated from message squelch.v1.ResumeSpeakersResponse
@@ -960,7 +1015,7 @@ export type ResumeSpeakersResponse = Message<"squelch.v1.ResumeSpeakersResponse"
  * Use `create(ResumeSpeakersResponseSchema)` to create a new message.
  */
 export const ResumeSpeakersResponseSchema: GenMessage<ResumeSpeakersResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 24);
+  messageDesc(file_squelch_v1_permission_service, 26);
 
 /**
  * @generated from message squelch.v1.DisconnectUserRequest
@@ -993,7 +1048,7 @@ export type DisconnectUserRequest = Message<"squelch.v1.DisconnectUserRequest"> 
  * Use `create(DisconnectUserRequestSchema)` to create a new message.
  */
 export const DisconnectUserRequestSchema: GenMessage<DisconnectUserRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 25);
+  messageDesc(file_squelch_v1_permission_service, 27);
 
 /**
  * @generated from message squelch.v1.DisconnectUserResponse
@@ -1012,7 +1067,7 @@ export type DisconnectUserResponse = Message<"squelch.v1.DisconnectUserResponse"
  * Use `create(DisconnectUserResponseSchema)` to create a new message.
  */
 export const DisconnectUserResponseSchema: GenMessage<DisconnectUserResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 26);
+  messageDesc(file_squelch_v1_permission_service, 28);
 
 /**
  * @generated from enum squelch.v1.SnapshotReason
@@ -1077,7 +1132,8 @@ export const PermissionService: GenService<{
   },
   /**
    * One user's channels, read from the store, with the position at which they are true and the standing pause: the
-   * heartbeat fallback of a router. A user of whom nothing is known has no channels.
+   * heartbeat fallback of a router. A user of whom nothing is known has no channels. While updates of the control plane
+   * may have been missed, the user is first compared with the control plane's key.
    *
    * @generated from rpc squelch.v1.PermissionService.GetUserPermissions
    */
@@ -1109,6 +1165,19 @@ export const PermissionService: GenService<{
     methodKind: "client_streaming";
     input: typeof SyncEventMembersRequestSchema;
     output: typeof SyncEventMembersResponseSchema;
+  },
+  /**
+   * Compares the memberships of all events with the keys that the control plane keeps in Redis, and makes up for updates
+   * that were missed. What was written over RPC, and what the keys do not settle, stays as it is. Replicas do this by
+   * themselves where they find that something was missed. It may take up to a minute; calls at once share one
+   * comparison. FAILED_PRECONDITION where there is no Redis of a control plane.
+   *
+   * @generated from rpc squelch.v1.PermissionService.ReconcileMemberships
+   */
+  reconcileMemberships: {
+    methodKind: "unary";
+    input: typeof ReconcileMembershipsRequestSchema;
+    output: typeof ReconcileMembershipsResponseSchema;
   },
   /**
    * Who holds the floor on every channel of the event, since when and until when.

@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "../../lib/logger.js";
+import { SharedRun } from "../../lib/sharedRun.js";
 import type { EventScripts } from "./eventScripts.js";
 
 /** How long a pause or a revocation waits for a Redis replica, ms. */
@@ -13,8 +14,7 @@ export class ConfirmedWrites {
   readonly scripts: EventScripts;
   readonly #connection: Redis;
   readonly #logger: Logger;
-  #current: Promise<boolean> = Promise.resolve(false);
-  #next: Promise<boolean> | undefined;
+  readonly #wait = new SharedRun(() => this.#waitForReplica());
 
   constructor(connection: Redis, scripts: EventScripts, logger: Logger) {
     this.#connection = connection;
@@ -29,16 +29,10 @@ export class ConfirmedWrites {
    * @param replicas how many there are; without any there is nothing to wait for
    */
   async awaitReplication(replicas: number): Promise<boolean> {
-    if (replicas === 0) return false;
-    this.#next ??= this.#current.then(() => {
-      this.#next = undefined;
-      this.#current = this.#wait();
-      return this.#current;
-    });
-    return this.#next;
+    return replicas > 0 && this.#wait.run();
   }
 
-  async #wait(): Promise<boolean> {
+  async #waitForReplica(): Promise<boolean> {
     try {
       return (await this.#connection.wait(1, REPLICATION_TIMEOUT_MS)) > 0;
     } catch (error) {

@@ -1,4 +1,6 @@
+import { randomBytes } from "node:crypto";
 import type { Redis } from "ioredis";
+import { comparePositions, type Position } from "../../domain/cursor.js";
 import { attempt } from "./connections.js";
 import { assignedChannelsKey, CHANNEL_EVENTS, eventKeys, INGEST_APPLIED, userOfAssignedChannelsKey } from "./keys.js";
 import type { StoredMember } from "./logStore.js";
@@ -9,7 +11,7 @@ import type { Tickets } from "./tickets.js";
 export interface ControlPlaneEntry {
   userId: string;
   channelIds: string[];
-  /** True if the newest write came over RPC. */
+  /** True if the newest write came over RPC, by name or by a sync of the whole event. */
   isByRpc: boolean;
   /** True if a reconcile has found the control plane's key of this user. */
   wasKeySeen: boolean;
@@ -28,14 +30,21 @@ const READ_BATCH = 500;
 export interface ControlPlane {
   /** A new ticket, at least that high, published in the order of the updates. */
   takeTicket(atLeast?: number): Promise<number>;
-  /** Raises the watermark as `raise-watermark` says; returns it as it now is. */
+  /**
+   * Raises the watermark to the ticket `to`, if that of an unbroken subscription, `from`, is not above it. Returns the
+   * watermark as it now is; 0 if there is none.
+   */
   raiseWatermark(from: number, to: number): Promise<number>;
+  /** The id of the watermark, which is made if there is none; to be read before a reconcile. */
+  openWatermark(): Promise<string>;
+  /** Raises the watermark to a ticket before which a reconcile has made up for everything, if it is still that one. */
+  closeGap(watermarkId: string, to: number): Promise<void>;
   /** The users who have a set of channels. */
   listUsers(): Promise<string[]>;
   /** The sets of these users, in their order; empty where there is none. */
   readAssignedChannels(userIds: readonly string[]): Promise<string[][]>;
-  /** The entries of all users of an event. */
-  readEntries(eventId: string): Promise<ControlPlaneEntry[]>;
+  /** The entries of an event, or of these users alone. */
+  readEntries(eventId: string, userIds?: readonly string[]): Promise<ControlPlaneEntry[]>;
   /** The events that these channels belong to, in their order. */
   readChannelEvents(channelIds: readonly string[]): Promise<(string | undefined)[]>;
 }
@@ -49,10 +58,30 @@ export function createControlPlane(commands: Redis, run: RunScript, tickets: Tic
     return results;
   }
 
+  async function readMembers(key: string, userIds: readonly string[]): Promise<Record<string, string>> {
+    const members = await commands.hmget(key, ...userIds);
+    const known = userIds.flatMap((userId, index) => {
+      const json = members[index];
+      return json ? [[userId, json] as const] : [];
+    });
+    return Object.fromEntries(known);
+  }
+
   return {
     takeTicket: (atLeast) => tickets.take(atLeast),
 
-    raiseWatermark: async (from, to) => (await run("raise-watermark", [INGEST_APPLIED], [from, to])) as number,
+    raiseWatermark: async (from, to) => (await run("raise-watermark", [INGEST_APPLIED], [to, from, ""])) as number,
+
+    async openWatermark() {
+      const id = randomBytes(9).toString("base64url");
+      await attempt(commands.hsetnx(INGEST_APPLIED, "id", id));
+      // One that was lost in between is not the one that somebody may make later.
+      return (await attempt(commands.hget(INGEST_APPLIED, "id"))) ?? id;
+    },
+
+    async closeGap(watermarkId, to) {
+      await run("raise-watermark", [INGEST_APPLIED], [to, 0, watermarkId]);
+    },
 
     async listUsers() {
       const users = new Set<string>();
@@ -70,11 +99,15 @@ export function createControlPlane(commands: Redis, run: RunScript, tickets: Tic
     readAssignedChannels: (userIds) =>
       inBatches(userIds, (batch) => Promise.all(batch.map((userId) => commands.smembers(assignedChannelsKey(userId))))),
 
-    async readEntries(eventId) {
-      const members = await attempt(commands.hgetall(eventKeys(eventId).members));
-      return Object.entries(members).map(([userId, json]) => {
-        const { c, o, k }: StoredMember = JSON.parse(json);
-        return { userId, channelIds: c, isByRpc: o === 1, wasKeySeen: k === 1 };
+    async readEntries(eventId, userIds) {
+      const keys = eventKeys(eventId);
+      const members = userIds === undefined ? commands.hgetall(keys.members) : readMembers(keys.members, userIds);
+      // The floor after the members: a sync that comes between the two speaks for all of them.
+      const [stored, floor] = await attempt(Promise.all([members, commands.hget(keys.meta, "floor")]));
+      return Object.entries(stored).map(([userId, json]) => {
+        const { c, p, o, k }: StoredMember = JSON.parse(json);
+        const isSynced = floor !== null && comparePositions(parsePosition(p), parsePosition(floor)) <= 0;
+        return { userId, channelIds: c, isByRpc: o === 1 || isSynced, wasKeySeen: k === 1 };
       });
     },
 
@@ -84,4 +117,9 @@ export function createControlPlane(commands: Redis, run: RunScript, tickets: Tic
         return owners.map((owner) => owner ?? undefined);
       }),
   };
+}
+
+function parsePosition(text: string): Position {
+  const [generation = 0, count = 0] = text.split("-").map(Number);
+  return { generation, count };
 }

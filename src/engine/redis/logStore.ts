@@ -10,12 +10,14 @@ import type { Subscriber } from "./subscriber.js";
 /** A member as `lua/shared/membership.lua` writes it. */
 export interface StoredMember {
   c: string[];
+  /** The position of the newest write, `<generation>-<count>`. */
+  p: string;
   r: number;
   /** The epoch of `r`. */
   e: string;
   /** Last disconnected by force, ms. */
   d?: number;
-  /** Last written over RPC. */
+  /** Last written over RPC, by name. */
   o?: 1;
   /** A reconcile has found the control plane's key. */
   k?: 1;

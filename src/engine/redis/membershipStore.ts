@@ -28,7 +28,8 @@ async function writeAtTicket<Result extends readonly unknown[]>(
 ): Promise<Result> {
   let atLeast = 0;
   for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
-    const result = await write(await takeTicket?.(atLeast));
+    const ticket = takeTicket === undefined ? undefined : await takeTicket(atLeast);
+    const result = await write(ticket);
     if (!isBehind(result)) return result;
     atLeast = result[1];
   }

@@ -1,14 +1,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { create, type DescMethod } from "@bufbuild/protobuf";
 import type { handleClientStreamingCall, handleUnaryCall, Metadata, ServerReadableStream } from "@grpc/grpc-js";
+import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { SquelchError } from "../../domain/errors.js";
 import { idProblem } from "../../domain/id.js";
 import type { Logger } from "../../lib/logger.js";
 import { ACTOR_KEY, ANONYMOUS, type CallContext } from "./callContext.js";
 import { toStatus } from "./status.js";
 
-/** The longest time for a call whose client sets no deadline, ms. */
+/** The longest time for a call, ms. */
 const CALL_BUDGET_MS = 2_000;
+/** The same for calls whose work grows with the fleet, ms. */
+const LONG_CALL_BUDGETS_MS = new Map<DescMethod, number>([[PermissionService.method.reconcileMemberships, 60_000]]);
 
 /**
  * How long a client stream that has ended may still turn out to be cancelled, ms. Clients on Node.js end a stream
@@ -38,7 +41,7 @@ export function createUnaryHandler(
   return async (call, callback) => {
     try {
       const context = contextOf(call.metadata);
-      const budget = new Budget();
+      const budget = new Budget(LONG_CALL_BUDGETS_MS.get(method));
       budget.start(call.getDeadline());
       callback(null, create(method.output, await budget.spendOn(handle(call.request, context))));
     } catch (error) {
@@ -95,12 +98,17 @@ class Budget {
   readonly #failed = new Promise<never>((_, reject) => {
     this.fail = reject;
   });
+  readonly #longestMs: number;
   #timer: NodeJS.Timeout | undefined;
+
+  constructor(longestMs = CALL_BUDGET_MS) {
+    this.#longestMs = longestMs;
+  }
 
   /** Lets the time run, less what the answer needs to arrive before the client gives up. `spendOn` has to follow. */
   start(deadline: Date | number): void {
     const remainingMs = Number(deadline) - Date.now();
-    const budgetMs = Math.min(CALL_BUDGET_MS, remainingMs - Math.min(100, remainingMs / 10));
+    const budgetMs = Math.min(this.#longestMs, remainingMs - Math.min(100, remainingMs / 10));
     const message = "the store did not answer in time; the outcome is unknown, try again";
     this.#timer = setTimeout(() => this.fail(new SquelchError("unavailable", message)), Math.max(budgetMs, 0));
   }

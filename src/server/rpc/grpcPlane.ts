@@ -13,6 +13,7 @@ import { SquelchError } from "../../domain/errors.js";
 import { grpcServiceDefinition } from "../../lib/grpcService.js";
 import type { Logger } from "../../lib/logger.js";
 import type { Hub } from "../feed/hub.js";
+import type { CatchUp } from "../state/catchUp.js";
 import { createChannelService } from "./channelService.js";
 import {
   type ClientStreamCall,
@@ -47,8 +48,17 @@ export interface GrpcPlane {
   drain(timeoutMs: number): Promise<void>;
 }
 
-/** Starts to listen. Rejects if the address cannot be bound. */
-export async function startGrpcPlane(hub: Hub, address: string, logger: Logger): Promise<GrpcPlane> {
+/**
+ * Starts to listen. Rejects if the address cannot be bound.
+ *
+ * @param catchUp undefined where no control plane writes beside the calls
+ */
+export async function startGrpcPlane(
+  hub: Hub,
+  catchUp: CatchUp | undefined,
+  address: string,
+  logger: Logger,
+): Promise<GrpcPlane> {
   const server = new Server({
     "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
     "grpc.max_send_message_length": -1,
@@ -58,7 +68,7 @@ export async function startGrpcPlane(hub: Hub, address: string, logger: Logger):
   const health = new HealthImplementation();
   const endings: Endings = new Set();
 
-  const calls = { ...createPermissionService(hub), ...createChannelService(hub.engine) };
+  const calls = { ...createPermissionService(hub, catchUp), ...createChannelService(hub.engine) };
   const watch = createWatchHandler(hub, endings, logger);
   for (const service of services) {
     server.addService(grpcServiceDefinition(service), implementationOf(service, calls, watch, endings, logger));

@@ -6,6 +6,7 @@ import { MAX_ID_BYTES, parseId } from "../../domain/id.js";
 import { DEFAULT_ACTION, parseChannelIds } from "../../domain/membership.js";
 import type { Hub } from "../feed/hub.js";
 import { toActiveSpeakerMessage, toCursorMessage, toSpeakerPauseMessage } from "../feed/messages.js";
+import type { CatchUp } from "../state/catchUp.js";
 import type { CallContext } from "./callContext.js";
 import { parseDuration, parseIds, parseOptionalId, parseSpeakerId, parseText } from "./convert.js";
 import { readMemberSync } from "./syncEventMembers.js";
@@ -26,6 +27,7 @@ export type PermissionServiceCalls = {
   [Name in
     | "getUserPermissions"
     | "setUserChannels"
+    | "reconcileMemberships"
     | "getEventActiveSpeakers"
     | "pauseAllSpeakers"
     | "resumeSpeakers"]: Unary<Name>;
@@ -35,12 +37,14 @@ export type PermissionServiceCalls = {
 const MAX_EXEMPT_USERS = 100;
 const MAX_REASON_BYTES = 512;
 
-export function createPermissionService(hub: Hub): PermissionServiceCalls {
+/** @param catchUp undefined where no control plane writes beside the calls */
+export function createPermissionService(hub: Hub, catchUp?: CatchUp): PermissionServiceCalls {
   const { engine } = hub;
   return {
     async getUserPermissions({ eventId, userId }) {
       parseId("event_id", eventId);
       parseId("user_id", userId);
+      await catchUp?.ensureCurrent(userId);
       const { channelIds, known, pause, position } = await engine.readUserPermissions(eventId, userId);
       return {
         channelIds,
@@ -65,6 +69,22 @@ export function createPermissionService(hub: Hub): PermissionServiceCalls {
     async syncEventMembers(requests, { actor }) {
       const { revision, ...outcome } = await engine.syncMembers({ ...(await readMemberSync(requests)), actor });
       return { ...outcome, revision: BigInt(revision) };
+    },
+
+    async reconcileMemberships() {
+      if (catchUp === undefined) {
+        throw new SquelchError(
+          "failedPrecondition",
+          "this replica keeps memberships in its own memory, where no control plane writes; there is nothing to compare",
+        );
+      }
+      const { generation, compared, changed, ambiguous } = await catchUp.reconcile();
+      return {
+        generation: BigInt(generation),
+        comparedUsers: compared,
+        changedUsers: changed,
+        ambiguousUsers: ambiguous,
+      };
     },
 
     async getEventActiveSpeakers({ eventId }) {

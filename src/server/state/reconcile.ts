@@ -1,14 +1,22 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { idProblem } from "../../domain/id.js";
 import type { Engine, MembershipUpdate } from "../../domain/ports.js";
 import type { ControlPlane } from "../../engine/redis/controlPlane.js";
-import type { Logger } from "../../lib/logger.js";
 import { type AssignedEntry, judgeUser } from "./reconcileRules.js";
 
 /** How long the control plane may take between DEL and SADD, ms. */
 const REREAD_MS = 250;
 /** Updates that are applied in one step. */
 const MAX_BATCH = 100;
+/** Users who are judged in one turn of the event loop, so that other calls are not held up. */
+const USERS_PER_TURN = 1_000;
+
+export interface ReconcileOptions {
+  /** The users to compare; all by default. */
+  userIds?: readonly string[];
+  /** Told of each user of whom nothing could be said. */
+  onAmbiguous(userId: string, reason: string): void;
+}
 
 /** What a reconcile came to. */
 export interface ReconcileOutcome {
@@ -18,7 +26,7 @@ export interface ReconcileOutcome {
   compared: number;
   /** Users whose channels changed. */
   changed: number;
-  /** Users of whom nothing could be said; each is logged. */
+  /** Users of whom nothing could be said. */
   ambiguous: number;
 }
 
@@ -27,10 +35,14 @@ export interface ReconcileOutcome {
  * taken first and every difference is written at its position, so that whatever is newer wins by itself; a write over
  * RPC is left alone. Rejects with `unavailable`; to be repeated then.
  */
-export async function reconcile(engine: Engine, controlPlane: ControlPlane, logger: Logger): Promise<ReconcileOutcome> {
+export async function reconcile(
+  engine: Engine,
+  controlPlane: ControlPlane,
+  { userIds: wanted, onAmbiguous }: ReconcileOptions,
+): Promise<ReconcileOutcome> {
   const generation = await controlPlane.takeTicket();
-  const entries = await readEntries(engine, controlPlane);
-  const userIds = [...new Set([...entries.keys(), ...(await controlPlane.listUsers())])];
+  const entries = await readEntries(engine, controlPlane, wanted);
+  const userIds = wanted ?? [...new Set([...entries.keys(), ...(await controlPlane.listUsers())])];
   const sets = await readSets(controlPlane, userIds, entries);
   const channelIds = [...new Set([...sets.values()].flat())];
   const owners = await controlPlane.readChannelEvents(channelIds);
@@ -38,15 +50,17 @@ export async function reconcile(engine: Engine, controlPlane: ControlPlane, logg
 
   const outcome: ReconcileOutcome = { generation, compared: userIds.length, changed: 0, ambiguous: 0 };
   const updates = new Map<string, MembershipUpdate[]>();
-  for (const userId of userIds) {
+  for (const [index, userId] of userIds.entries()) {
+    if (index % USERS_PER_TURN === USERS_PER_TURN - 1) await nextTurn();
     const verdict = judgeUser(sets.get(userId) ?? [], (id) => eventOf.get(id), entries.get(userId) ?? []);
     if (verdict.kind === "ambiguous") {
       outcome.ambiguous++;
-      logger.info({ userId, reason: verdict.reason }, "user left as it is");
+      onAmbiguous(userId, verdict.reason);
     } else if (verdict.kind === "write") {
+      const { eventId, channelIds } = verdict;
       const position = { generation, count: 0 };
-      const update = { userId, channelIds: verdict.channelIds, action: "reconcile", actor: "reconcile", position };
-      updates.set(verdict.eventId, [...(updates.get(verdict.eventId) ?? []), { ...update, isReconciled: true }]);
+      const update = { userId, channelIds, action: "reconcile", actor: "reconcile", position, isReconciled: true };
+      add(updates, eventId, update);
     }
   }
   for (const [eventId, all] of updates) {
@@ -55,22 +69,35 @@ export async function reconcile(engine: Engine, controlPlane: ControlPlane, logg
       outcome.changed += outcomes.filter(({ status }) => status === "changed").length;
     }
   }
-  logger.info(outcome, "reconciled with the control plane's keys");
   return outcome;
 }
 
-async function readEntries(engine: Engine, controlPlane: ControlPlane): Promise<Map<string, AssignedEntry[]>> {
+function add<T>(lists: Map<string, T[]>, key: string, item: T): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [item]);
+  else list.push(item);
+}
+
+async function readEntries(
+  engine: Engine,
+  controlPlane: ControlPlane,
+  userIds: readonly string[] | undefined,
+): Promise<Map<string, AssignedEntry[]>> {
   const byUser = new Map<string, AssignedEntry[]>();
-  for (const eventId of await engine.listEvents()) {
-    for (const { userId, ...entry } of await controlPlane.readEntries(eventId)) {
-      byUser.set(userId, [...(byUser.get(userId) ?? []), { eventId, ...entry }]);
+  const read = async (eventId: string) => {
+    for (const { userId, ...entry } of await controlPlane.readEntries(eventId, userIds)) {
+      add(byUser, userId, { eventId, ...entry });
     }
-  }
+  };
+  const eventIds = await engine.listEvents();
+  // A few users are asked for in all events at once; whole events come one after the other.
+  if (userIds !== undefined) await Promise.all(eventIds.map(read));
+  else for (const eventId of eventIds) await read(eventId);
   return byUser;
 }
 
-// A set is read again if it is empty or has shrunk: the control plane may be between DEL and SADD. What is no id cannot
-// have come from an update either.
+// A set is read again if it is empty or lacks a channel that the user has: the control plane may be between DEL and SADD.
+// What is no id cannot have come from an update either.
 async function readSets(
   controlPlane: ControlPlane,
   userIds: readonly string[],
@@ -85,8 +112,8 @@ async function readSets(
   };
   const sets = new Map(await read(valid));
   const doubtful = valid.filter((userId) => {
-    const known = Math.max(0, ...(entries.get(userId) ?? []).map(({ channelIds }) => channelIds.length));
-    return (sets.get(userId)?.length ?? 0) < Math.max(known, 1);
+    const set = new Set(sets.get(userId));
+    return set.size === 0 || entries.get(userId)?.some(({ channelIds }) => channelIds.some((id) => !set.has(id)));
   });
   if (doubtful.length > 0) {
     await sleep(REREAD_MS);

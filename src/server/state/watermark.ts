@@ -2,6 +2,7 @@ import { isUnavailable } from "../../domain/errors.js";
 import type { ControlPlane } from "../../engine/redis/controlPlane.js";
 import type { Logger } from "../../lib/logger.js";
 import type { Ingest } from "./ingest.js";
+import type { Reconciler } from "./reconciler.js";
 
 /** How often the watermark is raised, ms. */
 const RAISE_INTERVAL_MS = 1_000;
@@ -17,16 +18,18 @@ const GAP_JITTER_MS = 2_000;
 export class Watermark {
   readonly #ingest: Ingest;
   readonly #controlPlane: ControlPlane;
-  readonly #reconcile: () => Promise<unknown>;
+  readonly #reconciler: Reconciler;
   readonly #logger: Logger;
   #timer: NodeJS.Timeout | undefined;
   #isTicking = false;
   #gapDueMs: number | undefined;
+  // Where the subscription began that was last found at or below the watermark.
+  #reachedFrom: number | undefined;
 
-  constructor(ingest: Ingest, controlPlane: ControlPlane, reconcile: () => Promise<unknown>, logger: Logger) {
+  constructor(ingest: Ingest, controlPlane: ControlPlane, reconciler: Reconciler, logger: Logger) {
     this.#ingest = ingest;
     this.#controlPlane = controlPlane;
-    this.#reconcile = reconcile;
+    this.#reconciler = reconciler;
     this.#logger = logger;
   }
 
@@ -36,6 +39,11 @@ export class Watermark {
 
   stop(): void {
     clearInterval(this.#timer);
+  }
+
+  /** True unless something may have been missed before the unbroken subscription, or there is none. */
+  get isReached(): boolean {
+    return this.#reachedFrom !== undefined && this.#reachedFrom === this.#ingest.openedAt;
   }
 
   async #tick(): Promise<void> {
@@ -59,16 +67,15 @@ export class Watermark {
     }
     const appliedThrough = this.#ingest.appliedThrough() ?? openedAt;
     const watermark = await this.#controlPlane.raiseWatermark(openedAt, appliedThrough);
-    if (watermark >= openedAt) {
+    this.#reachedFrom = watermark >= openedAt ? openedAt : undefined;
+    if (this.#reachedFrom !== undefined) {
       this.#gapDueMs = undefined;
       return;
     }
     this.#gapDueMs ??= performance.now() + GAP_PATIENCE_MS + Math.random() * GAP_JITTER_MS;
     if (performance.now() < this.#gapDueMs) return;
     this.#logger.warn({ watermark, openedAt }, "updates may have been missed, reconciling");
-    await this.#reconcile();
+    await this.#reconciler.run();
     this.#gapDueMs = undefined;
-    // All before the subscription began is made up for. What came since is vouched for only once it is applied.
-    await this.#controlPlane.raiseWatermark(0, openedAt);
   }
 }
