@@ -324,6 +324,17 @@ export function describeMemberships(getEngine: GetEngine): void {
     expect((await engine.readUserPermissions(eventId, "v")).channelIds).toEqual([]);
   });
 
+  test("G6: a seed loses to whatever was published, also to what is applied only later", async () => {
+    const engine = getEngine();
+    const eventId = freshId("event");
+    const [a, b] = freshIds("channel", 2) as [string, string];
+    for (const userId of ["revoked", "reassigned"]) await assign(engine, eventId, userId, [a], true);
+    // Both were published long before, and waited in the queue of a replica.
+    expect(await applyOne(engine, eventId, "revoked", [], past(1))).toMatchObject({ status: "changed", removed: [a] });
+    expect(await applyOne(engine, eventId, "reassigned", [b], past(2))).toMatchObject({ status: "changed" });
+    expect(await assign(engine, eventId, "revoked", [a], true)).toMatchObject({ superseded: true, revision: 3 });
+  });
+
   test("G6: a write over RPC wins over what was published before it, and loses to what comes later", async () => {
     const engine = getEngine();
     const eventId = freshId("event");

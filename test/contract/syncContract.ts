@@ -213,6 +213,15 @@ export function describeSync(getEngine: GetEngine): void {
     }
   });
 
+  test("G6: a user whom a sync did not name is not seeded after it", async () => {
+    const engine = getEngine();
+    const { eventId, channelId } = await makeEvent(engine, []);
+    await sync(engine, eventId, {});
+    const refused = { revision: 0, added: [], removed: [], superseded: true };
+    expect(await assign(engine, eventId, "stranger", [channelId], true)).toEqual(refused);
+    expect(await engine.readUserPermissions(eventId, "stranger")).toMatchObject({ known: false, channelIds: [] });
+  });
+
   test("syncs and other writes at once leave what the log adds up to", async () => {
     const engine = getEngine();
     const userIds = ["u1", "u2", "u3", "u4"];

@@ -1,7 +1,6 @@
-import type { Engine } from "../../src/domain/ports.js";
 import { ConfirmedWrites } from "../../src/engine/redis/confirmedWrites.js";
 import { Connections } from "../../src/engine/redis/connections.js";
-import { createRedisEngine, type RedisEngine } from "../../src/engine/redis/engine.js";
+import { createRedisEngine } from "../../src/engine/redis/engine.js";
 import { EventScripts } from "../../src/engine/redis/eventScripts.js";
 import { createMembershipStore } from "../../src/engine/redis/membershipStore.js";
 import { createLogger } from "../../src/lib/logger.js";
@@ -13,16 +12,16 @@ import { createLogger } from "../../src/lib/logger.js";
  */
 export function createEngineWithTicketsApart(
   url: string,
-  onTicket: (engine: Engine) => Promise<void> = async () => {},
+  onTicket: (ticket: number) => Promise<void> = async () => {},
 ) {
   const logger = createLogger("test", "silent");
-  const engine: RedisEngine = createRedisEngine({ url, logger });
+  const engine = createRedisEngine({ url, logger });
   const connections = new Connections(url, logger);
   const scripts = new EventScripts(connections.commands, { legacyRouters: true, newestTicket: () => 0 });
   const confirmed = new ConfirmedWrites(connections.confirmed, scripts, logger);
   const takeTicket = async (atLeast: number) => {
     const ticket = await engine.controlPlane.takeTicket(atLeast);
-    await onTicket(engine);
+    await onTicket(ticket);
     return ticket;
   };
   return {

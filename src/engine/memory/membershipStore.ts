@@ -1,15 +1,12 @@
-import { comparePositions } from "../../domain/cursor.js";
+import { comparePositions, type Position } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
 import { foreignChannelInSync, SYNC_ACTION } from "../../domain/memberSync.js";
 import { diffChannels } from "../../domain/membership.js";
 import type { MembershipOutcome, MembershipStore, MembershipUpdate } from "../../domain/ports.js";
-import type { EventRecord, MemoryState } from "./state.js";
+import type { EventRecord, Member, MemoryState } from "./state.js";
 
-// Of all that was ever written in the event.
-function highestGeneration(event: EventRecord): number {
-  const positions = [event.positionFloor, ...[...event.members.values()].map((member) => member.position)];
-  return positions.reduce((highest, { generation }) => Math.max(highest, generation), 0);
-}
+/** Before every other position. */
+const BEGINNING: Position = { generation: 0, count: 0 };
 
 export function createMembershipStore(state: MemoryState): MembershipStore {
   function isForeign(eventId: string, channelId: string): boolean {
@@ -20,10 +17,8 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
     const { userId, action, actor, position } = update;
     const member = event.members.get(userId);
     const nothing = { revision: member?.revision ?? 0, added: [], removed: [] };
-    if (
-      comparePositions(position, event.positionFloor) <= 0 ||
-      (member !== undefined && comparePositions(position, member.position) <= 0)
-    ) {
+    const written = [member?.position, event.positionFloor].filter((before) => before !== undefined);
+    if (written.some((before) => comparePositions(position, before) <= 0)) {
       return { status: "stale", ...nothing, foreignChannelIds: [] };
     }
 
@@ -44,6 +39,13 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
     return { status: "changed", revision, added, removed, foreignChannelIds };
   }
 
+  // Later than all that it overwrites: these members, and what the floor stands for.
+  function takeTicket(event: EventRecord, members: Iterable<Member | undefined>): Position {
+    let highest = event.positionFloor?.generation ?? 0;
+    for (const member of members) highest = Math.max(highest, member?.position.generation ?? 0);
+    return state.takeTicket(highest + 1);
+  }
+
   return {
     async applyMemberships(eventId, updates) {
       const event = state.open(eventId);
@@ -59,11 +61,9 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
             "move it with SetChannelEvent first",
         );
       }
-      const member = state.events.get(eventId)?.members.get(write.userId);
-      if (onlyIfUnknown && member !== undefined) {
-        return { revision: member.revision, added: [], removed: [], superseded: true };
-      }
-      const outcome = apply(state.open(eventId), { ...write, position: state.takeTicket() });
+      const event = state.open(eventId);
+      const position = onlyIfUnknown ? BEGINNING : takeTicket(event, [event.members.get(write.userId)]);
+      const outcome = apply(event, { ...write, position });
       const { status, revision, added, removed } = outcome;
       return { revision, added, removed, superseded: status === "stale" };
     },
@@ -76,7 +76,7 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
       const event = state.open(eventId);
       const named = new Set(users.map((user) => user.userId));
       const unnamed = [...event.members.keys()].filter((userId) => !named.has(userId));
-      const position = state.takeTicket(highestGeneration(event) + 1);
+      const position = takeTicket(event, event.members.values());
       const write = (userId: string, channelIds: string[]) =>
         apply(event, { userId, channelIds: [...channelIds], action: SYNC_ACTION, actor, position }).status ===
         "changed";

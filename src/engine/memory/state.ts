@@ -34,8 +34,8 @@ export class EventRecord {
   readonly leases = new Map<string, Lease>();
   /** Outcomes of pauses by their request id. */
   readonly pauseRequests = new Map<string, PauseOutcome>();
-  /** Nothing at or below it applies. */
-  positionFloor: Position = { generation: 0, count: 0 };
+  /** The position of the newest sync, if there was one: nothing at or below it applies. */
+  positionFloor: Position | undefined;
   /** The pause whose end has not been announced; it may have run out. */
   pause: SpeakerPause | undefined;
   lastLeaseId = 0;
@@ -66,7 +66,7 @@ export class MemoryState {
   }
 
   /** A new place in the order of writes, later than all before, of that generation at least. */
-  takeTicket(atLeast = 0): Position {
+  takeTicket(atLeast: number): Position {
     this.#generation = Math.max(this.#generation + 1, this.now(), atLeast);
     return { generation: this.#generation, count: 0 };
   }
