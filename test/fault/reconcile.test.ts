@@ -1,6 +1,9 @@
 import { randomUUID } from "node:crypto";
+import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import { createRedisEngine } from "../../src/engine/redis/engine.js";
+import { createLogger } from "../../src/lib/logger.js";
 import type { Replica } from "../../src/server/start.js";
 import { type RedisServer, startRedis } from "../support/startRedis.js";
 import { startSquelch } from "../support/startSquelch.js";
@@ -94,7 +97,57 @@ describe("what was published while nobody listened", () => {
   }, 60_000);
 });
 
+describe("GetUserPermissions after a break of the subscriptions", () => {
+  it("compares the user with the control plane's key, before the reconcile does (pitfall 8)", async () => {
+    const replica = await startReplica();
+    const client = connect(replica.grpcAddress);
+    teardowns.push(() => client.close());
+    const read = async (userId: string) => {
+      const { getUserPermissions } = PermissionService.method;
+      return (await client.unary(getUserPermissions, { eventId, userId })).channelIds;
+    };
+    await assign("anna", ["a"]);
+    await assign("other", ["a", "b"]);
+    await waitFor(async () => (await read("other")).length === 2);
+    await waitFor(isCarried, { timeoutMs: 15_000, message: "the first watermark" });
+
+    const cutAt = performance.now();
+    // In one step, so that nobody has subscribed again.
+    const update = JSON.stringify({ eventId, userId: "anna", channelIds: [channel("a"), channel("b")] });
+    const controlPlane = new Redis(redis.url);
+    teardowns.push(() => controlPlane.disconnect());
+    const results = await controlPlane
+      .multi()
+      .call("CLIENT", "KILL", "TYPE", "pubsub")
+      .sadd("u.anna.g", channel("b"))
+      .publish("vp:membership_updates", update)
+      .exec();
+    expect(results?.at(-1)).toEqual([null, 0]);
+    await waitFor(async () => (await read("anna")).length === 2, { timeoutMs: 3_000 });
+    expect(performance.now() - cutAt).toBeLessThan(3_500);
+    expect(await read("other")).toEqual([channel("a"), channel("b")]);
+  }, 60_000);
+});
+
 describe("the watermark", () => {
+  it("is not raised by a reconcile during which it was lost (pitfall 25)", async () => {
+    const engine = createRedisEngine({ url: redis.url, logger: createLogger("test", "silent") });
+    teardowns.push(() => engine.close());
+    await engine.start();
+    const { openWatermark, closeGap, raiseWatermark } = engine.controlPlane;
+    const lost = await openWatermark();
+    await redis.cli("FLUSHALL");
+    await closeGap(lost, 5);
+    expect(await raiseWatermark(1, 9)).toBe(0);
+    const made = await openWatermark();
+    expect(await openWatermark()).toBe(made);
+    await closeGap(lost, 5);
+    expect(await raiseWatermark(1, 9)).toBe(0);
+    await closeGap(made, 7);
+    expect(await raiseWatermark(8, 9)).toBe(7);
+    expect(await raiseWatermark(7, 9)).toBe(9);
+  });
+
   it("is carried on by the others while a replica restarts, so that nothing is reconciled", async () => {
     const steady = await startReplica();
     const seen = await watch(steady);

@@ -3,7 +3,9 @@ import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import { createRedisEngine } from "../../src/engine/redis/engine.js";
 import type { GrpcClient } from "../../src/lib/grpcService.js";
+import { createLogger } from "../../src/lib/logger.js";
 import type { Replica } from "../../src/server/start.js";
 import { type RedisServer, startRedis } from "../support/startRedis.js";
 import { startSquelch } from "../support/startSquelch.js";
@@ -55,6 +57,27 @@ describe("a Redis replica that hangs", () => {
     expect(performance.now() - startedAt).toBeLessThan(1_000);
     expect(paused.replicated).toBe(false);
     for (const revoked of await Promise.all(revocations)) expect(revoked.removed).toEqual([`${eventId}-a`]);
+  });
+});
+
+describe("a Redis that gets its first replica", () => {
+  it("begins a new epoch of each event, and drops nothing that was received before (G6)", async () => {
+    const engine = createRedisEngine({ url: redis.url, logger: createLogger("test", "silent") });
+    teardowns.push(() => engine.close());
+    await engine.start();
+    const eventId = randomUUID();
+    const apply = async (count: number, channelIds: string[]) => {
+      const position = { generation: 1, count };
+      const update = { userId: "u1", channelIds, action: "test", actor: "control-plane", position };
+      return (await engine.applyMemberships(eventId, [update]))[0];
+    };
+    await apply(1, [`${eventId}-a`]);
+    const { epoch } = await engine.loadEvent(eventId);
+    const follower = await startRedis({ args: ["--replicaof", "127.0.0.1", String(redis.port)] });
+    teardowns.push(() => follower.stop());
+    // Whoever comes first notices.
+    await waitFor(async () => (await engine.loadEvent(eventId)).epoch !== epoch, { timeoutMs: 15_000 });
+    expect(await apply(2, [])).toMatchObject({ status: "changed", revision: 1, removed: [`${eventId}-a`] });
   });
 });
 

@@ -398,6 +398,38 @@ describe("squelch status", () => {
     ]);
   });
 
+  it("with --reconcile has the memberships compared first, and says what that came to", async () => {
+    const counts = { comparedUsers: 1_200, changedUsers: 3, ambiguousUsers: 0 };
+    const { run, calls } = await fake({
+      reconcileMemberships: () => ({ generation: 1_700_000_000_000n, ...counts }),
+      watchPermissions: async function* (_request, cancelled) {
+        yield { payload: { case: "checkpoint", value: { feedHealthy: true } } };
+        yield* untilCancelled(cancelled);
+      },
+    });
+    expect((await run("status", "--reconcile")).stdout).toContain(
+      "compared 1200 users with the control plane's keys: 3 changed, 0 left as they are because the keys do not tell\n",
+    );
+    expect(calls.map(({ method }) => method)).toEqual(["reconcileMemberships", "watchPermissions"]);
+    expect(jsonLines(await run("status", "--reconcile", "--json"))).toMatchObject([
+      { reconciled: { generation: "1700000000000", ...counts } },
+    ]);
+  });
+
+  it("with --reconcile fails where there is nothing to compare with", async () => {
+    const { run, calls } = await fake({
+      reconcileMemberships: () => {
+        throw new FakeFailure(status.FAILED_PRECONDITION, "there is nothing to compare");
+      },
+    });
+    expect(await run("status", "--reconcile")).toMatchObject({
+      exitCode: 1,
+      stdout: "",
+      stderr: expect.stringContaining("there is nothing to compare"),
+    });
+    expect(calls).toHaveLength(1);
+  });
+
   it("fails where the feed is not healthy, having shown what it knows", async () => {
     const { run, address } = await replica(false);
     const { exitCode, stdout, stderr } = await run("status");

@@ -29,6 +29,8 @@ describe("judgeUser", () => {
 
   it("writes what is the same too, so that an older update on its way cannot undo it (G6)", () => {
     expect(judgeUser(["a"], eventOf, [entry()])).toEqual({ kind: "write", eventId: "e1", channelIds: ["a"] });
+    const emptied = { kind: "write", eventId: "e1", channelIds: [] };
+    expect(judgeUser([], eventOf, [entry({ channelIds: [] })])).toEqual(emptied);
   });
 
   it("leaves alone what was written over RPC", () => {
@@ -44,6 +46,7 @@ describe("judgeUser", () => {
     expect(judgeUser([], eventOf, [entry(), { ...other, channelIds: [] }])).toMatchObject({ kind: "ambiguous" });
     expect(judgeUser([], eventOf, [entry(), { ...other, isByRpc: true }])).toMatchObject({ kind: "ambiguous" });
     expect(judgeUser([], eventOf, [])).toEqual({ kind: "nothing" });
+    expect(judgeUser([], eventOf, [entry({ wasKeySeen: false, channelIds: [] })])).toEqual({ kind: "nothing" });
   });
 
   it("keeps what the evidence does not settle", () => {

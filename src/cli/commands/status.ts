@@ -2,22 +2,46 @@ import { toJson } from "@bufbuild/protobuf";
 import { type Duration, durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
 import { type SpeakerPause, SpeakerPauseSchema } from "../../../gen/squelch/v1/model_pb.js";
-import type { Checkpoint } from "../../../gen/squelch/v1/permission_service_pb.js";
+import {
+  type Checkpoint,
+  type ReconcileMembershipsResponse,
+  ReconcileMembershipsResponseSchema,
+} from "../../../gen/squelch/v1/permission_service_pb.js";
 import { addConnectionOptions, type Connection, type ConnectionOptions, withConnection } from "../connection.js";
 import type { CommandContext } from "../context.js";
-import { describePause } from "../describe.js";
+import { describePause, formatCount } from "../describe.js";
+import { formatDuration } from "../duration.js";
 import { CommandFailure } from "../failure.js";
 import { printable } from "../output.js";
+
+/** As long as a replica takes for it at most. */
+const RECONCILE_TIMEOUT_MS = 60_000;
+
+interface StatusOptions extends ConnectionOptions {
+  reconcile: boolean;
+}
 
 /** `squelch status`: whether a replica answers and its feed is alive, and what stands. */
 export function addStatusCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("status")
     .description("ask a replica whether it is well; exit code 1 if it is not")
-    .addHelpText("after", "\nExample:\n  squelch status --address 10.0.0.7:50051");
-  addConnectionOptions(command).action(async (options: ConnectionOptions) => {
-    await withConnection(context, options, async (connection) => {
-      const status = await readStatus(connection);
+    .option(
+      "--reconcile",
+      "first compare all memberships with the control plane's keys in Redis, and make up for updates that were missed " +
+        `(--timeout is then ${formatDuration(RECONCILE_TIMEOUT_MS)} by default)`,
+      false,
+    )
+    .addHelpText(
+      "after",
+      "\nExamples:\n  squelch status --address 10.0.0.7:50051\n  squelch status --reconcile --json",
+    );
+  addConnectionOptions(command).action(async (options: StatusOptions) => {
+    const isPatient = options.reconcile && command.getOptionValueSource("timeout") === "default";
+    const timeout = isPatient ? RECONCILE_TIMEOUT_MS : options.timeout;
+    await withConnection(context, { ...options, timeout }, async (connection) => {
+      const reconciled = options.reconcile ? await connection.permissions.reconcileMemberships({}) : undefined;
+      const status = { ...(await readStatus(connection)), reconciled };
       if (options.json) await context.output.line(statusJson(connection.address, status));
       else await showStatus(context, connection.address, status);
       if (!status.checkpoint.feedHealthy) {
@@ -32,6 +56,8 @@ export function addStatusCommand(program: Command, context: CommandContext): voi
 interface Status {
   checkpoint: Checkpoint;
   pauses: Map<string, SpeakerPause>;
+  /** What the reconcile came to that was asked for. */
+  reconciled?: ReconcileMembershipsResponse | undefined;
 }
 
 // A watch of all events tells everything: its first checkpoint comes after a snapshot of each event. No user has
@@ -52,7 +78,11 @@ async function readStatus({ permissions, address }: Connection): Promise<Status>
   throw new CommandFailure(`${address} ended the watch before it told its state; try again`);
 }
 
-async function showStatus({ output }: CommandContext, address: string, { checkpoint, pauses }: Status): Promise<void> {
+async function showStatus(
+  { output }: CommandContext,
+  address: string,
+  { checkpoint, pauses, reconciled }: Status,
+): Promise<void> {
   const { green, red } = output.colors;
   const feed = checkpoint.feedHealthy ? green("healthy") : red("not healthy");
   await output.line(`replica  ${address}, answers`);
@@ -60,13 +90,20 @@ async function showStatus({ output }: CommandContext, address: string, { checkpo
   await output.line(`events   ${checkpoint.cursors.length}`);
   await output.line(`pauses   ${pauses.size}`);
   for (const [eventId, pause] of pauses) await output.line(printable(`  ${eventId}: ${describePause(pause)}`));
+  if (reconciled !== undefined) {
+    const { comparedUsers, changedUsers, ambiguousUsers } = reconciled;
+    await output.line(
+      `compared ${formatCount(comparedUsers, "user")} with the control plane's keys: ${changedUsers} changed, ` +
+        `${ambiguousUsers} left as they are because the keys do not tell`,
+    );
+  }
 }
 
 function describeAge(age: Duration | undefined): string {
   return age === undefined ? "never proven" : `proven ${(durationMs(age) / 1_000).toFixed(1)} s ago`;
 }
 
-function statusJson(address: string, { checkpoint, pauses }: Status): string {
+function statusJson(address: string, { checkpoint, pauses, reconciled }: Status): string {
   return JSON.stringify({
     address,
     feedHealthy: checkpoint.feedHealthy,
@@ -76,5 +113,8 @@ function statusJson(address: string, { checkpoint, pauses }: Status): string {
       eventId,
       pause: toJson(SpeakerPauseSchema, pause, { alwaysEmitImplicit: true }),
     })),
+    ...(reconciled && {
+      reconciled: toJson(ReconcileMembershipsResponseSchema, reconciled, { alwaysEmitImplicit: true }),
+    }),
   });
 }

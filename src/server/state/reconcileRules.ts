@@ -2,7 +2,7 @@
 export interface AssignedEntry {
   eventId: string;
   channelIds: readonly string[];
-  /** True if the newest write came over RPC: the control plane's keys say nothing of it. */
+  /** True if the newest word came over RPC: the control plane's keys say nothing of it. */
   isByRpc: boolean;
   /** True if an earlier reconcile found the control plane's set of this user, for this event, with channels in it. */
   wasKeySeen: boolean;
@@ -43,12 +43,15 @@ export function judgeUser(
 }
 
 function judgeAbsentKey(entries: readonly AssignedEntry[]): Verdict {
-  const entry = entries.find(({ isByRpc, channelIds }) => !isByRpc && channelIds.length > 0);
-  if (entry === undefined) return nothing;
+  const [entry, ...others] = entries;
+  const isAtStake = entries.some(({ isByRpc, channelIds }) => !isByRpc && channelIds.length > 0);
   // The key may have spoken last of the event in which the user has no channels.
-  if (entries.length > 1) return ambiguous("there is no key, and the user is known in more than one event");
+  if (others.length > 0) {
+    return isAtStake ? ambiguous("there is no key, and the user is known in more than one event") : nothing;
+  }
+  if (entry === undefined || entry.isByRpc) return nothing;
   // A fleet may never have had these keys.
-  if (!entry.wasKeySeen) return ambiguous("there is no key, and there never was one");
+  if (!entry.wasKeySeen) return isAtStake ? ambiguous("there is no key, and there never was one") : nothing;
   return { kind: "write", eventId: entry.eventId, channelIds: [] };
 }
 
