@@ -6,9 +6,15 @@ export class SharedRun<T> {
   readonly #job: () => Promise<T>;
   #current: Promise<unknown> = Promise.resolve();
   #next: Promise<T> | undefined;
+  #isRunning = false;
 
   constructor(job: () => Promise<T>) {
     this.#job = job;
+  }
+
+  /** True while the job runs. */
+  get isRunning(): boolean {
+    return this.#isRunning;
   }
 
   /** Settles as the run does. */
@@ -20,7 +26,10 @@ export class SharedRun<T> {
   async #begin(): Promise<T> {
     await this.#current;
     this.#next = undefined;
-    const run = this.#job();
+    this.#isRunning = true;
+    const run = this.#job().finally(() => {
+      this.#isRunning = false;
+    });
     this.#current = run.catch(() => undefined);
     return run;
   }

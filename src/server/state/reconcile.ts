@@ -44,7 +44,7 @@ export async function reconcile(
   const entries = await readEntries(engine, controlPlane, wanted);
   const userIds = wanted ?? [...new Set([...entries.keys(), ...(await controlPlane.listUsers())])];
   const sets = await readSets(controlPlane, userIds, entries);
-  const channelIds = [...new Set([...sets.values()].flat())];
+  const channelIds = distinct(sets.values());
   const owners = await controlPlane.readChannelEvents(channelIds);
   const eventOf = new Map(channelIds.map((channelId, index) => [channelId, owners[index]]));
 
@@ -103,21 +103,37 @@ async function readSets(
   userIds: readonly string[],
   entries: ReadonlyMap<string, readonly AssignedEntry[]>,
 ): Promise<Map<string, string[]>> {
-  const valid = userIds.filter((userId) => idProblem(userId) === undefined);
+  const sets = new Map<string, string[]>();
+  // Returns those whose set is to be read again.
   const read = async (users: readonly string[]) => {
-    const sets = await controlPlane.readAssignedChannels(users);
-    return users.map(
-      (userId, index) => [userId, (sets[index] ?? []).filter((id) => idProblem(id) === undefined)] as const,
-    );
+    const doubtful: string[] = [];
+    for (let first = 0; first < users.length; first += USERS_PER_TURN) {
+      const slice = users.slice(first, first + USERS_PER_TURN).filter((userId) => idProblem(userId) === undefined);
+      const assigned = await controlPlane.readAssignedChannels(slice);
+      for (const [index, userId] of slice.entries()) {
+        const set = (assigned[index] ?? []).filter((channelId) => idProblem(channelId) === undefined);
+        sets.set(userId, set);
+        const hasLost = entries.get(userId)?.some(({ channelIds }) => lacksSome(set, channelIds)) ?? false;
+        if (set.length === 0 || hasLost) doubtful.push(userId);
+      }
+    }
+    return doubtful;
   };
-  const sets = new Map(await read(valid));
-  const doubtful = valid.filter((userId) => {
-    const set = new Set(sets.get(userId));
-    return set.size === 0 || entries.get(userId)?.some(({ channelIds }) => channelIds.some((id) => !set.has(id)));
-  });
+  const doubtful = await read(userIds);
   if (doubtful.length > 0) {
     await sleep(REREAD_MS);
-    for (const [userId, channelIds] of await read(doubtful)) sets.set(userId, channelIds);
+    await read(doubtful);
   }
   return sets;
+}
+
+function lacksSome(set: readonly string[], channelIds: readonly string[]): boolean {
+  const has = new Set(set);
+  return channelIds.some((channelId) => !has.has(channelId));
+}
+
+function distinct(lists: Iterable<readonly string[]>): string[] {
+  const items = new Set<string>();
+  for (const list of lists) for (const item of list) items.add(item);
+  return [...items];
 }

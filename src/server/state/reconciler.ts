@@ -40,6 +40,11 @@ export class Reconciler {
     return this.#isDue;
   }
 
+  /** True while everything is being reconciled. */
+  get isRunning(): boolean {
+    return this.#ofAll.isRunning;
+  }
+
   /** Reconciles everything, beginning after the call. Rejects with `unavailable`; to be repeated then. */
   run(): Promise<ReconcileOutcome> {
     return this.#ofAll.run();

@@ -73,7 +73,8 @@ export class Watermark {
       return;
     }
     this.#gapDueMs ??= performance.now() + GAP_PATIENCE_MS + Math.random() * GAP_JITTER_MS;
-    if (performance.now() < this.#gapDueMs) return;
+    // One that somebody else has asked for may close the gap.
+    if (performance.now() < this.#gapDueMs || this.#reconciler.isRunning) return;
     this.#logger.warn({ watermark, openedAt }, "updates may have been missed, reconciling");
     await this.#reconciler.run();
     this.#gapDueMs = undefined;
