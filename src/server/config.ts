@@ -42,7 +42,7 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     name: "httpAddress",
     flag: "--http-address",
     env: "SQUELCH_HTTP_ADDRESS",
-    description: "host:port for /healthz and /readyz; port 0 picks a free one",
+    description: "host:port for /healthz, /readyz and /metrics; port 0 picks a free one",
     defaultText: "127.0.0.1:8080",
   },
   {

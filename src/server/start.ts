@@ -1,10 +1,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { Registry } from "prom-client";
 import type { Engine } from "../domain/ports.js";
 import { createMemoryEngine } from "../engine/memory/store.js";
 import { createRedisEngine } from "../engine/redis/engine.js";
 import { createLogger, type Logger } from "../lib/logger.js";
 import type { ServerConfig } from "./config.js";
 import { Hub } from "./feed/hub.js";
+import { addCallMetrics } from "./ops/callMetrics.js";
+import { addFeedMetrics, createFeedCounts } from "./ops/feedMetrics.js";
+import { countFloor } from "./ops/floorMetrics.js";
+import { addIngestMetrics } from "./ops/ingestMetrics.js";
+import { exposeMetrics } from "./ops/metrics.js";
+import { addRedisMetrics } from "./ops/redisMetrics.js";
 import { startGrpcPlane } from "./rpc/grpcPlane.js";
 import { type Readiness, startHttpPlane } from "./rpc/httpPlane.js";
 import { type CatchUp, createCatchUp } from "./state/catchUp.js";
@@ -39,9 +46,12 @@ interface Source {
  */
 export async function start(config: ServerConfig): Promise<Replica> {
   const logger = createLogger("squelch", config.logLevel);
-  const source = config.redisUrl === undefined ? createMemorySource(logger) : createRedisSource(config, logger);
-  const { engine } = source;
-  const hub = new Hub(engine, logger.child({ component: "Feed" }));
+  const registry = new Registry();
+  const source =
+    config.redisUrl === undefined ? createMemorySource(logger) : createRedisSource(config, registry, logger);
+  const engine = countFloor(registry, source.engine);
+  const hub = new Hub(engine, logger.child({ component: "Feed" }), createFeedCounts(registry));
+  addFeedMetrics(registry, hub);
   let isDraining = false;
 
   const readiness = (): Readiness => {
@@ -58,11 +68,14 @@ export async function start(config: ServerConfig): Promise<Replica> {
 
   await source.start();
   try {
-    const http = await startHttpPlane(config.httpAddress, readiness);
-    const grpc = await startGrpcPlane(hub, source.catchUp, config.grpcAddress, logger).catch(async (error: unknown) => {
-      await http.close();
-      throw error;
-    });
+    const http = await startHttpPlane(config.httpAddress, readiness, () => exposeMetrics(registry));
+    const calls = addCallMetrics(registry);
+    const grpc = await startGrpcPlane(hub, source.catchUp, config.grpcAddress, calls, logger).catch(
+      async (error: unknown) => {
+        await http.close();
+        throw error;
+      },
+    );
     const setServing = () => grpc.setServing(readiness().ready);
     const healthTimer = setInterval(setServing, HEALTH_INTERVAL_MS);
     setServing();
@@ -99,7 +112,11 @@ function createMemorySource(logger: Logger): Source {
   return { engine, start: () => engine.start(), close: () => engine.close() };
 }
 
-function createRedisSource({ redisUrl, legacyRouters, logLevel }: ServerConfig, logger: Logger): Source {
+function createRedisSource(
+  { redisUrl, legacyRouters, logLevel }: ServerConfig,
+  registry: Registry,
+  logger: Logger,
+): Source {
   const engine = createRedisEngine({
     url: redisUrl as string,
     legacyRouters,
@@ -115,11 +132,15 @@ function createRedisSource({ redisUrl, legacyRouters, logLevel }: ServerConfig, 
   const sync = new PermissionSyncManager(
     (userId, eventId, channelIds, action, position) => {
       // Before the first ticket of a connection a message has no place in the order.
-      if (position === undefined) logger.warn({ eventId, userId }, "update ignored: it came before the first ticket");
-      else ingest.accept(eventId, { userId, channelIds, action }, position);
+      if (position === undefined) {
+        ingest.counts.unplaced++;
+        logger.warn({ eventId, userId }, "update ignored: it came before the first ticket");
+      } else ingest.accept(eventId, { userId, channelIds, action }, position);
     },
     { subscriber, observer: ingest, logger: syncLogger },
   );
+  addRedisMetrics(registry, engine);
+  addIngestMetrics(registry, { ingest, sync, watermark, reconciler });
   return {
     engine,
     catchUp: createCatchUp(engine, watermark, reconciler),

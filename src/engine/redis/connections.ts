@@ -48,6 +48,13 @@ export class Connections {
     return [this.commands, this.confirmed, this.urgent, this.subscriptions];
   }
 
+  /** Whether each connection is ready, by what it is for. */
+  states(): ReadonlyMap<string, boolean> {
+    const { commands, confirmed, urgent, subscriptions } = this;
+    const purposes = Object.entries({ commands, confirmed, urgent, subscriptions });
+    return new Map(purposes.map(([purpose, { status }]) => [purpose, status === "ready"]));
+  }
+
   /** Resolves when each connection has made its first attempt, whether or not it succeeded. */
   async start(): Promise<void> {
     await Promise.allSettled(this.#all.map((connection) => connection.connect()));

@@ -10,7 +10,7 @@ import { NEW_EVENTS } from "./keys.js";
 import { createLogStore } from "./logStore.js";
 import { createMembershipStore } from "./membershipStore.js";
 import { Probe } from "./probe.js";
-import { createScriptRunner } from "./scripts.js";
+import { createScriptRunner, type ScriptErrors } from "./scripts.js";
 import { Subscriber } from "./subscriber.js";
 import { Tickets } from "./tickets.js";
 
@@ -26,16 +26,27 @@ export interface RedisEngineOptions {
 }
 
 /** An engine on Redis, the subscriber that others may share, and what the control plane keeps there. */
-export type RedisEngine = Engine & { readonly subscriber: Subscriber; readonly controlPlane: ControlPlane };
+export type RedisEngine = Engine & {
+  readonly subscriber: Subscriber;
+  readonly controlPlane: ControlPlane;
+  readonly scriptErrors: ReadonlyMap<string, number>;
+  /** Whether each connection is ready, by what it is for. */
+  connectionStates(): ReadonlyMap<string, boolean>;
+};
 
 /** State, log and floor in a Redis that many replicas share. */
 export function createRedisEngine({ url, logger, legacyRouters = true }: RedisEngineOptions): RedisEngine {
   const connections = new Connections(url, logger);
   const subscriber = new Subscriber(connections.subscriptions, logger);
-  const run = createScriptRunner(connections.commands);
+  const scriptErrors: ScriptErrors = new Map();
+  const run = createScriptRunner(connections.commands, scriptErrors);
   const tickets = new Tickets(run);
   const probe = new Probe(tickets, subscriber, logger);
-  const scripts = new EventScripts(connections.commands, { legacyRouters, newestTicket: () => tickets.newest });
+  const scripts = new EventScripts(connections.commands, {
+    legacyRouters,
+    newestTicket: () => tickets.newest,
+    errors: scriptErrors,
+  });
   const confirmed = new ConfirmedWrites(connections.confirmed, scripts, logger);
   const urgent = new ConfirmedWrites(connections.urgent, scripts, logger);
   const index = createChannelIndex(connections.commands, scripts);
@@ -66,6 +77,8 @@ export function createRedisEngine({ url, logger, legacyRouters = true }: RedisEn
     ...createFloorStore(scripts, urgent, index, subscriber),
     subscriber,
     controlPlane: createControlPlane(connections.commands, run, tickets),
+    scriptErrors,
+    connectionStates: () => connections.states(),
 
     async start() {
       probe.start();

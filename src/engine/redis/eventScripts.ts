@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { Redis } from "ioredis";
 import { attempt } from "./connections.js";
 import { channelAffixes, EVENTS, eventKeys, INGEST, INGEST_GENERATION, NEW_EVENTS } from "./keys.js";
-import { createScriptRunner, type RunScript, type ScriptName } from "./scripts.js";
+import { createScriptRunner, type RunScript, type ScriptErrors, type ScriptName } from "./scripts.js";
 
 /** About how many entries the log of an event keeps. */
 const LOG_LENGTH = 10_000;
@@ -12,6 +12,8 @@ export interface EventScriptOptions {
   legacyRouters: boolean;
   /** The newest ticket that this process knows of: those that scripts take are above it. */
   newestTicket: () => number;
+  /** Where failures are counted. */
+  errors: ScriptErrors;
 }
 
 /** Runs the scripts of one event: brings its keys and the context that `lua/shared/base.lua` names. */
@@ -24,7 +26,7 @@ export class EventScripts {
 
   constructor(connection: Redis, options: EventScriptOptions) {
     this.#commands = connection;
-    this.#run = createScriptRunner(connection);
+    this.#run = createScriptRunner(connection, options.errors);
     this.#options = options;
   }
 

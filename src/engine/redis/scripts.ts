@@ -53,19 +53,29 @@ export type RunScript = (
 // Lists, since thousands of users would be too many arguments of a function.
 type Command = (keyCount: number, keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
 
+/** How often each script has failed. */
+export type ScriptErrors = Map<ScriptName, number>;
+
 /**
  * Returns the runner of all scripts on one connection. It rejects with `unavailable` if Redis cannot be reached, and
  * throws if the number of keys is not the one that the script's name says.
+ *
+ * @param errors where failures are counted
  */
-export function createScriptRunner(connection: Redis): RunScript {
+export function createScriptRunner(connection: Redis, errors: ScriptErrors): RunScript {
   const scripts = loadScripts();
   for (const [name, { lua }] of scripts) connection.defineCommand(name, { lua });
   const commands = connection as unknown as Record<string, Command>;
-  return (name, keys, args) => {
+  return async (name, keys, args) => {
     const expected = scripts.get(name)?.keyCount;
     if (expected !== undefined && expected !== keys.length) {
       throw new Error(`script ${name} takes ${expected} keys, not ${keys.length}`);
     }
-    return attempt((commands[name] as Command).call(connection, keys.length, keys, args));
+    try {
+      return await attempt((commands[name] as Command).call(connection, keys.length, keys, args));
+    } catch (error) {
+      errors.set(name, (errors.get(name) ?? 0) + 1);
+      throw error;
+    }
   };
 }

@@ -47,8 +47,9 @@ export class EventCursor {
       if (this.#position === undefined || !this.feed.reachesBackTo(this.#position)) {
         this.#snapshot = this.#startSnapshot(this.#reasonForSnapshot());
       } else {
-        const { message, revision } = this.feed.batchAfter(this.#position.revision, this.#userIds);
+        const { message, changes, revision } = this.feed.batchAfter(this.#position.revision, this.#userIds);
         this.#position = { epoch: this.#position.epoch, revision };
+        this.feed.counts.deliveredChanges += changes;
         if (message !== undefined) return message;
       }
     }
@@ -71,6 +72,7 @@ export class EventCursor {
   #startSnapshot(reason: SnapshotReason): SnapshotPlace {
     const source = this.#userIds === undefined ? this.feed.snapshot() : this.feed.snapshotFor(this.#userIds);
     source.readers++;
+    this.feed.counts.snapshots[reason]++;
     return { source, nextChunk: 0, reason };
   }
 

@@ -3,6 +3,7 @@ import { SquelchError } from "../../domain/errors.js";
 import type { Membership } from "../../domain/membership.js";
 import type { Engine, LogPosition, Unsubscribe } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
+import type { FeedCounts } from "../ops/feedCounts.js";
 import { ChangeRing } from "./changeRing.js";
 import { encodeBatch, encodeBatchHeader } from "./encode.js";
 import { EventPicture } from "./eventPicture.js";
@@ -23,6 +24,8 @@ const UPHOLD_INTERVAL_MS = 150;
 export interface Batch {
   /** Undefined if a filter left nothing. */
   message: Buffer | undefined;
+  /** How many changes it has. */
+  changes: number;
   revision: number;
 }
 
@@ -37,6 +40,7 @@ export interface FeedReader {
  */
 export class EventFeed {
   readonly eventId: string;
+  readonly counts: FeedCounts;
   readonly #engine: Engine;
   readonly #logger: Logger;
   readonly #ring = new ChangeRing();
@@ -53,11 +57,14 @@ export class EventFeed {
   #isInSync = false;
   #isClosed = false;
   #flushScheduled = false;
+  // When the store accepted the oldest change that is not flushed yet.
+  #unflushedSinceMs: number | undefined;
   #unfollow: Unsubscribe | undefined;
   #upholding: NodeJS.Timeout | undefined;
 
-  constructor(eventId: string, engine: Engine, logger: Logger) {
+  constructor(eventId: string, engine: Engine, counts: FeedCounts, logger: Logger) {
     this.eventId = eventId;
+    this.counts = counts;
     this.#engine = engine;
     this.#logger = logger;
   }
@@ -216,6 +223,7 @@ export class EventFeed {
         this.#logger.error({ err: error, eventId: this.eventId, revision: entry.revision }, "entry cannot be told");
       }
     }
+    this.counts.gaps++;
     this.#early.push(entry);
     this.synchronise().catch((error: unknown) =>
       this.#logger.warn({ err: error, eventId: this.eventId }, "feed could not catch up, will try again"),
@@ -266,6 +274,7 @@ export class EventFeed {
     const state = await this.#engine.loadEvent(this.eventId);
     if (this.#epoch !== "") {
       const from = this.position;
+      this.counts.reloads[state.epoch === this.#epoch ? "log" : "epoch"]++;
       this.#logger.warn(
         { eventId: this.eventId, from, to: { epoch: state.epoch, revision: state.revision } },
         "event reloaded",
@@ -280,6 +289,7 @@ export class EventFeed {
 
   #append(entry: LogEntry): void {
     this.#ring.push(entry);
+    this.#unflushedSinceMs ??= entry.timeMs;
     this.#picture.apply(entry);
     this.#onAdvanced();
   }
@@ -296,6 +306,11 @@ export class EventFeed {
     this.#flushScheduled = true;
     process.nextTick(() => {
       this.#flushScheduled = false;
+      if (this.#unflushedSinceMs !== undefined) {
+        // The clocks of two machines: Redis's may be ahead.
+        this.counts.observeLag(Math.max(0, Date.now() - this.#unflushedSinceMs) / 1_000);
+        this.#unflushedSinceMs = undefined;
+      }
       for (const reader of this.#readers) reader.onFeedAdvanced();
     });
   }
@@ -303,7 +318,7 @@ export class EventFeed {
   #encodeBatch(revision: number, userIds?: ReadonlySet<string>): Batch {
     const slice = this.#ring.sliceAfter(revision, MAX_MESSAGE_BYTES - BATCH_OVERHEAD_BYTES, userIds);
     const message = slice.parts.length === 0 ? undefined : encodeBatch(this.#header, slice.parts, slice.bytes);
-    return { message, revision: slice.revision };
+    return { message, changes: slice.parts.length, revision: slice.revision };
   }
 
   // While a pause stands, what gets past it is cut, and its end is announced.

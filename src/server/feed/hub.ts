@@ -1,5 +1,6 @@
 import type { Engine, FeedHealth, Unsubscribe } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
+import { FeedCounts } from "../ops/feedCounts.js";
 import { EventFeed } from "./eventFeed.js";
 
 /** How often feeds compare their position with the log, ms. */
@@ -19,13 +20,15 @@ interface Slot {
 export class Hub {
   readonly engine: Engine;
   readonly logger: Logger;
+  readonly counts: FeedCounts;
   readonly #releaseGraceMs: number;
   readonly #slots = new Map<string, Slot>();
   readonly #stop: (() => void)[] = [];
 
-  constructor(engine: Engine, logger: Logger, releaseGraceMs = DEFAULT_RELEASE_GRACE_MS) {
+  constructor(engine: Engine, logger: Logger, counts = new FeedCounts(), releaseGraceMs = DEFAULT_RELEASE_GRACE_MS) {
     this.engine = engine;
     this.logger = logger;
+    this.counts = counts;
     this.#releaseGraceMs = releaseGraceMs;
     const timer = setInterval(() => void this.#checkPositions(), POSITION_CHECK_INTERVAL_MS);
     this.#stop.push(
@@ -35,6 +38,10 @@ export class Hub {
         void this.#checkPositions();
       }),
     );
+  }
+
+  get loadedEvents(): number {
+    return this.#slots.size;
   }
 
   get health(): FeedHealth {
@@ -99,7 +106,7 @@ export class Hub {
   }
 
   #open(eventId: string): Slot {
-    const feed = new EventFeed(eventId, this.engine, this.logger);
+    const feed = new EventFeed(eventId, this.engine, this.counts, this.logger);
     const slot: Slot = { feed, opened: feed.open(), users: 0 };
     this.#slots.set(eventId, slot);
     slot.opened.catch(() => {

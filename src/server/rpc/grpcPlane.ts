@@ -4,6 +4,7 @@ import {
   Server,
   ServerCredentials,
   type ServerWritableStream,
+  status,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
@@ -13,6 +14,7 @@ import { SquelchError } from "../../domain/errors.js";
 import { grpcServiceDefinition } from "../../lib/grpcService.js";
 import type { Logger } from "../../lib/logger.js";
 import type { Hub } from "../feed/hub.js";
+import type { CallMetrics } from "../ops/callMetrics.js";
 import type { CatchUp } from "../state/catchUp.js";
 import { createChannelService } from "./channelService.js";
 import {
@@ -22,6 +24,7 @@ import {
   type Endings,
   type UnaryCall,
 } from "./grpcCalls.js";
+import { measured } from "./measuredCall.js";
 import { createPermissionService } from "./permissionService.js";
 import { createReflection } from "./reflection.js";
 import { toStatus } from "./status.js";
@@ -57,6 +60,7 @@ export async function startGrpcPlane(
   hub: Hub,
   catchUp: CatchUp | undefined,
   address: string,
+  metrics: CallMetrics,
   logger: Logger,
 ): Promise<GrpcPlane> {
   const server = new Server({
@@ -69,9 +73,12 @@ export async function startGrpcPlane(
   const endings: Endings = new Set();
 
   const calls = { ...createPermissionService(hub, catchUp), ...createChannelService(hub.engine) };
-  const watch = createWatchHandler(hub, endings, logger);
+  const watch = createWatchHandler(hub, endings, metrics, logger);
   for (const service of services) {
-    server.addService(grpcServiceDefinition(service), implementationOf(service, calls, watch, endings, logger));
+    server.addService(
+      grpcServiceDefinition(service),
+      implementationOf(service, calls, watch, endings, metrics, logger),
+    );
   }
   health.addToServer(server);
   createReflection(services).addToServer(server);
@@ -112,6 +119,7 @@ function implementationOf(
   calls: object,
   watch: handleServerStreamingCall<WatchPermissionsRequest, Buffer>,
   endings: Endings,
+  metrics: CallMetrics,
   logger: Logger,
 ): UntypedServiceImplementation {
   const served: UntypedServiceImplementation = {};
@@ -120,8 +128,11 @@ function implementationOf(
     if (method === PermissionService.method.watchPermissions) served[method.localName] = watch;
     else if (call === undefined) continue;
     else if (method.methodKind === "client_streaming") {
-      served[method.localName] = createClientStreamHandler(method, call as ClientStreamCall, endings, logger);
-    } else served[method.localName] = createUnaryHandler(method, call as UnaryCall, logger);
+      const handle = createClientStreamHandler(method, call as ClientStreamCall, endings, logger);
+      served[method.localName] = measured(method, handle, metrics);
+    } else {
+      served[method.localName] = measured(method, createUnaryHandler(method, call as UnaryCall, logger), metrics);
+    }
   }
   return served;
 }
@@ -129,11 +140,13 @@ function implementationOf(
 function createWatchHandler(
   hub: Hub,
   endings: Endings,
+  metrics: CallMetrics,
   logger: Logger,
 ): handleServerStreamingCall<WatchPermissionsRequest, Buffer> {
   return (call: ServerWritableStream<WatchPermissionsRequest, Buffer>) => {
     const { routerId, eventIds } = call.request;
     const log = logger.child({ routerId, peer: call.getPeer() });
+    const end = metrics.beginStream(PermissionService.method.watchPermissions.name);
     let watch: OpenWatch | undefined;
     let isOver = false;
 
@@ -142,13 +155,17 @@ function createWatchHandler(
       isOver = true;
       endings.delete(fail);
       watch?.close();
+      // The client's doing, where nothing has failed.
+      end(status.CANCELLED);
       log.info("watch closed");
     };
     const fail = (error: unknown) => {
       if (isOver) return;
       if (!(error instanceof SquelchError)) log.error({ err: error }, "watch failed");
+      const failure = toStatus(error);
+      end(failure.code);
       close();
-      call.emit("error", toStatus(error));
+      call.emit("error", failure);
     };
 
     endings.add(fail);

@@ -1,11 +1,12 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { splitAddress } from "../config.js";
+import { METRICS_CONTENT_TYPE } from "../ops/metrics.js";
 
 /** Whether this replica can be used, and if not, why. */
 export type Readiness = { ready: true } | { ready: false; reason: string };
 
-/** The HTTP listener: health alone. */
+/** The HTTP listener: health and metrics. */
 export interface HttpPlane {
   /** host:port it really listens on. */
   address: string;
@@ -13,10 +14,14 @@ export interface HttpPlane {
 }
 
 /**
- * Serves `/healthz` (200 while the process lives) and `/readyz` (200, or 503 with the reason). Rejects if the address
- * cannot be bound.
+ * Serves `/healthz` (200 while the process lives), `/readyz` (200, or 503 with the reason) and `/metrics`. Rejects if the
+ * address cannot be bound.
  */
-export async function startHttpPlane(address: string, readiness: () => Readiness): Promise<HttpPlane> {
+export async function startHttpPlane(
+  address: string,
+  readiness: () => Readiness,
+  metrics: () => Promise<string>,
+): Promise<HttpPlane> {
   const server = createServer((request, response) => {
     const answer = (code: number, body: object) => {
       response.writeHead(code, { "content-type": "application/json" }).end(`${JSON.stringify(body)}\n`);
@@ -26,8 +31,13 @@ export async function startHttpPlane(address: string, readiness: () => Readiness
     } else if (request.url === "/readyz") {
       const state = readiness();
       answer(state.ready ? 200 : 503, state);
+    } else if (request.url === "/metrics") {
+      metrics().then(
+        (text) => response.writeHead(200, { "content-type": METRICS_CONTENT_TYPE }).end(text),
+        (error: unknown) => answer(500, { error: `the metrics could not be read: ${error}` }),
+      );
     } else {
-      answer(404, { error: "not found; there are /healthz and /readyz" });
+      answer(404, { error: "not found; there are /healthz, /readyz and /metrics" });
     }
   });
   const { host, port } = splitAddress(address) as { host: string; port: number };

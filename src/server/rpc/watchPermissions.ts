@@ -45,8 +45,16 @@ export function openWatch(
     MAX_CHECKPOINT_INTERVAL_MS,
   );
 
+  const { counts } = hub;
+  const countedSink: WatchSink = {
+    write(message, done) {
+      counts.deliveries++;
+      sink.write(message, done);
+    },
+  };
+  counts.watchers++;
   const watcher = new Watcher(
-    sink,
+    countedSink,
     userIds.length > 0 ? new Set(userIds) : undefined,
     intervalMs ?? DEFAULT_CHECKPOINT_INTERVAL_MS,
     () => hub.health,
@@ -61,8 +69,12 @@ export function openWatch(
     try {
       const cursor = cursors.get(eventId);
       if (cursor !== undefined && !feed.reachesBackTo(cursor)) await feed.reachFor(cursor);
-      if (isClosed) hub.release(feed);
-      else watcher.add(feed, cursor);
+      if (isClosed) {
+        hub.release(feed);
+        return;
+      }
+      if (cursor !== undefined && feed.reachesBackTo(cursor)) counts.resumes++;
+      watcher.add(feed, cursor);
     } catch (error) {
       hub.release(feed);
       throw error;
@@ -117,6 +129,7 @@ export function openWatch(
     close() {
       if (isClosed) return;
       isClosed = true;
+      counts.watchers--;
       unfollow?.();
       for (const feed of watcher.feeds) hub.release(feed);
       watcher.close();

@@ -20,11 +20,15 @@ export interface IngestCounts {
   dropped: number;
   /** Updates that named a channel of another event. */
   foreign: number;
+  /** Updates that came before the first ticket of a connection, so that they have no place in the order. */
+  unplaced: number;
 }
 
 interface QueuedUpdate extends MembershipUpdate {
   /** The number of the message among all that were accepted. */
   sequence: number;
+  /** By the monotonic clock. */
+  acceptedMs: number;
 }
 
 /** A ticket, and the last message before it. */
@@ -38,7 +42,7 @@ interface SeenTicket {
  * an unknown outcome. One event that fails holds up no other.
  */
 export class Ingest {
-  readonly counts: IngestCounts = { applied: 0, dropped: 0, foreign: 0 };
+  readonly counts: IngestCounts = { applied: 0, dropped: 0, foreign: 0, unplaced: 0 };
   readonly #engine: Engine;
   readonly #logger: Logger;
   readonly #reopen: () => void;
@@ -61,6 +65,23 @@ export class Ingest {
   /** The ticket at which the unbroken subscription began; undefined while there is none. */
   get openedAt(): number | undefined {
     return this.#openedAt;
+  }
+
+  /** The newest ticket that came through the unbroken subscription; undefined while there is none. */
+  get newestTicket(): number | undefined {
+    return this.#newestTicket?.generation;
+  }
+
+  /** How many updates wait, and for how long the oldest of them has, ms. */
+  queued(): { updates: number; oldestMs: number } {
+    const now = performance.now();
+    let updates = 0;
+    let oldestMs = 0;
+    for (const queue of this.#queues.values()) {
+      updates += queue.length;
+      oldestMs = Math.max(oldestMs, now - (queue[0]?.acceptedMs ?? now));
+    }
+    return { updates, oldestMs };
   }
 
   /** A ticket before which all updates since `openedAt` have been applied; undefined if there is none yet. */
@@ -91,7 +112,7 @@ export class Ingest {
   /** Takes an update over; what it comes to is logged and counted. */
   accept(eventId: string, update: Omit<MembershipUpdate, "actor" | "position">, position: Position): void {
     const queue = this.#queues.get(eventId);
-    const positioned = { ...update, actor: ACTOR, position, sequence: ++this.#sequence };
+    const positioned = { ...update, actor: ACTOR, position, sequence: ++this.#sequence, acceptedMs: performance.now() };
     if (queue === undefined) {
       this.#queues.set(eventId, [positioned]);
       void this.#drain(eventId);
@@ -135,7 +156,7 @@ export class Ingest {
   async #apply(eventId: string, batch: readonly QueuedUpdate[]): Promise<void> {
     for (;;) {
       try {
-        const updates = batch.map(({ sequence: _, ...update }) => update);
+        const updates = batch.map(({ sequence: _, acceptedMs: __, ...update }) => update);
         const outcomes = await this.#engine.applyMemberships(eventId, updates);
         this.counts.applied += batch.length;
         for (const [index, { foreignChannelIds }] of outcomes.entries()) {

@@ -16,11 +16,13 @@ const MAX_AMBIGUOUS_LOGGED = 100;
  * before the unbroken subscription, if there is one.
  */
 export class Reconciler {
+  /** What reconciles of everything came to since the start. */
+  readonly counts = { done: 0, failed: 0, changed: 0, ambiguous: 0 };
   readonly #engine: Engine;
   readonly #controlPlane: ControlPlane;
   readonly #ingest: Pick<Ingest, "openedAt">;
   readonly #logger: Logger;
-  readonly #ofAll = new SharedRun(() => this.#reconcileAll());
+  readonly #ofAll = new SharedRun(() => this.#countedReconcile());
   readonly #ofUsers = new SharedRun(() => this.#reconcileUsers());
   // Of those who wait for the next run.
   #userIds = new Set<string>();
@@ -77,6 +79,19 @@ export class Reconciler {
       const level = isUnavailable(error) ? "warn" : "error";
       this.#logger[level]({ err: error }, "not reconciled, will try again");
       this.request();
+    }
+  }
+
+  async #countedReconcile(): Promise<ReconcileOutcome> {
+    try {
+      const outcome = await this.#reconcileAll();
+      this.counts.done++;
+      this.counts.changed += outcome.changed;
+      this.counts.ambiguous += outcome.ambiguous;
+      return outcome;
+    } catch (error) {
+      this.counts.failed++;
+      throw error;
     }
   }
 

@@ -25,12 +25,22 @@ export class Watermark {
   #gapDueMs: number | undefined;
   // Where the subscription began that was last found at or below the watermark.
   #reachedFrom: number | undefined;
+  #watermark: number | undefined;
 
   constructor(ingest: Ingest, controlPlane: ControlPlane, reconciler: Reconciler, logger: Logger) {
     this.#ingest = ingest;
     this.#controlPlane = controlPlane;
     this.#reconciler = reconciler;
     this.#logger = logger;
+  }
+
+  /**
+   * How far the watermark is behind the newest ticket, ms; undefined while the subscription is down and where nobody
+   * has raised it yet. Tickets are close to ms of Redis's clock.
+   */
+  get lagMs(): number | undefined {
+    const { newestTicket } = this.#ingest;
+    return newestTicket === undefined || this.#watermark === undefined ? undefined : newestTicket - this.#watermark;
   }
 
   start(): void {
@@ -67,6 +77,8 @@ export class Watermark {
     }
     const appliedThrough = this.#ingest.appliedThrough() ?? openedAt;
     const watermark = await this.#controlPlane.raiseWatermark(openedAt, appliedThrough);
+    // 0 where nobody has raised it yet.
+    this.#watermark = watermark || undefined;
     this.#reachedFrom = watermark >= openedAt ? openedAt : undefined;
     if (this.#reachedFrom !== undefined) {
       this.#gapDueMs = undefined;
