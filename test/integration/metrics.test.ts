@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import type { GrpcClient } from "../../src/lib/grpcService.js";
+import { rowsUnder, unquote } from "../support/pages.js";
 import { type Metric, parseExposition, sampleOf, scrape, scrapeValue } from "../support/scrape.js";
 import { type RedisServer, startRedis } from "../support/startRedis.js";
 import { type SquelchProcess, spawnSquelch, startSquelch } from "../support/startSquelch.js";
@@ -129,6 +130,22 @@ describe("/metrics of the built program", () => {
       'squelch_rpc_duration_seconds_count{method="StartPtt"}': 4,
       'squelch_rpc_duration_seconds_count{method="PauseAllSpeakers"}': 1,
     });
+  });
+
+  it("is what docs/operations.md says it is: name, type, labels, help", async () => {
+    const metrics = await scrape(squelch.httpAddress);
+    const own = [...metrics].filter(([name]) => name.startsWith("squelch_"));
+    const rows = rowsUnder("docs/operations.md", "## Metrics");
+    expect(rows.map(([name = "", type, , help]) => [unquote(name), type, help])).toEqual(
+      own.map(([name, { type, help }]) => [name, type, help]),
+    );
+    for (const [name = "", , labels = ""] of rows) {
+      const documented = labels === "" ? [] : labels.split(", ").map(unquote);
+      for (const sample of metrics.get(unquote(name))?.samples.keys() ?? []) {
+        const present = [...sample.matchAll(/[{,](\w+)="/g)].map(([, label]) => label);
+        expect(new Set(present.filter((label) => label !== "le")), sample).toEqual(new Set(documented));
+      }
+    }
   });
 
   it("tells of the feed, the watermark and the connections, also while Redis hangs (pitfall 28)", async () => {

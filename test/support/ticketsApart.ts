@@ -17,7 +17,11 @@ export function createEngineWithTicketsApart(
   const logger = createLogger("test", "silent");
   const engine = createRedisEngine({ url, logger });
   const connections = new Connections(url, logger);
-  const scripts = new EventScripts(connections.commands, { legacyRouters: true, errors: new Map(), newestTicket: () => 0 });
+  const scripts = new EventScripts(connections.commands, {
+    legacyRouters: true,
+    errors: new Map(),
+    newestTicket: () => 0,
+  });
   const confirmed = new ConfirmedWrites(connections.confirmed, scripts, logger);
   const takeTicket = async (atLeast: number) => {
     const ticket = await engine.controlPlane.takeTicket(atLeast);

@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { Command } from "commander";
 import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
 import { FloorDenyCause, FloorRevokeCause } from "../../gen/squelch/v1/model_pb.js";
 import { PermissionService, SnapshotReason } from "../../gen/squelch/v1/permission_service_pb.js";
@@ -14,6 +15,7 @@ import type { Hub } from "../../src/server/feed/hub.js";
 import { createChannelService } from "../../src/server/rpc/channelService.js";
 import { createPermissionService } from "../../src/server/rpc/permissionService.js";
 import { codes } from "../../src/server/rpc/status.js";
+import { read, rowsUnder, unquote, withoutCode } from "../support/pages.js";
 
 const PAGES = [
   "README.md",
@@ -22,23 +24,6 @@ const PAGES = [
     .filter((name) => name.endsWith(".md"))
     .map((name) => `docs/${name}`),
 ];
-
-const read = (path: string) => readFileSync(path, "utf8");
-const withoutCode = (text: string) => text.replace(/^```.*?^```$/gms, "");
-const unquote = (cell: string) => cell.replaceAll("`", "");
-
-/** The rows of the tables under a heading, up to the next one, without the heads; cells as they are written. */
-function rowsUnder(page: string, heading: string): string[][] {
-  const [, section] = withoutCode(read(page)).split(`\n${heading}\n`);
-  if (section === undefined) throw new Error(`${page} has no "${heading}"`);
-  const [text = ""] = section.split(/^#/m);
-  const lines = text.split("\n");
-  const isRule = (line = "") => /^\|[-| ]+$/.test(line);
-  return lines
-    .filter((line, index) => line.startsWith("|") && !isRule(line) && !isRule(lines[index + 1]))
-    .map((line) => line.split("|").slice(1, -1))
-    .map((cells) => cells.map((cell) => cell.trim()));
-}
 
 /** The names that an options interface declares. */
 function optionsOf(path: string, name: string): string[] {
@@ -176,6 +161,41 @@ describe("docs/architecture.md", () => {
   });
 });
 
+describe("docs/operations.md", () => {
+  const page = "docs/operations.md";
+  const metrics = rowsUnder(page, "## Metrics").map(([name = ""]) => unquote(name));
+  const rules = parse(read("deploy/prometheus/alerts.yaml")) as {
+    groups: { rules: { alert: string; expr: string; labels: { severity: string } }[] }[];
+  };
+  const alerts = rules.groups.flatMap((group) => group.rules);
+  // A histogram is asked for by its parts.
+  const metricsIn = (text: string) =>
+    [...text.matchAll(/\bsquelch_\w+/g)].map(([name]) => name.replace(/_(bucket|count|sum)$/, ""));
+
+  it("quotes only log messages that the program has", () => {
+    const [, faults = ""] = read(page).split("\n## Faults\n");
+    const quoted = [...faults.matchAll(/`"([^"`]+)"`/g)].map(([, message = ""]) => message);
+    expect(quoted.length).toBeGreaterThan(10);
+    const sources = readdirSync("src", { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".ts"))
+      .map((name) => read(`src/${name}`))
+      .join();
+    expect(quoted.filter((message) => !sources.includes(`"${message}"`))).toEqual([]);
+  });
+
+  it("speaks of metrics that it lists, and so do the alerts", () => {
+    for (const text of [read(page), ...alerts.map(({ expr }) => expr)]) {
+      for (const name of metricsIn(text)) expect(metrics).toContain(name);
+    }
+  });
+
+  it("lists every alert with its severity", () => {
+    expect(rowsUnder(page, "## Alerts").map(([name = "", severity]) => [unquote(name), severity])).toEqual(
+      alerts.map(({ alert, labels }) => [alert, labels.severity]),
+    );
+  });
+});
+
 describe.each(PAGES)("%s", (page) => {
   it("links only to what exists", () => {
     const links = [...withoutCode(read(page)).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = ""]) => link);
@@ -188,7 +208,7 @@ describe.each(PAGES)("%s", (page) => {
   });
 
   it("names only files and folders that exist", () => {
-    const paths = [...read(page).matchAll(/`((?:bin|docs|gen|proto|scripts|src|test)(?:\/[\w./-]+)?)`/g)];
+    const paths = [...read(page).matchAll(/`((?:bin|deploy|docs|gen|proto|scripts|src|test)(?:\/[\w./-]+)?)`/g)];
     for (const [, path = ""] of paths) {
       if (path !== "src/engine/redis/lua/shared/name.lua") expect(existsSync(path), path).toBe(true);
     }
