@@ -14,7 +14,7 @@ export interface IngestSource {
   };
 }
 
-/** Registers the metrics of the control plane's updates and of reconciler.counts. */
+/** Registers the metrics of the control plane's updates and of reconciles. */
 export function addIngestMetrics(registry: Registry, { ingest, sync, watermark, reconciler }: IngestSource): void {
   const { counts } = ingest;
   addLabelledCounter(
