@@ -15,13 +15,16 @@ export type SquelchErrorCode =
  */
 export class SquelchError extends Error {
   override readonly name = "SquelchError";
+  /** After how many ms a repeat is welcome; undefined: as the sender sees fit. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(
     readonly code: SquelchErrorCode,
     message: string,
-    options?: { cause?: unknown },
+    options?: { cause?: unknown; retryAfterMs?: number },
   ) {
     super(message, options);
+    this.retryAfterMs = options?.retryAfterMs;
   }
 }
 

@@ -90,9 +90,9 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
       "grpc.max_receive_message_length": 16 * 1024 * 1024,
       "grpc.keepalive_time_ms": 10_000,
       "grpc.keepalive_timeout_ms": 5_000,
-      // The connection must not come back later than the stream tries to.
-      "grpc.initial_reconnect_backoff_ms": 500,
-      "grpc.max_reconnect_backoff_ms": 2_000,
+      // A connection must be back before the stream tries it, and one to a restarted replica before the next one goes.
+      "grpc.initial_reconnect_backoff_ms": 250,
+      "grpc.max_reconnect_backoff_ms": 1_000,
       "grpc.use_local_subchannel_pool": 1,
     });
     this.#watch = new PermissionWatch(

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { connectivityState, type ServiceError, status } from "@grpc/grpc-js";
+import { connectivityState, type Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { CursorSchema } from "../../gen/squelch/v1/model_pb.js";
 import {
   type Checkpoint,
@@ -16,8 +16,11 @@ import { type PermissionMirror, WatchViolation } from "./permissionMirror.js";
 
 const SILENT_INTERVALS = 3;
 const REFUSED_ATTEMPT = 6;
-/** How far the routers that see the same replica come back are spread. */
+/** How far the routers that see the same replica go or come back are spread. */
 const WAKE_SPREAD_MS = 500;
+/** The trailer by which a replica says when a repeat is welcome (gRFC A6). */
+const PUSHBACK_KEY = "grpc-retry-pushback-ms";
+const MAX_PUSHBACK_MS = 30_000;
 
 // To repeat the same request at once is of no use: somebody has to change something first.
 const refusals = new Set([
@@ -196,9 +199,11 @@ export class PermissionWatch {
 
   #retryLater(error: Error | undefined): void {
     this.#attempt += 1;
-    const code = (error as Partial<ServiceError> | undefined)?.code;
+    const { code, metadata } = (error ?? {}) as Partial<ServiceError>;
     const isRefused = code !== undefined && refusals.has(code);
-    const delayMs = this.#options.retryDelayMs(isRefused ? REFUSED_ATTEMPT : this.#attempt);
+    const backoffMs = this.#options.retryDelayMs(isRefused ? REFUSED_ATTEMPT : this.#attempt);
+    const isFirst = this.#attempt === 1 && code === status.UNAVAILABLE;
+    const delayMs = isFirst ? Math.min(backoffMs, this.#firstDelayMs(metadata)) : backoffMs;
     const fields = { err: error, attempt: this.#attempt, delayMs };
     if (error instanceof WatchViolation)
       this.#logger.error({ ...fields, eventId: error.eventId }, "watch out of order");
@@ -206,6 +211,16 @@ export class PermissionWatch {
     else this.#logger.warn(fields, "watch ended");
     this.#retry = setTimeout(() => this.open(), delayMs);
     if (!isRefused) this.#wakeOnConnection(this.#retry, delayMs);
+  }
+
+  // The wait after a stream that was healthy: what the replica asked for, else, where another one can be reached, just
+  // long enough not to arrive there with everybody else.
+  #firstDelayMs(metadata: Metadata | undefined): number {
+    const [pushback] = metadata?.get(PUSHBACK_KEY) ?? [];
+    const pushbackMs = /^\d+$/.test(`${pushback}`) ? Number(pushback) : Infinity;
+    if (pushbackMs <= MAX_PUSHBACK_MS) return pushbackMs;
+    const isReachable = this.#grpc.raw.getChannel().getConnectivityState(false) === connectivityState.READY;
+    return isReachable ? Math.random() * WAKE_SPREAD_MS : Infinity;
   }
 
   // A replica that can be reached again is worth an attempt before the wait is over.

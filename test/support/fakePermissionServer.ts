@@ -2,6 +2,7 @@ import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type handleUnaryCall,
+  Metadata,
   Server,
   ServerCredentials,
   type ServerWritableStream,
@@ -69,10 +70,10 @@ export class FakeWatch {
   }
 
   /** Ends the stream with a status. */
-  fail(code: status, details = "ended by the test"): void {
+  fail(code: status, trailers: Record<string, string> = {}): void {
     if (!this.isOpen) return;
     this.isOpen = false;
-    this.call.emit("error", { code, details });
+    this.call.emit("error", { code, details: "ended by the test", metadata: Metadata.fromHttp2Headers(trailers) });
   }
 }
 

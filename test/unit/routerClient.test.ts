@@ -203,6 +203,34 @@ describe("PermissionClient", () => {
     ]);
   });
 
+  it.each([
+    ["when the replica asks for it", { "grpc-retry-pushback-ms": "0" }],
+    ["a moment later where a replica can be reached", {}],
+  ])("pitfall 34: a healthy stream that was lost is opened again %s, once", async (_when, trailers) => {
+    const delays: number[] = [];
+    const { fresh } = startClient({ retryDelayMs: (attempt) => delays.push(attempt) && 60_000 });
+    await fresh();
+    server.openWatches[0]?.fail(status.UNAVAILABLE, trailers);
+    await waitFor(() => server.watches.length === 2);
+    await fresh();
+    server.serve = (watch) => watch.fail(status.UNAVAILABLE, trailers);
+    server.openWatches[0]?.fail(status.UNAVAILABLE, trailers);
+    await waitFor(() => delays.length === 3);
+    expect(delays).toEqual([1, 1, 2]);
+    expect(server.watches).toHaveLength(3);
+  });
+
+  it("pitfall 34: a stream lost for another reason is opened again after the back-off", async () => {
+    const delayMs = 700;
+    const { fresh } = startClient({ retryDelayMs: () => delayMs });
+    await fresh();
+    const startedAtMs = performance.now();
+    server.openWatches[0]?.fail(status.INTERNAL, { "grpc-retry-pushback-ms": "0" });
+    await waitFor(() => server.watches.length === 2);
+    // Timers may be a millisecond early.
+    expect(performance.now() - startedAtMs).toBeGreaterThan(delayMs - 2);
+  });
+
   it.each([["INVALID_ARGUMENT"], ["UNAUTHENTICATED"], ["PERMISSION_DENIED"], ["UNIMPLEMENTED"]] as const)(
     "tries again after the longest wait where the watch was refused: %s",
     async (code) => {

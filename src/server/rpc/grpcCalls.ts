@@ -7,6 +7,7 @@ import { idProblem } from "../../domain/id.js";
 import type { Logger } from "../../lib/logger.js";
 import { ACTOR_KEY, ANONYMOUS, type CallContext } from "./callContext.js";
 import { toStatus } from "./status.js";
+import type { Endings } from "./streamEndings.js";
 
 /** The longest time for a call, ms. */
 const CALL_BUDGET_MS = 2_000;
@@ -19,9 +20,6 @@ const LONG_CALL_BUDGETS_MS = new Map<DescMethod, number>([[PermissionService.met
  * complete at first.
  */
 const END_GRACE_MS = 100;
-
-/** What ends the open streams when the replica shuts down. */
-export type Endings = Set<(error: SquelchError) => void>;
 
 /** A call that is asked once and answers once. */
 export type UnaryCall = (request: unknown, context: CallContext) => Promise<Record<string, unknown>>;

@@ -17,17 +17,12 @@ import type { Hub } from "../feed/hub.js";
 import type { CallMetrics } from "../ops/callMetrics.js";
 import type { CatchUp } from "../state/catchUp.js";
 import { createChannelService } from "./channelService.js";
-import {
-  type ClientStreamCall,
-  createClientStreamHandler,
-  createUnaryHandler,
-  type Endings,
-  type UnaryCall,
-} from "./grpcCalls.js";
+import { type ClientStreamCall, createClientStreamHandler, createUnaryHandler, type UnaryCall } from "./grpcCalls.js";
 import { measured } from "./measuredCall.js";
 import { createPermissionService } from "./permissionService.js";
 import { createReflection } from "./reflection.js";
 import { toStatus } from "./status.js";
+import { type Endings, endInTurn, withEndings } from "./streamEndings.js";
 import { type OpenWatch, openWatch } from "./watchPermissions.js";
 
 /** The largest request, bytes; a larger one is RESOURCE_EXHAUSTED. */
@@ -35,6 +30,10 @@ const MAX_REQUEST_BYTES = 4 << 20;
 /** A connection that does not answer a ping for this long is dead, ms. One that merely reads slowly does answer. */
 const KEEPALIVE_TIMEOUT_MS = 20_000;
 const KEEPALIVE_INTERVAL_MS = 10_000;
+/** The time between the ends of two streams at shutdown, ms; less if they are so many that this took too long. */
+const ENDING_INTERVAL_MS = 20;
+/** How much of the time for draining may pass until the last stream is ended; the rest is for calls to finish. */
+const ENDING_SHARE = 0.5;
 
 const services = [PermissionService, ChannelService];
 
@@ -45,8 +44,8 @@ export interface GrpcPlane {
   /** Answers health checks, for the whole server and each service. */
   setServing(isServing: boolean): void;
   /**
-   * Ends all streams with a status that says "reconnect", lets calls finish, and closes; what is not done after
-   * `timeoutMs` is cut.
+   * Takes no more connections, tells clients to use other replicas, ends the streams in turn with a status that says
+   * "reconnect", lets calls finish, and closes; what is not done after `timeoutMs` is cut.
    */
   drain(timeoutMs: number): Promise<void>;
 }
@@ -80,8 +79,9 @@ export async function startGrpcPlane(
       implementationOf(service, calls, watch, endings, metrics, logger),
     );
   }
-  health.addToServer(server);
-  createReflection(services).addToServer(server);
+  const endingServer = withEndings(server, endings);
+  health.addToServer(endingServer);
+  createReflection(services).addToServer(endingServer);
 
   const port = await new Promise<number>((resolve, reject) =>
     server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) =>
@@ -99,15 +99,21 @@ export async function startGrpcPlane(
     },
 
     async drain(timeoutMs) {
-      for (const end of endings) end(new SquelchError("unavailable", "the replica is shutting down; reconnect"));
       let timer: NodeJS.Timeout | undefined;
-      await new Promise<void>((resolve) => {
+      const closed = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, timeoutMs);
+        // Clients must know that this replica is leaving before their streams end, so that they do not come back to it.
         server.tryShutdown((error) => {
           if (error) logger.warn({ err: error }, "draining failed");
           resolve();
         });
       });
+      const spreadMs = Math.min(endings.size * ENDING_INTERVAL_MS, timeoutMs * ENDING_SHARE);
+      logger.info({ streams: endings.size, spreadMs }, "draining");
+      // They are spread already: each may come back at once.
+      const error = new SquelchError("unavailable", "the replica is shutting down; reconnect", { retryAfterMs: 0 });
+      await endInTurn(endings, error, spreadMs);
+      await closed;
       clearTimeout(timer);
       server.forceShutdown();
     },

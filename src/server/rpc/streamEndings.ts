@@ -1,0 +1,46 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Server, ServerWritableStream, ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
+import type { SquelchError } from "../../domain/errors.js";
+import { toStatus } from "./status.js";
+
+/** What ends the open streams when the replica shuts down. */
+export type Endings = Set<(error: SquelchError) => void>;
+
+/**
+ * Ends all streams one after another, evenly spread over `spreadMs`, so that their clients do not all come to the other
+ * replicas at once. Those that are opened meanwhile are ended as well.
+ */
+export async function endInTurn(endings: Endings, error: SquelchError, spreadMs: number): Promise<void> {
+  const startedAt = performance.now();
+  const count = endings.size;
+  let ended = 0;
+  for (const end of endings) {
+    const waitMs = startedAt + (ended / count) * spreadMs - performance.now();
+    if (waitMs > 0) await sleep(waitMs);
+    // It may have ended by itself meanwhile.
+    if (endings.has(end)) end(error);
+    endings.delete(end);
+    ended++;
+  }
+}
+
+/** The server for services that never end their streams themselves, as health and reflection: they end as the others. */
+export function withEndings(server: Server, endings: Endings): Server {
+  const addService = (definition: ServiceDefinition, implementation: UntypedServiceImplementation) => {
+    const methods = Object.entries(definition);
+    const wrapped = Object.entries(implementation).map(([name, handler]) => {
+      const method = methods.find(([key, { originalName }]) => name === key || name === originalName)?.[1];
+      if (method?.responseStream !== true) return [name, handler];
+      const handle = handler as (call: ServerWritableStream<unknown, unknown>) => void;
+      const handleAndEnd = (call: ServerWritableStream<unknown, unknown>) => {
+        const end = (error: SquelchError) => void call.emit("error", toStatus(error));
+        endings.add(end);
+        for (const ending of ["cancelled", "close"]) call.on(ending, () => endings.delete(end));
+        handle(call);
+      };
+      return [name, handleAndEnd];
+    });
+    server.addService(definition, Object.fromEntries(wrapped));
+  };
+  return { addService } as Pick<Server, "addService"> as Server;
+}
