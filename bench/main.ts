@@ -1,8 +1,11 @@
 // Measures Squelch beside its peers: `npm run bench -- [scenario…] [--json] [--smoke]`. Without a name all scenarios are
 // run. Exit code 1 if a scenario failed, 2 if the arguments are wrong.
 import { parseArgs } from "node:util";
+import { cold } from "./scenarios/cold.js";
+import { failover } from "./scenarios/failover.js";
 import { latency } from "./scenarios/latency.js";
 import { pause } from "./scenarios/pause.js";
+import { resume } from "./scenarios/resume.js";
 import { speakers } from "./scenarios/speakers.js";
 import { readEnvironment } from "./support/environment.js";
 import { renderTable } from "./support/report.js";
@@ -17,7 +20,14 @@ function toRun<Options>(scenario: Scenario<Options>): NamedRun {
   return { name, title, columns, run: (isSmoke) => scenario.run(isSmoke ? smoke : full) };
 }
 
-const SCENARIOS: readonly NamedRun[] = [toRun(latency), toRun(pause), toRun(speakers)];
+const SCENARIOS: readonly NamedRun[] = [
+  toRun(latency),
+  toRun(pause),
+  toRun(speakers),
+  toRun(failover),
+  toRun(resume),
+  toRun(cold),
+];
 
 const USAGE = `usage: npm run bench -- [scenario…] [--json] [--smoke]
 

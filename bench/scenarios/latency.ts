@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { monotonicUs } from "../support/clock.js";
 import { percentile } from "../support/percentiles.js";
 import { processCpuUs } from "../support/processCpu.js";
-import { type Source, sequencedUpdate } from "../support/receiverProtocol.js";
+import { type StreamSource, sequencedUpdate } from "../support/receiverProtocol.js";
 import { Receivers } from "../support/receivers.js";
 import type { Row, Scenario } from "../support/scenario.js";
 import { type Stack, withStack } from "../support/stack.js";
@@ -58,7 +58,7 @@ export const latency: Scenario<LatencyOptions> = {
       } as const;
       const receivers = await Receivers.start();
       try {
-        const sources: [path: string, source: Source][] = [
+        const sources: [path: string, source: StreamSource][] = [
           ["Redis, one plain subscriber", { ...redis, receivers: 1 }],
           ["Redis, plain subscribers", { ...redis, receivers: watchers }],
           ["Squelch, one watcher", { ...squelch, receivers: 1, connections: 1, eventId: "one-watcher" }],
@@ -75,7 +75,7 @@ export const latency: Scenario<LatencyOptions> = {
 
 async function measure(
   path: string,
-  source: Source,
+  source: StreamSource,
   options: LatencyOptions,
   receivers: Receivers,
   stack: Stack,

@@ -6,6 +6,8 @@ import {
   WatchPermissionsRequestSchema,
   WatchPermissionsResponseSchema,
 } from "../../gen/squelch/v1/permission_service_pb.js";
+import { type ObservedRouter, observeRouter } from "../../test/support/observedRouter.js";
+import { waitFor } from "../../test/support/waitFor.js";
 import { monotonicUs } from "./clock.js";
 import { openLeanStreams } from "./leanStreams.js";
 import { openLeanSubscriber } from "./leanSubscriber.js";
@@ -24,10 +26,12 @@ interface Content {
 }
 
 const { typeName, method } = PermissionService;
+const OPEN_TIMEOUT_MS = 60_000;
 const WATCH_PATH = `/${typeName}/${method.watchPermissions.name}`;
 
 let sockets: Socket[] = [];
-let receipts: Receipts = { receivedAtUs: new Float64Array(), repeated: 0 };
+let routers: ObservedRouter[] = [];
+let receipts: Receipts = { receivedAtUs: new Float64Array(), repeated: 0, absences: [] };
 let receivers = 0;
 let arrived = 0;
 let awaited: { messages: number; resolve: () => void } | undefined;
@@ -116,11 +120,49 @@ async function openWatchers({ host, port, eventId, connections }: Source & { kin
   await caughtUp;
 }
 
+// Resolves when every router is fresh.
+async function openRouters({ addresses, prefix, eventIds }: Source & { kind: "routers" }): Promise<void> {
+  routers = Array.from({ length: receivers }, (_, receiver) => {
+    const router = observeRouter(`${prefix}${receiver}`, addresses, eventIds);
+    router.client.on("change", ({ action }) => {
+      const sequence = sequenceOf(action);
+      if (sequence !== undefined) note(receiver, sequence, monotonicUs());
+    });
+    return router;
+  });
+  await waitFor(areRoutersFresh, { timeoutMs: OPEN_TIMEOUT_MS, message: "all routers to be fresh" });
+}
+
+function areRoutersFresh(): boolean {
+  return routers.every(({ client }) => client.isFresh);
+}
+
+// Adds how the routers fared, and ends them.
+function closeRouters(): void {
+  const breaches = routers.flatMap((router) => router.breaches);
+  if (breaches.length > 0) throw new Error(`routers were told out of order: ${breaches.slice(0, 3).join(", ")}`);
+  for (const [receiver, { absences, client }] of routers.entries()) {
+    client.close();
+    for (const { fromMs, toMs, snapshots } of absences) {
+      if (toMs === undefined) throw new Error("a router never came back");
+      receipts.absences.push({ receiver, awayMs: toMs - fromMs, overAtMs: toMs, snapshots });
+    }
+  }
+  routers = [];
+}
+
 async function open(source: Source, sequences: number): Promise<void> {
   receivers = source.receivers;
-  receipts = { receivedAtUs: new Float64Array(sequences * receivers), repeated: 0 };
+  receipts = { receivedAtUs: new Float64Array(sequences * receivers), repeated: 0, absences: [] };
   arrived = 0;
-  await (source.kind === "redis" ? openSubscribers(source) : openWatchers(source));
+  switch (source.kind) {
+    case "redis":
+      return openSubscribers(source);
+    case "squelch":
+      return openWatchers(source);
+    case "routers":
+      return openRouters(source);
+  }
 }
 
 async function waitForMessages(messages: number, timeoutMs: number): Promise<void> {
@@ -145,6 +187,7 @@ async function answer(request: ReceiverRequest): Promise<ReceiverAnswer> {
       await waitForMessages(request.messages, request.timeoutMs);
       return { type: "done" };
     case "collect":
+      closeRouters();
       for (const socket of sockets) socket.destroy();
       sockets = [];
       return { type: "collected", receipts };

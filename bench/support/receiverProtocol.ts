@@ -1,7 +1,23 @@
-/** Where receivers get messages from. */
-export type Source =
+/** Receivers that take bytes off a socket and do no more than they must. */
+export type StreamSource =
   | { kind: "redis"; host: string; port: number; channel: string; receivers: number }
   | { kind: "squelch"; host: string; port: number; eventId: string; receivers: number; connections: number };
+
+/** Where receivers get messages from. */
+export type Source =
+  | StreamSource
+  /** `PermissionClient`s, named by their prefix and number. */
+  | { kind: "routers"; addresses: readonly string[]; eventIds: readonly string[]; prefix: string; receivers: number };
+
+/** A time that a router spent without a stream. */
+export interface RouterAbsence {
+  receiver: number;
+  awayMs: number;
+  /** When it was over, ms of an arbitrary clock. */
+  overAtMs: number;
+  /** Events of which a snapshot came instead of a resume. */
+  snapshots: number;
+}
 
 /** What the process of the receivers is asked. Each request is answered before the next is sent. */
 export type ReceiverRequest =
@@ -25,6 +41,8 @@ export interface Receipts {
   receivedAtUs: Float64Array;
   /** Messages that arrived at a receiver more than once. */
   repeated: number;
+  /** Of routers: each time without a stream that is over. */
+  absences: RouterAbsence[];
 }
 
 const ACTION_PREFIX = "sequence:";
@@ -38,6 +56,23 @@ export function sequencedUpdate(eventId: string, sequence: number): string {
     eventId,
     userId: `user-${sequence}`,
     channelIds: [`${eventId}-channel-1`, `${eventId}-channel-2`],
+    action: `${ACTION_PREFIX}${sequence}`,
+  });
+}
+
+/**
+ * The same for one of many events, with users who come again and are each time assigned other channels than before.
+ *
+ * @param users how many each event has
+ */
+export function rotatingUpdate(eventIds: readonly string[], users: number, sequence: number): string {
+  const turn = Math.floor(sequence / eventIds.length);
+  const eventId = eventIds[sequence % eventIds.length];
+  const round = Math.floor(turn / users);
+  return JSON.stringify({
+    eventId,
+    userId: `user-${turn % users}`,
+    channelIds: [`${eventId}-channel-${round % 3}`, `${eventId}-channel-3`],
     action: `${ACTION_PREFIX}${sequence}`,
   });
 }

@@ -36,7 +36,10 @@ export async function withStack<T>(use: (stack: Stack) => Promise<T>): Promise<T
 }
 
 /** Calls `use` with an engine inside this process, on the stack's Redis, and closes it afterwards. */
-export async function withEngine<T>({ redis }: Stack, use: (engine: RedisEngine) => Promise<T>): Promise<T> {
+export async function withEngine<T>(
+  { redis }: Pick<Stack, "redis">,
+  use: (engine: RedisEngine) => Promise<T>,
+): Promise<T> {
   const engine = createRedisEngine({ url: redis.url, logger: createLogger("bench", "warn") });
   try {
     await engine.start();

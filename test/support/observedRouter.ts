@@ -19,11 +19,20 @@ export interface ObservedRouter {
   readonly breaches: readonly string[];
 }
 
-/** Starts a client of all events on all replicas that notes each absence, and each revision that does not follow. */
-export function observeRouter(routerId: string, addresses: readonly string[]): ObservedRouter {
+/**
+ * Starts a client of all replicas that notes each absence, and each revision that does not follow.
+ *
+ * @param eventIds all events if empty
+ */
+export function observeRouter(
+  routerId: string,
+  addresses: readonly string[],
+  eventIds: readonly string[] = [],
+): ObservedRouter {
   const client = new PermissionClient({
     address: addresses.join(","),
     routerId,
+    eventIds,
     checkpointIntervalMs: 2_000,
     logger: createLogger(routerId, "silent"),
   });

@@ -1,15 +1,13 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { durationFromMs, TimestampSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { WireType } from "@bufbuild/protobuf/wire";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import {
   EventChangesSchema,
   SnapshotReason,
   SnapshotSchema,
-  UserMembershipSchema,
   WatchPermissionsResponseSchema,
 } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { Change } from "../../domain/change.js";
-import type { Membership } from "../../domain/membership.js";
 import type { FeedHealth, LogPosition } from "../../domain/ports.js";
 import { toChangeMessage, toCursorMessage } from "./messages.js";
 
@@ -51,23 +49,6 @@ export function encodeBatchHeader(eventId: string, epoch: string): Uint8Array {
 /** A WatchPermissionsResponse with the changes that `parts` are. */
 export function encodeBatch(header: Uint8Array, parts: readonly Uint8Array[], partsBytes: number): Buffer {
   return wrap(CHANGES_TAG, [header, ...parts], header.length + partsBytes);
-}
-
-/**
- * One user as an element of `Snapshot.users`: a part of a chunk. Laid out by hand, because a snapshot has thousands: with
- * 20 channels each, 10,000 take 1.3 s through generated messages.
- */
-export function encodeSnapshotUser({ userId, channelIds, disconnectedAtMs }: Membership): Uint8Array {
-  const { users } = SnapshotSchema.field;
-  const { userId: user, channelIds: channels, disconnectedAt } = UserMembershipSchema.field;
-  const writer = new BinaryWriter().tag(users.number, WireType.LengthDelimited).fork();
-  writer.tag(user.number, WireType.LengthDelimited).string(userId);
-  for (const channelId of channelIds) writer.tag(channels.number, WireType.LengthDelimited).string(channelId);
-  if (disconnectedAtMs !== undefined) {
-    const time = toBinary(TimestampSchema, timestampFromMs(disconnectedAtMs));
-    writer.tag(disconnectedAt.number, WireType.LengthDelimited).bytes(time);
-  }
-  return writer.join().finish();
 }
 
 /** Fields of a Snapshot: a part of a chunk. */

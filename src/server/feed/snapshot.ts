@@ -2,7 +2,8 @@ import type { SnapshotReason } from "../../../gen/squelch/v1/permission_service_
 import type { SpeakerPause } from "../../domain/floor.js";
 import type { Membership } from "../../domain/membership.js";
 import type { LogPosition } from "../../domain/ports.js";
-import { encodeSnapshotChunk, encodeSnapshotPart, encodeSnapshotUser, withReason } from "./encode.js";
+import { encodeSnapshotChunk, encodeSnapshotPart, withReason } from "./encode.js";
+import { encodeSnapshotUser } from "./encodeUser.js";
 import { toCursorMessage, toSpeakerPauseMessage } from "./messages.js";
 
 /** The most users in a chunk. */

@@ -1,0 +1,12 @@
+import { readFile } from "node:fs/promises";
+
+/** The memory that a process has in RAM, MiB: now, and the most since it began. Rejects where there is no Linux. */
+export async function processMemoryMib(pid: number): Promise<{ now: number; peak: number }> {
+  const text = await readFile(`/proc/${pid}/status`, "utf8");
+  const read = (name: string) => {
+    const kib = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(text)?.[1];
+    if (kib === undefined) throw new Error(`/proc/${pid}/status has no ${name}`);
+    return Number(kib) / 1_024;
+  };
+  return { now: read("VmRSS"), peak: read("VmHWM") };
+}
