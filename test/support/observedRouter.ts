@@ -1,6 +1,9 @@
 import { createLogger } from "../../src/lib/logger.js";
 import { PermissionClient } from "../../src/router/permissionClient.js";
 
+/** Of every observed router. */
+export const CHECKPOINT_INTERVAL_MS = 2_000;
+
 /** A time without a stream. */
 export interface Absence {
   /** ms of `performance.now`. */
@@ -33,7 +36,7 @@ export function observeRouter(
     address: addresses.join(","),
     routerId,
     eventIds,
-    checkpointIntervalMs: 2_000,
+    checkpointIntervalMs: CHECKPOINT_INTERVAL_MS,
     logger: createLogger(routerId, "silent"),
   });
   const absences: Absence[] = [];

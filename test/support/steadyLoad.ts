@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { credentials } from "@grpc/grpc-js";
 import { Redis } from "ioredis";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
@@ -14,7 +15,7 @@ export interface SteadyLoadOptions {
   eventIds: readonly string[];
   /** Users of each event that PUBLISH assigns, and as many that RPC does. */
   users: number;
-  /** Updates a second on either path. */
+  /** Updates a second on either path, at most: each waits for the one before. */
   updatesPerSecond: number;
 }
 
@@ -38,7 +39,6 @@ export function startSteadyLoad(options: SteadyLoadOptions): SteadyLoad {
   });
   const assigned = new Map(eventIds.map((eventId) => [eventId, new Map<string, string[]>()]));
   let updates = 0;
-  let failure: unknown;
 
   // Each user is assigned other channels than before, so that every update is a change.
   const next = (path: string, turn: number) => {
@@ -67,29 +67,22 @@ export function startSteadyLoad(options: SteadyLoadOptions): SteadyLoad {
     }
   };
 
-  // One call after another, so that two updates of one user are never under way at the same time.
-  const work = [publish, call].map((update) => {
-    let turn = 0;
-    let last = Promise.resolve();
-    const timer = setInterval(() => {
-      const own = turn++;
-      last = last
-        .then(() => update(own))
-        .catch((error: unknown) => {
-          failure ??= error;
-        });
-    }, 1_000 / updatesPerSecond);
-    return async () => {
-      clearInterval(timer);
-      await last;
-    };
-  });
+  // One after another, so that two updates of one user are never under way at the same time.
+  let isStopped = false;
+  const repeat = async (update: (turn: number) => Promise<void>) => {
+    for (let turn = 0; !isStopped; turn++) {
+      await update(turn);
+      await sleep(1_000 / updatesPerSecond);
+    }
+  };
+  const work = Promise.allSettled([repeat(publish), repeat(call)]);
   let stopped: Promise<void> | undefined;
   const stop = async () => {
-    await Promise.all(work.map((end) => end()));
+    isStopped = true;
+    const failures = (await work).filter((outcome) => outcome.status === "rejected");
     client.close();
     redis.disconnect();
-    if (failure !== undefined) throw failure;
+    if (failures[0] !== undefined) throw failures[0].reason;
   };
   return {
     assigned,
