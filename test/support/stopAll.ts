@@ -1,0 +1,6 @@
+/** Stops everything, also where one fails; rejects with the first failure then. */
+export async function stopAll(running: readonly { stop(): Promise<void> }[]): Promise<void> {
+  const outcomes = await Promise.allSettled(running.map((one) => one.stop()));
+  const failed = outcomes.find((outcome) => outcome.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+}
