@@ -1,0 +1,113 @@
+export interface RedisAddress {
+  host: string;
+  port: number;
+}
+
+interface Access {
+  tls: boolean;
+  username?: string;
+  password?: string;
+}
+
+/** Where a Redis is, and what it is. */
+export type RedisTarget = Access &
+  (
+    | { topology: "standalone"; address: RedisAddress; database: number }
+    | {
+        topology: "sentinel";
+        sentinels: RedisAddress[];
+        masterName: string;
+        database: number;
+        sentinelUsername?: string;
+        sentinelPassword?: string;
+      }
+    | { topology: "cluster"; nodes: RedisAddress[] }
+  );
+
+const REDIS_PORT = 6_379;
+const SENTINEL_PORT = 26_379;
+
+/**
+ * Reads the URL of a Redis, one form for every topology; each is `rediss` instead of `redis` with TLS. Ports default to
+ * 6379, those of sentinels to 26379. What is no plain letter in user and password is percent-encoded.
+ *
+ * - `redis://user:password@host:port/database`
+ * - `redis+sentinel://user:password@host:port,host:port/master/database?sentinelUsername=&sentinelPassword=`
+ * - `redis+cluster://user:password@host:port,host:port`
+ *
+ * @throws TypeError that says what it should be, as the end of a sentence; it holds nothing secret
+ */
+export function parseRedisUrl(url: string): RedisTarget {
+  const [, secure, plus, authority = "", path = "", query = ""] =
+    /^redis(s?)(?:\+(sentinel|cluster))?:\/\/([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(url) ??
+    fail("like redis://host:port");
+  const at = authority.lastIndexOf("@");
+  const access = { tls: secure === "s", ...parseCredentials(authority.slice(0, Math.max(at, 0))) };
+  const addresses = authority.slice(at + 1).split(",");
+  const options = parseQuery(query, plus === "sentinel" ? ["sentinelUsername", "sentinelPassword"] : []);
+  if (plus === "cluster") {
+    if (path !== "") fail("without a database, which a Cluster has not");
+    return { ...access, topology: "cluster", nodes: addresses.map((text) => parseAddress(text, REDIS_PORT)) };
+  }
+  if (plus === "sentinel") {
+    const [masterName = "", database = ""] = splitPath(path, 2);
+    if (masterName === "") fail("with the master's name behind the sentinels: /name");
+    const sentinels = addresses.map((text) => parseAddress(text, SENTINEL_PORT));
+    return { ...access, topology: "sentinel", sentinels, masterName, database: parseDatabase(database), ...options };
+  }
+  if (addresses.length > 1) fail("of one host, or redis+sentinel:// or redis+cluster:// of several");
+  const [database = ""] = splitPath(path, 1);
+  const address = parseAddress(addresses[0] as string, REDIS_PORT);
+  return { ...access, topology: "standalone", address, database: parseDatabase(database) };
+}
+
+/** The URL, or what was meant to be one, without what may be secret. */
+export function redactRedisUrl(text: string): string {
+  return text.replace(/^([\w+]*:?\/*).*@/s, "$1***@").replace(/(\?|&)([^=&]*)=[^&]*/g, "$1$2=***");
+}
+
+function fail(expected: string): never {
+  throw new TypeError(`a Redis URL ${expected}`);
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return fail("with percent-encoding where a letter is not plain");
+  }
+}
+
+function parseCredentials(text: string): { username?: string; password?: string } {
+  if (text === "") return {};
+  const colon = text.indexOf(":");
+  if (colon < 0) fail("with a password behind the user: user:password@");
+  const username = decode(text.slice(0, colon));
+  const password = decode(text.slice(colon + 1));
+  return username === "" ? { password } : { username, password };
+}
+
+function parseAddress(text: string, defaultPort: number): RedisAddress {
+  const [, ipv6, name, digits] =
+    /^(?:\[([\da-fA-F:.]+)\]|([^\s:[\]]+))(?::(\d{1,5}))?$/.exec(text) ?? fail("with host:port after //");
+  const port = digits === undefined ? defaultPort : Number(digits);
+  if (port < 1 || port > 65_535) fail("with ports from 1 to 65535");
+  return { host: (ipv6 ?? name) as string, port };
+}
+
+function splitPath(path: string, maxParts: number): string[] {
+  const parts = path.split("/").map(decode);
+  if (parts.length > maxParts) fail("with nothing behind the database");
+  return parts;
+}
+
+function parseDatabase(text: string): number {
+  return /^\d{0,4}$/.test(text) ? Number(text) : fail("with a number as database");
+}
+
+function parseQuery(query: string, known: readonly string[]): Record<string, string> {
+  const options = Object.fromEntries(new URLSearchParams(query));
+  const unknown = Object.keys(options).find((name) => !known.includes(name));
+  if (unknown !== undefined) fail(`without the option ${unknown}`);
+  return options;
+}
