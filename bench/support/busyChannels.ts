@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis";
 import type { ChannelIndex } from "../../src/domain/ports.js";
-import { speakerKey } from "../../src/engine/redis/keys.js";
+import { speakerKey } from "./publicRouter.js";
 
 /** Longer than any scenario runs, so that no floor expires by itself. */
 const LOCK_TTL_S = 3_600;

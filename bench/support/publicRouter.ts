@@ -1,5 +1,8 @@
 import type { Redis } from "ioredis";
-import { speakerKey, stateChannel } from "../../src/engine/redis/keys.js";
+import { speakerKey as keyOf, layouts, stateChannel } from "../../src/engine/redis/keys.js";
+
+/** The key that routers have always used for the speaker of a channel. */
+export const speakerKey = (channelId: string): string => keyOf(layouts.legacy, "", channelId);
 
 // What a public PTT router does, one command after another. It is spared the way to the list of channels.
 

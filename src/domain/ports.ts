@@ -56,7 +56,7 @@ export interface LogStore {
   readLog(eventId: string, after: LogPosition, limit: number): Promise<LogEntry[] | undefined>;
   /**
    * Calls back for each entry as it is appended, of a sync at least for the newest. Resolves when it is certain to miss
-   * none. Order is not promised.
+   * none; one from just before may come too. Order is not promised.
    */
   follow(eventId: string, listener: (entry: LogEntry) => void): Promise<Unsubscribe>;
 }

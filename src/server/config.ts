@@ -1,11 +1,17 @@
 import { isIP } from "node:net";
 import { SquelchError } from "../domain/errors.js";
 import { LOG_LEVELS, type LogLevel } from "../lib/logger.js";
+import { parseRedisUrl, redactRedisUrl } from "../lib/redisUrl.js";
+
+const REDIS_LAYOUTS = ["legacy", "cluster"] as const;
 
 /** What a replica is started with. */
 export interface ServerConfig {
   /** Undefined: the memory engine. */
   redisUrl: string | undefined;
+  /** Undefined: where the state is, unless that is a Cluster. */
+  ingestRedisUrl: string | undefined;
+  redisLayout: (typeof REDIS_LAYOUTS)[number];
   grpcAddress: string;
   httpAddress: string;
   logLevel: LogLevel;
@@ -28,8 +34,22 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     name: "redisUrl",
     flag: "--redis-url",
     env: "SQUELCH_REDIS_URL",
-    description: "redis:// or rediss:// URL of the Redis that all replicas share",
+    description: "URL of the Redis, Sentinel group or Cluster that all replicas share",
     defaultText: "none: everything is kept in the memory of this one process",
+  },
+  {
+    name: "ingestRedisUrl",
+    flag: "--ingest-redis-url",
+    env: "SQUELCH_INGEST_REDIS_URL",
+    description: "URL of the Redis or Sentinel group to which the control plane publishes",
+    defaultText: "as --redis-url; with a Cluster none: assignments are taken by RPC only",
+  },
+  {
+    name: "redisLayout",
+    flag: "--redis-layout",
+    env: "SQUELCH_REDIS_LAYOUT",
+    description: "legacy, the key names that routers share; or cluster, which a Cluster needs",
+    defaultText: "legacy",
   },
   {
     name: "grpcAddress",
@@ -91,15 +111,31 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     expected: string,
     fallback: T,
   ): T => {
-    const { flag, env: variable } = CONFIG_OPTIONS.find((option) => option.name === name) as ConfigOption;
+    const { flag, env: variable } = optionOf(name);
     const text = flags[name] ?? env[variable];
     if (text === undefined || text === "") return fallback;
     const value = parse(text);
-    if (value === undefined) problems.push(`${flag} (${variable}): must be ${expected}, not "${redact(text)}"`);
+    if (value === undefined) problems.push(`${flag} (${variable}): must be ${expected}, not "${redactRedisUrl(text)}"`);
     return value ?? fallback;
   };
+  const readRedisUrl = (name: "redisUrl" | "ingestRedisUrl"): string | undefined => {
+    const { flag, env: variable } = optionOf(name);
+    const url = flags[name] ?? env[variable];
+    if (url === undefined || url === "") return undefined;
+    try {
+      const { topology } = parseRedisUrl(url);
+      if (name === "ingestRedisUrl" && topology === "cluster")
+        throw new TypeError("a Redis URL of one server or of Sentinel");
+      return url;
+    } catch (error) {
+      problems.push(`${flag} (${variable}): must be ${(error as Error).message}, not "${redactRedisUrl(url)}"`);
+      return undefined;
+    }
+  };
   const config: ServerConfig = {
-    redisUrl: read<string | undefined>("redisUrl", parseRedisUrl, "a redis:// or rediss:// URL", undefined),
+    redisUrl: readRedisUrl("redisUrl"),
+    ingestRedisUrl: readRedisUrl("ingestRedisUrl"),
+    redisLayout: read("redisLayout", parseLayout, `one of ${REDIS_LAYOUTS.join(", ")}`, "legacy"),
     grpcAddress: read("grpcAddress", parseAddress, "host:port", "127.0.0.1:50051"),
     httpAddress: read("httpAddress", parseAddress, "host:port", "127.0.0.1:8080"),
     logLevel: read("logLevel", parseLogLevel, `one of ${LOG_LEVELS.join(", ")}`, "info"),
@@ -109,22 +145,42 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
   };
   for (const name of ["grpcAddress", "httpAddress"] as const) {
     if (config.insecure || isLoopback(config[name])) continue;
-    const { flag } = CONFIG_OPTIONS.find((option) => option.name === name) as ConfigOption;
+    const { flag } = optionOf(name);
     problems.push(`${flag}: ${config[name]} is open to others without authentication; use loopback or --insecure on`);
+  }
+  const { redisUrl, ingestRedisUrl, redisLayout } = config;
+  if (redisUrl !== undefined && redisLayout !== "cluster" && parseRedisUrl(redisUrl).topology === "cluster") {
+    problems.push(
+      `${optionOf("redisLayout").flag}: must be cluster where ${optionOf("redisUrl").flag} is of a Cluster`,
+    );
+  }
+  if (redisUrl === undefined && ingestRedisUrl !== undefined) {
+    problems.push(`${optionOf("ingestRedisUrl").flag}: needs ${optionOf("redisUrl").flag} too`);
   }
   if (problems.length > 0) throw new SquelchError("invalidArgument", problems.join("\n"));
   return config;
 }
 
+/** The part of the configuration that is about Redis. */
+export interface RedisConfig extends Pick<ServerConfig, "ingestRedisUrl" | "redisLayout"> {
+  redisUrl: string;
+}
+
 /**
- * The Redis of a library user who names none.
+ * The Redis of a library user who names none, or only its URL.
  *
- * @throws SquelchError `invalidArgument` if SQUELCH_REDIS_URL is missing or no Redis URL.
+ * @throws SquelchError `invalidArgument` if SQUELCH_REDIS_URL is missing too, or what SQUELCH_* variables say of Redis is
+ *   wrong.
  */
-export function redisUrlFromEnvironment(env: NodeJS.ProcessEnv = process.env): string {
-  const { redisUrl } = parseConfig({ redisUrl: env.SQUELCH_REDIS_URL }, {});
-  if (redisUrl !== undefined) return redisUrl;
+export function redisFromEnvironment(redisUrl: string | undefined, env: NodeJS.ProcessEnv = process.env): RedisConfig {
+  const { SQUELCH_REDIS_URL, SQUELCH_INGEST_REDIS_URL, SQUELCH_REDIS_LAYOUT } = env;
+  const config = parseConfig({ redisUrl }, { SQUELCH_REDIS_URL, SQUELCH_INGEST_REDIS_URL, SQUELCH_REDIS_LAYOUT });
+  if (config.redisUrl !== undefined) return { ...config, redisUrl: config.redisUrl };
   throw new SquelchError("invalidArgument", "redisUrl: must be given, or SQUELCH_REDIS_URL set");
+}
+
+function optionOf(name: keyof ServerConfig): ConfigOption {
+  return CONFIG_OPTIONS.find((option) => option.name === name) as ConfigOption;
 }
 
 /** Splits host:port, `[::1]:0` too; undefined if it is none. */
@@ -145,9 +201,8 @@ function parseAddress(text: string): string | undefined {
   return splitAddress(text) === undefined ? undefined : text;
 }
 
-function parseRedisUrl(text: string): string | undefined {
-  const isRedis = URL.canParse(text) && ["redis:", "rediss:"].includes(new URL(text).protocol);
-  return isRedis && new URL(text).hostname !== "" ? text : undefined;
+function parseLayout(text: string): ServerConfig["redisLayout"] | undefined {
+  return REDIS_LAYOUTS.find((layout) => layout === text);
 }
 
 function parseLogLevel(text: string): LogLevel | undefined {
@@ -163,9 +218,4 @@ function parseSwitch(text: string): boolean | undefined {
 
 function parseDrainTimeout(text: string): number | undefined {
   return /^\d{1,6}$/.test(text) && Number(text) <= MAX_DRAIN_TIMEOUT_MS ? Number(text) : undefined;
-}
-
-// A URL may carry a password.
-function redact(text: string): string {
-  return text.replace(/\/\/[^@/]*@/, "//***@");
 }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Registry } from "prom-client";
 import type { Engine } from "../domain/ports.js";
 import { createMemoryEngine } from "../engine/memory/store.js";
-import { createRedisEngine } from "../engine/redis/engine.js";
+import { createRedisEngine, type IngestSource } from "../engine/redis/engine.js";
 import { createLogger, type Logger } from "../lib/logger.js";
 import type { ServerConfig } from "./config.js";
 import { Hub } from "./feed/hub.js";
@@ -112,17 +112,50 @@ function createMemorySource(logger: Logger): Source {
   return { engine, start: () => engine.start(), close: () => engine.close() };
 }
 
-function createRedisSource(
-  { redisUrl, legacyRouters, logLevel }: ServerConfig,
-  registry: Registry,
-  logger: Logger,
-): Source {
+function createRedisSource(config: ServerConfig, registry: Registry, logger: Logger): Source {
+  const { redisUrl, ingestRedisUrl, redisLayout, legacyRouters } = config;
   const engine = createRedisEngine({
     url: redisUrl as string,
+    ingestUrl: ingestRedisUrl,
+    layout: redisLayout,
     legacyRouters,
     logger: logger.child({ component: "Redis" }),
   });
-  const { controlPlane, subscriber } = engine;
+  addRedisMetrics(registry, engine);
+  const start = async () => {
+    await engine.start();
+    const patience = AbortSignal.timeout(START_PATIENCE_MS);
+    while (!engine.feedHealth().healthy && !patience.aborted) await sleep(10);
+    if (!engine.feedHealth().healthy) logger.warn("the store cannot be reached yet, serving without");
+  };
+  if (engine.ingest === undefined) {
+    logger.warn("a Cluster has no order of publication: without --ingest-redis-url assignments are taken by RPC only");
+    return { engine, start, close: () => engine.close() };
+  }
+  const { catchUp, startIngest, stopIngest } = createIngest(engine, engine.ingest, config.logLevel, registry, logger);
+  return {
+    engine,
+    catchUp,
+    async start() {
+      await startIngest();
+      await start();
+    },
+    async close() {
+      await stopIngest();
+      await engine.close();
+    },
+  };
+}
+
+/** What takes the control plane's updates in. */
+function createIngest(
+  engine: Engine,
+  source: IngestSource,
+  logLevel: ServerConfig["logLevel"],
+  registry: Registry,
+  logger: Logger,
+) {
+  const { controlPlane, subscriber } = source;
   const ingestLogger = logger.child({ component: "Ingest" });
   const ingest = new Ingest(engine, () => subscriber.reconnect(), ingestLogger);
   const reconciler = new Reconciler(engine, controlPlane, ingest, ingestLogger);
@@ -139,25 +172,19 @@ function createRedisSource(
     },
     { subscriber, observer: ingest, logger: syncLogger },
   );
-  addRedisMetrics(registry, engine);
   addIngestMetrics(registry, { ingest, sync, watermark, reconciler });
+  source.onStateDoubtful(() => reconciler.request());
   return {
-    engine,
     catchUp: createCatchUp(engine, watermark, reconciler),
-    async start() {
+    async startIngest() {
       await sync.start();
-      await engine.start();
       watermark.start();
-      const patience = AbortSignal.timeout(START_PATIENCE_MS);
-      while (!engine.feedHealth().healthy && !patience.aborted) await sleep(10);
-      if (!engine.feedHealth().healthy) logger.warn("the store cannot be reached yet, serving without");
     },
-    async close() {
+    async stopIngest() {
       watermark.stop();
       reconciler.stop();
       await sync.stop();
       ingest.stop();
-      await engine.close();
     },
   };
 }

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
-import { createRedisEngine } from "../../src/engine/redis/engine.js";
+import { createRedisEngine, type IngestSource } from "../../src/engine/redis/engine.js";
 import { createLogger } from "../../src/lib/logger.js";
 import type { Replica } from "../../src/server/start.js";
 import { type RedisServer, startRedis } from "../support/startRedis.js";
@@ -134,7 +134,7 @@ describe("the watermark", () => {
     const engine = createRedisEngine({ url: redis.url, logger: createLogger("test", "silent") });
     teardowns.push(() => engine.close());
     await engine.start();
-    const { openWatermark, closeGap, raiseWatermark } = engine.controlPlane;
+    const { openWatermark, closeGap, raiseWatermark } = (engine.ingest as IngestSource).controlPlane;
     const lost = await openWatermark();
     await redis.cli("FLUSHALL");
     await closeGap(lost, 5);

@@ -121,7 +121,7 @@ export class SideBySide {
     // What is below the floor is guarded by the floor.
     const effective = (position: Position) => (comparePositions(position, floor) > 0 ? position : floor);
     const stored = await this.#readMembers();
-    const entries = await this.#engines.together.controlPlane.readEntries(this.eventId);
+    const entries = (await this.#engines.together.ingest?.controlPlane.readEntries(this.eventId)) ?? [];
     const isByRpc = new Map(entries.map((entry) => [entry.userId, entry.isByRpc]));
     expect([...stored.keys()].sort()).toEqual([...members.keys()].sort());
     for (const [userId, member] of members) {

@@ -9,7 +9,7 @@ const SLOTS = 16_384;
 const START_TIMEOUT_MS = 20_000;
 const FAILOVER_TIMEOUT_MS = 20_000;
 
-/** A Redis Cluster of three masters, each with a replica. */
+/** A Redis Cluster of three masters. */
 export interface RedisCluster {
   /** `redis+cluster://` with all nodes. */
   readonly url: string;
@@ -35,8 +35,9 @@ interface NodeView {
  * Starts a Cluster on free ports of 127.0.0.1. Resolves when all nodes agree and the replicas follow.
  *
  * @param nodeTimeoutMs how long a node has to be silent for the others to take it for down
+ * @param replicas of each master: 1, or 0 where nothing fails
  */
-export async function startCluster({ nodeTimeoutMs = 1_500 } = {}): Promise<RedisCluster> {
+export async function startCluster({ nodeTimeoutMs = 1_500, replicas = 1 } = {}): Promise<RedisCluster> {
   const nodes: RedisServer[] = [];
   let freshCount = 0;
 
@@ -83,7 +84,7 @@ export async function startCluster({ nodeTimeoutMs = 1_500 } = {}): Promise<Redi
   };
 
   try {
-    nodes.push(...(await Promise.all(Array.from({ length: 2 * SHARDS }, () => startNode(nodeTimeoutMs)))));
+    nodes.push(...(await Promise.all(Array.from({ length: SHARDS * (1 + replicas) }, () => startNode(nodeTimeoutMs)))));
     await join(nodes);
     return cluster;
   } catch (error) {

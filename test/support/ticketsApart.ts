@@ -24,7 +24,8 @@ export function createEngineWithTicketsApart(
   });
   const confirmed = new ConfirmedWrites(connections.confirmed, scripts, logger);
   const takeTicket = async (atLeast: number) => {
-    const ticket = await engine.controlPlane.takeTicket(atLeast);
+    if (engine.ingest === undefined) throw new Error("A Redis that is no Cluster has tickets");
+    const ticket = await engine.ingest.controlPlane.takeTicket(atLeast);
     await onTicket(ticket);
     return ticket;
   };

@@ -144,7 +144,11 @@ describe("docs/protocol.md", () => {
         keys.INGEST_APPLIED,
         keys.assignedChannelsKey("<user id>"),
         keys.CHANNEL_EVENTS,
-        keys.speakerKey("<channel id>"),
+        keys.CHANNEL_MOVES,
+        keys.speakerKey(keys.layouts.legacy, "E", "<channel id>"),
+        keys.speakerKey(keys.layouts.cluster, "E", "<channel id>"),
+        keys.layouts.cluster.owners("E"),
+        keys.layouts.cluster.generation("E"),
       ]),
     );
     expect(listed("### Pub/sub channels")).toEqual(

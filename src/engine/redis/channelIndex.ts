@@ -1,18 +1,11 @@
-import type { Redis } from "ioredis";
 import { SquelchError } from "../../domain/errors.js";
 import { idProblem } from "../../domain/id.js";
 import type { ChannelIndex } from "../../domain/ports.js";
 import { attempt } from "./connections.js";
+import { contended, MAX_ATTEMPTS } from "./contention.js";
 import type { EventScripts } from "./eventScripts.js";
-import { CHANNEL_EVENTS, EVENTS, eventKeys, speakerKey } from "./keys.js";
-
-/** How often a step is tried that others have got in the way of. */
-export const MAX_ATTEMPTS = 20;
-
-/** What is said when all attempts were in vain. */
-export function contended(what: string): SquelchError {
-  return new SquelchError("unavailable", `${what} is being changed by too many at once; try again`);
-}
+import { CHANNEL_EVENTS, EVENTS, eventKeys } from "./keys.js";
+import type { CommandConnection } from "./openConnection.js";
 
 /** How many channels one script call takes at most. */
 const ADOPT_BATCH = 500;
@@ -21,18 +14,31 @@ const ADOPT_BATCH = 500;
 export interface RedisChannelIndex extends ChannelIndex {
   /** Compares the index of one event, or of all, with `channel:events`, and takes over what others wrote there. */
   adoptForeignChannels(eventId?: string): Promise<void>;
+  /** Sees to it that the scripts of an event know whether a channel is its own, where they have said that it is not. */
+  settle(eventId: string, channelId: string): Promise<void>;
 }
 
-export function createChannelIndex(commands: Redis, scripts: EventScripts): RedisChannelIndex {
-  const indexOf = (eventId: string) => attempt(commands.smembers(eventKeys(eventId).channels));
+/** How channels get into events and out again, which is up to the layout. */
+export interface ChannelMoves {
+  /**
+   * Moves a channel from the event that it belongs to, if to any, in the name of `actor`. False if it does not belong
+   * there any more.
+   */
+  move(channelId: string, from: string | null, to: string, actor: string): Promise<boolean>;
+  /** Puts channels which `channel:events` gives to an event, though its index has not got them, into the index. */
+  adopt(eventId: string, channelIds: readonly string[]): Promise<void>;
+  /** Takes channels out of an event's index, as far as `channel:events` does not give them to it. */
+  release(eventId: string, channelIds: readonly string[]): Promise<void>;
+  /** As {@link RedisChannelIndex.settle}. */
+  settle(eventId: string, channelId: string): Promise<void>;
+}
 
-  async function adopt(eventId: string, channelIds: readonly string[], lastLeaseId = 0): Promise<void> {
-    for (let first = 0; first < channelIds.length; first += ADOPT_BATCH) {
-      const batch = channelIds.slice(first, first + ADOPT_BATCH);
-      const keys = [CHANNEL_EVENTS, ...batch.map(speakerKey)];
-      await scripts.runFor(eventId, "adopt-channels", keys, [JSON.stringify(batch), lastLeaseId]);
-    }
-  }
+export function createChannelIndex(
+  commands: CommandConnection,
+  scripts: EventScripts,
+  moves: ChannelMoves,
+): RedisChannelIndex {
+  const indexOf = (eventId: string) => attempt(commands.smembers(eventKeys(eventId).channels));
 
   async function compareIndex(eventId: string, channelIds: ReadonlySet<string>): Promise<void> {
     const indexed = new Set(await indexOf(eventId));
@@ -40,32 +46,20 @@ export function createChannelIndex(commands: Redis, scripts: EventScripts): Redi
     const gone = [...indexed].filter((id) => !channelIds.has(id));
     if (missing.length > 0) {
       await scripts.register(eventId);
-      await adopt(eventId, missing);
+      await moves.adopt(eventId, missing);
     }
-    // The index may have grown since the hash was read: only what the hash gives to another event is removed.
-    const owners = gone.length > 0 ? await attempt(commands.hmget(CHANNEL_EVENTS, ...gone)) : [];
-    const stale = gone.filter((_, index) => owners[index] !== eventId);
-    if (stale.length > 0) await attempt(commands.srem(eventKeys(eventId).channels, ...stale));
+    if (gone.length > 0) await moves.release(eventId, gone);
   }
 
   return {
     async setChannelEvent(channelId, eventId, actor, onlyIfUnassigned) {
       await scripts.register(eventId);
       for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
-        let lastLeaseId = 0;
         const owner = await attempt(commands.hget(CHANNEL_EVENTS, channelId));
-        if (owner === null) {
-          if ((await attempt(commands.hsetnx(CHANNEL_EVENTS, channelId, eventId))) === 0) continue;
-        } else if (owner !== eventId) {
-          if (onlyIfUnassigned) {
-            throw new SquelchError("failedPrecondition", `channel_id: "${channelId}" belongs to event "${owner}"`);
-          }
-          const keys = [CHANNEL_EVENTS, speakerKey(channelId)];
-          lastLeaseId = (await scripts.runFor(owner, "leave-event", keys, [channelId, eventId, actor])) as number;
-          if (lastLeaseId < 0) continue;
+        if (onlyIfUnassigned && owner !== null && owner !== eventId) {
+          throw new SquelchError("failedPrecondition", `channel_id: "${channelId}" belongs to event "${owner}"`);
         }
-        await adopt(eventId, [channelId], lastLeaseId);
-        return owner ?? undefined;
+        if (await moves.move(channelId, owner, eventId, actor)) return owner ?? undefined;
       }
       throw contended(`channel "${channelId}"`);
     },
@@ -91,5 +85,25 @@ export function createChannelIndex(commands: Redis, scripts: EventScripts): Redi
       }
       for (const [event, channelIds] of byEvent) await compareIndex(event, channelIds);
     },
+
+    settle: (eventId, channelId) => moves.settle(eventId, channelId),
   };
+}
+
+/**
+ * Runs adopt-channels, in steps that do not hold Redis up for long.
+ *
+ * @param lastLeaseId the last lease id that one of the channels can have had in another event
+ */
+export async function adoptChannels(
+  scripts: EventScripts,
+  eventId: string,
+  channelIds: readonly string[],
+  lastLeaseId: number,
+): Promise<void> {
+  for (let first = 0; first < channelIds.length; first += ADOPT_BATCH) {
+    const batch = channelIds.slice(first, first + ADOPT_BATCH);
+    const args = [JSON.stringify(batch), lastLeaseId];
+    await scripts.runFor(eventId, "adopt-channels", scripts.channelKeys(eventId, batch), args);
+  }
 }

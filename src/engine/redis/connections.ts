@@ -1,50 +1,62 @@
-import { Redis, type RedisOptions } from "ioredis";
+import type { Redis } from "ioredis";
 import { SquelchError } from "../../domain/errors.js";
-import { backoffMs } from "../../lib/backoff.js";
 import type { Logger } from "../../lib/logger.js";
+import { parseRedisUrl, type RedisTarget } from "../../lib/redisUrl.js";
+import { type CommandConnection, openCommands, openSubscriptions } from "./openConnection.js";
 
-/** How long the store may take for one command before the caller is told UNAVAILABLE. */
-const COMMAND_TIMEOUT_MS = 2_000;
+/** How often the log warns of a connection that goes on failing, ms. */
+const WARNING_INTERVAL_MS = 10_000;
 
 /**
- * The connections of one process to one Redis. Each retries for ever after 1, 2, 4, 8, 16, 30 s; one that gets through
- * wakes the others.
+ * The connections of one process to one Redis. Each retries for ever: after 1, 2, 4, 8, 16, 30 s, or every second where
+ * Sentinel or a Cluster sees to a successor. One that gets through wakes the others.
  */
 export class Connections {
+  readonly topology: RedisTarget["topology"];
   /** For everything but what is below. A command fails at once while it is down: nothing waits in a queue. */
-  readonly commands: Redis;
+  readonly commands: CommandConnection;
   /** For revocations, which are followed by WAIT; see `ConfirmedWrites`. */
-  readonly confirmed: Redis;
+  readonly confirmed: CommandConnection;
   /** For pauses, which wait behind nothing else. */
-  readonly urgent: Redis;
+  readonly urgent: CommandConnection;
   /** For subscriptions alone; see `Subscriber`. */
   readonly subscriptions: Redis;
 
-  constructor(url: string, logger: Logger) {
-    const options = {
-      lazyConnect: true,
-      connectTimeout: 5_000,
-      keepAlive: 5_000,
-      retryStrategy: (attempt: number) => backoffMs(attempt),
-      enableOfflineQueue: false,
-      autoResendUnfulfilledCommands: false,
-      autoResubscribe: false,
-      maxRetriesPerRequest: 0,
-      commandTimeout: COMMAND_TIMEOUT_MS,
-    } satisfies RedisOptions;
-    const open = (purpose: string) => {
-      const connection = new Redis(url, { ...options, connectionName: `squelch-${purpose}` });
-      connection.on("error", (error) => logger.warn({ purpose, error: error.message }, "redis connection failed"));
-      connection.on("ready", () => this.#wake());
+  readonly #prefix: string;
+
+  /**
+   * @param url as {@link parseRedisUrl} takes it
+   * @param prefix of what the connections are said to be for, where a process has those of more than one Redis
+   * @throws SquelchError `invalidArgument` for any other.
+   */
+  constructor(url: string, logger: Logger, prefix = "") {
+    const target = toTarget(url);
+    this.#prefix = prefix;
+    this.topology = target.topology;
+    const watched = <T extends CommandConnection>(kind: string, open: (name: string) => T): T => {
+      const purpose = `${prefix}${kind}`;
+      const connection = open(`squelch-${purpose}`);
+      let quietUntilMs = 0;
+      const tell = (error: Error) => {
+        const isRepeat = performance.now() < quietUntilMs;
+        if (!isRepeat) quietUntilMs = performance.now() + WARNING_INTERVAL_MS;
+        logger[isRepeat ? "debug" : "warn"]({ purpose, error: error.message }, "redis connection failed");
+      };
+      // Behind one connection there may be sentinels, or the nodes of a Cluster.
+      for (const event of ["error", "sentinelError", "node error"]) connection.on(event, tell);
+      connection.on("ready", () => {
+        quietUntilMs = 0;
+        this.#wake();
+      });
       return connection;
     };
-    this.commands = open("commands");
-    this.confirmed = open("confirmed");
-    this.urgent = open("urgent");
-    this.subscriptions = open("subscriptions");
+    this.commands = watched("commands", (name) => openCommands(target, name));
+    this.confirmed = watched("confirmed", (name) => openCommands(target, name));
+    this.urgent = watched("urgent", (name) => openCommands(target, name));
+    this.subscriptions = watched("subscriptions", (name) => openSubscriptions(target, name, this.commands));
   }
 
-  get #all(): Redis[] {
+  get #all(): CommandConnection[] {
     return [this.commands, this.confirmed, this.urgent, this.subscriptions];
   }
 
@@ -52,7 +64,7 @@ export class Connections {
   states(): ReadonlyMap<string, boolean> {
     const { commands, confirmed, urgent, subscriptions } = this;
     const purposes = Object.entries({ commands, confirmed, urgent, subscriptions });
-    return new Map(purposes.map(([purpose, { status }]) => [purpose, status === "ready"]));
+    return new Map(purposes.map(([purpose, { status }]) => [`${this.#prefix}${purpose}`, status === "ready"]));
   }
 
   /** Resolves when each connection has made its first attempt, whether or not it succeeded. */
@@ -75,6 +87,14 @@ export class Connections {
     for (const connection of this.#all) {
       if (connection.status === "reconnecting") connection.connect().catch(() => undefined);
     }
+  }
+}
+
+function toTarget(url: string): RedisTarget {
+  try {
+    return parseRedisUrl(url);
+  } catch (error) {
+    throw new SquelchError("invalidArgument", `redisUrl: must be ${(error as Error).message}`, { cause: error });
   }
 }
 

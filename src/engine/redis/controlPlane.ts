@@ -1,11 +1,10 @@
 import { randomBytes } from "node:crypto";
-import type { Redis } from "ioredis";
 import { comparePositions, type Position } from "../../domain/cursor.js";
 import { attempt } from "./connections.js";
 import { assignedChannelsKey, CHANNEL_EVENTS, eventKeys, INGEST_APPLIED, userOfAssignedChannelsKey } from "./keys.js";
 import type { StoredMember } from "./logStore.js";
-import type { RunScript } from "./scripts.js";
-import type { Tickets } from "./tickets.js";
+import type { CommandConnection } from "./openConnection.js";
+import type { RedisLink } from "./redisLink.js";
 
 /** What the state says of a user in one event, as far as a reconcile needs it. */
 export interface ControlPlaneEntry {
@@ -49,7 +48,17 @@ export interface ControlPlane {
   readChannelEvents(channelIds: readonly string[]): Promise<(string | undefined)[]>;
 }
 
-export function createControlPlane(commands: Redis, run: RunScript, tickets: Tickets): ControlPlane {
+/**
+ * @param state the Redis of the state
+ * @param source the one to which the control plane publishes, which may be the same
+ */
+export function createControlPlane(
+  state: CommandConnection,
+  source: Pick<RedisLink, "connections" | "run" | "tickets">,
+): ControlPlane {
+  const { run, tickets } = source;
+  const { commands } = source.connections;
+
   async function inBatches<T, R>(items: readonly T[], read: (batch: readonly T[]) => Promise<R[]>): Promise<R[]> {
     const results: R[] = [];
     for (let first = 0; first < items.length; first += READ_BATCH) {
@@ -59,7 +68,7 @@ export function createControlPlane(commands: Redis, run: RunScript, tickets: Tic
   }
 
   async function readMembers(key: string, userIds: readonly string[]): Promise<Record<string, string>> {
-    const members = await commands.hmget(key, ...userIds);
+    const members = await state.hmget(key, ...userIds);
     const known = userIds.flatMap((userId, index) => {
       const json = members[index];
       return json ? [[userId, json] as const] : [];
@@ -101,9 +110,9 @@ export function createControlPlane(commands: Redis, run: RunScript, tickets: Tic
 
     async readEntries(eventId, userIds) {
       const keys = eventKeys(eventId);
-      const members = userIds === undefined ? commands.hgetall(keys.members) : readMembers(keys.members, userIds);
+      const members = userIds === undefined ? state.hgetall(keys.members) : readMembers(keys.members, userIds);
       // The floor after the members: a sync that comes between the two speaks for all of them.
-      const [stored, floor] = await attempt(Promise.all([members, commands.hget(keys.meta, "floor")]));
+      const [stored, floor] = await attempt(Promise.all([members, state.hget(keys.meta, "floor")]));
       return Object.entries(stored).map(([userId, json]) => {
         const { c, p, o, k }: StoredMember = JSON.parse(json);
         const isSynced = floor !== null && comparePositions(parsePosition(p), parsePosition(floor)) <= 0;
@@ -113,7 +122,7 @@ export function createControlPlane(commands: Redis, run: RunScript, tickets: Tic
 
     readChannelEvents: (channelIds) =>
       inBatches(channelIds, async (batch) => {
-        const owners = await commands.hmget(CHANNEL_EVENTS, ...batch);
+        const owners = await state.hmget(CHANNEL_EVENTS, ...batch);
         return owners.map((owner) => owner ?? undefined);
       }),
   };

@@ -1,69 +1,119 @@
-import type { Engine } from "../../domain/ports.js";
+import { SquelchError } from "../../domain/errors.js";
+import type { Engine, FeedHealth, Unsubscribe } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 import { createChannelIndex } from "./channelIndex.js";
+import { ChannelOwners } from "./channelOwners.js";
+import { createClusterMoves } from "./clusterMoves.js";
 import { ConfirmedWrites } from "./confirmedWrites.js";
-import { Connections } from "./connections.js";
 import { type ControlPlane, createControlPlane } from "./controlPlane.js";
 import { EventScripts } from "./eventScripts.js";
 import { createFloorStore } from "./floorStore.js";
-import { NEW_EVENTS } from "./keys.js";
+import { type LayoutName, layouts, NEW_EVENTS } from "./keys.js";
+import { createLegacyMoves } from "./legacyMoves.js";
 import { createLogStore } from "./logStore.js";
 import { createMembershipStore } from "./membershipStore.js";
-import { Probe } from "./probe.js";
-import { createScriptRunner, type ScriptErrors } from "./scripts.js";
-import { Subscriber } from "./subscriber.js";
-import { Tickets } from "./tickets.js";
+import { masters } from "./openConnection.js";
+import { RedisLink } from "./redisLink.js";
+import type { ScriptErrors } from "./scripts.js";
+import type { Subscriber } from "./subscriber.js";
 
 /** How often `channel:events` is compared with the indexes of the events. */
 const ADOPTION_INTERVAL_MS = 10_000;
 
 export interface RedisEngineOptions {
-  /** `redis://` or `rediss://`, with user, password and database where needed. */
+  /** Of the Redis that holds the state, as `parseRedisUrl` takes it. */
   url: string;
+  /** Of the one to which the control plane publishes, standalone or Sentinel. Default: `url`, unless it is a Cluster. */
+  ingestUrl?: string | undefined;
+  /** How keys are named. Default: legacy, which a Cluster cannot serve. */
+  layout?: LayoutName;
   logger: Logger;
   /** Whether routers write the floor to Redis themselves, so that a pause must hold them back too. Default true. */
   legacyRouters?: boolean;
 }
 
-/** An engine on Redis, the subscriber that others may share, and what the control plane keeps there. */
-export type RedisEngine = Engine & {
+/** What comes from the control plane through Redis. */
+export interface IngestSource {
   readonly subscriber: Subscriber;
   readonly controlPlane: ControlPlane;
+  /**
+   * Calls back when the state may have lost writes, though no update was missed: where both are the same Redis, updates
+   * are missed then as well.
+   */
+  onStateDoubtful(listener: () => void): Unsubscribe;
+}
+
+/** An engine on Redis, with what is told of it. */
+export type RedisEngine = Engine & {
+  /** Where the control plane is heard; undefined where it is not. */
+  readonly ingest: IngestSource | undefined;
+  /** One, or two where the ingest is apart. */
+  readonly subscribers: readonly Subscriber[];
   readonly scriptErrors: ReadonlyMap<string, number>;
-  /** Whether each connection is ready, by what it is for. */
+  /** Whether each connection is ready, by what it is for; those of an ingest apart begin with `ingest-`. */
   connectionStates(): ReadonlyMap<string, boolean>;
 };
 
-/** State, log and floor in a Redis that many replicas share. */
-export function createRedisEngine({ url, logger, legacyRouters = true }: RedisEngineOptions): RedisEngine {
-  const connections = new Connections(url, logger);
-  const subscriber = new Subscriber(connections.subscriptions, logger);
+/**
+ * State, log and floor in a Redis that many replicas share.
+ *
+ * @throws SquelchError `invalidArgument` for URLs that are none, or do not go together.
+ */
+export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
+  const { url, ingestUrl, layout = "legacy", logger, legacyRouters = true } = options;
   const scriptErrors: ScriptErrors = new Map();
-  const run = createScriptRunner(connections.commands, scriptErrors);
-  const tickets = new Tickets(run);
-  const probe = new Probe(tickets, subscriber, logger);
-  const scripts = new EventScripts(connections.commands, {
+  const state = new RedisLink(url, scriptErrors, logger);
+  const { subscriber } = state;
+  const { commands, topology } = state.connections;
+  if (topology === "cluster" && layout !== "cluster") {
+    throw new SquelchError("invalidArgument", "redisLayout: must be cluster where redisUrl is that of a Cluster");
+  }
+  const isApart = ingestUrl !== undefined && ingestUrl !== url;
+  const source = isApart ? new RedisLink(ingestUrl, scriptErrors, logger.child({ redis: "ingest" }), "ingest-") : state;
+  if (isApart && source.connections.topology === "cluster") {
+    throw new SquelchError("invalidArgument", "ingestRedisUrl: must be of a standalone Redis or of Sentinel");
+  }
+  const isHeard = source.connections.topology !== "cluster";
+  const links = isApart ? [state, source] : [state];
+
+  const owners = layout === "cluster" ? new ChannelOwners(commands, state.run) : undefined;
+  const scripts: EventScripts = new EventScripts(commands, {
+    layout: layouts[layout],
+    learn: owners && ((...channels) => createClusterMoves(scripts, owners).learn(...channels)),
     legacyRouters,
-    newestTicket: () => tickets.newest,
+    newestTicket: () => source.tickets.newest,
     errors: scriptErrors,
   });
-  const confirmed = new ConfirmedWrites(connections.confirmed, scripts, logger);
-  const urgent = new ConfirmedWrites(connections.urgent, scripts, logger);
-  const index = createChannelIndex(connections.commands, scripts);
+  const confirmed = new ConfirmedWrites(state.connections.confirmed, scripts, logger);
+  const urgent = new ConfirmedWrites(state.connections.urgent, scripts, logger);
+  const moves = owners === undefined ? createLegacyMoves(commands, scripts) : createClusterMoves(scripts, owners);
+  const index = createChannelIndex(commands, scripts, moves);
+  // Scripts take tickets themselves where the counter is in reach of them, and where nobody else counts.
+  const areTicketsApart = isHeard && (isApart || layout === "cluster");
+  const takeTicket = areTicketsApart ? (atLeast: number) => source.tickets.take(atLeast) : undefined;
+  const doubtListeners = new Set<() => void>();
   let adoption: NodeJS.Timeout | undefined;
 
   // A Redis that evicts would forget rights and pauses without a word.
-  const checkEviction = async () => {
+  const checkEviction = async (link: RedisLink) => {
     try {
-      const policy = /maxmemory_policy:(\S+)/.exec(await connections.commands.info("memory"))?.[1];
-      if (policy !== "noeviction") logger.warn({ policy }, "redis may evict keys; set maxmemory-policy to noeviction");
+      for (const server of masters(link.connections.commands)) {
+        const policy = /maxmemory_policy:(\S+)/.exec(await server.info("memory"))?.[1];
+        if (policy === "noeviction") continue;
+        logger.warn({ policy }, "redis may evict keys; set maxmemory-policy to noeviction");
+      }
     } catch (error) {
       logger.warn({ err: error }, "redis could not be asked for its maxmemory-policy");
     }
   };
 
-  const registerAgain = (eventId: string) => {
+  const beginEpoch = (eventId: string) => {
+    if (scripts.noteEpoch(eventId) && isApart) doubt();
     scripts.registerAgain(eventId).catch((error: unknown) => logger.warn({ err: error, eventId }, "event not listed"));
+  };
+
+  const doubt = () => {
+    for (const listener of doubtListeners) listener();
   };
 
   const adoptForeignChannels = () => {
@@ -71,36 +121,53 @@ export function createRedisEngine({ url, logger, legacyRouters = true }: RedisEn
   };
 
   return {
-    ...createLogStore(connections.commands, scripts, subscriber),
-    ...createMembershipStore(scripts, confirmed),
+    ...createLogStore(commands, scripts, subscriber),
+    ...createMembershipStore(scripts, confirmed, takeTicket),
     ...index,
     ...createFloorStore(scripts, urgent, index, subscriber),
-    subscriber,
-    controlPlane: createControlPlane(connections.commands, run, tickets),
+
+    ingest: isHeard
+      ? {
+          subscriber: source.subscriber,
+          controlPlane: createControlPlane(commands, source),
+          onStateDoubtful(listener) {
+            doubtListeners.add(listener);
+            return () => doubtListeners.delete(listener);
+          },
+        }
+      : undefined,
+    subscribers: links.map((link) => link.subscriber),
     scriptErrors,
-    connectionStates: () => connections.states(),
+    connectionStates: () => new Map(links.flatMap((link) => [...link.connections.states()])),
 
     async start() {
-      probe.start();
-      connections.commands.on("ready", () => void checkEviction());
-      subscriber.subscribeWhenConnected(NEW_EVENTS, (eventId) => registerAgain(eventId.toString()));
+      for (const link of links) link.connections.commands.on("ready", () => void checkEviction(link));
+      subscriber.subscribeWhenConnected(NEW_EVENTS, (eventId) => beginEpoch(eventId.toString()));
       subscriber.listen({
+        interrupted: () => {
+          if (isApart) doubt();
+        },
         restored: () => {
           scripts.forgetRegistered();
           adoptForeignChannels();
         },
       });
       adoption = setInterval(adoptForeignChannels, ADOPTION_INTERVAL_MS);
-      await connections.start();
+      await Promise.all(links.map((link) => link.start()));
     },
 
     async close() {
-      probe.stop();
       clearInterval(adoption);
-      connections.close();
+      for (const link of links) link.close();
     },
 
-    feedHealth: () => probe.health(),
+    feedHealth: () => worst(links.map((link) => link.probe.health())),
     onFeedRestored: (listener) => subscriber.listen({ restored: listener }),
   };
+}
+
+function worst(healths: readonly FeedHealth[]): FeedHealth {
+  const healthy = healths.every((health) => health.healthy);
+  const ages = healths.flatMap(({ ageMs }) => ageMs ?? []);
+  return ages.length < healths.length ? { healthy } : { healthy, ageMs: Math.max(...ages) };
 }

@@ -1,13 +1,18 @@
 import { randomBytes } from "node:crypto";
-import type { Redis } from "ioredis";
 import { attempt } from "./connections.js";
-import { channelAffixes, EVENTS, eventKeys, INGEST, INGEST_GENERATION, NEW_EVENTS } from "./keys.js";
+import { contended, MAX_ATTEMPTS } from "./contention.js";
+import { EVENTS, eventKeys, type Layout, layouts, NEW_EVENTS, speakerKey, stateAffixes } from "./keys.js";
+import type { CommandConnection } from "./openConnection.js";
 import { createScriptRunner, type RunScript, type ScriptErrors, type ScriptName } from "./scripts.js";
 
 /** About how many entries the log of an event keeps. */
 const LOG_LENGTH = 10_000;
 
 export interface EventScriptOptions {
+  /** Default: legacy. */
+  layout?: Layout;
+  /** Where each event has its own account of whose channels are: adds those of which it has not heard. */
+  learn?: ((eventId: string, channelIds: readonly string[], claim: "each" | "all") => Promise<void>) | undefined;
   /** Whether routers write the floor to Redis themselves. */
   legacyRouters: boolean;
   /** The newest ticket that this process knows of: those that scripts take are above it. */
@@ -16,22 +21,38 @@ export interface EventScriptOptions {
   errors: ScriptErrors;
 }
 
+/** A script that names channels. */
+interface ChannelScript {
+  channelIds: readonly string[];
+  args: readonly (string | number)[];
+  /**
+   * What becomes of channels of which the event has not heard, if they belong to none: `each` is claimed for it, or `all`
+   * unless one belongs to another. Default: each.
+   */
+  claim?: "each" | "all";
+  /** The one to write at, where it was not to be taken by the script itself. */
+  ticket?: number | undefined;
+}
+
 /** Runs the scripts of one event: brings its keys and the context that `lua/shared/base.lua` names. */
 export class EventScripts {
-  readonly #commands: Redis;
+  readonly layout: Layout;
+  readonly #commands: CommandConnection;
   readonly #run: RunScript;
   readonly #options: EventScriptOptions;
   // Events known to be in the fleet's list, so that not every call need say so.
   readonly #registered = new Set<string>();
+  readonly #begun = new Set<string>();
 
-  constructor(connection: Redis, options: EventScriptOptions) {
+  constructor(connection: CommandConnection, options: EventScriptOptions) {
+    this.layout = options.layout ?? layouts.legacy;
     this.#commands = connection;
     this.#run = createScriptRunner(connection, options.errors);
     this.#options = options;
   }
 
   /** The same scripts on another connection. */
-  on(connection: Redis): EventScripts {
+  on(connection: CommandConnection): EventScripts {
     return new EventScripts(connection, this.#options);
   }
 
@@ -48,26 +69,55 @@ export class EventScripts {
     ticket?: number,
   ): Promise<unknown> {
     const { meta, log, members, pause, channels, changes } = eventKeys(eventId);
+    const generation = this.layout.generation(eventId);
     const context = JSON.stringify({
       event: eventId,
       newEpoch: randomBytes(9).toString("base64url"),
       changes,
-      tickets: INGEST,
+      tickets: this.layout.tickets,
       newEvents: NEW_EVENTS,
       logLength: LOG_LENGTH,
       legacyRouters: this.#options.legacyRouters,
       newestTicket: this.#options.newestTicket(),
+      ownersApart: this.#options.learn !== undefined,
       ticket,
-      ...channelAffixes,
+      ...stateAffixes,
+      ...this.layout.speakerAffixes(eventId),
     });
-    return this.#run(name, [meta, log, members, pause, channels, INGEST_GENERATION, ...keys], [context, ...args]);
+    return this.#run(name, [meta, log, members, pause, channels, generation, ...keys], [context, ...args]);
+  }
+
+  /** Runs a script whose keys are those of some channels, see `channelKeys`. */
+  async runForChannels(eventId: string, name: ScriptName, script: ChannelScript): Promise<unknown> {
+    const { channelIds, args, claim = "each", ticket } = script;
+    for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
+      const result = await this.runFor(eventId, name, this.channelKeys(eventId, channelIds), args, ticket);
+      const [status, ...unknown] = Array.isArray(result) ? (result as unknown[]) : [];
+      if (status !== "unknown") return result;
+      await this.#options.learn?.(eventId, unknown as string[], claim);
+    }
+    throw contended(`event "${eventId}"`);
+  }
+
+  /** The keys of some channels: whose channels are, then the speaker of each. */
+  channelKeys(eventId: string, channelIds: readonly string[]): string[] {
+    const speakers = channelIds.map((channelId) => speakerKey(this.layout, eventId, channelId));
+    return [this.layout.owners(eventId), ...speakers];
   }
 
   /** Sees to it that the event is in the fleet's list, before it is written. */
   async register(eventId: string): Promise<void> {
     if (this.#registered.has(eventId)) return;
-    await attempt(this.#commands.sadd(EVENTS, eventId));
+    const isNew = (await attempt(this.#commands.sadd(EVENTS, eventId))) === 1;
     this.#registered.add(eventId);
+    if (!isNew) this.#begun.add(eventId);
+  }
+
+  /** An event has begun an epoch. True if it had one before, as far as is known here. */
+  noteEpoch(eventId: string): boolean {
+    const hadOne = this.#begun.has(eventId);
+    this.#begun.add(eventId);
+    return hadOne;
   }
 
   /**

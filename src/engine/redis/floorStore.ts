@@ -8,10 +8,11 @@ import {
   type SpeakerPause,
 } from "../../domain/floor.js";
 import type { FloorStore, PauseOutcome, StartPttOutcome, Unsubscribe } from "../../domain/ports.js";
-import { contended, MAX_ATTEMPTS, type RedisChannelIndex } from "./channelIndex.js";
+import type { RedisChannelIndex } from "./channelIndex.js";
 import type { ConfirmedWrites } from "./confirmedWrites.js";
+import { contended, MAX_ATTEMPTS } from "./contention.js";
 import type { EventScripts } from "./eventScripts.js";
-import { CHANNEL_EVENTS, eventKeys, speakerKey, stateChannel } from "./keys.js";
+import { eventKeys, stateChannel } from "./keys.js";
 import type { Subscriber } from "./subscriber.js";
 
 /** How long the answer to a PauseAllSpeakers is kept for a repeat of its request id: as long as a pause can last. */
@@ -44,12 +45,14 @@ export function createFloorStore(
     );
   }
 
-  // Runs a script of the channel's event, again if the channel has moved meanwhile.
+  // Runs a script of the channel's event, again if the channel has moved meanwhile, or the event has not heard of it.
   async function runForChannel(channelId: string, name: "start-ptt" | "stop-ptt", args: (string | number)[]) {
     for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
       const eventId = await eventOf(channelId);
-      const result = (await scripts.runFor(eventId, name, [CHANNEL_EVENTS, speakerKey(channelId)], args)) as unknown[];
+      const script = { channelIds: [channelId], args };
+      const result = (await scripts.runForChannels(eventId, name, script)) as unknown[];
       if (result[0] !== "moved") return result;
+      await index.settle(eventId, channelId);
     }
     throw contended(`channel "${channelId}"`);
   }
@@ -121,7 +124,7 @@ export function createFloorStore(
         );
       }
       const [replicas, answer] = result as [number, string];
-      return { ...JSON.parse(answer), replicated: await urgent.awaitReplication(replicas) };
+      return { ...JSON.parse(answer), replicated: await urgent.awaitReplication(eventId, replicas) };
     },
 
     async resumeSpeakers(eventId, pauseId, actor) {
@@ -133,7 +136,7 @@ export function createFloorStore(
       )) as unknown[];
       if (status === "resumed") {
         const [revision, replicas] = result as [number, number];
-        await urgent.awaitReplication(replicas);
+        await urgent.awaitReplication(eventId, replicas);
         return revision;
       }
       const standing: SpeakerPause | undefined = parseJson(result[0] as string | null);

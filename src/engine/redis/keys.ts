@@ -34,6 +34,8 @@ export const INGEST_APPLIED = "squelch:ingest:applied";
 export const MEMBERSHIP_UPDATES = "vp:membership_updates";
 /** Hash: channel id → event id. */
 export const CHANNEL_EVENTS = "channel:events";
+/** Hash in the slot of that one: channel id → a move of which the event that it leaves has not heard yet. */
+export const CHANNEL_MOVES = "squelch:{channel:events}:moves";
 
 /** The control plane's set of a user's channels, of the event last recomputed. */
 export function assignedChannelsKey(userId: string): string {
@@ -45,15 +47,49 @@ export function userOfAssignedChannelsKey(key: string): string {
   return key.slice("u.".length, -".g".length);
 }
 
-/** Around a channel id, the names of the pub/sub channel of its state and of the key of its speaker. */
-export const channelAffixes = { channelPrefix: "channel:", stateSuffix: ":events", speakerSuffix: ":speaker" };
+/** Around a channel id, the name of the pub/sub channel of its state, in every layout. */
+export const stateAffixes = { statePrefix: "channel:", stateSuffix: ":events" };
 
 /** The pub/sub channel on which a channel's state is published. */
 export function stateChannel(channelId: string): string {
-  return `${channelAffixes.channelPrefix}${channelId}${channelAffixes.stateSuffix}`;
+  return `${stateAffixes.statePrefix}${channelId}${stateAffixes.stateSuffix}`;
 }
 
-/** The key that holds the speaker of a channel. */
-export function speakerKey(channelId: string): string {
-  return `${channelAffixes.channelPrefix}${channelId}${channelAffixes.speakerSuffix}`;
+/** What the scripts of an event touch beside its own keys. */
+export interface Layout {
+  /** Around a channel id, the key that holds its speaker. */
+  speakerAffixes(eventId: string): { speakerPrefix: string; speakerSuffix: string };
+  /** Hash channel id → event id, of all channels that a script of the event may ask for. */
+  owners(eventId: string): string;
+  /** The newest ticket that scripts of the event have taken. */
+  generation(eventId: string): string;
+  /** Where they publish it; undefined if nobody counts these tickets. */
+  tickets: string | undefined;
+}
+
+export type LayoutName = "legacy" | "cluster";
+
+/**
+ * `legacy`: the names that routers have always used. `cluster`: all that a script touches has the event's hash tag, so
+ * that it is in one slot.
+ */
+export const layouts: Readonly<Record<LayoutName, Layout>> = {
+  legacy: {
+    speakerAffixes: () => ({ speakerPrefix: "channel:", speakerSuffix: ":speaker" }),
+    owners: () => CHANNEL_EVENTS,
+    generation: () => INGEST_GENERATION,
+    tickets: INGEST,
+  },
+  cluster: {
+    speakerAffixes: (eventId) => ({ speakerPrefix: `channel:{${eventId}}:`, speakerSuffix: ":speaker" }),
+    owners: (eventId) => `squelch:{${eventId}}:owners`,
+    generation: (eventId) => `squelch:{${eventId}}:generation`,
+    tickets: undefined,
+  },
+};
+
+/** The key that holds the speaker of an event's channel. */
+export function speakerKey(layout: Layout, eventId: string, channelId: string): string {
+  const { speakerPrefix, speakerSuffix } = layout.speakerAffixes(eventId);
+  return `${speakerPrefix}${channelId}${speakerSuffix}`;
 }

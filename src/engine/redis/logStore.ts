@@ -1,10 +1,10 @@
-import type { Redis } from "ioredis";
 import type { LogEntry } from "../../domain/change.js";
 import type { Membership } from "../../domain/membership.js";
 import type { EventState, LogPosition, LogStore, Unsubscribe } from "../../domain/ports.js";
 import { attempt } from "./connections.js";
 import type { EventScripts } from "./eventScripts.js";
 import { EVENTS, eventKeys, NEW_EVENTS } from "./keys.js";
+import type { CommandConnection } from "./openConnection.js";
 import type { Subscriber } from "./subscriber.js";
 
 /** A member as `lua/shared/membership.lua` writes it. */
@@ -41,7 +41,7 @@ function createSharing(): (text: string) => string {
 const parseJson = (json: string | null) => (json === null ? undefined : JSON.parse(json));
 
 /** {@link LogStore} on Redis. */
-export function createLogStore(commands: Redis, scripts: EventScripts, subscriber: Subscriber): LogStore {
+export function createLogStore(commands: CommandConnection, scripts: EventScripts, subscriber: Subscriber): LogStore {
   async function readPosition(eventId: string): Promise<LogPosition | undefined> {
     const [epoch, revision] = await attempt(commands.hmget(eventKeys(eventId).meta, "epoch", "revision"));
     return epoch ? { epoch, revision: Number(revision) } : undefined;

@@ -7,10 +7,9 @@ import type {
   SetUserChannelsOutcome,
   UserPermissions,
 } from "../../domain/ports.js";
-import { contended, MAX_ATTEMPTS } from "./channelIndex.js";
 import type { ConfirmedWrites } from "./confirmedWrites.js";
+import { contended, MAX_ATTEMPTS } from "./contention.js";
 import type { EventScripts } from "./eventScripts.js";
-import { CHANNEL_EVENTS, speakerKey } from "./keys.js";
 import { parseMember } from "./logStore.js";
 
 /** An answer of a script that writes at a ticket taken elsewhere, which was not above what it overwrites. */
@@ -56,29 +55,25 @@ export function createMembershipStore(
       if (updates.length === 0) return [];
       await scripts.register(eventId);
       const channelIds = [...new Set(updates.flatMap((update) => update.channelIds))];
-      const outcomes = (await scripts.runFor(
-        eventId,
-        "apply-memberships",
-        [CHANNEL_EVENTS, ...channelIds.map(speakerKey)],
-        [
-          JSON.stringify(channelIds),
-          ...updates.map(({ position, ...update }) =>
-            JSON.stringify({ ...update, position: `${position.generation}-${position.count}` }),
-          ),
-        ],
-      )) as string[];
+      const args = [
+        JSON.stringify(channelIds),
+        ...updates.map(({ position, ...update }) =>
+          JSON.stringify({ ...update, position: `${position.generation}-${position.count}` }),
+        ),
+      ];
+      const outcomes = (await scripts.runForChannels(eventId, "apply-memberships", { channelIds, args })) as string[];
       return outcomes.map((outcome) => JSON.parse(outcome) as MembershipOutcome);
     },
 
     async setUserChannels({ eventId, onlyIfUnknown, ...update }): Promise<SetUserChannelsOutcome> {
       await scripts.register(eventId);
-      const keys = [CHANNEL_EVENTS, ...update.channelIds.map(speakerKey)];
       const args = [JSON.stringify(update), onlyIfUnknown ? 1 : 0];
+      const script = { channelIds: update.channelIds, args, claim: "all" } as const;
       const [status, ...result] = await writeAtTicket(
         eventId,
         onlyIfUnknown ? undefined : takeTicket,
         (ticket) =>
-          confirmed.scripts.runFor(eventId, "set-user-channels", keys, args, ticket) as Promise<
+          confirmed.scripts.runForChannels(eventId, "set-user-channels", { ...script, ticket }) as Promise<
             Foreign | Behind | ["done", string, number]
           >,
       );
@@ -91,27 +86,27 @@ export function createMembershipStore(
       }
       const [json, replicas] = result as [string, number];
       const outcome = JSON.parse(json) as SetUserChannelsOutcome;
-      if (outcome.removed.length > 0) await confirmed.awaitReplication(replicas);
+      if (outcome.removed.length > 0) await confirmed.awaitReplication(eventId, replicas);
       return outcome;
     },
 
     async syncMembers({ eventId, users, actor }): Promise<MemberSyncOutcome> {
       await scripts.register(eventId);
       const channelIds = [...new Set(users.flatMap((user) => user.channelIds))];
-      const keys = [CHANNEL_EVENTS, ...channelIds.map(speakerKey)];
       const members = users.flatMap((user) => [user.userId, JSON.stringify(user.channelIds)]);
       const args = [JSON.stringify(channelIds), actor, SYNC_ACTION, ...members];
+      const script = { channelIds, args, claim: "all" } as const;
       const result = await writeAtTicket(
         eventId,
         takeTicket,
         (ticket) =>
-          confirmed.scripts.runFor(eventId, "sync-members", keys, args, ticket) as Promise<
+          confirmed.scripts.runForChannels(eventId, "sync-members", { ...script, ticket }) as Promise<
             Foreign | Behind | ["done", number, number, number, number, number]
           >,
       );
       if (result[0] === "foreign") throw foreignChannelInSync(users, result[1], result[2]);
       const [, revision, changedUsers, revokedUsers, losers, replicas] = result;
-      if (losers > 0) await confirmed.awaitReplication(replicas);
+      if (losers > 0) await confirmed.awaitReplication(eventId, replicas);
       return { revision, changedUsers, revokedUsers };
     },
 

@@ -38,7 +38,7 @@ export class Probe {
       this.#subscriber.listen({
         restored: () => {
           this.#openedMs = performance.now();
-          this.#takeTicket();
+          this.takeTicket();
         },
       }),
     );
@@ -61,10 +61,11 @@ export class Probe {
       this.#logger.warn({ silentMs: Math.round(silentMs) }, "subscription is silent, connecting anew");
       this.#subscriber.reconnect();
     }
-    this.#takeTicket();
+    this.takeTicket();
   }
 
-  #takeTicket(): void {
+  /** Takes a ticket now: commands have become possible, or the subscription is new. */
+  takeTicket(): void {
     this.#tickets.take().catch((error: unknown) => this.#logger.debug({ err: error }, "ticket not taken"));
   }
 }

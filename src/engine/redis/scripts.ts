@@ -1,14 +1,18 @@
 import { readdirSync, readFileSync } from "node:fs";
-import type { Redis } from "ioredis";
 import { attempt } from "./connections.js";
+import type { CommandConnection } from "./openConnection.js";
 
 const directory = new URL("./lua/", import.meta.url);
 
 export type ScriptName =
   | "adopt-channels"
   | "apply-memberships"
+  | "claim-channels"
+  | "finish-move"
   | "leave-event"
   | "load-event"
+  | "move-channel"
+  | "note-owners"
   | "pause-all-speakers"
   | "raise-watermark"
   | "read-speakers"
@@ -62,7 +66,7 @@ export type ScriptErrors = Map<ScriptName, number>;
  *
  * @param errors where failures are counted
  */
-export function createScriptRunner(connection: Redis, errors: ScriptErrors): RunScript {
+export function createScriptRunner(connection: CommandConnection, errors: ScriptErrors): RunScript {
   const scripts = loadScripts();
   for (const [name, { lua }] of scripts) connection.defineCommand(name, { lua });
   const commands = connection as unknown as Record<string, Command>;

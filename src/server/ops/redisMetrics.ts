@@ -5,7 +5,7 @@ import { addLabelledCounter, addLabelledGauge } from "./metrics.js";
 /** Registers the metrics of the connections to Redis. */
 export function addRedisMetrics(
   registry: Registry,
-  engine: Pick<RedisEngine, "subscriber" | "connectionStates" | "scriptErrors">,
+  engine: Pick<RedisEngine, "subscribers" | "connectionStates" | "scriptErrors">,
 ): void {
   addLabelledGauge(
     registry,
@@ -19,7 +19,7 @@ export function addRedisMetrics(
     help: "Times that the connection of the subscriptions broke, or was opened anew because it was silent",
     registers: [registry],
   });
-  engine.subscriber.listen({ interrupted: () => interruptions.inc() });
+  for (const subscriber of engine.subscribers) subscriber.listen({ interrupted: () => interruptions.inc() });
   addLabelledCounter(
     registry,
     "squelch_redis_script_errors_total",

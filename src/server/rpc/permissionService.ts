@@ -75,7 +75,8 @@ export function createPermissionService(hub: Hub, catchUp?: CatchUp): Permission
       if (catchUp === undefined) {
         throw new SquelchError(
           "failedPrecondition",
-          "this replica keeps memberships in its own memory, where no control plane writes; there is nothing to compare",
+          "this replica hears no control plane, so there is nothing to compare: it keeps memberships in its own memory, " +
+            "or in a Cluster without --ingest-redis-url",
         );
       }
       const { generation, compared, changed, ambiguous } = await catchUp.reconcile();

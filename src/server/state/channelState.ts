@@ -3,7 +3,7 @@ import { parseId } from "../../domain/id.js";
 import type { Engine, PublishedSpeaker, Unsubscribe } from "../../domain/ports.js";
 import { createRedisEngine } from "../../engine/redis/engine.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
-import { redisUrlFromEnvironment } from "../config.js";
+import { redisFromEnvironment } from "../config.js";
 
 /** Goes into the log as the author of what this class changes. */
 const ACTOR = "channel-state-manager";
@@ -22,7 +22,7 @@ export interface ChannelState {
 export type ChannelStateCallback = (state: ChannelState) => void;
 
 export interface ChannelStateOptions {
-  /** `redis://` or `rediss://`; SQUELCH_REDIS_URL if not given. */
+  /** As `--redis-url`; SQUELCH_REDIS_URL if not given. SQUELCH_REDIS_LAYOUT must be as the replicas have it. */
   redisUrl?: string;
   logger?: Logger;
 }
@@ -49,7 +49,8 @@ export class ChannelStateManager {
 
   constructor(options: ChannelStateOptions = {}) {
     const logger = options.logger ?? createLogger("ChannelState");
-    this.#engine = createRedisEngine({ url: options.redisUrl ?? redisUrlFromEnvironment(), logger });
+    const { redisUrl, redisLayout } = redisFromEnvironment(options.redisUrl);
+    this.#engine = createRedisEngine({ url: redisUrl, layout: redisLayout, logger });
   }
 
   /** Connects. Rejects if Redis cannot be reached; attempts go on until `shutdown`. */

@@ -1,9 +1,10 @@
 import type { Position } from "../../domain/cursor.js";
+import { SquelchError } from "../../domain/errors.js";
 import { Connections } from "../../engine/redis/connections.js";
 import { INGEST, MEMBERSHIP_UPDATES } from "../../engine/redis/keys.js";
 import { Subscriber } from "../../engine/redis/subscriber.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
-import { redisUrlFromEnvironment } from "../config.js";
+import { redisFromEnvironment } from "../config.js";
 import { parseMembershipUpdate } from "./membershipUpdate.js";
 
 /**
@@ -21,7 +22,10 @@ export type PermissionChangeHandler = (
 ) => void;
 
 export interface PermissionSyncOptions {
-  /** `redis://` or `rediss://`; SQUELCH_REDIS_URL if not given. */
+  /**
+   * Of the Redis or Sentinel group to which the control plane publishes; SQUELCH_INGEST_REDIS_URL or SQUELCH_REDIS_URL if
+   * not given.
+   */
   redisUrl?: string;
   logger?: Logger;
   /** A subscriber to share; it is neither connected nor closed here. */
@@ -55,7 +59,14 @@ export class PermissionSyncManager {
     this.#logger = options.logger ?? createLogger("PermissionSync");
     this.#observer = options.observer;
     if (options.subscriber === undefined) {
-      this.#connections = new Connections(options.redisUrl ?? redisUrlFromEnvironment(), this.#logger);
+      const { ingestRedisUrl, redisUrl } = redisFromEnvironment(options.redisUrl);
+      this.#connections = new Connections(options.redisUrl ?? ingestRedisUrl ?? redisUrl, this.#logger);
+      if (this.#connections.topology === "cluster") {
+        throw new SquelchError(
+          "invalidArgument",
+          "redisUrl: must be of one server or of Sentinel: a Cluster has no order",
+        );
+      }
       this.#subscriber = new Subscriber(this.#connections.subscriptions, this.#logger);
     } else {
       this.#subscriber = options.subscriber;

@@ -6,7 +6,8 @@
 -- KEYS[8..] speaker keys, one for each of the named channels
 -- ARGV[2] JSON list of the named channels, in the order of their keys
 -- ARGV[3..] an update each: JSON of {userId, channelIds, action, actor, position, isReconciled}
--- Returns { outcome JSON, outcome JSON, ... }.
+-- Returns { outcome JSON, outcome JSON, ... }
+--      or { 'unknown', channel, channel, ... }: whose these are is to be noted first, nothing was written.
 -- @include base
 -- @include log
 -- @include floor
@@ -14,9 +15,18 @@
 local speaker_keys = {}
 for index, channel in ipairs(cjson.decode(ARGV[2])) do speaker_keys[channel] = KEYS[7 + index] end
 
-local results = {}
+local updates, unknown = {}, { 'unknown' }
 for index = 3, #ARGV do
   local update = cjson.decode(ARGV[index])
+  updates[#updates + 1] = update
+  if context.ownersApart and not is_overruled(update, update.position, read_member(update.userId), read_floor()) then
+    find_unknown(KEYS[7], update.channelIds, unknown)
+  end
+end
+if #unknown > 1 then return unknown end
+
+local results = {}
+for _, update in ipairs(updates) do
   local status, at, added, removed, foreign = apply_membership(update, update.position, KEYS[7], speaker_keys)
   results[#results + 1] = '{"status":"' .. status .. '","revision":' .. integer(at) .. ',"added":' .. json_list(added)
     .. ',"removed":' .. json_list(removed) .. ',"foreignChannelIds":' .. json_list(foreign) .. '}'

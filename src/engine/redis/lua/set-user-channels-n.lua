@@ -8,6 +8,7 @@
 -- ARGV[3] 1: write only where nobody has ever written the user, nor a sync everybody, and before every other position, so
 --         that what was published earlier and is applied later wins
 -- Returns { 'foreign', channel, its event }
+--      or { 'unknown', channel, channel, ... }: whose these are is to be noted first, nothing was written
 --      or { 'behind', the least ticket that will do }: the caller's is not above what it overwrites, nothing was written
 --      or { 'done', outcome JSON, number of Redis replicas }.
 -- @include base
@@ -22,8 +23,13 @@ for _, channel in ipairs(update.channelIds) do
 end
 
 local position, at_least = '0-0', nil
-if ARGV[3] ~= '1' then
-  local member = read_member(update.userId)
+local is_seed = ARGV[3] == '1'
+local member = read_member(update.userId)
+local unknown = { 'unknown' }
+if not (is_seed and is_stale(position, member, read_floor())) then find_unknown(KEYS[7], update.channelIds, unknown) end
+if #unknown > 1 then return unknown end
+
+if not is_seed then
   position, at_least = rpc_position(member and parse_position(member.p) or 0, read_floor())
   if not position then return { 'behind', at_least } end
   update.isByRpc = true

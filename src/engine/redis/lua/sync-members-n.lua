@@ -19,6 +19,7 @@
 -- ARGV[4] action
 -- ARGV[5..] two for each user, nobody twice: the user, JSON list of the channels
 -- Returns { 'foreign', channel, its event }
+--      or { 'unknown', channel, channel, ... }: whose these are is to be noted first, nothing was written
 --      or { 'behind', the least ticket that will do }: the caller's is not above what it overwrites, nothing was written
 --      or { 'done', revision, users who changed, those of them who were not named, those of them who lost a channel,
 --           number of Redis replicas }.
@@ -34,6 +35,9 @@ in_chunks(named_channels, function(first, ...)
   end
 end)
 if foreign then return foreign end
+local unknown = { 'unknown' }
+find_unknown(KEYS[7], named_channels, unknown)
+if #unknown > 1 then return unknown end
 
 local stored = {}
 local flat = redis.call('HGETALL', MEMBERS)

@@ -4,7 +4,7 @@
 local RESERVED_HOLDER = 'squelch:pause'
 
 local function speaker_key(channel)
-  return context.channelPrefix .. channel .. context.speakerSuffix
+  return context.speakerPrefix .. channel .. context.speakerSuffix
 end
 
 -- Calls fn(channel, key, raw value of the speaker key or false) for every channel of the event, in ascending order. The
@@ -94,7 +94,7 @@ end
 
 -- Tells routers who speaks on a channel now; nil: nobody.
 local function publish_state(channel, speaker)
-  redis.call('PUBLISH', context.channelPrefix .. channel .. context.stateSuffix, cjson.encode({
+  redis.call('PUBLISH', context.statePrefix .. channel .. context.stateSuffix, cjson.encode({
     channelId = channel,
     currentSpeaker = speaker and speaker.userId or cjson.null,
     speakerName = speaker and speaker.userName or cjson.null,

@@ -80,6 +80,23 @@ local function rpc_position(highest, floor)
   return integer(context.ticket) .. '-0'
 end
 
+-- True if an update is to touch nothing: a newer write was there before it, or it was concluded and meets one over RPC.
+local function is_overruled(update, position, member, floor)
+  if update.isReconciled and is_written_by_rpc(member, floor) then return true end
+  return is_stale(position, member, floor)
+end
+
+-- Adds those of the channels to a list of which nobody has noted yet whose they are. Empty where channels that nobody
+-- has noted are nobody's.
+local function find_unknown(channel_events, channels, unknown)
+  if not context.ownersApart then return end
+  in_chunks(channels, function(first, ...)
+    for offset, owner in ipairs(redis.call('HMGET', channel_events, ...)) do
+      if not owner then unknown[#unknown + 1] = channels[first + offset - 1] end
+    end
+  end)
+end
+
 -- Learns the channels that belong to no event as this event's. Returns those of this event and those of others.
 local function learn_channels(channel_events, channels, speaker_keys)
   local own, foreign = {}, {}
@@ -117,8 +134,7 @@ end
 local function apply_membership(update, position, channel_events, speaker_keys)
   local user = update.userId
   local member, floor = read_member(user), read_floor()
-  local yields_to_rpc = update.isReconciled and is_written_by_rpc(member, floor)
-  if yields_to_rpc or is_stale(position, member, floor) then return 'stale', member_revision(member), {}, {}, {} end
+  if is_overruled(update, position, member, floor) then return 'stale', member_revision(member), {}, {}, {} end
   local channels, foreign = learn_channels(channel_events, update.channelIds, speaker_keys)
   local added, removed = difference(member and member.c or {}, channels)
   if #added == 0 and #removed == 0 then

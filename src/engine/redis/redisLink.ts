@@ -1,0 +1,40 @@
+import type { Logger } from "../../lib/logger.js";
+import { Connections } from "./connections.js";
+import { Probe } from "./probe.js";
+import { createScriptRunner, type RunScript, type ScriptErrors } from "./scripts.js";
+import { Subscriber } from "./subscriber.js";
+import { Tickets } from "./tickets.js";
+
+/** What a process has of one Redis: the ways to it, and the proof that what is published there arrives here. */
+export class RedisLink {
+  readonly connections: Connections;
+  readonly subscriber: Subscriber;
+  readonly run: RunScript;
+  readonly tickets: Tickets;
+  readonly probe: Probe;
+
+  /**
+   * @param errors where failures of scripts are counted
+   * @param prefix of the names of the connections
+   * @throws as `Connections`
+   */
+  constructor(url: string, errors: ScriptErrors, logger: Logger, prefix = "") {
+    this.connections = new Connections(url, logger, prefix);
+    this.subscriber = new Subscriber(this.connections.subscriptions, logger);
+    this.run = createScriptRunner(this.connections.commands, errors);
+    this.tickets = new Tickets(this.run);
+    this.probe = new Probe(this.tickets, this.subscriber, logger);
+  }
+
+  /** Resolves when each connection has made its first attempt, whether or not it succeeded. */
+  async start(): Promise<void> {
+    this.probe.start();
+    this.connections.commands.on("ready", () => this.probe.takeTicket());
+    await this.connections.start();
+  }
+
+  close(): void {
+    this.probe.stop();
+    this.connections.close();
+  }
+}
