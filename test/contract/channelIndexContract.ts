@@ -1,15 +1,16 @@
 import { expect, test } from "vitest";
-import type { LogEntry } from "../../src/domain/change.js";
 import type { PublishedSpeaker } from "../../src/domain/ports.js";
 import {
   collect,
   expectFailure,
+  followNew,
   freshId,
   freshIds,
   type GetEngine,
   makeEvent,
   past,
   press,
+  published,
   readWholeLog,
   take,
   update,
@@ -71,18 +72,15 @@ export function describeChannelIndex(getEngine: GetEngine): void {
   test("G7: moving a channel cuts its speaker, and tells the old event and the listeners", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
-    const { leaseId, speaker } = await take(engine, channelId, "u");
     const speakers = collect<PublishedSpeaker | undefined>();
-    const entries = collect<LogEntry>();
-    const unfollows = [
-      await engine.followChannel(channelId, speakers.listener),
-      await engine.follow(eventId, entries.listener),
-    ];
+    const entries = await followNew(engine, eventId);
+    const unfollow = await engine.followChannel(channelId, speakers.listener);
+    const { leaseId, speaker } = await take(engine, channelId, "u");
     const target = freshId("event");
     await engine.setChannelEvent(channelId, target, "test", false);
 
-    await Promise.all([speakers.until(1), entries.until(1)]);
-    expect(speakers.seen).toEqual([undefined]);
+    await Promise.all([speakers.until(2), entries.until(1)]);
+    expect(speakers.seen.map(published)).toEqual([published(speaker), undefined]);
     expect(entries.seen).toEqual([
       expect.objectContaining({
         kind: "floorRevoked",
@@ -98,7 +96,8 @@ export function describeChannelIndex(getEngine: GetEngine): void {
     expect(await engine.getChannelState(channelId)).toEqual({ eventId: target });
     await expectFailure(engine.stopPtt(channelId, { leaseId }), "failedPrecondition");
     expect(await press(engine, channelId, "u")).toMatchObject({ granted: false, cause: "receiveOnly" });
-    for (const unfollow of unfollows) unfollow();
+    entries.unfollow();
+    unfollow();
   });
 
   test("moving a channel on which nobody speaks is no change of the old event", async () => {

@@ -101,6 +101,16 @@ export async function readWholeLog(engine: Engine, eventId: string): Promise<Log
   return entries;
 }
 
+/** Collects what is appended to an event from now on; what was appended just before may still be on its way. */
+export async function followNew(engine: Engine, eventId: string) {
+  const { revision } = await engine.loadEvent(eventId);
+  const followed = collect<LogEntry>();
+  const unfollow = await engine.follow(eventId, (entry) => {
+    if (entry.revision > revision) followed.listener(entry);
+  });
+  return { ...followed, unfollow };
+}
+
 /** Asserts that a promise rejects with a SquelchError whose message contains each of the texts. */
 export async function expectFailure(promise: Promise<unknown>, code: SquelchErrorCode, ...texts: string[]) {
   const error = await promise.then(

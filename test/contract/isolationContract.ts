@@ -1,9 +1,8 @@
 import { expect, test } from "vitest";
-import type { LogEntry } from "../../src/domain/change.js";
 import {
   assign,
-  collect,
   expectFailure,
+  followNew,
   freshId,
   type GetEngine,
   makeEvent,
@@ -19,8 +18,7 @@ export function describeIsolation(getEngine: GetEngine): void {
     const quiet = await makeEvent(engine, ["u", "v"]);
     const { speaker } = await take(engine, quiet.channelId, "u");
     const before = await engine.loadEvent(quiet.eventId);
-    const followed = collect<LogEntry>();
-    const unfollow = await engine.follow(quiet.eventId, followed.listener);
+    const followed = await followNew(engine, quiet.eventId);
 
     const busy = await makeEvent(engine, ["u", "v"]);
     await take(engine, busy.channelId, "u");
@@ -35,7 +33,7 @@ export function describeIsolation(getEngine: GetEngine): void {
     await assign(engine, quiet.eventId, "v", []);
     await followed.until(1);
     expect(followed.seen).toEqual((await readWholeLog(engine, quiet.eventId)).slice(-1));
-    unfollow();
+    followed.unfollow();
   });
 
   test("G7: a pause holds back its own event only", async () => {
