@@ -33,6 +33,11 @@ export interface Replica {
   close(): Promise<void>;
 }
 
+/** For tests alone: what a replica is put together from can be replaced here, for example by something with a defect. */
+export interface Seams {
+  decorateEngine?: (engine: Engine) => Engine;
+}
+
 interface Source {
   engine: Engine;
   catchUp?: CatchUp;
@@ -44,11 +49,11 @@ interface Source {
  * Starts a replica. A Redis that cannot be reached is no reason to fail: calls answer UNAVAILABLE until it is there.
  * Rejects if an address cannot be bound.
  */
-export async function start(config: ServerConfig): Promise<Replica> {
+export async function start(config: ServerConfig, seams: Seams = {}): Promise<Replica> {
   const logger = createLogger("squelch", config.logLevel);
   const registry = new Registry();
   const source =
-    config.redisUrl === undefined ? createMemorySource(logger) : createRedisSource(config, registry, logger);
+    config.redisUrl === undefined ? createMemorySource(logger) : createRedisSource(config, registry, logger, seams);
   const engine = countFloor(registry, source.engine);
   const hub = new Hub(engine, logger.child({ component: "Feed" }), createFeedCounts(registry));
   addFeedMetrics(registry, hub);
@@ -112,27 +117,39 @@ function createMemorySource(logger: Logger): Source {
   return { engine, start: () => engine.start(), close: () => engine.close() };
 }
 
-function createRedisSource(config: ServerConfig, registry: Registry, logger: Logger): Source {
+function createRedisSource(
+  config: ServerConfig,
+  registry: Registry,
+  logger: Logger,
+  { decorateEngine = (engine) => engine }: Seams,
+): Source {
   const { redisUrl, ingestRedisUrl, redisLayout, legacyRouters } = config;
-  const engine = createRedisEngine({
+  const redisEngine = createRedisEngine({
     url: redisUrl as string,
     ingestUrl: ingestRedisUrl,
     layout: redisLayout,
     legacyRouters,
     logger: logger.child({ component: "Redis" }),
   });
-  addRedisMetrics(registry, engine);
+  addRedisMetrics(registry, redisEngine);
+  const engine = decorateEngine(redisEngine);
   const start = async () => {
     await engine.start();
     const patience = AbortSignal.timeout(START_PATIENCE_MS);
     while (!engine.feedHealth().healthy && !patience.aborted) await sleep(10);
     if (!engine.feedHealth().healthy) logger.warn("the store cannot be reached yet, serving without");
   };
-  if (engine.ingest === undefined) {
+  if (redisEngine.ingest === undefined) {
     logger.warn("a Cluster has no order of publication: without --ingest-redis-url assignments are taken by RPC only");
     return { engine, start, close: () => engine.close() };
   }
-  const { catchUp, startIngest, stopIngest } = createIngest(engine, engine.ingest, config.logLevel, registry, logger);
+  const { catchUp, startIngest, stopIngest } = createIngest(
+    engine,
+    redisEngine.ingest,
+    config.logLevel,
+    registry,
+    logger,
+  );
   return {
     engine,
     catchUp,

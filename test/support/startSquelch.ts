@@ -30,20 +30,24 @@ export interface SquelchProcess extends Omit<Replica, "close"> {
   stop(): Promise<void>;
 }
 
+/** What `spawnSquelch` runs: arguments of node. */
+const PROGRAM = ["bin/squelch", "serve"];
+
 /**
- * Runs the built `bin/squelch serve` on free ports. Resolves when it says that it serves, which it does at the log level
- * info and below only.
+ * Runs the built `bin/squelch serve` on free ports. Resolves when it says that it serves.
  *
  * @param args more arguments, for example `["--redis-url", url]`
  * @param env more environment variables; SQUELCH_* variables of this process are not passed on
+ * @param program another program with the same arguments and the same log: arguments of node
  */
 export async function spawnSquelch(
   args: readonly string[] = [],
   env: Readonly<Record<string, string>> = {},
+  program: readonly string[] = PROGRAM,
 ): Promise<SquelchProcess> {
   const ports = ["--grpc-address", "127.0.0.1:0", "--http-address", "127.0.0.1:0"];
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("SQUELCH_"));
-  const child = await startChild(process.execPath, ["bin/squelch", "serve", ...ports, ...args], {
+  const child = await startChild(process.execPath, [...program, ...ports, ...args], {
     env: { ...Object.fromEntries(inherited), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -30,7 +30,10 @@ export interface SyncClient {
   readonly answer: Promise<SyncEventMembersResponse>;
 }
 
-export function openSync(client: GrpcClient, options: CallOptions = {}): SyncClient {
+export function openSync(
+  client: GrpcClient,
+  { metadata = new Metadata(), ...options }: CallOptions & { metadata?: Metadata } = {},
+): SyncClient {
   let settle: (error: unknown, response?: SyncEventMembersResponse) => void;
   const answer = new Promise<SyncEventMembersResponse>((resolve, reject) => {
     settle = (error, response) => (response === undefined ? reject(error) : resolve(response));
@@ -41,7 +44,7 @@ export function openSync(client: GrpcClient, options: CallOptions = {}): SyncCli
     SYNC_PATH,
     encodeSync,
     (bytes) => definition?.responseDeserialize(bytes) as SyncEventMembersResponse,
-    new Metadata(),
+    metadata,
     options,
     (error, response) => settle(error, response),
   );

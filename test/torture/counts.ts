@@ -1,0 +1,69 @@
+import type { History, RouterRecord } from "./history.js";
+import { convergenceMs } from "./laws/convergence.js";
+
+/** What happened in one or more runs, in numbers. */
+export class Counts {
+  readonly #numbers = new Map<string, number>();
+  readonly #faults = new Map<string, number>();
+  #longestConvergenceMs = 0;
+
+  /** @param injected how often each fault was */
+  add({ writes, witnessed, routers, rests }: History, injected: ReadonlyMap<string, number>): void {
+    this.#count("runs");
+    for (const [name, times] of injected) this.#faults.set(name, (this.#faults.get(name) ?? 0) + times);
+    for (const { path, answer } of writes.values()) {
+      const outcome = answer?.ok ? "done" : `failed (${answer?.ok === false ? answer.code : "given up"})`;
+      this.#count(`${path === "published" ? "publications" : path === "rpc" ? "calls" : "syncs"} ${outcome}`);
+    }
+    for (const record of witnessed) if (record.kind === "entry") this.#count("changes accepted");
+    for (const records of routers.values()) this.#addRouter(records);
+    for (const rest of rests) {
+      for (const records of routers.values()) {
+        this.#longestConvergenceMs = Math.max(this.#longestConvergenceMs, convergenceMs(rest, records));
+      }
+    }
+  }
+
+  /** Lines for people. */
+  describe(seed: number): string {
+    const numbers = [...this.#numbers].sort(([a], [b]) => a.localeCompare(b));
+    const faults = [...this.#faults].sort(([a], [b]) => a.localeCompare(b));
+    return [
+      `seed ${seed}`,
+      ...numbers.map(([name, number]) => `${name}: ${number}`),
+      `longest convergence: ${Math.round(this.#longestConvergenceMs)} ms`,
+      ...faults.map(([name, times]) => `fault: ${name}: ${times}`),
+    ].join("\n");
+  }
+
+  #count(name: string, by = 1): void {
+    this.#numbers.set(name, (this.#numbers.get(name) ?? 0) + by);
+  }
+
+  #addRouter(records: readonly RouterRecord[]): void {
+    let isFirst = true;
+    for (const record of records) {
+      if (record.kind === "opened") {
+        if (!isFirst && record.cursors.length > 0) this.#count("streams opened again");
+        isFirst = false;
+      } else if (record.kind === "changes") this.#count("changes delivered", record.entries.length);
+      else if (record.kind === "checkpoint") this.#count("checkpoints");
+      else if (record.kind === "snapshot" && record.isComplete) this.#count(`snapshots (${record.reason})`);
+    }
+    this.#count("events resumed without a snapshot", resumesIn(records));
+  }
+}
+
+// An event of which a stream with a cursor for it was told nothing but changes.
+function resumesIn(records: readonly RouterRecord[]): number {
+  let resumes = 0;
+  let pending = new Set<string>();
+  for (const record of records) {
+    if (record.kind === "opened") pending = new Set(record.cursors.map(({ eventId }) => eventId));
+    else if (record.kind === "snapshot") pending.delete(record.eventId);
+    else if (record.kind === "checkpoint") {
+      resumes += record.cursors.filter(({ eventId }) => pending.delete(eventId)).length;
+    }
+  }
+  return resumes;
+}

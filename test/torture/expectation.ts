@@ -1,0 +1,125 @@
+import type { History, Rest, Write } from "./history.js";
+import { channelsIn, ownerOf } from "./world.js";
+
+/** How long a replica that hears a message may take to apply it, ms. */
+const APPLY_MS = 2_000;
+
+/** A write and its place in Redis's order: that of its message, or for a call that of its entry, which has its ticket. */
+export interface PlacedWrite {
+  write: Write;
+  order: number;
+  at: number;
+}
+
+/** What the store may say of one user of one event. */
+export interface Expectation {
+  /** The newest write that Redis keeps; undefined if there is none. */
+  newest: PlacedWrite | undefined;
+  /** What stands if nobody missed anything; undefined: no entry. */
+  channels: string | undefined;
+  /**
+   * What may stand instead, since nobody may have heard the newest write and the control plane's set does not tell;
+   * empty where it must not.
+   */
+  alternatives: Set<string | undefined>;
+}
+
+/** Knows Redis's order of all writes, and with it what must stand in the end. */
+export class Order {
+  readonly #history: History;
+  /** All that Redis keeps, ascending, for each user of each event. */
+  readonly #writesOf = new Map<string, PlacedWrite[]>();
+  /** Writes that were answered but never seen: empty ones that changed nothing. */
+  readonly #unplaced: Write[] = [];
+
+  /** @param until how many of the witness's records count */
+  constructor(history: History, until: number) {
+    this.#history = history;
+    const placed = placeWrites(history, until);
+    for (const write of history.writes.values()) {
+      const place = placed.get(write.id);
+      if (place === undefined) {
+        if (write.answer?.ok) this.#unplaced.push(write);
+        continue;
+      }
+      for (const userId of this.#usersIn(write)) this.#listOf(write.eventId, userId).push({ write, ...place });
+    }
+    for (const list of this.#writesOf.values()) list.sort((a, b) => a.order - b.order);
+  }
+
+  expect(eventId: string, userId: string, keys: Rest["keys"]): Expectation {
+    const writes = this.#listOf(eventId, userId);
+    const newest = writes.at(-1);
+    const channels = newest && contentFor(newest.write, userId);
+    const alternatives = new Set<string | undefined>();
+    for (const write of this.#unplaced) {
+      if (write.eventId === eventId && write.channelsOf.has(userId)) alternatives.add(contentFor(write, userId));
+    }
+    const isOnlyPublished = writes.every(({ write }) => write.path === "published");
+    const isToldByKey = isOnlyPublished && channels !== "" && speaksFor(eventId, keys.get(userId) ?? "");
+    if (newest?.write.path === "published" && !isToldByKey && !this.wasHeard(newest.at)) {
+      for (const { write } of writes) alternatives.add(contentFor(write, userId));
+      alternatives.add(undefined);
+    }
+    return { newest, channels, alternatives };
+  }
+
+  /** True if at least one replica was there for all of the time in which a message published then is applied. */
+  wasHeard(at: number): boolean {
+    return !allTroubled(this.#history, at, at + APPLY_MS);
+  }
+
+  #listOf(eventId: string, userId: string): PlacedWrite[] {
+    const key = `${eventId} ${userId}`;
+    const list = this.#writesOf.get(key) ?? [];
+    this.#writesOf.set(key, list);
+    return list;
+  }
+
+  // A sync speaks for all users that the event has ever had.
+  #usersIn(write: Write): Iterable<string> {
+    if (write.path !== "sync") return write.channelsOf.keys();
+    const users = new Set(write.channelsOf.keys());
+    for (const other of this.#history.writes.values()) {
+      if (other.eventId === write.eventId) for (const userId of other.channelsOf.keys()) users.add(userId);
+    }
+    return users;
+  }
+}
+
+/** What a write says of a user of its event. */
+export function contentFor(write: Write, userId: string): string {
+  return write.channelsOf.get(userId) ?? "";
+}
+
+/** True if no replica was without trouble for the whole of that time. */
+export function allTroubled({ replicas, troubles }: History, from: number, to: number): boolean {
+  return replicas.every((replica) =>
+    troubles.some((trouble) => trouble.party === replica && trouble.from <= to && trouble.to >= from),
+  );
+}
+
+// True if a set of the control plane's says without doubt what the user has in the event.
+function speaksFor(eventId: string, key: string): boolean {
+  const owners = new Set(channelsIn(key).map(ownerOf));
+  return owners.size === 1 && owners.has(eventId);
+}
+
+function placeWrites({ writes, witnessed }: History, until: number): Map<string, { order: number; at: number }> {
+  const placed = new Map<string, { order: number; at: number }>();
+  const isLost = new Set<string>();
+  for (const [order, record] of witnessed.slice(0, until).entries()) {
+    if (record.kind === "lost") {
+      for (const [id, place] of placed) if (place.order >= record.backTo) isLost.add(id);
+      continue;
+    }
+    const id = record.kind === "published" ? record.writeId : record.entry.writeId;
+    if (id === undefined) continue;
+    // Applied after a loss: the message had outlived it in a replica.
+    isLost.delete(id);
+    const isPlace = record.kind === "published" || writes.get(id)?.path !== "published";
+    if (isPlace && !placed.has(id)) placed.set(id, { order, at: record.at });
+  }
+  for (const id of isLost) placed.delete(id);
+  return placed;
+}

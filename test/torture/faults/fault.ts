@@ -1,0 +1,30 @@
+import type { Random } from "../random.js";
+import type { Run } from "../run.js";
+
+/** Something that goes wrong, and stops going wrong. */
+export interface Fault {
+  /** The replicas and routers that may notice; they recover after `cease`. */
+  parties: readonly string[];
+  /** How long it takes to show, ms; a run may hold it for longer. */
+  holdMs?: number;
+  inject(): Promise<void> | void;
+  cease(): Promise<void> | void;
+}
+
+/** Makes a fault for a fleet; what it hits is drawn by chance. */
+export interface FaultKind {
+  name: string;
+  /** What only one fault may have at a time. */
+  uses: "replica" | "redis" | "link" | "messages";
+  create(run: Run, random: Random): Fault;
+}
+
+/** The names of all replicas. */
+export function replicaNames({ fleet }: Run): string[] {
+  return fleet.replicas.map(({ name }) => name);
+}
+
+/** The names of all routers. */
+export function routerNames({ fleet }: Run): string[] {
+  return fleet.routers.map(({ name }) => name);
+}

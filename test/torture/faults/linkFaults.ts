@@ -1,0 +1,112 @@
+import type { Trouble } from "../../support/tcpProxy.js";
+import type { Random } from "../random.js";
+import type { Run } from "../run.js";
+import { type Fault, type FaultKind, replicaNames, routerNames } from "./fault.js";
+
+type Link = readonly [from: string, to: string];
+type Direction = "toServer" | "toClient";
+
+function refused({ fleet }: Run, links: readonly Link[], parties: readonly string[]): Fault {
+  return {
+    parties,
+    inject() {
+      for (const [from, to] of links) fleet.link(from, to).refuse();
+    },
+    cease() {
+      for (const [from, to] of links) fleet.link(from, to).heal();
+    },
+  };
+}
+
+function troubled(
+  { fleet }: Run,
+  [from, to]: Link,
+  directions: readonly Direction[],
+  trouble: Trouble,
+  party = from,
+): Fault {
+  return {
+    parties: [party],
+    inject() {
+      for (const direction of directions) fleet.link(from, to).trouble(direction, trouble);
+    },
+    cease: () => fleet.link(from, to).heal(),
+  };
+}
+
+const redisLink = (run: Run, random: Random): Link => [random.pick(replicaNames(run)), "redis"];
+const routerLink = (run: Run, random: Random): Link => [random.pick(routerNames(run)), random.pick(replicaNames(run))];
+const allLinksOf = (run: Run, router: string): Link[] => replicaNames(run).map((replica) => [router, replica]);
+
+function linkFault(name: string, create: FaultKind["create"]): FaultKind {
+  return { name, uses: "link", create };
+}
+
+const BOTH: readonly Direction[] = ["toServer", "toClient"];
+
+/** What happens to the connections between two parties. */
+export const LINK_FAULTS: readonly FaultKind[] = [
+  linkFault("a replica is cut off from Redis", (run, random) => {
+    const link = redisLink(run, random);
+    return refused(run, [link], [link[0]]);
+  }),
+  linkFault("all replicas are cut off from Redis", (run) => {
+    const links = replicaNames(run).map((name): Link => [name, "redis"]);
+    return refused(run, links, replicaNames(run));
+  }),
+  linkFault("the way between a replica and Redis is slow", (run, random) =>
+    troubled(run, redisLink(run, random), BOTH, { kind: "delayed", byMs: random.integer(50, 300) }),
+  ),
+  linkFault("what a replica sends to Redis vanishes", (run, random) =>
+    troubled(run, redisLink(run, random), ["toServer"], { kind: "swallowed" }),
+  ),
+  linkFault("what Redis sends to a replica vanishes", (run, random) =>
+    troubled(run, redisLink(run, random), ["toClient"], { kind: "swallowed" }),
+  ),
+  linkFault("what Redis sends to a replica is held up", (run, random) =>
+    troubled(run, redisLink(run, random), ["toClient"], { kind: "held" }),
+  ),
+  linkFault("a router is cut off from all replicas", (run, random) => {
+    const router = random.pick(routerNames(run));
+    return refused(run, allLinksOf(run, router), [router]);
+  }),
+  linkFault("all routers are cut off from a replica", (run, random) => {
+    const replica = random.pick(replicaNames(run));
+    const links = routerNames(run).map((router): Link => [router, replica]);
+    return refused(run, links, routerNames(run));
+  }),
+  linkFault("the way between a router and a replica is slow", (run, random) =>
+    troubled(run, routerLink(run, random), BOTH, { kind: "delayed", byMs: random.integer(50, 500) }),
+  ),
+  linkFault("what a router sends vanishes", (run, random) => ofBusyLink(run, random, ["toServer"])),
+  linkFault("what a router is sent vanishes", (run, random) => ofBusyLink(run, random, ["toClient"])),
+  linkFault("a router takes what it is sent only slowly", (run, random) => {
+    const link = routerLink(run, random);
+    return troubled(run, link, ["toClient"], { kind: "throttled", bytesPerSecond: 4_000 });
+  }),
+  linkFault("a router takes nothing for a while", (run, random) => {
+    const router = random.pick(run.fleet.routers);
+    return {
+      parties: [router.name],
+      inject: () => router.setReading(false),
+      cease: () => router.setReading(true),
+    };
+  }),
+];
+
+// Of all replicas one serves the router, and which one is the router's own choice.
+function ofBusyLink(run: Run, random: Random, directions: readonly Direction[]): Fault {
+  const router = random.pick(routerNames(run));
+  const faults = allLinksOf(run, router).map((link) => troubled(run, link, directions, { kind: "swallowed" }));
+  return {
+    parties: [router],
+    // A stream is taken for dead after three checkpoint intervals.
+    holdMs: 3_500,
+    inject() {
+      for (const fault of faults) void fault.inject();
+    },
+    cease() {
+      for (const fault of faults) void fault.cease();
+    },
+  };
+}

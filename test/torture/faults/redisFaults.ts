@@ -1,0 +1,89 @@
+import type { Run } from "../run.js";
+import { type Fault, type FaultKind, replicaNames } from "./fault.js";
+
+/** A replica whose connections are gone says so at once; this is for a busy machine, ms. */
+const GONE_NOTICED_MS = 1_500;
+/** One whose Redis merely hangs says so when no probe has come back for 6 s, ms. */
+const HANG_NOTICED_MS = 7_500;
+
+/** Ends Redis at once; `changeData` is called before it is started again, and returns what `backTo` is lost from. */
+function restarted(run: Run, changeData: () => Promise<number | undefined>): Fault {
+  const { fleet } = run;
+  let endOutage = () => {};
+  return {
+    parties: replicaNames(run),
+    async inject() {
+      await fleet.setRedisOpen(false);
+      await fleet.redis.kill("SIGKILL");
+      endOutage = run.beginOutage(GONE_NOTICED_MS);
+    },
+    async cease() {
+      const backTo = await changeData();
+      await fleet.redis.restart();
+      if (backTo !== undefined) fleet.witness.noteLoss(backTo);
+      endOutage();
+      await fleet.setRedisOpen(true);
+      if (backTo === 0) await run.workload.prepare();
+    },
+  };
+}
+
+function hangs(run: Run): Fault {
+  let endOutage = () => {};
+  return {
+    parties: replicaNames(run),
+    inject() {
+      run.fleet.redis.pause();
+      endOutage = run.beginOutage(HANG_NOTICED_MS);
+    },
+    cease() {
+      endOutage();
+      run.fleet.redis.resume();
+    },
+  };
+}
+
+// Over in a moment; the witness is another user and is spared.
+function connectionsKilled(run: Run, type: "pubsub" | "normal"): Fault {
+  return {
+    parties: replicaNames(run),
+    async inject() {
+      await run.fleet.witness.redis.call("CLIENT", "KILL", "TYPE", type, "USER", "default");
+    },
+    cease: () => undefined,
+  };
+}
+
+/** What happens to Redis. */
+export const REDIS_FAULTS: readonly FaultKind[] = [
+  {
+    name: "Redis is killed and comes back with its data",
+    uses: "redis",
+    create: (run) => restarted(run, async () => undefined),
+  },
+  {
+    name: "Redis is killed and comes back empty",
+    uses: "redis",
+    create: (run) =>
+      restarted(run, async () => {
+        await run.data.discard();
+        return 0;
+      }),
+  },
+  {
+    name: "Redis is killed and comes back with an older copy of its data",
+    uses: "redis",
+    create: (run) => restarted(run, () => run.data.restore()),
+  },
+  { name: "Redis hangs", uses: "redis", create: hangs },
+  {
+    name: "Redis drops all subscribers",
+    uses: "redis",
+    create: (run) => connectionsKilled(run, "pubsub"),
+  },
+  {
+    name: "Redis drops all other clients",
+    uses: "redis",
+    create: (run) => connectionsKilled(run, "normal"),
+  },
+];

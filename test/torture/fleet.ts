@@ -1,0 +1,165 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type RedisServer, startRedis } from "../support/startRedis.js";
+import { startTcpProxy, type TcpProxy } from "../support/tcpProxy.js";
+import { waitFor } from "../support/waitFor.js";
+import type { Trouble } from "./history.js";
+import { ReplicaProcess } from "./replicaProcess.js";
+import { RouterRecorder } from "./routerRecorder.js";
+import { WITNESS_ARGS, Witness } from "./witness.js";
+
+const RECOVERY_TIMEOUT_MS = 30_000;
+
+export interface FleetOptions {
+  eventIds: readonly string[];
+  /** Default 3. */
+  replicas?: number;
+  /** Default 6. */
+  routers?: number;
+  /** Default 2. */
+  controlPlanes?: number;
+  /** What each replica runs instead of `squelch serve`: arguments of node. */
+  program?: readonly string[];
+}
+
+/**
+ * One Redis, replicas as processes of their own, and routers, all connected through proxies: between any two of them
+ * there is one that can be troubled alone.
+ */
+export class Fleet {
+  readonly troubles: Trouble[] = [];
+  readonly routers: RouterRecorder[] = [];
+  readonly replicas: ReplicaProcess[] = [];
+  readonly controlPlanes: string[];
+  readonly #links = new Map<string, TcpProxy>();
+  readonly #eventIds: readonly string[];
+  #isRedisOpen = true;
+
+  private constructor(
+    readonly redis: RedisServer,
+    readonly directory: string,
+    readonly witness: Witness,
+    { eventIds, controlPlanes = 2 }: FleetOptions,
+  ) {
+    this.#eventIds = eventIds;
+    this.controlPlanes = names("c", controlPlanes);
+  }
+
+  /** Resolves when all routers are caught up. */
+  static async start(options: FleetOptions): Promise<Fleet> {
+    const directory = await mkdtemp(join(tmpdir(), "squelch-fleet-"));
+    // What Redis has answered is in its file, so that a kill loses nothing.
+    const args = ["--appendonly", "yes", "--appendfsync", "no", ...WITNESS_ARGS];
+    const redis = await startRedis({ dir: directory, args });
+    const fleet = new Fleet(redis, directory, new Witness(redis.port), options);
+    try {
+      await fleet.#open(options);
+      return fleet;
+    } catch (error) {
+      await fleet.stop();
+      throw error;
+    }
+  }
+
+  get parties(): string[] {
+    return [...this.replicas, ...this.routers].map(({ name }) => name);
+  }
+
+  replica(name: string): ReplicaProcess {
+    return this.replicas.find((replica) => replica.name === name) as ReplicaProcess;
+  }
+
+  /** The proxy on the way from one party to another, `redis` included. */
+  link(from: string, to: string): TcpProxy {
+    const link = this.#links.get(`${from}-${to}`);
+    if (link === undefined) throw new Error(`there is no connection from ${from} to ${to}`);
+    return link;
+  }
+
+  /** The addresses of all replicas as one party sees them. */
+  addressFor(party: string): string {
+    return this.replicas.map(({ name }) => `127.0.0.1:${this.link(party, name).port}`).join();
+  }
+
+  /**
+   * Lets all but the witness into Redis, or throws them out: so that after a restart nothing happens before the witness
+   * looks on.
+   */
+  async setRedisOpen(isOpen: boolean): Promise<void> {
+    if (isOpen) await this.witness.standing();
+    this.#isRedisOpen = isOpen;
+    if (isOpen) return;
+    for (const [name, link] of this.#links) if (name.endsWith("-redis")) link.cut();
+  }
+
+  /** Notes that a fault affects these parties. Call `to.recovered` once it has ceased. */
+  beginTrouble(fault: string, parties: readonly string[]): { recovered(): Promise<void> } {
+    const begun = parties.map((party) => {
+      const trouble = { party, fault, from: performance.now(), to: Number.POSITIVE_INFINITY };
+      this.troubles.push(trouble);
+      return trouble;
+    });
+    return {
+      recovered: async () => {
+        const ceasedAt = performance.now();
+        await Promise.all(
+          begun.map(async (trouble) => {
+            await this.#recovery(trouble.party, ceasedAt);
+            trouble.to = performance.now();
+          }),
+        );
+      },
+    };
+  }
+
+  /** Resolves when all connections stand, on which nothing that was sent earlier waits any more. */
+  async allStanding(): Promise<void> {
+    const at = performance.now();
+    await Promise.all(this.parties.map((party) => this.#recovery(party, at)));
+  }
+
+  async stop(): Promise<void> {
+    for (const link of this.#links.values()) link.heal();
+    this.redis.resume();
+    for (const router of this.routers) router.close();
+    await Promise.all(this.replicas.map((replica) => replica.stop()));
+    this.witness.close();
+    await Promise.all([...this.#links.values()].map((link) => link.close()));
+    await this.redis.stop();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  async #open({ replicas = 3, routers = 6, program }: FleetOptions): Promise<void> {
+    await this.witness.standing();
+    const routerNames = names("w", routers);
+    const toRedis = () => (this.#isRedisOpen ? this.redis.port : undefined);
+    for (const name of names("r", replicas)) {
+      const link = await startTcpProxy(toRedis);
+      this.#links.set(`${name}-redis`, link);
+      const replica = new ReplicaProcess(name, `redis://127.0.0.1:${link.port}`, program);
+      this.replicas.push(replica);
+      for (const client of [...routerNames, ...this.controlPlanes]) {
+        this.#links.set(`${client}-${name}`, await startTcpProxy(() => replica.grpcPort));
+      }
+    }
+    for (const name of this.controlPlanes) this.#links.set(`${name}-redis`, await startTcpProxy(toRedis));
+    await Promise.all(this.replicas.map((replica) => replica.start()));
+    for (const [index, name] of routerNames.entries()) {
+      const eventIds = index % 2 === 0 ? this.#eventIds : [];
+      this.routers.push(new RouterRecorder(name, this.addressFor(name), eventIds));
+    }
+    await this.allStanding();
+  }
+
+  async #recovery(party: string, since: number): Promise<void> {
+    const router = this.routers.find(({ name }) => name === party);
+    const isStanding = router ? () => router.hasStoodSince(since) : () => this.replica(party).isReady();
+    const message = `${party} to stand again`;
+    await waitFor(isStanding, { timeoutMs: RECOVERY_TIMEOUT_MS, message });
+  }
+}
+
+function names(prefix: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+}

@@ -1,0 +1,69 @@
+import type { History, Rest, RouterRecord } from "../history.js";
+import { RouterPicture } from "../routerPicture.js";
+import { CHECKPOINT_INTERVAL_MS } from "../routerRecorder.js";
+import type { Violation } from "./violation.js";
+
+/**
+ * G1: at rest the picture of every router equals the store, by its messages and by its client; and it has done so since
+ * one checkpoint interval after the connections stood.
+ */
+export function checkConvergence(history: History): Violation[] {
+  return history.rests.flatMap((rest) =>
+    [...history.routers].flatMap(([router, records]) => {
+      const until = records.filter(({ at }) => at <= rest.at);
+      const differences = [...differencesOf(rest, until), ...mirrorDifferences(rest, router)];
+      const lateMs = convergenceMs(rest, until) - CHECKPOINT_INTERVAL_MS;
+      if (lateMs > 0) differences.push(`it was brought up to date ${Math.round(lateMs)} ms too late`);
+      return differences.map((text): Violation => ({ law: "G1", at: rest.at, text: `${router}: ${text}` }));
+    }),
+  );
+}
+
+/** How long after the connections stood a router was still told of changes, ms; 0 if it was not. */
+export function convergenceMs({ standingAt, at: restAt }: Rest, records: readonly RouterRecord[]): number {
+  const last = records.findLast(({ kind, at }) => (kind === "changes" || kind === "snapshot") && at <= restAt);
+  return Math.max(0, (last?.at ?? 0) - standingAt);
+}
+
+/** Where what a router has been told differs from the store. */
+function differencesOf({ store }: Rest, records: readonly RouterRecord[]): string[] {
+  const picture = new RouterPicture();
+  for (const record of records) picture.take(record);
+  const differences: string[] = [];
+  for (const [eventId, { epoch, revision, members }] of store) {
+    const event = picture.events.get(eventId);
+    if (event === undefined) {
+      differences.push(`${eventId} was never told`);
+      continue;
+    }
+    if (event.epoch !== epoch || event.revision !== revision) {
+      differences.push(`${eventId} is at ${event.epoch}/${event.revision}, in the store at ${epoch}/${revision}`);
+    }
+    for (const userId of new Set([...members.keys(), ...event.users.keys()])) {
+      const told = event.users.get(userId) ?? "";
+      const stored = members.get(userId)?.channels ?? "";
+      if (told !== stored) differences.push(`${userId} in ${eventId} has [${told}], in the store [${stored}]`);
+    }
+  }
+  return differences;
+}
+
+/** Where what a router's client says differs from the store. */
+function mirrorDifferences({ store, mirrors }: Rest, router: string): string[] {
+  const mirror = mirrors.get(router);
+  const differences: string[] = [];
+  for (const [eventId, { members }] of store) {
+    for (const [userId, { channels }] of members) {
+      const mirrored = mirror?.get(eventId)?.get(userId) ?? "";
+      if (mirrored !== channels) {
+        differences.push(`its client says [${mirrored}] for ${userId} in ${eventId}, the store [${channels}]`);
+      }
+    }
+  }
+  return differences;
+}
+
+/** True if all that a router has been told equals the store. */
+export function hasConverged(rest: Rest, records: readonly RouterRecord[]): boolean {
+  return differencesOf(rest, records).length === 0;
+}

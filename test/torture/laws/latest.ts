@@ -1,0 +1,60 @@
+import { Order } from "../expectation.js";
+import type { History } from "../history.js";
+import type { Violation } from "./violation.js";
+
+/**
+ * G6: the newest write in Redis's order stands at rest, and at no time does a log go back to an older one. Told of
+ * everything but what design and documents say cannot be known: what nobody heard and the control plane's set does not
+ * tell.
+ */
+export function checkLatest(history: History): Violation[] {
+  return [...checkStore(history), ...checkLogs(history)];
+}
+
+function checkStore(history: History): Violation[] {
+  const violations: Violation[] = [];
+  for (const { at, witnessed, store, keys } of history.rests) {
+    const order = new Order(history, witnessed);
+    for (const [eventId, { members }] of store) {
+      for (const userId of new Set([...members.keys(), ...usersOf(history, eventId)])) {
+        const stored = members.get(userId)?.channels;
+        const { channels, newest, alternatives } = order.expect(eventId, userId, keys);
+        if ((stored ?? "") === (channels ?? "") || alternatives.has(stored)) continue;
+        const name = newest ? `${newest.write.path} ${newest.write.id}` : "nothing";
+        const text = `${userId} in ${eventId} has [${stored}], but the newest write, ${name}, says [${channels}]`;
+        violations.push({ law: "G6", at, text });
+      }
+    }
+  }
+  return violations;
+}
+
+function* usersOf({ writes }: History, eventId: string): Iterable<string> {
+  for (const write of writes.values()) if (write.eventId === eventId) yield* write.channelsOf.keys();
+}
+
+// Entries of one user follow each other as the writes do that they come from. A reconcile's come from no write.
+function checkLogs({ writes, witnessed }: History): Violation[] {
+  const violations: Violation[] = [];
+  const placeOf = new Map<string, number>();
+  const newest = new Map<string, { order: number; id: string }>();
+  for (const [order, record] of witnessed.entries()) {
+    if (record.kind === "lost") newest.clear();
+    if (record.kind === "published") placeOf.set(record.writeId, order);
+    if (record.kind !== "entry" || record.entry.writeId === undefined) continue;
+    const { eventId, userId, writeId: id } = record.entry;
+    const place = writes.get(id)?.path === "published" ? placeOf.get(id) : order;
+    // Published while the witness was not there.
+    if (place === undefined) continue;
+    const user = `${eventId} ${userId}`;
+    const before = newest.get(user);
+    if (before !== undefined && before.order > place) {
+      violations.push({
+        law: "G6",
+        at: record.at,
+        text: `${id} of ${user} was applied after ${before.id}, which is newer`,
+      });
+    } else newest.set(user, { order: place, id });
+  }
+  return violations;
+}

@@ -1,0 +1,63 @@
+import { type SquelchProcess, spawnSquelch } from "../support/startSquelch.js";
+
+const READINESS_TIMEOUT_MS = 500;
+
+/** A replica in a process of its own, which can be killed and started again. */
+export class ReplicaProcess {
+  readonly #args: readonly string[];
+  readonly #program: readonly string[] | undefined;
+  #process: SquelchProcess | undefined;
+
+  /** @param program arguments of node; `squelch serve` if not given */
+  constructor(
+    readonly name: string,
+    redisUrl: string,
+    program?: readonly string[],
+  ) {
+    this.#args = ["--redis-url", redisUrl, "--log-level", "warn"];
+    this.#program = program;
+  }
+
+  /** Undefined while it does not run. */
+  get grpcPort(): number | undefined {
+    return this.#process && Number(this.#process.grpcAddress.split(":").at(-1));
+  }
+
+  /** What it has logged since it was started. */
+  get lines(): readonly string[] {
+    return this.#process?.lines ?? [];
+  }
+
+  async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
+    this.#process = await spawnSquelch(this.#args, env, this.#program);
+  }
+
+  /** Ends it without a warning; everything that it knew is lost. */
+  async kill(): Promise<void> {
+    const ending = this.#process;
+    this.#process = undefined;
+    ending?.kill("SIGKILL");
+    await ending?.exited;
+  }
+
+  /** Stops it in its tracks, or lets it go on. */
+  setRunning(isRunning: boolean): void {
+    this.#process?.kill(isRunning ? "SIGCONT" : "SIGSTOP");
+  }
+
+  /** Whether it says that changes are proven to arrive. */
+  async isReady(): Promise<boolean> {
+    if (this.#process === undefined) return false;
+    try {
+      const url = `http://${this.#process.httpAddress}/readyz`;
+      return (await fetch(url, { signal: AbortSignal.timeout(READINESS_TIMEOUT_MS) })).ok;
+    } catch {
+      return false;
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.setRunning(true);
+    await this.#process?.stop();
+  }
+}

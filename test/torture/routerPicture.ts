@@ -1,0 +1,114 @@
+import type { Cursor, RouterRecord } from "./history.js";
+
+type SnapshotRecord = Extract<RouterRecord, { kind: "snapshot" }>;
+
+interface PicturedEvent {
+  epoch: string;
+  revision: number;
+  users: Map<string, string>;
+  /** True while a stream that was opened without a cursor for the event has not sent its snapshot. */
+  isAwaited: boolean;
+}
+
+/**
+ * What a router's messages come to, over all its streams, put together without the client's code; and whether they come
+ * in the order that was promised.
+ */
+export class RouterPicture {
+  readonly events = new Map<string, PicturedEvent>();
+  readonly #chunks = new Map<string, SnapshotRecord[]>();
+  /** Events of which this stream has told. */
+  readonly #told = new Set<string>();
+
+  /** Takes the next record and returns what is wrong with it, each a sentence. */
+  take(record: RouterRecord): string[] {
+    switch (record.kind) {
+      case "opened":
+        return this.#open(record.cursors);
+      case "snapshot":
+        return this.#takeChunk(record);
+      case "changes":
+        return this.#takeChanges(record);
+      case "checkpoint":
+        return this.#takeCheckpoint(record.cursors);
+      case "ended":
+        return [];
+    }
+  }
+
+  #open(cursors: readonly Cursor[]): string[] {
+    this.#chunks.clear();
+    this.#told.clear();
+    const resumed = new Map(cursors.map((cursor) => [cursor.eventId, cursor]));
+    const breaches: string[] = [];
+    for (const [eventId, event] of this.events) {
+      const cursor = resumed.get(eventId);
+      event.isAwaited = cursor?.epoch !== event.epoch;
+      if (event.isAwaited || cursor === undefined) continue;
+      if (cursor.revision !== event.revision) {
+        breaches.push(`${eventId} is resumed at ${cursor.revision}, but ${event.revision} was delivered`);
+      }
+    }
+    return breaches;
+  }
+
+  #takeChunk(chunk: SnapshotRecord): string[] {
+    const { eventId, epoch, revision, reason } = chunk;
+    const earlier = chunk.chunkIndex === 0 ? [] : (this.#chunks.get(eventId) ?? []);
+    const chunks = [...earlier, chunk];
+    this.#chunks.set(eventId, chunks);
+    const breaches: string[] = [];
+    if (chunk.chunkIndex !== earlier.length) {
+      breaches.push(`chunk ${chunk.chunkIndex} of ${eventId} follows ${earlier.length} others`);
+    }
+    if (earlier.some((other) => other.epoch !== epoch || other.revision !== revision)) {
+      breaches.push(`a snapshot of ${eventId} changes its cursor on the way`);
+    }
+    if (reason === "UNSPECIFIED") breaches.push(`a snapshot of ${eventId} gives no reason`);
+    if (!chunk.isComplete) return breaches;
+    const known = this.events.get(eventId);
+    if (known?.epoch === epoch && !known.isAwaited && revision < known.revision) {
+      breaches.push(`a snapshot of ${eventId} goes back from ${known.revision} to ${revision} in one epoch`);
+    }
+    const users = new Map(chunks.flatMap((part) => part.users));
+    this.events.set(eventId, { epoch, revision, users, isAwaited: false });
+    this.#chunks.delete(eventId);
+    this.#told.add(eventId);
+    return breaches;
+  }
+
+  #takeChanges({ eventId, epoch, entries }: Extract<RouterRecord, { kind: "changes" }>): string[] {
+    const event = this.events.get(eventId);
+    if (event === undefined || event.epoch !== epoch || event.isAwaited) {
+      return [`changes of ${eventId} in epoch ${epoch} without a snapshot of it`];
+    }
+    const breaches: string[] = entries.length === 0 ? [`a batch of ${eventId} without changes`] : [];
+    for (const { revision, userId, channels } of entries) {
+      if (revision !== event.revision + 1) {
+        breaches.push(`revision ${revision} of ${eventId} follows ${event.revision} in epoch ${epoch}`);
+      }
+      event.revision = revision;
+      event.users.set(userId, channels);
+    }
+    this.#told.add(eventId);
+    return breaches;
+  }
+
+  #takeCheckpoint(cursors: readonly Cursor[]): string[] {
+    const breaches: string[] = [];
+    for (const { eventId, epoch, revision } of cursors) {
+      const event = this.events.get(eventId);
+      if (event === undefined || event.isAwaited) {
+        breaches.push(`a checkpoint of ${eventId} before its snapshot`);
+      } else if (event.epoch !== epoch || event.revision !== revision) {
+        const delivered = `${event.epoch}/${event.revision}`;
+        breaches.push(`a checkpoint of ${eventId} at ${epoch}/${revision} where ${delivered} was delivered`);
+      }
+    }
+    const named = new Set(cursors.map(({ eventId }) => eventId));
+    for (const eventId of this.#told) {
+      if (!named.has(eventId)) breaches.push(`a checkpoint leaves out ${eventId}`);
+    }
+    return breaches;
+  }
+}

@@ -1,0 +1,190 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { waitFor } from "../support/waitFor.js";
+import { check } from "./checker.js";
+import { allTroubled, Order } from "./expectation.js";
+import type { Fault } from "./faults/fault.js";
+import { Fleet, type FleetOptions } from "./fleet.js";
+import type { History, Outage, Rest } from "./history.js";
+import { hasConverged } from "./laws/convergence.js";
+import type { Violation } from "./laws/violation.js";
+import { createRandom, type Random } from "./random.js";
+import { RedisData } from "./redisData.js";
+import { Workload } from "./workload.js";
+import { World } from "./world.js";
+
+/** How long a fault is held if it does not say, ms. */
+const HOLD_MS = 1_500;
+/** Two gap patiences of 4 to 6 s, and the reconcile, ms. */
+const RECONCILE_TIMEOUT_MS = 20_000;
+/** What is waited for beyond what is promised, so that a breach can be described, ms. */
+const PATIENCE_MS = 5_000;
+const POLL_MS = 50;
+
+export interface RunOptions extends Partial<FleetOptions> {
+  seed: number;
+  /** Default 12. */
+  events?: number;
+}
+
+/** One fleet under load, the faults that it is put to, and everything that was seen. */
+export class Run {
+  readonly history: History;
+  readonly data: RedisData;
+  readonly workload: Workload;
+  /** How often each fault was injected. */
+  readonly injected = new Map<string, number>();
+  readonly #reported = new Set<string>();
+  #restedAt = 0;
+
+  private constructor(
+    readonly fleet: Fleet,
+    readonly world: World,
+    readonly random: Random,
+  ) {
+    this.data = new RedisData(fleet.directory);
+    this.workload = new Workload(fleet, world, random.fork("workload"));
+    this.history = {
+      replicas: fleet.replicas.map(({ name }) => name),
+      writes: this.workload.writes,
+      witnessed: fleet.witness.records,
+      routers: new Map(fleet.routers.map(({ name, records }) => [name, records])),
+      troubles: fleet.troubles,
+      outages: [],
+      rests: [],
+    };
+  }
+
+  /** Starts a fleet, brings it to rest for the first time. */
+  static async start({ seed, events = 12, ...options }: RunOptions): Promise<Run> {
+    const random = createRandom(seed);
+    const world = new World(events, random.fork("world"));
+    const run = new Run(await Fleet.start({ ...options, eventIds: world.eventIds }), world, random);
+    try {
+      await run.workload.prepare();
+      await run.rest();
+      return run;
+    } catch (error) {
+      await run.stop();
+      throw error;
+    }
+  }
+
+  /** Puts the fleet to a fault for some time. Resolves when all that were affected have recovered. */
+  async suffer(name: string, fault: Fault, holdMs = Math.max(HOLD_MS, fault.holdMs ?? 0)): Promise<void> {
+    this.injected.set(name, (this.injected.get(name) ?? 0) + 1);
+    const trouble = this.fleet.beginTrouble(name, fault.parties);
+    await fault.inject();
+    await sleep(holdMs);
+    await fault.cease();
+    await trouble.recovered();
+  }
+
+  /** Notes that Redis is away; returns what notes that it is back. */
+  beginOutage(noticeMs: number): () => void {
+    const from = performance.now();
+    const outage: Outage = { from, to: Number.POSITIVE_INFINITY, noticedBy: from + noticeMs };
+    this.history.outages.push(outage);
+    return () => {
+      outage.to = performance.now();
+    };
+  }
+
+  /** Lets the control planes finish, and everything settle; then writes down what everybody says. */
+  async rest(): Promise<Rest> {
+    await this.workload.pause();
+    await this.fleet.allStanding();
+    const stoodAt = performance.now();
+    if (this.#restedAt === 0 || allTroubled(this.history, this.#restedAt, stoodAt)) await this.#reconciled();
+    await this.#settled();
+    const { records } = this.fleet.witness;
+    const lastChangeAt = records.findLast(({ kind }) => kind === "entry")?.at ?? 0;
+    const rest: Rest = {
+      at: 0,
+      standingAt: Math.max(stoodAt, lastChangeAt),
+      witnessed: records.length,
+      store: await this.#readStore(),
+      keys: await this.#readKeys(),
+      mirrors: new Map(),
+    };
+    const hasAllConverged = () => this.fleet.routers.every(({ records }) => hasConverged(rest, records));
+    await this.#patiently(hasAllConverged);
+    rest.at = performance.now();
+    rest.mirrors = this.#readMirrors(rest);
+    this.history.rests.push(rest);
+    await this.data.copy(rest.witnessed);
+    this.#restedAt = rest.at;
+    return rest;
+  }
+
+  /** Every breach of a guarantee that was not returned before. */
+  newViolations(): Violation[] {
+    const fresh = check(this.history).filter(({ at, text }) => !this.#reported.has(`${at} ${text}`));
+    for (const { at, text } of fresh) this.#reported.add(`${at} ${text}`);
+    return fresh;
+  }
+
+  /** Ends everything. */
+  async stop(): Promise<void> {
+    this.workload.close();
+    await this.fleet.stop();
+  }
+
+  // What nobody may have heard is made up for once the watermark has been carried past all that was published.
+  async #reconciled(): Promise<void> {
+    const { redis } = this.fleet.witness;
+    const newest = Number(await redis.get("squelch:ingest:generation"));
+    await waitFor(async () => Number(await redis.get("squelch:ingest:applied")) >= newest, {
+      timeoutMs: RECONCILE_TIMEOUT_MS,
+      message: "the watermark to be carried past all that was published",
+    });
+  }
+
+  // What the replicas have heard is applied a moment later. If it never is, the checker says what.
+  async #settled(): Promise<void> {
+    const order = new Order(this.history, this.fleet.witness.records.length);
+    const keys = await this.#readKeys();
+    await this.#patiently(async () => {
+      for (const [eventId, { members }] of await this.#readStore()) {
+        for (const userId of this.#usersOf(eventId)) {
+          const { channels } = order.expect(eventId, userId, keys);
+          if ((members.get(userId)?.channels ?? "") !== (channels ?? "")) return false;
+        }
+      }
+      return true;
+    });
+  }
+
+  async #patiently(isDone: () => boolean | Promise<boolean>): Promise<void> {
+    const deadline = performance.now() + PATIENCE_MS;
+    while (!(await isDone()) && performance.now() < deadline) await sleep(POLL_MS);
+  }
+
+  #usersOf(eventId: string): string[] {
+    return [...this.world.usersOf(eventId), ...this.world.roamers];
+  }
+
+  async #readStore(): Promise<Rest["store"]> {
+    const { eventIds } = this.world;
+    const events = await Promise.all(eventIds.map((eventId) => this.fleet.witness.readEvent(eventId)));
+    return new Map(eventIds.flatMap((eventId, index) => (events[index] ? [[eventId, events[index]]] : [])));
+  }
+
+  #readKeys(): Promise<Rest["keys"]> {
+    const users = this.world.eventIds.flatMap((eventId) => this.world.usersOf(eventId));
+    return this.fleet.witness.readKeys([...users, ...this.world.roamers]);
+  }
+
+  #readMirrors({ store }: Rest): Rest["mirrors"] {
+    return new Map(
+      this.fleet.routers.map(({ name, client }) => {
+        const events = [...store].map(([eventId, { members }]) => {
+          const users = [...members.keys()].map((userId) => {
+            return [userId, client.permissionsOf(eventId, userId)?.join()] as const;
+          });
+          return [eventId, new Map(users)] as const;
+        });
+        return [name, new Map(events)] as const;
+      }),
+    );
+  }
+}
