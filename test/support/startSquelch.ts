@@ -5,7 +5,7 @@ import { endChild, isRunning, startChild } from "./childProcess.js";
 import { collectLines } from "./collectLines.js";
 import { waitFor } from "./waitFor.js";
 
-const START_TIMEOUT_MS = 15_000;
+const START_TIMEOUT_MS = 60_000;
 
 /**
  * Starts a replica inside this process, in memory and silent, on free ports of 127.0.0.1.

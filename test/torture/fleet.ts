@@ -119,6 +119,16 @@ export class Fleet {
     await Promise.all(this.parties.map((party) => this.#recovery(party, at)));
   }
 
+  /**
+   * Notes as troubles what no fault has brought about: a replica on a machine that is too busy may find its subscription
+   * silent for 6 s and open it anew, which it says in its log.
+   */
+  noteSilences(from: number): void {
+    const silent = this.replicas.filter((replica) => replica.takeSilences() > 0);
+    const to = performance.now();
+    for (const { name: party } of silent) this.troubles.push({ party, fault: "a silent subscription", from, to });
+  }
+
   async stop(): Promise<void> {
     for (const link of this.#links.values()) link.heal();
     this.redis.resume();

@@ -1,11 +1,13 @@
 import { type SquelchProcess, spawnSquelch } from "../support/startSquelch.js";
 
 const READINESS_TIMEOUT_MS = 500;
+const SILENCE = '"msg":"subscription is silent, connecting anew"';
 
 /** A replica in a process of its own, which can be killed and started again. */
 export class ReplicaProcess {
   readonly #args: readonly string[];
   readonly #program: readonly string[] | undefined;
+  #linesRead = 0;
   #process: SquelchProcess | undefined;
 
   /** @param program arguments of node; `squelch serve` if not given */
@@ -28,7 +30,15 @@ export class ReplicaProcess {
     return this.#process?.lines ?? [];
   }
 
+  /** How often it has taken its subscription for dead since it was last asked. */
+  takeSilences(): number {
+    const fresh = this.lines.slice(this.#linesRead);
+    this.#linesRead = this.lines.length;
+    return fresh.filter((line) => line.includes(SILENCE)).length;
+  }
+
   async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
+    this.#linesRead = 0;
     this.#process = await spawnSquelch(this.#args, env, this.#program);
   }
 

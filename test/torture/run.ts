@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { waitFor } from "../support/waitFor.js";
-import { check } from "./checker.js";
+import { check, describeViolations } from "./checker.js";
 import { allTroubled, Order } from "./expectation.js";
 import type { Fault } from "./faults/fault.js";
 import { Fleet, type FleetOptions } from "./fleet.js";
@@ -17,8 +17,10 @@ const HOLD_MS = 1_500;
 /** Two gap patiences of 4 to 6 s, and the reconcile, ms. */
 const RECONCILE_TIMEOUT_MS = 20_000;
 /** What is waited for beyond what is promised, so that a breach can be described, ms. */
-const PATIENCE_MS = 5_000;
+const PATIENCE_MS = 15_000;
 const POLL_MS = 50;
+/** How much of each replica's log a failure shows. */
+const LINES_TOLD = 20;
 
 export interface RunOptions extends Partial<FleetOptions> {
   seed: number;
@@ -94,6 +96,7 @@ export class Run {
     await this.workload.pause();
     await this.fleet.allStanding();
     const stoodAt = performance.now();
+    this.fleet.noteSilences(this.#restedAt);
     if (this.#restedAt === 0 || allTroubled(this.history, this.#restedAt, stoodAt)) await this.#reconciled();
     await this.#settled();
     const { records } = this.fleet.witness;
@@ -123,6 +126,19 @@ export class Run {
     return fresh;
   }
 
+  /** What went wrong, and what everybody did meanwhile, for people. */
+  describe(violations: readonly Violation[]): string {
+    const { troubles } = this.history;
+    const since = this.history.rests.at(-2)?.at ?? 0;
+    return [
+      describeViolations(violations),
+      ...troubles
+        .filter(({ to }) => to >= since)
+        .map(({ party, fault, from, to }) => `${party} from ${Math.round(from)} to ${Math.round(to)} ms: ${fault}`),
+      ...this.fleet.replicas.flatMap(({ name, lines }) => lines.slice(-LINES_TOLD).map((line) => `${name}: ${line}`)),
+    ].join("\n");
+  }
+
   /** Ends everything. */
   async stop(): Promise<void> {
     this.workload.close();
@@ -133,7 +149,7 @@ export class Run {
   async #reconciled(): Promise<void> {
     const { redis } = this.fleet.witness;
     const newest = Number(await redis.get("squelch:ingest:generation"));
-    await waitFor(async () => Number(await redis.get("squelch:ingest:applied")) >= newest, {
+    await waitFor(async () => Number(await redis.hget("squelch:ingest:applied", "generation")) >= newest, {
       timeoutMs: RECONCILE_TIMEOUT_MS,
       message: "the watermark to be carried past all that was published",
     });

@@ -7,7 +7,7 @@ import type { Random } from "./random.js";
 import type { World } from "./world.js";
 
 /** How often each control plane thinks of something to write, ms. */
-const PACE_MS = 10;
+const PACE_MS = 15;
 const STOP_TIMEOUT_MS = 30_000;
 /** One write in so many. */
 const REVOCATIONS = 0.1;

@@ -2,6 +2,9 @@ import { Order } from "../expectation.js";
 import type { History } from "../history.js";
 import type { Violation } from "./violation.js";
 
+/** How many things a violation tells of a user. */
+const TOLD = 6;
+
 /**
  * G6: the newest write in Redis's order stands at rest, and at no time does a log go back to an older one. Told of
  * everything but what design and documents say cannot be known: what nobody heard and the control plane's set does not
@@ -22,11 +25,29 @@ function checkStore(history: History): Violation[] {
         if ((stored ?? "") === (channels ?? "") || alternatives.has(stored)) continue;
         const name = newest ? `${newest.write.path} ${newest.write.id}` : "nothing";
         const text = `${userId} in ${eventId} has [${stored}], but the newest write, ${name}, says [${channels}]`;
-        violations.push({ law: "G6", at, text });
+        violations.push({ law: "G6", at, text: `${text}; ${tell(history, eventId, userId, witnessed)}` });
       }
     }
   }
   return violations;
+}
+
+// What was last seen of a user, so that a violation can be understood.
+function tell({ writes, witnessed }: History, eventId: string, userId: string, until: number): string {
+  const seen: string[] = [];
+  for (const record of witnessed.slice(0, until)) {
+    const at = Math.round(record.at);
+    if (record.kind === "lost") seen.push(`data lost at ${at}`);
+    else if (record.kind === "entry") {
+      const { writeId, actor, channels } = record.entry;
+      if (record.entry.eventId !== eventId || record.entry.userId !== userId) continue;
+      seen.push(`${writeId ?? actor} in the log at ${at} as [${channels}]`);
+    } else {
+      const write = writes.get(record.writeId);
+      if (write?.eventId === eventId && write.channelsOf.has(userId)) seen.push(`${record.writeId} published at ${at}`);
+    }
+  }
+  return `seen: ${seen.slice(-TOLD).join(", ")}`;
 }
 
 function* usersOf({ writes }: History, eventId: string): Iterable<string> {
