@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { describeViolations } from "../torture/checker.js";
 import { FAULTS } from "../torture/faults/allFaults.js";
+import type { FaultKind } from "../torture/faults/fault.js";
 import { FLAWS, type FlawName } from "../torture/flaws.js";
 import type { Violation } from "../torture/laws/violation.js";
 import { chooseSeed } from "../torture/random.js";
@@ -10,40 +11,57 @@ import { Run } from "../torture/run.js";
 const CALM_MS = 1_000;
 /** Longer than a watcher may lag behind without being told. */
 const LAG_MS = 5_000;
+/** With a defect some things never come; these are not waited for as long as elsewhere. */
+const RECOVERY_MS = 8_000;
+const SETTLE_MS = 2_000;
 
-/** Each defect, the guarantee whose law must find it, and what has to go wrong for it to show. */
-const CASES: readonly { flaw: FlawName; law: Violation["law"]; faults: readonly string[]; restMs?: number }[] = [
-  { flaw: "neverCatchesUp", law: "G1", faults: ["Redis drops all subscribers"] },
+interface Case {
+  flaw: FlawName;
+  /** The guarantee whose law must find it. */
+  law: Violation["law"];
+  /** What has to go wrong for it to show, all at once; for how long, ms. */
+  faults: Readonly<Record<string, number>>;
+  /** How long everything is quiet afterwards, ms. */
+  quietMs?: number;
+}
+
+const REDIS_RESTART = "Redis is killed and comes back with its data";
+
+const CASES: readonly Case[] = [
+  { flaw: "neverCatchesUp", law: "G1", faults: { "Redis drops all subscribers": 500 } },
   {
     flaw: "takesAnyEpoch",
     law: "G2",
-    faults: ["Redis is killed and comes back with its data", "a router is cut off from all replicas"],
+    faults: { [REDIS_RESTART]: 500, "all replicas are killed and started again": 2_000 },
   },
-  { flaw: "swallowsEntries", law: "G3", faults: [], restMs: LAG_MS },
-  { flaw: "olderWins", law: "G6", faults: [] },
-  { flaw: "countsNoMessages", law: "G6", faults: [] },
-  { flaw: "mixesEvents", law: "G7", faults: [] },
-  { flaw: "hidesFailures", law: "G9", faults: ["Redis is killed and comes back with its data"] },
-  { flaw: "alwaysHealthy", law: "G9", faults: ["Redis is killed and comes back with its data"] },
+  { flaw: "fallsSilent", law: "G3", faults: {}, quietMs: LAG_MS },
+  { flaw: "olderWins", law: "G6", faults: {} },
+  { flaw: "ordersByArrival", law: "G6", faults: {} },
+  { flaw: "mixesEvents", law: "G7", faults: {} },
+  { flaw: "hidesFailures", law: "G9", faults: { [REDIS_RESTART]: 2_500 } },
+  { flaw: "alwaysHealthy", law: "G9", faults: { [REDIS_RESTART]: 2_500 } },
 ];
 
 describe("the checker finds", () => {
   it.concurrent.each(CASES)(
     "$flaw by the law of $law",
-    async ({ flaw, law, faults, restMs = 0 }) => {
+    async ({ flaw, law, faults, quietMs = 0 }) => {
       const seed = chooseSeed();
       const program = ["--import", "tsx", "test/torture/flawedReplica.ts", flaw];
-      const run = await Run.start({ seed, program, replicas: 1, routers: 2, controlPlanes: 2, events: 6 });
+      const size = { replicas: 1, routers: 2, events: 6, recoveryMs: RECOVERY_MS, settleMs: SETTLE_MS };
+      const run = await Run.start({ seed, program, ...size });
       try {
         run.workload.start();
         await sleep(CALM_MS);
-        for (const name of faults) {
-          const kind = FAULTS.find((known) => known.name === name);
-          if (kind === undefined) throw new Error(`there is no fault "${name}"`);
-          await run.suffer(name, kind.create(run, run.random), 2_500);
-        }
+        await Promise.all(
+          Object.entries(faults).map(([name, holdMs]) => {
+            const { create } = FAULTS.find((kind) => kind.name === name) as FaultKind;
+            return run.suffer(name, create(run, run.random), holdMs);
+          }),
+        );
+        await sleep(CALM_MS);
         await run.workload.pause();
-        await sleep(restMs);
+        await sleep(quietMs);
         await run.rest();
         const found = run.newViolations();
         const text = `${FLAWS[flaw].description}, seed ${seed}\n${describeViolations(found)}`;

@@ -64,6 +64,12 @@ export class Order {
     return { newest, channels, alternatives };
   }
 
+  /** Whether that may stand; undefined: no entry. */
+  allows(eventId: string, userId: string, keys: Rest["keys"], stored: string | undefined): boolean {
+    const { channels, alternatives } = this.expect(eventId, userId, keys);
+    return (stored ?? "") === (channels ?? "") || alternatives.has(stored);
+  }
+
   /** True if at least one replica was there for all of the time in which a message published then is applied. */
   wasHeard(at: number): boolean {
     return !allTroubled(this.#history, at, at + APPLY_MS);

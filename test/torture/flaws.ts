@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { LogEntry } from "../../src/domain/change.js";
 import type { Engine, MembershipUpdate, SetUserChannelsOutcome } from "../../src/domain/ports.js";
 import { EventFeed } from "../../src/server/feed/eventFeed.js";
@@ -12,33 +13,51 @@ export interface Flaw {
   patch?(): void;
 }
 
-const SWALLOWED_ONE_IN = 3;
+/** So many entries of an event arrive. */
+const HEARD_ENTRIES = 5;
+const MIXED_ONE_IN = 10;
+const ARRIVAL_DELAY_MS = 400;
 
-// The follower believes that the log ends with what it was told.
-function swallowEntries(engine: Engine): Engine {
-  const newest = new Map<string, number>();
-  let count = 0;
+// The follower believes that the log ends with what it was told last.
+function fallSilent(engine: Engine): Engine {
+  const heard = new Map<string, number[]>();
   return {
     ...engine,
     follow: (eventId, listener) =>
       engine.follow(eventId, (entry: LogEntry) => {
-        if (count++ % SWALLOWED_ONE_IN === 0) return;
-        newest.set(eventId, entry.revision);
+        const revisions = heard.get(eventId) ?? [];
+        if (revisions.length >= HEARD_ENTRIES) return;
+        heard.set(eventId, [...revisions, entry.revision]);
         listener(entry);
       }),
     async readPosition(eventId) {
       const position = await engine.readPosition(eventId);
-      const revision = newest.get(eventId);
-      return position && { ...position, revision: Math.min(position.revision, revision ?? position.revision) };
+      const newest = heard.get(eventId)?.at(-1);
+      return position && { ...position, revision: newest ?? position.revision };
     },
   };
 }
 
-function mapUpdates(engine: Engine, map: (update: MembershipUpdate) => MembershipUpdate): Engine {
+function mixEvents(engine: Engine): Engine {
+  let count = 0;
+  let other: LogEntry | undefined;
   return {
     ...engine,
-    applyMemberships: (eventId, updates) => engine.applyMemberships(eventId, updates.map(map)),
+    follow: (eventId, listener) =>
+      engine.follow(eventId, (entry: LogEntry) => {
+        const { epoch, revision } = entry;
+        listener(other !== undefined && count++ % MIXED_ONE_IN === 0 ? { ...other, epoch, revision } : entry);
+        other = entry;
+      }),
   };
+}
+
+// Later positions become lower ones.
+function reversePositions(updates: readonly MembershipUpdate[]): MembershipUpdate[] {
+  return updates.map((update) => {
+    const { generation, count } = update.position;
+    return { ...update, position: { generation: 2 ** 42 - generation, count: 2 ** 20 - count } };
+  });
 }
 
 async function answerWell(answer: Promise<SetUserChannelsOutcome>): Promise<SetUserChannelsOutcome> {
@@ -69,37 +88,34 @@ export const FLAWS = {
       };
     },
   },
-  swallowsEntries: {
-    description: "one entry in three is lost between Redis and the feed, and nobody looks where the log ends",
-    decorateEngine: swallowEntries,
+  fallsSilent: {
+    description: "after some entries of an event no more arrive, and nobody looks where its log ends",
+    decorateEngine: fallSilent,
   },
   olderWins: {
     description: "of two updates the older one wins",
-    decorateEngine: (engine) =>
-      mapUpdates(engine, (update) => {
-        const { generation, count } = update.position;
-        return { ...update, position: { generation: 2 ** 42 - generation, count: 2 ** 20 - count } };
-      }),
+    decorateEngine: (engine) => ({
+      ...engine,
+      applyMemberships: (eventId, updates) => engine.applyMemberships(eventId, reversePositions(updates)),
+    }),
   },
-  countsNoMessages: {
-    description: "updates between the same two tickets have the same position",
-    decorateEngine: (engine) =>
-      mapUpdates(engine, (update) => ({ ...update, position: { ...update.position, count: 1 } })),
+  ordersByArrival: {
+    description: "an update takes its place in the order when it is applied, not when it was published",
+    decorateEngine: (engine) => ({
+      ...engine,
+      async applyMemberships(eventId, updates) {
+        await sleep(ARRIVAL_DELAY_MS);
+        const position = { generation: Date.now(), count: 0 };
+        return engine.applyMemberships(
+          eventId,
+          updates.map((update, index) => ({ ...update, position: { ...position, count: index } })),
+        );
+      },
+    }),
   },
   mixesEvents: {
-    description: "a snapshot has users of the event that was loaded before",
-    decorateEngine(engine) {
-      let others: Awaited<ReturnType<Engine["loadEvent"]>>["members"] = [];
-      return {
-        ...engine,
-        async loadEvent(eventId) {
-          const state = await engine.loadEvent(eventId);
-          const members = [...state.members, ...others];
-          others = state.members.slice(0, 1);
-          return { ...state, members };
-        },
-      };
-    },
+    description: "one change in ten is told with the content of another event's",
+    decorateEngine: mixEvents,
   },
   hidesFailures: {
     description: "a write that failed is answered as if it had been done",

@@ -1,15 +1,17 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type RedisServer, startRedis } from "../support/startRedis.js";
 import { startTcpProxy, type TcpProxy } from "../support/tcpProxy.js";
-import { waitFor } from "../support/waitFor.js";
-import type { Trouble } from "./history.js";
+import type { Stranding, Trouble } from "./history.js";
 import { ReplicaProcess } from "./replicaProcess.js";
 import { RouterRecorder } from "./routerRecorder.js";
 import { WITNESS_ARGS, Witness } from "./witness.js";
 
-const RECOVERY_TIMEOUT_MS = 30_000;
+/** How long all connections may take to stand again once a fault has ceased, ms. */
+const RECOVERY_MS = 20_000;
+const POLL_MS = 10;
 
 export interface FleetOptions {
   eventIds: readonly string[];
@@ -19,6 +21,8 @@ export interface FleetOptions {
   routers?: number;
   /** Default 2. */
   controlPlanes?: number;
+  /** How long parties may take to recover from a fault, ms; default 20,000. */
+  recoveryMs?: number;
   /** What each replica runs instead of `squelch serve`: arguments of node. */
   program?: readonly string[];
 }
@@ -29,20 +33,23 @@ export interface FleetOptions {
  */
 export class Fleet {
   readonly troubles: Trouble[] = [];
+  readonly strandings: Stranding[] = [];
   readonly routers: RouterRecorder[] = [];
   readonly replicas: ReplicaProcess[] = [];
   readonly controlPlanes: string[];
   readonly #links = new Map<string, TcpProxy>();
   readonly #eventIds: readonly string[];
+  readonly #recoveryMs: number;
   #isRedisOpen = true;
 
   private constructor(
     readonly redis: RedisServer,
     readonly directory: string,
     readonly witness: Witness,
-    { eventIds, controlPlanes = 2 }: FleetOptions,
+    { eventIds, controlPlanes = 2, recoveryMs = RECOVERY_MS }: FleetOptions,
   ) {
     this.#eventIds = eventIds;
+    this.#recoveryMs = recoveryMs;
     this.controlPlanes = names("c", controlPlanes);
   }
 
@@ -113,7 +120,7 @@ export class Fleet {
     };
   }
 
-  /** Resolves when all connections stand, on which nothing that was sent earlier waits any more. */
+  /** Resolves when all connections stand, and nothing that was sent earlier waits on them any more. */
   async allStanding(): Promise<void> {
     const at = performance.now();
     await Promise.all(this.parties.map((party) => this.#recovery(party, at)));
@@ -165,8 +172,13 @@ export class Fleet {
   async #recovery(party: string, since: number): Promise<void> {
     const router = this.routers.find(({ name }) => name === party);
     const isStanding = router ? () => router.hasStoodSince(since) : () => this.replica(party).isReady();
-    const message = `${party} to stand again`;
-    await waitFor(isStanding, { timeoutMs: RECOVERY_TIMEOUT_MS, message });
+    while (!(await isStanding())) {
+      if (performance.now() - since > this.#recoveryMs) {
+        this.strandings.push({ party, at: performance.now() });
+        return;
+      }
+      await sleep(POLL_MS);
+    }
   }
 }
 

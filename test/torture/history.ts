@@ -70,6 +70,12 @@ export interface Trouble {
   to: number;
 }
 
+/** A party that did not recover from a trouble in time. */
+export interface Stranding {
+  party: string;
+  at: number;
+}
+
 /** Redis could be reached by nobody. */
 export interface Outage {
   from: number;
@@ -107,12 +113,9 @@ export interface History {
   witnessed: WitnessRecord[];
   routers: Map<string, RouterRecord[]>;
   troubles: Trouble[];
+  strandings: Stranding[];
   outages: Outage[];
   rests: Rest[];
-}
-
-export function emptyHistory(replicas: readonly string[]): History {
-  return { replicas, writes: new Map(), witnessed: [], routers: new Map(), troubles: [], outages: [], rests: [] };
 }
 
 /** Channels as histories have them. */

@@ -8,15 +8,21 @@ import type { Violation } from "./violation.js";
  * one checkpoint interval after the connections stood.
  */
 export function checkConvergence(history: History): Violation[] {
-  return history.rests.flatMap((rest) =>
+  const strandings = history.strandings.map(({ party, at }): Violation => {
+    return { law: "G1", at, text: `${party} does not stand again although the fault has ceased` };
+  });
+  const differences = history.rests.flatMap((rest) =>
     [...history.routers].flatMap(([router, records]) => {
       const until = records.filter(({ at }) => at <= rest.at);
-      const differences = [...differencesOf(rest, until), ...mirrorDifferences(rest, router)];
+      const picture = new RouterPicture();
+      for (const record of until) picture.take(record);
+      const differences = [...differencesOf(rest, picture), ...mirrorDifferences(rest, router)];
       const lateMs = convergenceMs(rest, until) - CHECKPOINT_INTERVAL_MS;
       if (lateMs > 0) differences.push(`it was brought up to date ${Math.round(lateMs)} ms too late`);
       return differences.map((text): Violation => ({ law: "G1", at: rest.at, text: `${router}: ${text}` }));
     }),
   );
+  return [...strandings, ...differences];
 }
 
 /** How long after the connections stood a router was still told of changes, ms; 0 if it was not. */
@@ -26,9 +32,7 @@ export function convergenceMs({ standingAt, at: restAt }: Rest, records: readonl
 }
 
 /** Where what a router has been told differs from the store. */
-function differencesOf({ store }: Rest, records: readonly RouterRecord[]): string[] {
-  const picture = new RouterPicture();
-  for (const record of records) picture.take(record);
+export function differencesOf({ store }: Pick<Rest, "store">, picture: RouterPicture): string[] {
   const differences: string[] = [];
   for (const [eventId, { epoch, revision, members }] of store) {
     const event = picture.events.get(eventId);
@@ -61,9 +65,4 @@ function mirrorDifferences({ store, mirrors }: Rest, router: string): string[] {
     }
   }
   return differences;
-}
-
-/** True if all that a router has been told equals the store. */
-export function hasConverged(rest: Rest, records: readonly RouterRecord[]): boolean {
-  return differencesOf(rest, records).length === 0;
 }
