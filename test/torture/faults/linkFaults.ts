@@ -34,6 +34,9 @@ function troubled(
   };
 }
 
+/** Longer than a replica may take a subscription that is dead for one that lives, ms (pitfall 28). */
+const SUBSCRIPTION_NOTICED_MS = 10_500;
+
 const redisLink = (run: Run, random: Random): Link => [random.pick(replicaNames(run)), "redis"];
 const routerLink = (run: Run, random: Random): Link => [random.pick(routerNames(run)), random.pick(replicaNames(run))];
 const allLinksOf = (run: Run, router: string): Link[] => replicaNames(run).map((replica) => [router, replica]);
@@ -60,9 +63,10 @@ export const LINK_FAULTS: readonly FaultKind[] = [
   linkFault("what a replica sends to Redis vanishes", (run, random) =>
     troubled(run, redisLink(run, random), ["toServer"], { kind: "swallowed" }),
   ),
-  linkFault("what Redis sends to a replica vanishes", (run, random) =>
-    troubled(run, redisLink(run, random), ["toClient"], { kind: "swallowed" }),
-  ),
+  linkFault("what Redis sends to a replica vanishes", (run, random) => ({
+    ...troubled(run, redisLink(run, random), ["toClient"], { kind: "swallowed" }),
+    holdMs: SUBSCRIPTION_NOTICED_MS,
+  })),
   linkFault("what Redis sends to a replica is held up", (run, random) =>
     troubled(run, redisLink(run, random), ["toClient"], { kind: "held" }),
   ),

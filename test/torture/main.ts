@@ -1,0 +1,77 @@
+// Puts fleet after fleet through faults drawn by chance: `npm run torture -- [--minutes N] [--seed S]`. Exit code 1 if a
+// guarantee was broken: then the seed that is printed, with `--fleets 1`, draws the same faults again. Exit code 2 if the
+// arguments are wrong.
+import { parseArgs } from "node:util";
+import { ensureSystemPackages } from "../support/systemPackages.js";
+import { Counts } from "./counts.js";
+import { chooseSeed } from "./random.js";
+import { sufferAtRandom } from "./randomFaults.js";
+import { Run } from "./run.js";
+
+/** Rounds of faults that one fleet goes through. */
+const ROUNDS = 8;
+const EVENTS = 24;
+const MS_PER_MINUTE = 60_000;
+
+const USAGE = `usage: npm run torture -- [--minutes N] [--seed S] [--fleets N]
+
+  --minutes N  begins no fleet after so long; default 10
+  --seed S     a whole number; drawn by chance if not given. Each fleet's seed is one more than that of the one before
+  --fleets N   the most fleets, one after another`;
+
+interface Arguments {
+  minutes: number;
+  seed: number;
+  fleets: number;
+}
+
+function readArguments(): Arguments {
+  const options = { minutes: { type: "string" }, seed: { type: "string" }, fleets: { type: "string" } } as const;
+  const { minutes = "10", seed, fleets } = parseArgs({ options }).values;
+  if (!(Number(minutes) > 0)) throw new Error(`--minutes: must be above 0, not "${minutes}"`);
+  if (fleets !== undefined && !/^[1-9]\d*$/.test(fleets)) throw new Error(`--fleets: must be from 1, not "${fleets}"`);
+  return {
+    minutes: Number(minutes),
+    seed: chooseSeed(seed),
+    fleets: fleets === undefined ? Number.POSITIVE_INFINITY : Number(fleets),
+  };
+}
+
+/** Returns what went wrong, or undefined. */
+async function tortureFleet(seed: number, counts: Counts): Promise<string | undefined> {
+  const run = await Run.start({ seed, events: EVENTS });
+  try {
+    await sufferAtRandom(run, run.random.fork("faults"), ROUNDS);
+    const violations = run.newViolations();
+    return violations.length === 0 ? undefined : run.describe(violations);
+  } finally {
+    counts.add(run.history, run.injected);
+    await run.stop();
+  }
+}
+
+async function torture({ minutes, seed, fleets }: Arguments): Promise<void> {
+  const counts = new Counts();
+  const deadline = performance.now() + minutes * MS_PER_MINUTE;
+  for (let fleet = 0; fleet < fleets && performance.now() < deadline; fleet++) {
+    const fleetSeed = seed + fleet;
+    const broken = await tortureFleet(fleetSeed, counts);
+    console.log(`fleet ${fleet + 1}, seed ${fleetSeed}: ${broken ?? "every guarantee held"}`);
+    if (broken === undefined) continue;
+    process.exitCode = 1;
+    break;
+  }
+  console.log(`\n${counts.describe(seed)}`);
+}
+
+let given: Arguments | undefined;
+try {
+  given = readArguments();
+} catch (error) {
+  console.error(`${(error as Error).message}\n${USAGE}`);
+  process.exitCode = 2;
+}
+if (given !== undefined) {
+  ensureSystemPackages();
+  await torture(given);
+}
