@@ -1,5 +1,6 @@
 import type { History, RouterRecord } from "./history.js";
 import { convergenceMs } from "./laws/convergence.js";
+import { countUsers } from "./laws/latest.js";
 
 /** What happened in one or more runs, in numbers. */
 export class Counts {
@@ -8,8 +9,15 @@ export class Counts {
   #longestConvergenceMs = 0;
 
   /** @param injected how often each fault was */
-  add({ writes, witnessed, routers, rests }: History, injected: ReadonlyMap<string, number>): void {
+  add(history: History, injected: ReadonlyMap<string, number>): void {
+    const { writes, witnessed, routers, rests } = history;
     this.#count("runs");
+    const { newest, excused } = countUsers(history);
+    this.#count("users at rest with the newest write", newest);
+    this.#count(
+      "users at rest with an older write, since nobody heard the newest and their set does not tell",
+      excused,
+    );
     for (const [name, times] of injected) this.#faults.set(name, (this.#faults.get(name) ?? 0) + times);
     for (const { path, answer } of writes.values()) {
       const outcome = answer?.ok ? "done" : `failed (${answer?.ok === false ? answer.code : "given up"})`;

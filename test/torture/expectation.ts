@@ -5,14 +5,19 @@ import { channelsIn, ownerOf } from "./world.js";
 const APPLY_MS = 2_000;
 
 /** A write and its place in Redis's order: that of its message, or for a call that of its entry, which has its ticket. */
-export interface PlacedWrite {
+export interface PlacedWrite extends Place {
   write: Write;
+}
+
+interface Place {
   order: number;
   at: number;
+  /** True if Redis may have lost it. */
+  isDoubtful: boolean;
 }
 
 /** What the store may say of one user of one event. */
-export interface Expectation {
+interface Expectation {
   /** The newest write that Redis keeps; undefined if there is none. */
   newest: PlacedWrite | undefined;
   /** What stands if nobody missed anything; undefined: no entry. */
@@ -55,6 +60,10 @@ export class Order {
     for (const write of this.#unplaced) {
       if (write.eventId === eventId && write.channelsOf.has(userId)) alternatives.add(contentFor(write, userId));
     }
+    for (let last = writes.length - 1; writes[last]?.isDoubtful; last--) {
+      const before = writes[last - 1];
+      alternatives.add(before && contentFor(before.write, userId));
+    }
     const isOnlyPublished = writes.every(({ write }) => write.path === "published");
     const isToldByKey = isOnlyPublished && channels !== "" && speaksFor(eventId, keys.get(userId) ?? "");
     if (newest?.write.path === "published" && !isToldByKey && !this.wasHeard(newest.at)) {
@@ -94,7 +103,7 @@ export class Order {
 }
 
 /** What a write says of a user of its event. */
-export function contentFor(write: Write, userId: string): string {
+function contentFor(write: Write, userId: string): string {
   return write.channelsOf.get(userId) ?? "";
 }
 
@@ -111,20 +120,29 @@ function speaksFor(eventId: string, key: string): boolean {
   return owners.size === 1 && owners.has(eventId);
 }
 
-function placeWrites({ writes, witnessed }: History, until: number): Map<string, { order: number; at: number }> {
-  const placed = new Map<string, { order: number; at: number }>();
+function placeWrites({ writes, witnessed }: History, until: number): Map<string, Place> {
+  const placed = new Map<string, Place>();
   const isLost = new Set<string>();
   for (const [order, record] of witnessed.slice(0, until).entries()) {
     if (record.kind === "lost") {
-      for (const [id, place] of placed) if (place.order >= record.backTo) isLost.add(id);
+      for (const [id, place] of placed) {
+        if (place.order < record.backTo) continue;
+        if (record.isCertain) isLost.add(id);
+        else place.isDoubtful = true;
+      }
       continue;
     }
     const id = record.kind === "published" ? record.writeId : record.entry.writeId;
     if (id === undefined) continue;
-    // Applied after a loss: the message had outlived it in a replica.
-    isLost.delete(id);
     const isPlace = record.kind === "published" || writes.get(id)?.path !== "published";
-    if (isPlace && !placed.has(id)) placed.set(id, { order, at: record.at });
+    const place = placed.get(id);
+    if (place === undefined) {
+      if (isPlace) placed.set(id, { order, at: record.at, isDoubtful: false });
+    } else {
+      // Applied after a loss: the message had outlived it in a replica.
+      isLost.delete(id);
+      place.isDoubtful = false;
+    }
   }
   for (const id of isLost) placed.delete(id);
   return placed;

@@ -41,8 +41,8 @@ export type WitnessRecord =
   /** A control plane's message. */
   | { kind: "published"; at: number; writeId: string }
   | { kind: "entry"; at: number; entry: Entry }
-  /** Redis has gone back to how it was after the first `backTo` records. */
-  | { kind: "lost"; at: number; backTo: number };
+  /** Redis has gone back to how it was after the first `backTo` records; where it is not certain, or any later ones. */
+  | { kind: "lost"; at: number; backTo: number; isCertain: boolean };
 
 /** The end of a log. */
 export interface Cursor {

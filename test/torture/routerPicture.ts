@@ -2,6 +2,13 @@ import type { Cursor, RouterRecord } from "./history.js";
 
 type SnapshotRecord = Extract<RouterRecord, { kind: "snapshot" }>;
 
+/** A promise of the stream that was broken. */
+interface Breach {
+  /** G3 where a checkpoint says that something was delivered which was not. */
+  law: "G2" | "G3";
+  text: string;
+}
+
 interface PicturedEvent {
   epoch: string;
   revision: number;
@@ -20,15 +27,16 @@ export class RouterPicture {
   /** Events of which this stream has told. */
   readonly #told = new Set<string>();
 
-  /** Takes the next record and returns what is wrong with it, each a sentence. */
-  take(record: RouterRecord): string[] {
+  /** Takes the next record and returns what is wrong with it. */
+  take(record: RouterRecord): Breach[] {
+    const outOfOrder = (texts: string[]) => texts.map((text): Breach => ({ law: "G2", text }));
     switch (record.kind) {
       case "opened":
-        return this.#open(record.cursors);
+        return outOfOrder(this.#open(record.cursors));
       case "snapshot":
-        return this.#takeChunk(record);
+        return outOfOrder(this.#takeChunk(record));
       case "changes":
-        return this.#takeChanges(record);
+        return outOfOrder(this.#takeChanges(record));
       case "checkpoint":
         return this.#takeCheckpoint(record.cursors);
       case "ended":
@@ -94,20 +102,22 @@ export class RouterPicture {
     return breaches;
   }
 
-  #takeCheckpoint(cursors: readonly Cursor[]): string[] {
-    const breaches: string[] = [];
+  #takeCheckpoint(cursors: readonly Cursor[]): Breach[] {
+    const breaches: Breach[] = [];
     for (const { eventId, epoch, revision } of cursors) {
       const event = this.events.get(eventId);
       if (event === undefined || event.isAwaited) {
-        breaches.push(`a checkpoint of ${eventId} before its snapshot`);
-      } else if (event.epoch !== epoch || event.revision !== revision) {
-        const delivered = `${event.epoch}/${event.revision}`;
-        breaches.push(`a checkpoint of ${eventId} at ${epoch}/${revision} where ${delivered} was delivered`);
+        breaches.push({ law: "G3", text: `a checkpoint of ${eventId} before its snapshot` });
+      } else if (event.epoch !== epoch) {
+        breaches.push({ law: "G2", text: `a checkpoint of ${eventId} in epoch ${epoch} without a snapshot of it` });
+      } else if (event.revision !== revision) {
+        const text = `a checkpoint of ${eventId} at ${revision} where ${event.revision} was delivered`;
+        breaches.push({ law: "G3", text });
       }
     }
     const named = new Set(cursors.map(({ eventId }) => eventId));
     for (const eventId of this.#told) {
-      if (!named.has(eventId)) breaches.push(`a checkpoint leaves out ${eventId}`);
+      if (!named.has(eventId)) breaches.push({ law: "G3", text: `a checkpoint leaves out ${eventId}` });
     }
     return breaches;
   }

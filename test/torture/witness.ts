@@ -4,7 +4,7 @@ import { waitFor } from "../support/waitFor.js";
 import { type Entry, type StoredEvent, textOf, type WitnessRecord } from "./history.js";
 
 /** A user of Redis with all rights, so that CLIENT KILL can spare those who only look on. */
-export const WITNESS_USER = "witness";
+const WITNESS_USER = "witness";
 /** Arguments of redis-server that bring that user about. */
 export const WITNESS_ARGS = ["--user", WITNESS_USER, "on", "nopass", "~*", "&*", "+@all"];
 
@@ -57,9 +57,9 @@ export class Witness {
     await waitFor(() => this.#isStanding, { timeoutMs: 15_000, message: "the witness to be subscribed" });
   }
 
-  /** What Redis knew only after the first `backTo` records is gone. */
-  noteLoss(backTo: number): void {
-    this.records.push({ kind: "lost", at: performance.now(), backTo });
+  /** What Redis knew only after the first `backTo` records is gone, or may be gone. */
+  noteLoss(backTo: number, { isCertain = true } = {}): void {
+    this.records.push({ kind: "lost", at: performance.now(), backTo, isCertain });
   }
 
   async readEvent(eventId: string): Promise<StoredEvent> {

@@ -14,20 +14,36 @@ export function checkLatest(history: History): Violation[] {
   return [...checkStore(history), ...checkLogs(history)];
 }
 
-function checkStore(history: History): Violation[] {
-  const violations: Violation[] = [];
-  for (const { at, witnessed, store, keys } of history.rests) {
-    const order = new Order(history, witnessed);
-    for (const [eventId, { members }] of store) {
+/** How many users were found at rest with the newest write, and how many with an older one that may stand. */
+export function countUsers(history: History): { newest: number; excused: number } {
+  const counts = { newest: 0, excused: 0 };
+  for (const { eventId, userId, stored, order, rest } of usersAtRest(history)) {
+    const { channels } = order.expect(eventId, userId, rest.keys);
+    if ((stored ?? "") === (channels ?? "")) counts.newest++;
+    else if (order.allows(eventId, userId, rest.keys, stored)) counts.excused++;
+  }
+  return counts;
+}
+
+function* usersAtRest(history: History) {
+  for (const rest of history.rests) {
+    const order = new Order(history, rest.witnessed);
+    for (const [eventId, { members }] of rest.store) {
       for (const userId of new Set([...members.keys(), ...usersOf(history, eventId)])) {
-        const stored = members.get(userId)?.channels;
-        if (order.allows(eventId, userId, keys, stored)) continue;
-        const { channels, newest } = order.expect(eventId, userId, keys);
-        const name = newest ? `${newest.write.path} ${newest.write.id}` : "nothing";
-        const text = `${userId} in ${eventId} has [${stored}], but the newest write, ${name}, says [${channels}]`;
-        violations.push({ law: "G6", at, text: `${text}; ${tell(history, eventId, userId, witnessed)}` });
+        yield { eventId, userId, stored: members.get(userId)?.channels, order, rest };
       }
     }
+  }
+}
+
+function checkStore(history: History): Violation[] {
+  const violations: Violation[] = [];
+  for (const { eventId, userId, stored, order, rest } of usersAtRest(history)) {
+    if (order.allows(eventId, userId, rest.keys, stored)) continue;
+    const { channels, newest } = order.expect(eventId, userId, rest.keys);
+    const name = newest ? `${newest.write.path} ${newest.write.id}` : "nothing";
+    const text = `${userId} in ${eventId} has [${stored}], but the newest write, ${name}, says [${channels}]`;
+    violations.push({ law: "G6", at: rest.at, text: `${text}; ${tell(history, eventId, userId, rest.witnessed)}` });
   }
   return violations;
 }

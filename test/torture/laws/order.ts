@@ -10,10 +10,7 @@ export function checkOrder({ routers }: History): Violation[] {
   return [...routers].flatMap(([router, records]) => {
     const picture = new RouterPicture();
     return records.flatMap((record) =>
-      picture.take(record).map((text): Violation => {
-        const law = record.kind === "checkpoint" ? "G3" : "G2";
-        return { law, at: record.at, text: `${router}: ${text}` };
-      }),
+      picture.take(record).map(({ law, text }): Violation => ({ law, at: record.at, text: `${router}: ${text}` })),
     );
   });
 }
