@@ -1,5 +1,6 @@
+import type { RouterProgress } from "./applied.js";
 import type { LogEntry } from "./change.js";
-import type { Position } from "./cursor.js";
+import type { Cursor, Position } from "./cursor.js";
 import type { ActiveSpeaker, Broadcaster, FloorDenyCause, FloorPriority, SpeakerPause } from "./floor.js";
 import type { Membership } from "./membership.js";
 
@@ -8,7 +9,7 @@ import type { Membership } from "./membership.js";
  * not answer within 2 s (then the outcome of a write is unknown), never with an empty result in its place. Arguments
  * are valid: ids are ids, channel ids are ascending and without duplicates.
  */
-export interface Engine extends LogStore, MembershipStore, ChannelIndex, FloorStore {
+export interface Engine extends LogStore, MembershipStore, ChannelIndex, FloorStore, AppliedStore {
   /** Connects. Resolves whether or not the store could be reached; attempts go on until `close`. */
   start(): Promise<void>;
   /** Lets go of everything. Idempotent. */
@@ -231,4 +232,33 @@ export interface FloorStore {
   upholdPause(eventId: string): Promise<void>;
   /** Calls back after each change of a channel's speaker that is published, by whomever, with what is published. */
   followChannel(channelId: string, listener: (holder: PublishedSpeaker | undefined) => void): Promise<Unsubscribe>;
+}
+
+/** The routers of an event, and what was true when they were read. */
+export interface EventRouters {
+  /** The end of the log; undefined for an event without an epoch. */
+  position?: LogPosition | undefined;
+  /** The store's clock, ms since 1970. */
+  nowMs: number;
+  /** Those of whom something was heard lately; one that has been silent for too long may still be among them. */
+  routers: RouterProgress[];
+}
+
+/** A router has come further, is new, or has left. */
+export type RouterNews = (RouterProgress & { isGone?: false }) | { routerId: string; isGone: true };
+
+/** Which routers have the changes of an event in force. What is said here lasts for a minute. */
+export interface AppliedStore {
+  /** A router watches these events: it is waited for from now on. */
+  holdRouter(routerId: string, eventIds: readonly string[]): Promise<void>;
+  /**
+   * A router has acted on everything up to these positions. One that is behind what is known, ahead of the log, or of
+   * another epoch than the present one is no more than a sign of life; one of an event without an epoch is nothing.
+   */
+  reportApplied(routerId: string, cursors: readonly Cursor[]): Promise<void>;
+  /** A router has given up these events. */
+  releaseRouter(routerId: string, eventIds: readonly string[]): Promise<void>;
+  readRouters(eventId: string): Promise<EventRouters>;
+  /** Calls back for all news but signs of life. Resolves when it is certain to miss none. */
+  followRouters(eventId: string, listener: (news: RouterNews) => void): Promise<Unsubscribe>;
 }

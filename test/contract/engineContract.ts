@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import type { Engine } from "../../src/domain/ports.js";
+import { describeApplied } from "./appliedContract.js";
 import { describeChannelIndex } from "./channelIndexContract.js";
 import { describeFloor } from "./floorContract.js";
 import { describeIsolation } from "./isolationContract.js";
@@ -20,6 +21,7 @@ export function describeEngineContract(name: string, setup: SetUpEngine): void {
     describe("channel index", () => describeChannelIndex(getEngine));
     describe("floor", () => describeFloor(getEngine));
     describe("pause", () => describePause(getEngine));
+    describe("applied", () => describeApplied(getEngine));
     describe("isolation", () => describeIsolation(getEngine));
   });
 }

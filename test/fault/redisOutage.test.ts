@@ -37,6 +37,8 @@ const request = () => ({
   pauseId: "p1",
   leaseId: 1n,
   channelIds: [],
+  routerId: "r1",
+  cursors: [{ eventId, epoch: "e" }],
 });
 const allCalls = Object.values({ ...permissionCalls, ...channelCalls });
 

@@ -12,6 +12,7 @@ import type { CommandContext } from "../../src/cli/context.js";
 import * as keys from "../../src/engine/redis/keys.js";
 import { CONFIG_OPTIONS } from "../../src/server/config.js";
 import type { Hub } from "../../src/server/feed/hub.js";
+import { createAppliedCalls } from "../../src/server/rpc/appliedCalls.js";
 import { createChannelService } from "../../src/server/rpc/channelService.js";
 import { createPermissionService } from "../../src/server/rpc/permissionService.js";
 import { codes } from "../../src/server/rpc/status.js";
@@ -116,6 +117,7 @@ describe("docs/protocol.md", () => {
     const served = [
       "watchPermissions",
       ...Object.keys(createPermissionService({} as Hub)),
+      ...Object.keys(createAppliedCalls({} as Hub["engine"])),
       ...Object.keys(createChannelService({} as Hub["engine"])),
     ];
     expect(rowsUnder(page, "## Calls").map((cells) => cells.slice(0, 3).map(unquote))).toEqual(
@@ -133,7 +135,7 @@ describe("docs/protocol.md", () => {
   });
 
   it("lists every name in Redis", () => {
-    const { changes, pauseAnswer, ...eventKeys } = keys.eventKeys("E");
+    const { changes, applied, pauseAnswer, ...eventKeys } = keys.eventKeys("E");
     const listed = (heading: string) => new Set(rowsUnder(page, heading).map(([name = ""]) => unquote(name)));
     expect(listed("### Keys")).toEqual(
       new Set([
@@ -152,7 +154,14 @@ describe("docs/protocol.md", () => {
       ]),
     );
     expect(listed("### Pub/sub channels")).toEqual(
-      new Set([keys.MEMBERSHIP_UPDATES, keys.stateChannel("<channel id>"), changes, keys.NEW_EVENTS, keys.INGEST]),
+      new Set([
+        keys.MEMBERSHIP_UPDATES,
+        keys.stateChannel("<channel id>"),
+        changes,
+        applied,
+        keys.NEW_EVENTS,
+        keys.INGEST,
+      ]),
     );
   });
 });

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file squelch/v1/permission_service.proto.
  */
 export const file_squelch_v1_permission_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzcXVlbGNoL3YxL3Blcm1pc3Npb25fc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSKuAQoXV2F0Y2hQZXJtaXNzaW9uc1JlcXVlc3QSEQoJZXZlbnRfaWRzGAEgAygJEhAKCHVzZXJfaWRzGAIgAygJEiMKB2N1cnNvcnMYAyADKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIRCglyb3V0ZXJfaWQYBCABKAkSNgoTY2hlY2twb2ludF9pbnRlcnZhbBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKqAQoYV2F0Y2hQZXJtaXNzaW9uc1Jlc3BvbnNlEigKCHNuYXBzaG90GAEgASgLMhQuc3F1ZWxjaC52MS5TbmFwc2hvdEgAEisKB2NoYW5nZXMYAiABKAsyGC5zcXVlbGNoLnYxLkV2ZW50Q2hhbmdlc0gAEiwKCmNoZWNrcG9pbnQYAyABKAsyFi5zcXVlbGNoLnYxLkNoZWNrcG9pbnRIAEIJCgdwYXlsb2FkIucBCghTbmFwc2hvdBIQCghldmVudF9pZBgBIAEoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIpCgV1c2VycxgDIAMoCzIaLnNxdWVsY2gudjEuVXNlck1lbWJlcnNoaXASJwoFcGF1c2UYBCABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRIqCgZyZWFzb24YBSABKA4yGi5zcXVlbGNoLnYxLlNuYXBzaG90UmVhc29uEhAKCGNvbXBsZXRlGAYgASgIEhMKC2NodW5rX2luZGV4GAcgASgNImsKDlVzZXJNZW1iZXJzaGlwEg8KB3VzZXJfaWQYASABKAkSEwoLY2hhbm5lbF9pZHMYAiADKAkSMwoPZGlzY29ubmVjdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJUCgxFdmVudENoYW5nZXMSEAoIZXZlbnRfaWQYASABKAkSDQoFZXBvY2gYAiABKAkSIwoHY2hhbmdlcxgDIAMoCzISLnNxdWVsY2gudjEuQ2hhbmdlIvYCCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYAyABKAkSOwoSbWVtYmVyc2hpcF9jaGFuZ2VkGAQgASgLMh0uc3F1ZWxjaC52MS5NZW1iZXJzaGlwQ2hhbmdlZEgAEjUKD3NwZWFrZXJzX3BhdXNlZBgFIAEoCzIaLnNxdWVsY2gudjEuU3BlYWtlcnNQYXVzZWRIABI3ChBzcGVha2Vyc19yZXN1bWVkGAYgASgLMhsuc3F1ZWxjaC52MS5TcGVha2Vyc1Jlc3VtZWRIABIxCg1mbG9vcl9yZXZva2VkGAcgASgLMhguc3F1ZWxjaC52MS5GbG9vclJldm9rZWRIABI5ChF1c2VyX2Rpc2Nvbm5lY3RlZBgIIAEoCzIcLnNxdWVsY2gudjEuVXNlckRpc2Nvbm5lY3RlZEgAQgYKBGtpbmQiaQoRTWVtYmVyc2hpcENoYW5nZWQSDwoHdXNlcl9pZBgBIAEoCRITCgtjaGFubmVsX2lkcxgCIAMoCRINCgVhZGRlZBgDIAMoCRIPCgdyZW1vdmVkGAQgAygJEg4KBmFjdGlvbhgFIAEoCSJhCg5TcGVha2Vyc1BhdXNlZBInCgVwYXVzZRgBIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEiYKA2N1dBgCIAMoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlciI0Cg9TcGVha2Vyc1Jlc3VtZWQSEAoIcGF1c2VfaWQYASABKAkSDwoHZXhwaXJlZBgCIAEoCCJ0CgxGbG9vclJldm9rZWQSEgoKY2hhbm5lbF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEisKBWNhdXNlGAMgASgOMhwuc3F1ZWxjaC52MS5GbG9vclJldm9rZUNhdXNlEhIKCmJ5X3VzZXJfaWQYBCABKAkiMwoQVXNlckRpc2Nvbm5lY3RlZBIPCgd1c2VyX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSJ0CgpDaGVja3BvaW50EiMKB2N1cnNvcnMYASADKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIUCgxmZWVkX2hlYWx0aHkYAiABKAgSKwoIZmVlZF9hZ2UYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iPgoZR2V0VXNlclBlcm1pc3Npb25zUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJIo0BChpHZXRVc2VyUGVybWlzc2lvbnNSZXNwb25zZRITCgtjaGFubmVsX2lkcxgBIAMoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchInCgVwYXVzZRgDIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEg0KBWtub3duGAQgASgIIh0KG1JlY29uY2lsZU1lbWJlcnNoaXBzUmVxdWVzdCJ6ChxSZWNvbmNpbGVNZW1iZXJzaGlwc1Jlc3BvbnNlEhIKCmdlbmVyYXRpb24YASABKAQSFgoOY29tcGFyZWRfdXNlcnMYAiABKA0SFQoNY2hhbmdlZF91c2VycxgDIAEoDRIXCg9hbWJpZ3VvdXNfdXNlcnMYBCABKA0ieQoWU2V0VXNlckNoYW5uZWxzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEhMKC2NoYW5uZWxfaWRzGAMgAygJEg4KBmFjdGlvbhgEIAEoCRIXCg9vbmx5X2lmX3Vua25vd24YBSABKAgiXwoXU2V0VXNlckNoYW5uZWxzUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSDQoFYWRkZWQYAiADKAkSDwoHcmVtb3ZlZBgDIAMoCRISCgpzdXBlcnNlZGVkGAQgASgIIlQKF1N5bmNFdmVudE1lbWJlcnNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEicKBXVzZXJzGAIgAygLMhguc3F1ZWxjaC52MS5Vc2VyQ2hhbm5lbHMiNAoMVXNlckNoYW5uZWxzEg8KB3VzZXJfaWQYASABKAkSEwoLY2hhbm5lbF9pZHMYAiADKAkiWgoYU3luY0V2ZW50TWVtYmVyc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEhUKDWNoYW5nZWRfdXNlcnMYAiABKA0SFQoNcmV2b2tlZF91c2VycxgDIAEoDSIxCh1HZXRFdmVudEFjdGl2ZVNwZWFrZXJzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCSJ2Ch5HZXRFdmVudEFjdGl2ZVNwZWFrZXJzUmVzcG9uc2USKwoIc3BlYWtlcnMYASADKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISJwoFcGF1c2UYAiABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZSLDAQoXUGF1c2VBbGxTcGVha2Vyc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSDgoGcmVhc29uGAIgASgJEisKCGR1cmF0aW9uGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhcKD2V4ZW1wdF91c2VyX2lkcxgEIAMoCRIsCgticm9hZGNhc3RlchgFIAEoCzIXLnNxdWVsY2gudjEuQnJvYWRjYXN0ZXISEgoKcmVxdWVzdF9pZBgGIAEoCSKUAQoYUGF1c2VBbGxTcGVha2Vyc1Jlc3BvbnNlEicKBXBhdXNlGAEgASgLMhguc3F1ZWxjaC52MS5TcGVha2VyUGF1c2USKQoGcGF1c2VkGAIgAygLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyEhAKCHJldmlzaW9uGAMgASgEEhIKCnJlcGxpY2F0ZWQYBCABKAgiOwoVUmVzdW1lU3BlYWtlcnNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEhAKCHBhdXNlX2lkGAIgASgJIioKFlJlc3VtZVNwZWFrZXJzUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQiSgoVRGlzY29ubmVjdFVzZXJSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSDgoGcmVhc29uGAMgASgJIioKFkRpc2Nvbm5lY3RVc2VyUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQqkwEKDlNuYXBzaG90UmVhc29uEh8KG1NOQVBTSE9UX1JFQVNPTl9VTlNQRUNJRklFRBAAEhsKF1NOQVBTSE9UX1JFQVNPTl9JTklUSUFMEAESIgoeU05BUFNIT1RfUkVBU09OX0NVUlNPUl9UT09fT0xEEAISHwobU05BUFNIT1RfUkVBU09OX1NUT1JFX1JFU0VUEAMygwcKEVBlcm1pc3Npb25TZXJ2aWNlEl8KEFdhdGNoUGVybWlzc2lvbnMSIy5zcXVlbGNoLnYxLldhdGNoUGVybWlzc2lvbnNSZXF1ZXN0GiQuc3F1ZWxjaC52MS5XYXRjaFBlcm1pc3Npb25zUmVzcG9uc2UwARJjChJHZXRVc2VyUGVybWlzc2lvbnMSJS5zcXVlbGNoLnYxLkdldFVzZXJQZXJtaXNzaW9uc1JlcXVlc3QaJi5zcXVlbGNoLnYxLkdldFVzZXJQZXJtaXNzaW9uc1Jlc3BvbnNlEloKD1NldFVzZXJDaGFubmVscxIiLnNxdWVsY2gudjEuU2V0VXNlckNoYW5uZWxzUmVxdWVzdBojLnNxdWVsY2gudjEuU2V0VXNlckNoYW5uZWxzUmVzcG9uc2USXwoQU3luY0V2ZW50TWVtYmVycxIjLnNxdWVsY2gudjEuU3luY0V2ZW50TWVtYmVyc1JlcXVlc3QaJC5zcXVlbGNoLnYxLlN5bmNFdmVudE1lbWJlcnNSZXNwb25zZSgBEmkKFFJlY29uY2lsZU1lbWJlcnNoaXBzEicuc3F1ZWxjaC52MS5SZWNvbmNpbGVNZW1iZXJzaGlwc1JlcXVlc3QaKC5zcXVlbGNoLnYxLlJlY29uY2lsZU1lbWJlcnNoaXBzUmVzcG9uc2USbwoWR2V0RXZlbnRBY3RpdmVTcGVha2VycxIpLnNxdWVsY2gudjEuR2V0RXZlbnRBY3RpdmVTcGVha2Vyc1JlcXVlc3QaKi5zcXVlbGNoLnYxLkdldEV2ZW50QWN0aXZlU3BlYWtlcnNSZXNwb25zZRJdChBQYXVzZUFsbFNwZWFrZXJzEiMuc3F1ZWxjaC52MS5QYXVzZUFsbFNwZWFrZXJzUmVxdWVzdBokLnNxdWVsY2gudjEuUGF1c2VBbGxTcGVha2Vyc1Jlc3BvbnNlElcKDlJlc3VtZVNwZWFrZXJzEiEuc3F1ZWxjaC52MS5SZXN1bWVTcGVha2Vyc1JlcXVlc3QaIi5zcXVlbGNoLnYxLlJlc3VtZVNwZWFrZXJzUmVzcG9uc2USVwoORGlzY29ubmVjdFVzZXISIS5zcXVlbGNoLnYxLkRpc2Nvbm5lY3RVc2VyUmVxdWVzdBoiLnNxdWVsY2gudjEuRGlzY29ubmVjdFVzZXJSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_model]);
+  fileDesc("CiNzcXVlbGNoL3YxL3Blcm1pc3Npb25fc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSKuAQoXV2F0Y2hQZXJtaXNzaW9uc1JlcXVlc3QSEQoJZXZlbnRfaWRzGAEgAygJEhAKCHVzZXJfaWRzGAIgAygJEiMKB2N1cnNvcnMYAyADKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIRCglyb3V0ZXJfaWQYBCABKAkSNgoTY2hlY2twb2ludF9pbnRlcnZhbBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKqAQoYV2F0Y2hQZXJtaXNzaW9uc1Jlc3BvbnNlEigKCHNuYXBzaG90GAEgASgLMhQuc3F1ZWxjaC52MS5TbmFwc2hvdEgAEisKB2NoYW5nZXMYAiABKAsyGC5zcXVlbGNoLnYxLkV2ZW50Q2hhbmdlc0gAEiwKCmNoZWNrcG9pbnQYAyABKAsyFi5zcXVlbGNoLnYxLkNoZWNrcG9pbnRIAEIJCgdwYXlsb2FkIucBCghTbmFwc2hvdBIQCghldmVudF9pZBgBIAEoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIpCgV1c2VycxgDIAMoCzIaLnNxdWVsY2gudjEuVXNlck1lbWJlcnNoaXASJwoFcGF1c2UYBCABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRIqCgZyZWFzb24YBSABKA4yGi5zcXVlbGNoLnYxLlNuYXBzaG90UmVhc29uEhAKCGNvbXBsZXRlGAYgASgIEhMKC2NodW5rX2luZGV4GAcgASgNImsKDlVzZXJNZW1iZXJzaGlwEg8KB3VzZXJfaWQYASABKAkSEwoLY2hhbm5lbF9pZHMYAiADKAkSMwoPZGlzY29ubmVjdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJUCgxFdmVudENoYW5nZXMSEAoIZXZlbnRfaWQYASABKAkSDQoFZXBvY2gYAiABKAkSIwoHY2hhbmdlcxgDIAMoCzISLnNxdWVsY2gudjEuQ2hhbmdlIvYCCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYAyABKAkSOwoSbWVtYmVyc2hpcF9jaGFuZ2VkGAQgASgLMh0uc3F1ZWxjaC52MS5NZW1iZXJzaGlwQ2hhbmdlZEgAEjUKD3NwZWFrZXJzX3BhdXNlZBgFIAEoCzIaLnNxdWVsY2gudjEuU3BlYWtlcnNQYXVzZWRIABI3ChBzcGVha2Vyc19yZXN1bWVkGAYgASgLMhsuc3F1ZWxjaC52MS5TcGVha2Vyc1Jlc3VtZWRIABIxCg1mbG9vcl9yZXZva2VkGAcgASgLMhguc3F1ZWxjaC52MS5GbG9vclJldm9rZWRIABI5ChF1c2VyX2Rpc2Nvbm5lY3RlZBgIIAEoCzIcLnNxdWVsY2gudjEuVXNlckRpc2Nvbm5lY3RlZEgAQgYKBGtpbmQiaQoRTWVtYmVyc2hpcENoYW5nZWQSDwoHdXNlcl9pZBgBIAEoCRITCgtjaGFubmVsX2lkcxgCIAMoCRINCgVhZGRlZBgDIAMoCRIPCgdyZW1vdmVkGAQgAygJEg4KBmFjdGlvbhgFIAEoCSJhCg5TcGVha2Vyc1BhdXNlZBInCgVwYXVzZRgBIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEiYKA2N1dBgCIAMoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlciI0Cg9TcGVha2Vyc1Jlc3VtZWQSEAoIcGF1c2VfaWQYASABKAkSDwoHZXhwaXJlZBgCIAEoCCJ0CgxGbG9vclJldm9rZWQSEgoKY2hhbm5lbF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEisKBWNhdXNlGAMgASgOMhwuc3F1ZWxjaC52MS5GbG9vclJldm9rZUNhdXNlEhIKCmJ5X3VzZXJfaWQYBCABKAkiMwoQVXNlckRpc2Nvbm5lY3RlZBIPCgd1c2VyX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSJ0CgpDaGVja3BvaW50EiMKB2N1cnNvcnMYASADKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIUCgxmZWVkX2hlYWx0aHkYAiABKAgSKwoIZmVlZF9hZ2UYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iPgoZR2V0VXNlclBlcm1pc3Npb25zUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJIo0BChpHZXRVc2VyUGVybWlzc2lvbnNSZXNwb25zZRITCgtjaGFubmVsX2lkcxgBIAMoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchInCgVwYXVzZRgDIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEg0KBWtub3duGAQgASgIIh0KG1JlY29uY2lsZU1lbWJlcnNoaXBzUmVxdWVzdCJ6ChxSZWNvbmNpbGVNZW1iZXJzaGlwc1Jlc3BvbnNlEhIKCmdlbmVyYXRpb24YASABKAQSFgoOY29tcGFyZWRfdXNlcnMYAiABKA0SFQoNY2hhbmdlZF91c2VycxgDIAEoDRIXCg9hbWJpZ3VvdXNfdXNlcnMYBCABKA0ieQoWU2V0VXNlckNoYW5uZWxzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEhMKC2NoYW5uZWxfaWRzGAMgAygJEg4KBmFjdGlvbhgEIAEoCRIXCg9vbmx5X2lmX3Vua25vd24YBSABKAgiXwoXU2V0VXNlckNoYW5uZWxzUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSDQoFYWRkZWQYAiADKAkSDwoHcmVtb3ZlZBgDIAMoCRISCgpzdXBlcnNlZGVkGAQgASgIIlQKF1N5bmNFdmVudE1lbWJlcnNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEicKBXVzZXJzGAIgAygLMhguc3F1ZWxjaC52MS5Vc2VyQ2hhbm5lbHMiNAoMVXNlckNoYW5uZWxzEg8KB3VzZXJfaWQYASABKAkSEwoLY2hhbm5lbF9pZHMYAiADKAkiWgoYU3luY0V2ZW50TWVtYmVyc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEhUKDWNoYW5nZWRfdXNlcnMYAiABKA0SFQoNcmV2b2tlZF91c2VycxgDIAEoDSIxCh1HZXRFdmVudEFjdGl2ZVNwZWFrZXJzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCSJ2Ch5HZXRFdmVudEFjdGl2ZVNwZWFrZXJzUmVzcG9uc2USKwoIc3BlYWtlcnMYASADKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISJwoFcGF1c2UYAiABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZSLDAQoXUGF1c2VBbGxTcGVha2Vyc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSDgoGcmVhc29uGAIgASgJEisKCGR1cmF0aW9uGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhcKD2V4ZW1wdF91c2VyX2lkcxgEIAMoCRIsCgticm9hZGNhc3RlchgFIAEoCzIXLnNxdWVsY2gudjEuQnJvYWRjYXN0ZXISEgoKcmVxdWVzdF9pZBgGIAEoCSKUAQoYUGF1c2VBbGxTcGVha2Vyc1Jlc3BvbnNlEicKBXBhdXNlGAEgASgLMhguc3F1ZWxjaC52MS5TcGVha2VyUGF1c2USKQoGcGF1c2VkGAIgAygLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyEhAKCHJldmlzaW9uGAMgASgEEhIKCnJlcGxpY2F0ZWQYBCABKAgiOwoVUmVzdW1lU3BlYWtlcnNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEhAKCHBhdXNlX2lkGAIgASgJIioKFlJlc3VtZVNwZWFrZXJzUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQiSgoVRGlzY29ubmVjdFVzZXJSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSDgoGcmVhc29uGAMgASgJIioKFkRpc2Nvbm5lY3RVc2VyUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQiXwoUUmVwb3J0QXBwbGllZFJlcXVlc3QSEQoJcm91dGVyX2lkGAEgASgJEiMKB2N1cnNvcnMYAiADKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIPCgdsZWF2aW5nGAMgASgIIhcKFVJlcG9ydEFwcGxpZWRSZXNwb25zZSJ0ChNBd2FpdEFwcGxpZWRSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEhAKCHJldmlzaW9uGAIgASgEEioKB3RpbWVvdXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDQoFZXBvY2gYBCABKAkilQEKFEF3YWl0QXBwbGllZFJlc3BvbnNlEiwKCGluX2ZvcmNlGAEgAygLMhouc3F1ZWxjaC52MS5Sb3V0ZXJQcm9ncmVzcxIrCgdtaXNzaW5nGAIgAygLMhouc3F1ZWxjaC52MS5Sb3V0ZXJQcm9ncmVzcxIiCgZjdXJzb3IYAyABKAsyEi5zcXVlbGNoLnYxLkN1cnNvciKpAQoOUm91dGVyUHJvZ3Jlc3MSEQoJcm91dGVyX2lkGAEgASgJEiIKBmN1cnNvchgCIAEoCzISLnNxdWVsY2gudjEuQ3Vyc29yEi0KCWxhc3Rfc2VlbhgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoOaW5fZm9yY2VfYWZ0ZXIYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24qkwEKDlNuYXBzaG90UmVhc29uEh8KG1NOQVBTSE9UX1JFQVNPTl9VTlNQRUNJRklFRBAAEhsKF1NOQVBTSE9UX1JFQVNPTl9JTklUSUFMEAESIgoeU05BUFNIT1RfUkVBU09OX0NVUlNPUl9UT09fT0xEEAISHwobU05BUFNIT1RfUkVBU09OX1NUT1JFX1JFU0VUEAMyrAgKEVBlcm1pc3Npb25TZXJ2aWNlEl8KEFdhdGNoUGVybWlzc2lvbnMSIy5zcXVlbGNoLnYxLldhdGNoUGVybWlzc2lvbnNSZXF1ZXN0GiQuc3F1ZWxjaC52MS5XYXRjaFBlcm1pc3Npb25zUmVzcG9uc2UwARJjChJHZXRVc2VyUGVybWlzc2lvbnMSJS5zcXVlbGNoLnYxLkdldFVzZXJQZXJtaXNzaW9uc1JlcXVlc3QaJi5zcXVlbGNoLnYxLkdldFVzZXJQZXJtaXNzaW9uc1Jlc3BvbnNlEloKD1NldFVzZXJDaGFubmVscxIiLnNxdWVsY2gudjEuU2V0VXNlckNoYW5uZWxzUmVxdWVzdBojLnNxdWVsY2gudjEuU2V0VXNlckNoYW5uZWxzUmVzcG9uc2USXwoQU3luY0V2ZW50TWVtYmVycxIjLnNxdWVsY2gudjEuU3luY0V2ZW50TWVtYmVyc1JlcXVlc3QaJC5zcXVlbGNoLnYxLlN5bmNFdmVudE1lbWJlcnNSZXNwb25zZSgBEmkKFFJlY29uY2lsZU1lbWJlcnNoaXBzEicuc3F1ZWxjaC52MS5SZWNvbmNpbGVNZW1iZXJzaGlwc1JlcXVlc3QaKC5zcXVlbGNoLnYxLlJlY29uY2lsZU1lbWJlcnNoaXBzUmVzcG9uc2USbwoWR2V0RXZlbnRBY3RpdmVTcGVha2VycxIpLnNxdWVsY2gudjEuR2V0RXZlbnRBY3RpdmVTcGVha2Vyc1JlcXVlc3QaKi5zcXVlbGNoLnYxLkdldEV2ZW50QWN0aXZlU3BlYWtlcnNSZXNwb25zZRJdChBQYXVzZUFsbFNwZWFrZXJzEiMuc3F1ZWxjaC52MS5QYXVzZUFsbFNwZWFrZXJzUmVxdWVzdBokLnNxdWVsY2gudjEuUGF1c2VBbGxTcGVha2Vyc1Jlc3BvbnNlElcKDlJlc3VtZVNwZWFrZXJzEiEuc3F1ZWxjaC52MS5SZXN1bWVTcGVha2Vyc1JlcXVlc3QaIi5zcXVlbGNoLnYxLlJlc3VtZVNwZWFrZXJzUmVzcG9uc2USVwoORGlzY29ubmVjdFVzZXISIS5zcXVlbGNoLnYxLkRpc2Nvbm5lY3RVc2VyUmVxdWVzdBoiLnNxdWVsY2gudjEuRGlzY29ubmVjdFVzZXJSZXNwb25zZRJUCg1SZXBvcnRBcHBsaWVkEiAuc3F1ZWxjaC52MS5SZXBvcnRBcHBsaWVkUmVxdWVzdBohLnNxdWVsY2gudjEuUmVwb3J0QXBwbGllZFJlc3BvbnNlElEKDEF3YWl0QXBwbGllZBIfLnNxdWVsY2gudjEuQXdhaXRBcHBsaWVkUmVxdWVzdBogLnNxdWVsY2gudjEuQXdhaXRBcHBsaWVkUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_model]);
 
 /**
  * @generated from message squelch.v1.WatchPermissionsRequest
@@ -44,7 +44,8 @@ export type WatchPermissionsRequest = Message<"squelch.v1.WatchPermissionsReques
   cursors: Cursor[];
 
   /**
-   * Names the router in logs and metrics.
+   * Names the router in logs and metrics. With it the watcher counts as a router, for which AwaitApplied waits; it must
+   * then be its own among all that run.
    *
    * @generated from field: string router_id = 4;
    */
@@ -1070,6 +1071,173 @@ export const DisconnectUserResponseSchema: GenMessage<DisconnectUserResponse> = 
   messageDesc(file_squelch_v1_permission_service, 28);
 
 /**
+ * @generated from message squelch.v1.ReportAppliedRequest
+ */
+export type ReportAppliedRequest = Message<"squelch.v1.ReportAppliedRequest"> & {
+  /**
+   * The router, as in its watch.
+   *
+   * @generated from field: string router_id = 1;
+   */
+  routerId: string;
+
+  /**
+   * Up to where the router has acted, at most one an event and 1,000 in all. What is said of other events stays as it
+   * was. A cursor of an event that was never watched, of another epoch than the present one, or ahead of the log is no
+   * more than a sign of life.
+   *
+   * @generated from field: repeated squelch.v1.Cursor cursors = 2;
+   */
+  cursors: Cursor[];
+
+  /**
+   * True if the router gives up the events of these cursors: it holds no clients of theirs any more, and is waited for no
+   * longer.
+   *
+   * @generated from field: bool leaving = 3;
+   */
+  leaving: boolean;
+};
+
+/**
+ * Describes the message squelch.v1.ReportAppliedRequest.
+ * Use `create(ReportAppliedRequestSchema)` to create a new message.
+ */
+export const ReportAppliedRequestSchema: GenMessage<ReportAppliedRequest> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 29);
+
+/**
+ * @generated from message squelch.v1.ReportAppliedResponse
+ */
+export type ReportAppliedResponse = Message<"squelch.v1.ReportAppliedResponse"> & {
+};
+
+/**
+ * Describes the message squelch.v1.ReportAppliedResponse.
+ * Use `create(ReportAppliedResponseSchema)` to create a new message.
+ */
+export const ReportAppliedResponseSchema: GenMessage<ReportAppliedResponse> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 30);
+
+/**
+ * @generated from message squelch.v1.AwaitAppliedRequest
+ */
+export type AwaitAppliedRequest = Message<"squelch.v1.AwaitAppliedRequest"> & {
+  /**
+   * The event.
+   *
+   * @generated from field: string event_id = 1;
+   */
+  eventId: string;
+
+  /**
+   * The change, as the call that made it has answered. 0 waits for every router to have a picture of the present epoch.
+   *
+   * @generated from field: uint64 revision = 2;
+   */
+  revision: bigint;
+
+  /**
+   * How long to wait, at most 60 s; 5 s if unset, 0 to be answered at once. A deadline of the call that comes earlier
+   * ends the wait in time for the answer.
+   *
+   * @generated from field: google.protobuf.Duration timeout = 3;
+   */
+  timeout?: Duration | undefined;
+
+  /**
+   * The epoch that the revision belongs to; the present one if empty.
+   *
+   * @generated from field: string epoch = 4;
+   */
+  epoch: string;
+};
+
+/**
+ * Describes the message squelch.v1.AwaitAppliedRequest.
+ * Use `create(AwaitAppliedRequestSchema)` to create a new message.
+ */
+export const AwaitAppliedRequestSchema: GenMessage<AwaitAppliedRequest> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 31);
+
+/**
+ * @generated from message squelch.v1.AwaitAppliedResponse
+ */
+export type AwaitAppliedResponse = Message<"squelch.v1.AwaitAppliedResponse"> & {
+  /**
+   * The routers that have it in force, by router id ascending.
+   *
+   * @generated from field: repeated squelch.v1.RouterProgress in_force = 1;
+   */
+  inForce: RouterProgress[];
+
+  /**
+   * The routers of which that is not known, by router id ascending; none if it is in force everywhere. A router that has
+   * vanished is among them until nothing was heard of it for 60 s: until then its clients may still be connected.
+   *
+   * @generated from field: repeated squelch.v1.RouterProgress missing = 2;
+   */
+  missing: RouterProgress[];
+
+  /**
+   * The change that was waited for.
+   *
+   * @generated from field: squelch.v1.Cursor cursor = 3;
+   */
+  cursor?: Cursor | undefined;
+};
+
+/**
+ * Describes the message squelch.v1.AwaitAppliedResponse.
+ * Use `create(AwaitAppliedResponseSchema)` to create a new message.
+ */
+export const AwaitAppliedResponseSchema: GenMessage<AwaitAppliedResponse> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 32);
+
+/**
+ * How far a router has come in one event.
+ *
+ * @generated from message squelch.v1.RouterProgress
+ */
+export type RouterProgress = Message<"squelch.v1.RouterProgress"> & {
+  /**
+   * The router.
+   *
+   * @generated from field: string router_id = 1;
+   */
+  routerId: string;
+
+  /**
+   * Up to where it has acted, as it last reported while the cursor's epoch was the present one; unset if it never has.
+   *
+   * @generated from field: squelch.v1.Cursor cursor = 2;
+   */
+  cursor?: Cursor | undefined;
+
+  /**
+   * When it last reported, else when its watch was first seen, by the store's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp last_seen = 3;
+   */
+  lastSeen?: Timestamp | undefined;
+
+  /**
+   * The time between the change and the report that it is in force, by the store's clock; at most that long if the
+   * report was of a later change. Unset for a router that is missing, and where the change is no longer in the log.
+   *
+   * @generated from field: google.protobuf.Duration in_force_after = 4;
+   */
+  inForceAfter?: Duration | undefined;
+};
+
+/**
+ * Describes the message squelch.v1.RouterProgress.
+ * Use `create(RouterProgressSchema)` to create a new message.
+ */
+export const RouterProgressSchema: GenMessage<RouterProgress> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 33);
+
+/**
  * @generated from enum squelch.v1.SnapshotReason
  */
 export enum SnapshotReason {
@@ -1219,6 +1387,29 @@ export const PermissionService: GenService<{
     methodKind: "unary";
     input: typeof DisconnectUserRequestSchema;
     output: typeof DisconnectUserResponseSchema;
+  },
+  /**
+   * A router says up to where it has acted on the changes of its events: clients told, put off, cut. AwaitApplied
+   * answers from these reports. Reports may be repeated and may overtake each other: the furthest counts.
+   *
+   * @generated from rpc squelch.v1.PermissionService.ReportApplied
+   */
+  reportApplied: {
+    methodKind: "unary";
+    input: typeof ReportAppliedRequestSchema;
+    output: typeof ReportAppliedResponseSchema;
+  },
+  /**
+   * Waits until every router of the event has a change in force, and answers which have and which have not: as soon as
+   * all have, else when the time is up. A router that is slow or gone is no error. FAILED_PRECONDITION if the log of the
+   * event has no such revision, because there never was one or because the log began anew.
+   *
+   * @generated from rpc squelch.v1.PermissionService.AwaitApplied
+   */
+  awaitApplied: {
+    methodKind: "unary";
+    input: typeof AwaitAppliedRequestSchema;
+    output: typeof AwaitAppliedResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_squelch_v1_permission_service, 0);

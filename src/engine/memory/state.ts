@@ -1,8 +1,9 @@
+import type { RouterProgress } from "../../domain/applied.js";
 import type { ChangeKind, LogEntry } from "../../domain/change.js";
 import type { Position } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
 import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
-import type { PauseOutcome } from "../../domain/ports.js";
+import type { PauseOutcome, RouterNews } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 import { EventLog } from "./eventLog.js";
 import { Listeners } from "./listeners.js";
@@ -36,6 +37,8 @@ export class EventRecord {
   readonly pauseRequests = new Map<string, PauseOutcome>();
   /** The position of the newest sync, if there was one: nothing at or below it applies. */
   positionFloor: Position | undefined;
+  /** By router id; those of whom nothing was heard for too long may still be there. */
+  readonly routers = new Map<string, RouterProgress>();
   /** The pause whose end has not been announced; it may have run out. */
   pause: SpeakerPause | undefined;
   lastLeaseId = 0;
@@ -53,6 +56,8 @@ export class MemoryState {
   readonly eventListeners: Listeners<string>;
   /** By channel id. */
   readonly speakerListeners: Listeners<ActiveSpeaker | undefined>;
+  /** By event id. */
+  readonly routerListeners: Listeners<RouterNews>;
   #generation = 0;
 
   /** @param now ms since 1970 */
@@ -63,6 +68,7 @@ export class MemoryState {
     this.entryListeners = new Listeners(logger);
     this.eventListeners = new Listeners(logger);
     this.speakerListeners = new Listeners(logger);
+    this.routerListeners = new Listeners(logger);
   }
 
   /** A new place in the order of writes, later than all before, of that generation at least. */

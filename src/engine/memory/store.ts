@@ -1,5 +1,6 @@
 import type { Engine } from "../../domain/ports.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
+import { createAppliedStore } from "./appliedStore.js";
 import { createChannelIndex } from "./channelIndex.js";
 import { createFloorStore } from "./floorStore.js";
 import { createLogStore } from "./logStore.js";
@@ -23,6 +24,7 @@ export function createMemoryEngine(options: { now?: () => number; logger?: Logge
     ...createChannelIndex(state),
     ...createFloorStore(state),
     ...createPauseStore(state),
+    ...createAppliedStore(state),
     async start() {
       // Nothing to connect to.
     },
@@ -30,6 +32,7 @@ export function createMemoryEngine(options: { now?: () => number; logger?: Logge
       state.entryListeners.clear();
       state.eventListeners.clear();
       state.speakerListeners.clear();
+      state.routerListeners.clear();
     },
     feedHealth: () => ({ healthy: true, ageMs: 0 }),
     onFeedRestored: () => () => {

@@ -1,6 +1,7 @@
 import { SquelchError } from "../../domain/errors.js";
 import type { Engine, FeedHealth, Unsubscribe } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
+import { createAppliedStore } from "./appliedStore.js";
 import { createChannelIndex } from "./channelIndex.js";
 import { ChannelOwners } from "./channelOwners.js";
 import { createClusterMoves } from "./clusterMoves.js";
@@ -125,6 +126,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     ...createMembershipStore(scripts, confirmed, takeTicket),
     ...index,
     ...createFloorStore(scripts, urgent, index, subscriber),
+    ...createAppliedStore(state.run, subscriber),
 
     ingest: isHeard
       ? {

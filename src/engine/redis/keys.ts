@@ -11,6 +11,10 @@ export function eventKeys(eventId: string) {
     channels: `${prefix}channels`,
     /** The pub/sub channel on which entries are published as they are appended. */
     changes: `${prefix}changes`,
+    /** Hash: router id → how far it has come. */
+    routers: `${prefix}routers`,
+    /** The pub/sub channel on which news of the routers is published. */
+    applied: `${prefix}applied`,
     /** The first answer to a PauseAllSpeakers with this request id. */
     pauseAnswer: (requestId: string) => `${prefix}pause:answer:${requestId}`,
   };

@@ -2,6 +2,7 @@ import type { Engine, FeedHealth, Unsubscribe } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 import { FeedCounts } from "../ops/feedCounts.js";
 import { EventFeed } from "./eventFeed.js";
+import { RouterPresence } from "./routerPresence.js";
 
 /** How often feeds compare their position with the log, ms. */
 const POSITION_CHECK_INTERVAL_MS = 2_000;
@@ -21,6 +22,8 @@ export class Hub {
   readonly engine: Engine;
   readonly logger: Logger;
   readonly counts: FeedCounts;
+  /** The routers whose watches are open here. */
+  readonly presence: RouterPresence;
   readonly #releaseGraceMs: number;
   readonly #slots = new Map<string, Slot>();
   readonly #stop: (() => void)[] = [];
@@ -29,10 +32,12 @@ export class Hub {
     this.engine = engine;
     this.logger = logger;
     this.counts = counts;
+    this.presence = new RouterPresence(engine, logger);
     this.#releaseGraceMs = releaseGraceMs;
     const timer = setInterval(() => void this.#checkPositions(), POSITION_CHECK_INTERVAL_MS);
     this.#stop.push(
       () => clearInterval(timer),
+      () => this.presence.close(),
       engine.onFeedRestored(() => {
         for (const { feed } of this.#slots.values()) feed.doubt();
         void this.#checkPositions();

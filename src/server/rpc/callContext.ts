@@ -4,6 +4,14 @@ export interface CallContext {
   actor: string;
 }
 
+/** What a call that waits for something to happen knows beside its request. */
+export interface WaitContext extends CallContext {
+  /** When to answer at the latest, so that the answer still arrives, by `performance.now()`; Infinity if never. */
+  answerBeforeMs: number;
+  /** Aborted, with a SquelchError, when nobody waits for the answer any more or the replica shuts down. */
+  signal: AbortSignal;
+}
+
 /** The metadata key under which a caller names itself. */
 export const ACTOR_KEY = "squelch-actor";
 

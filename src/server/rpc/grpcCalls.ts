@@ -5,14 +5,18 @@ import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb
 import { SquelchError } from "../../domain/errors.js";
 import { idProblem } from "../../domain/id.js";
 import type { Logger } from "../../lib/logger.js";
-import { ACTOR_KEY, ANONYMOUS, type CallContext } from "./callContext.js";
+import { ACTOR_KEY, ANONYMOUS, type CallContext, type WaitContext } from "./callContext.js";
 import { toStatus } from "./status.js";
 import type { Endings } from "./streamEndings.js";
 
 /** The longest time for a call, ms. */
 const CALL_BUDGET_MS = 2_000;
-/** The same for calls whose work grows with the fleet, ms. */
-const LONG_CALL_BUDGETS_MS = new Map<DescMethod, number>([[PermissionService.method.reconcileMemberships, 60_000]]);
+/** The same for calls whose work grows with the fleet, or that wait, ms. */
+const LONG_CALL_BUDGETS_MS = new Map<DescMethod, number>([
+  [PermissionService.method.reconcileMemberships, 60_000],
+  // The longest wait, and what it needs of the store.
+  [PermissionService.method.awaitApplied, 65_000],
+]);
 
 /**
  * How long a client stream that has ended may still turn out to be cancelled, ms. Clients on Node.js end a stream
@@ -23,6 +27,9 @@ const END_GRACE_MS = 100;
 
 /** A call that is asked once and answers once. */
 export type UnaryCall = (request: unknown, context: CallContext) => Promise<Record<string, unknown>>;
+
+/** A call that answers once something has happened, or when its own time is up. */
+export type WaitCall = (request: unknown, context: WaitContext) => Promise<Record<string, unknown>>;
 
 /** A call that reads a stream and then answers once. What the stream throws when it breaks goes through it. */
 export type ClientStreamCall = (
@@ -45,6 +52,37 @@ export function createUnaryHandler(
     } catch (error) {
       logDefect(error, method, logger);
       callback(toStatus(error));
+    }
+  };
+}
+
+/** Serves a unary call of grpc-js that may wait for as long as its client lets it. */
+export function createWaitHandler(
+  method: DescMethod,
+  handle: WaitCall,
+  endings: Endings,
+  logger: Logger,
+): handleUnaryCall<unknown, unknown> {
+  return async (call, callback) => {
+    const waiting = new AbortController();
+    const end = (error: SquelchError) => waiting.abort(error);
+    const endUnheard = () => end(new SquelchError("unavailable", "nobody waits for the answer any more"));
+    endings.add(end);
+    call.on("cancelled", endUnheard);
+    try {
+      const remainingMs = Number(call.getDeadline()) - Date.now();
+      // Time for a last look at the store, and for the answer to arrive.
+      const answerBeforeMs = performance.now() + remainingMs - Math.min(300, remainingMs / 4);
+      const context = { ...contextOf(call.metadata), answerBeforeMs, signal: waiting.signal };
+      const budget = new Budget(LONG_CALL_BUDGETS_MS.get(method));
+      budget.start(call.getDeadline());
+      callback(null, create(method.output, await budget.spendOn(handle(call.request, context))));
+    } catch (error) {
+      logDefect(error, method, logger);
+      callback(toStatus(error));
+    } finally {
+      endings.delete(end);
+      endUnheard();
     }
   };
 }

@@ -16,8 +16,16 @@ import type { Logger } from "../../lib/logger.js";
 import type { Hub } from "../feed/hub.js";
 import type { CallMetrics } from "../ops/callMetrics.js";
 import type { CatchUp } from "../state/catchUp.js";
+import { createAppliedCalls } from "./appliedCalls.js";
 import { createChannelService } from "./channelService.js";
-import { type ClientStreamCall, createClientStreamHandler, createUnaryHandler, type UnaryCall } from "./grpcCalls.js";
+import {
+  type ClientStreamCall,
+  createClientStreamHandler,
+  createUnaryHandler,
+  createWaitHandler,
+  type UnaryCall,
+  type WaitCall,
+} from "./grpcCalls.js";
 import { measured } from "./measuredCall.js";
 import { createPermissionService } from "./permissionService.js";
 import { createReflection } from "./reflection.js";
@@ -71,7 +79,12 @@ export async function startGrpcPlane(
   const health = new HealthImplementation();
   const endings: Endings = new Set();
 
-  const calls = { ...createPermissionService(hub, catchUp), ...createChannelService(hub.engine) };
+  const { engine } = hub;
+  const calls = {
+    ...createPermissionService(hub, catchUp),
+    ...createAppliedCalls(engine),
+    ...createChannelService(engine),
+  };
   const watch = createWatchHandler(hub, endings, metrics, logger);
   for (const service of services) {
     server.addService(
@@ -135,6 +148,9 @@ function implementationOf(
     else if (call === undefined) continue;
     else if (method.methodKind === "client_streaming") {
       const handle = createClientStreamHandler(method, call as ClientStreamCall, endings, logger);
+      served[method.localName] = measured(method, handle, metrics);
+    } else if (method === PermissionService.method.awaitApplied) {
+      const handle = createWaitHandler(method, call as WaitCall, endings, logger);
       served[method.localName] = measured(method, handle, metrics);
     } else {
       served[method.localName] = measured(method, createUnaryHandler(method, call as UnaryCall, logger), metrics);

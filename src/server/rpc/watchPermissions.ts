@@ -37,7 +37,7 @@ export function openWatch(
   const eventIds = parseIds("event_ids", request.eventIds, MAX_WATCHED_EVENTS);
   const userIds = parseIds("user_ids", request.userIds, MAX_WATCHED_USERS);
   const cursors = parseCursors("cursors", request.cursors);
-  parseText("router_id", request.routerId, MAX_ID_BYTES);
+  const routerId = parseText("router_id", request.routerId, MAX_ID_BYTES);
   const intervalMs = parseDuration(
     "checkpoint_interval",
     request.checkpointInterval,
@@ -60,6 +60,8 @@ export function openWatch(
     () => hub.health,
   );
   const adding = new Map<string, Promise<void>>();
+  /** The events in which this router is present. */
+  const present: string[] = [];
   let isClosed = false;
   let unfollow: Unsubscribe | undefined;
 
@@ -67,6 +69,7 @@ export function openWatch(
     if (isClosed) return;
     const feed = await hub.acquire(eventId);
     try {
+      if (routerId !== "" && !isClosed) await enter(eventId);
       const cursor = cursors.get(eventId);
       if (cursor !== undefined && !feed.reachesBackTo(cursor)) await feed.reachFor(cursor);
       if (isClosed) {
@@ -79,6 +82,13 @@ export function openWatch(
       hub.release(feed);
       throw error;
     }
+  }
+
+  // A router is waited for from the first message on; while the store cannot be reached it is told later.
+  async function enter(eventId: string): Promise<void> {
+    const entered = hub.presence.enter(routerId, eventId);
+    present.push(eventId);
+    if (hub.health.healthy) await entered;
   }
 
   function addOnce(eventId: string): Promise<void> {
@@ -132,6 +142,7 @@ export function openWatch(
       counts.watchers--;
       unfollow?.();
       for (const feed of watcher.feeds) hub.release(feed);
+      for (const eventId of present) hub.presence.leave(routerId, eventId);
       watcher.close();
     },
   };
