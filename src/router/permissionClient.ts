@@ -1,11 +1,14 @@
 import { EventEmitter } from "node:events";
 import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import type { Cursor } from "../domain/cursor.js";
 import type { SpeakerPause } from "../domain/floor.js";
 import { parseId } from "../domain/id.js";
 import { backoffMs } from "../lib/backoff.js";
 import { GrpcClient } from "../lib/grpcService.js";
 import { createLogger, type Logger } from "../lib/logger.js";
+import { AppliedPositions } from "./appliedPositions.js";
+import { AppliedReporter } from "./appliedReporter.js";
 import { parseGrpcTarget } from "./grpcTarget.js";
 import { Heartbeat } from "./heartbeat.js";
 import { changeNotices, type Notice, type PermissionEvents } from "./permissionEvents.js";
@@ -14,12 +17,17 @@ import { PermissionWatch } from "./permissionWatch.js";
 
 const HEALTHY_INTERVALS = 2;
 const HEARTBEAT_DEADLINE_MS = 2_500;
+const REPORT_DEADLINE_MS = 2_000;
+const FAREWELL_DEADLINE_MS = 1_000;
+
+/** What somebody may be waiting for to be in force. */
+const URGENT: ReadonlySet<keyof PermissionEvents> = new Set(["revoked", "paused", "floorRevoked", "disconnect"]);
 
 /** How a {@link PermissionClient} is set up. */
 export interface PermissionClientOptions {
   /** All replicas: `host:port,host:port,…` of IP addresses, or one host name with its port. */
   address: string;
-  /** Names this router in the replicas' logs and metrics. */
+  /** Names this router, in logs and where its reports are waited for: its own among all that run. */
   routerId: string;
   /** The events to watch; all that the router may see if empty, those created later included. Default: all. */
   eventIds?: readonly string[];
@@ -55,6 +63,8 @@ export interface UserPermissions {
  * the same events as changes that arrive as they are made, so that nothing else needs to be looked at. Revisions are
  * numbers: they stay below 2^53.
  *
+ * When its listeners have returned it reports that the change is in force here; see `deferApplied` for what takes longer.
+ *
  * @example
  * const client = new PermissionClient({ address: "10.0.0.1:50051,10.0.0.2:50051", routerId: "router-1" });
  * client.on("change", ({ eventId, userId, channelIds }) => console.log(eventId, userId, channelIds));
@@ -66,12 +76,14 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
   readonly #mirror = new PermissionMirror();
   readonly #tracked = new Map<string, Set<string>>();
   readonly #watch: PermissionWatch;
+  readonly #applied = new AppliedPositions();
+  readonly #reporter: AppliedReporter;
   readonly #heartbeat: Heartbeat;
   readonly #logger: Logger;
   readonly #healthyForMs: number;
   readonly #failClosedAfterMs: number | undefined;
   #isStarted = false;
-  #isClosed = false;
+  #closed: Promise<void> | undefined;
   #isFresh = false;
   #isFailedClosed = false;
   #staleTimer: NodeJS.Timeout | undefined;
@@ -100,10 +112,23 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
       this.#mirror,
       { eventIds, routerId, checkpointIntervalMs, retryDelayMs: options.retryDelayMs ?? backoffMs },
       {
-        notice: (notice) => this.#tell(notice),
+        notice: (notice) => {
+          this.#tell(notice);
+          if (URGENT.has(notice.name)) this.#reporter.acted(true);
+        },
+        told: (eventId) => {
+          const cursor = this.#mirror.cursor(eventId);
+          if (cursor) this.#applied.advance(cursor);
+          this.#reporter.acted(false);
+        },
         caughtUp: (feedHealthy) => this.#caughtUp(feedHealthy),
         down: () => this.#becomeStale(),
       },
+      this.#logger,
+    );
+    this.#reporter = new AppliedReporter(
+      () => this.#applied.cursors(),
+      (cursors, leaving) => this.#report(routerId, cursors, leaving),
       this.#logger,
     );
     const ask = (eventId: string, userId: string) => this.refreshUser(eventId, userId);
@@ -121,18 +146,16 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
     this.#isStarted = true;
     this.#beginStaleness();
     this.#watch.open();
+    this.#reporter.start();
   }
 
-  /** Ends the stream and lets go of the connection; no event follows. Idempotent. */
-  close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#isFresh = false;
-    this.#watch.close();
-    this.#heartbeat.stop();
-    clearTimeout(this.#staleTimer);
-    clearTimeout(this.#failClosedTimer);
-    this.rpc.close();
+  /**
+   * Ends the stream at once, so that no event follows; says that this router is waited for no longer, and lets go of the
+   * connection. Close it after the clients' connections. Resolves after 3 s at the latest. Idempotent.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
   }
 
   /** The channels of a user, ascending; undefined if nothing is known of the user. They may be stale. */
@@ -159,6 +182,18 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
   }
 
   /**
+   * For a listener that cannot finish before it returns: what it was told, and all that comes later in the event, is not
+   * reported as in force until the returned function is called. Idempotent.
+   */
+  deferApplied(eventId: string): () => void {
+    const done = this.#applied.defer(eventId);
+    return () => {
+      done();
+      this.#reporter.acted(true);
+    };
+  }
+
+  /**
    * Asks the store for one user and takes over the answer, unless something newer is known already.
    *
    * @returns the answer
@@ -175,6 +210,28 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
       for (const notice of this.#mirror.mergeAnswer(eventId, userId, answer, askedIn)) this.#tell(notice);
     }
     return { channelIds: answer.channelIds, known: answer.known };
+  }
+
+  get #isClosed(): boolean {
+    return this.#closed !== undefined;
+  }
+
+  async #close(): Promise<void> {
+    this.#isFresh = false;
+    this.#watch.close();
+    this.#heartbeat.stop();
+    clearTimeout(this.#staleTimer);
+    clearTimeout(this.#failClosedTimer);
+    await this.#reporter.leave();
+    this.rpc.close();
+  }
+
+  #report(routerId: string, cursors: readonly Cursor[], leaving: boolean): Promise<unknown> {
+    return this.rpc.unary(
+      PermissionService.method.reportApplied,
+      { routerId, leaving, cursors: cursors.map((cursor) => ({ ...cursor, revision: BigInt(cursor.revision) })) },
+      { deadline: Date.now() + (leaving ? FAREWELL_DEADLINE_MS : REPORT_DEADLINE_MS) },
+    );
   }
 
   #caughtUp(feedHealthy: boolean): void {

@@ -57,8 +57,8 @@ export interface PermissionRelayOptions {
 }
 
 interface Registration extends Required<SocketOwner> {
-  /** Revoked channels that the socket leaves when it has finished speaking. */
-  pendingRemovals: Set<string>;
+  /** Revoked channels that the socket leaves when it has finished speaking, and what to call then. */
+  pendingRemovals: Map<string, () => void>;
 }
 
 const revokeMessages: Record<FloorRevokeCause, string> = {
@@ -103,7 +103,7 @@ export class PermissionRelay {
   register(socket: RelaySocket, owner: SocketOwner): void {
     this.unregister(socket);
     const { eventId, userId, connectedAtMs = Date.now() } = owner;
-    this.#registrations.set(socket, { eventId, userId, connectedAtMs, pendingRemovals: new Set() });
+    this.#registrations.set(socket, { eventId, userId, connectedAtMs, pendingRemovals: new Map() });
     const users = this.#events.get(eventId) ?? new Map<string, Set<RelaySocket>>();
     this.#events.set(eventId, users);
     const sockets = users.get(userId) ?? new Set();
@@ -117,8 +117,9 @@ export class PermissionRelay {
   unregister(socket: RelaySocket): void {
     const registration = this.#registrations.get(socket);
     if (registration === undefined) return;
-    const { eventId, userId } = registration;
+    const { eventId, userId, pendingRemovals } = registration;
     this.#registrations.delete(socket);
+    for (const done of pendingRemovals.values()) done();
     const users = this.#events.get(eventId);
     const sockets = users?.get(userId);
     sockets?.delete(socket);
@@ -130,9 +131,12 @@ export class PermissionRelay {
 
   /** To be called when a socket has finished speaking: it now leaves the channel if that was revoked meanwhile. */
   transmissionEnded(socket: RelaySocket, channelId: string): void {
-    if (this.#registrations.get(socket)?.pendingRemovals.delete(channelId)) {
-      this.#try(socket, () => socket.leaveChannel(channelId));
-    }
+    const pendingRemovals = this.#registrations.get(socket)?.pendingRemovals;
+    const done = pendingRemovals?.get(channelId);
+    if (done === undefined) return;
+    pendingRemovals?.delete(channelId);
+    this.#try(socket, () => socket.leaveChannel(channelId));
+    done();
   }
 
   #change(change: PermissionChange): void {
@@ -145,13 +149,20 @@ export class PermissionRelay {
     }
   }
 
-  #enforce(socket: RelaySocket, { channelIds, removed }: PermissionChange): void {
+  #enforce(socket: RelaySocket, { eventId, channelIds, removed }: PermissionChange): void {
     const pendingRemovals = this.#registrations.get(socket)?.pendingRemovals;
-    for (const channelId of channelIds) pendingRemovals?.delete(channelId);
+    for (const channelId of channelIds) {
+      pendingRemovals?.get(channelId)?.();
+      pendingRemovals?.delete(channelId);
+    }
     for (const channelId of removed) {
       this.#try(socket, () => {
-        if (this.#cut === "afterTransmission" && socket.isTransmitting(channelId)) pendingRemovals?.add(channelId);
-        else socket.leaveChannel(channelId);
+        const mustWait = this.#cut === "afterTransmission" && socket.isTransmitting(channelId);
+        if (!mustWait) socket.leaveChannel(channelId);
+        else if (!pendingRemovals?.has(channelId)) {
+          // Until then the revocation is not in force.
+          pendingRemovals?.set(channelId, this.#client.deferApplied(eventId));
+        }
       });
     }
   }

@@ -42,6 +42,8 @@ export interface PermissionWatchOptions {
 /** Who is told what the stream brings. */
 export interface PermissionWatchListener {
   notice(notice: Notice): void;
+  /** All notices of what is known of an event by now have been told. */
+  told(eventId: string): void;
   /** Everything up to now has been applied. */
   caughtUp(feedHealthy: boolean): void;
   /** The stream is gone; another attempt follows. */
@@ -143,6 +145,7 @@ export class PermissionWatch {
       case "changes": {
         const { eventId, epoch, changes } = payload.value;
         for (const change of changes) this.#tell(this.#mirror.applyChange(eventId, epoch, change));
+        this.#listener.told(eventId);
         return;
       }
       case "checkpoint":
@@ -175,6 +178,7 @@ export class PermissionWatch {
     this.#logger.debug({ eventId, ...place, users: assembly.users.length, reason }, "snapshot received");
     const picture = { eventId, users: assembly.users, reason, ...(pause && { pause }) };
     this.#tell(this.#mirror.applySnapshot(picture, place));
+    this.#listener.told(eventId);
   }
 
   #receiveCheckpoint(checkpoint: Checkpoint, assemblies: Map<string, Assembly>): void {

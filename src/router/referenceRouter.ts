@@ -118,15 +118,15 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
     await stopped;
     await Promise.all([...sessions].map((session) => session.ended));
     clearTimeout(grace);
-    client.close();
+    await client.close();
   }
 
   await new Promise<void>((resolve, reject) => {
     http.once("error", reject);
     http.listen(listen, resolve);
-  }).catch((error: unknown) => {
+  }).catch(async (error: unknown) => {
     clearInterval(pinging);
-    client.close();
+    await client.close();
     throw error;
   });
   client.start();

@@ -139,6 +139,7 @@ export class FakePermissionServer {
         this.resume(eventId);
         return {};
       }),
+      ...this.#unary("reportApplied", () => ({})),
     });
     server.addService(grpcServiceDefinition(ChannelService), {
       ...this.#unary("setChannelEvent", ({ channelId, eventId, onlyIfUnassigned }) => {

@@ -1,5 +1,6 @@
 import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Cursor } from "../../gen/squelch/v1/model_pb.js";
 import { SnapshotReason } from "../../gen/squelch/v1/permission_service_pb.js";
 import { backoffMs } from "../../src/lib/backoff.js";
 import { createLogger } from "../../src/lib/logger.js";
@@ -19,8 +20,8 @@ beforeEach(async () => {
   clients = [];
 });
 
-afterEach(() => {
-  for (const client of clients) client.close();
+afterEach(async () => {
+  await Promise.all(clients.map((client) => client.close()));
   server.stop();
 });
 
@@ -375,12 +376,74 @@ describe("PermissionClient", () => {
     }
   });
 
+  describe("reports what is in force", () => {
+    const reports = (): Record<string, number | boolean>[] =>
+      server.callsOf("reportApplied").map(({ cursors, leaving }) => {
+        const revisions = (cursors as Cursor[]).map(({ eventId, revision }) => [eventId, Number(revision)] as const);
+        return { ...Object.fromEntries(revisions), ...(leaving === true && { leaving }) };
+      });
+
+    it("after its listeners have acted, at once for what cannot wait", async () => {
+      server.setUserChannels("e1", "u1", ["a"]);
+      const { client, fresh } = startClient();
+      await fresh();
+      await waitFor(() => reports().length === 1);
+      expect(server.callsOf("reportApplied")[0]).toMatchObject({
+        routerId: "router-1",
+        cursors: [{ eventId: "e1", epoch: "epoch-1", revision: 1n }],
+        leaving: false,
+      });
+      const reportedWhenActing: number[] = [];
+      for (const name of ["revoked", "paused", "floorRevoked", "disconnect"] as const) {
+        client.on(name, () => reportedWhenActing.push(reports().length));
+      }
+      server.setUserChannels("e1", "u1", []);
+      await waitFor(() => reports().length === 2, { timeoutMs: 900 });
+      server.pause("e1", {}, 60_000);
+      await waitFor(() => reports().length === 3, { timeoutMs: 900 });
+      server.append("e1", { case: "floorRevoked", value: { channelId: "a", userId: "u1" } });
+      await waitFor(() => reports().length === 4, { timeoutMs: 900 });
+      server.append("e1", { case: "userDisconnected", value: { userId: "u1" } });
+      await waitFor(() => reports().length === 5, { timeoutMs: 900 });
+      expect(reports()).toEqual([1, 2, 3, 4, 5].map((e1) => ({ e1 })));
+      expect(reportedWhenActing).toEqual([1, 2, 3, 4]);
+    });
+
+    it("not while a listener still has to finish, and at once when it has", async () => {
+      server.setUserChannels("e1", "u1", ["a"]);
+      const { client, fresh } = startClient();
+      await fresh();
+      await waitFor(() => reports().length === 1);
+      let finish = () => {};
+      client.once("revoked", ({ eventId }) => {
+        finish = client.deferApplied(eventId);
+      });
+      server.setUserChannels("e1", "u1", []);
+      server.setUserChannels("e2", "u1", ["b"]);
+      server.setUserChannels("e2", "u1", []);
+      await waitFor(() => reports().at(-1)?.e2 === 2);
+      expect(reports().every(({ e1 }) => e1 === undefined || e1 === 1)).toBe(true);
+      finish();
+      await waitFor(() => reports().at(-1)?.e1 === 2, { timeoutMs: 900 });
+    });
+
+    it("and says farewell when it is closed", async () => {
+      server.setUserChannels("e1", "u1", ["a"]);
+      const { client, fresh } = startClient();
+      await fresh();
+      await client.close();
+      expect(reports().at(-1)).toEqual({ e1: 1, leaving: true });
+      const other = startClient({ address: "127.0.0.1:1" });
+      await other.client.close();
+    });
+  });
+
   it("is silent once closed, however often", async () => {
     const { client, heard, fresh } = startClient({ heartbeatIntervalMs: 10 });
     await fresh();
     client.trackUser("e1", "u1");
-    client.close();
-    client.close();
+    const closed = client.close();
+    expect(client.close()).toBe(closed);
     client.start();
     const told = heard.length;
     await waitFor(() => server.openWatches.length === 0);

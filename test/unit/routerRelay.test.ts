@@ -99,6 +99,35 @@ describe("permission changes", () => {
     expect(other.frames).toEqual([]);
   });
 
+  it("a revocation is in force when the last speaker has been put off the channel, and not before", () => {
+    let deferred = 0;
+    vi.spyOn(client, "deferApplied").mockImplementation((eventId) => {
+      expect(eventId).toBe("e");
+      deferred++;
+      return () => deferred--;
+    });
+    const relay = startRelay();
+    const sockets = Array.from({ length: 4 }, () => new TestSocket("a", "b"));
+    const [finishing, leaving, regranted] = sockets as [TestSocket, TestSocket, TestSocket];
+    for (const socket of sockets) {
+      relay.register(socket, { eventId: "e", userId: "u" });
+      if (socket !== sockets[3]) socket.transmitting.set("a", 1);
+    }
+    client.emit("change", change("u", ["b"], ["a"]));
+    client.emit("change", change("u", [], ["b"]));
+    expect(deferred, "each speaker once; who does not speak was put off at once").toBe(3);
+    finishing.transmitting.delete("a");
+    relay.transmissionEnded(finishing, "a");
+    relay.transmissionEnded(finishing, "a");
+    expect(deferred).toBe(2);
+    relay.unregister(leaving);
+    relay.transmissionEnded(leaving, "a");
+    expect(deferred).toBe(1);
+    client.emit("change", change("u", ["a"], [], ["a"]));
+    expect(deferred).toBe(0);
+    expect(regranted.joined).toContain("a");
+  });
+
   it("pitfall 4: another event's change does not reach the same user here", () => {
     const relay = startRelay();
     const socket = new TestSocket("a");
