@@ -1,10 +1,14 @@
 import type { Command } from "commander";
-import { SetUserChannelsResponseSchema } from "../../../gen/squelch/v1/permission_service_pb.js";
+import {
+  type SetUserChannelsResponse,
+  SetUserChannelsResponseSchema,
+} from "../../../gen/squelch/v1/permission_service_pb.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../connection.js";
 import type { CommandContext } from "../context.js";
 import { formatIds } from "../describe.js";
+import { addWaitOption, awaitRouters, type WaitOptions } from "../enforcement.js";
 
-interface AssignOptions extends ConnectionOptions {
+interface AssignOptions extends ConnectionOptions, WaitOptions {
   action?: string;
   onlyIfUnknown: boolean;
 }
@@ -22,24 +26,34 @@ export function addAssignCommand(program: Command, context: CommandContext): voi
     .addHelpText(
       "after",
       "\nExamples:\n  squelch assign festival anna stage gate   anna has these two and no other" +
-        "\n  squelch assign festival anna              anna has none",
+        "\n  squelch assign festival anna              anna has none" +
+        "\n  squelch assign festival anna --wait       and every router has put her off",
     );
-  addConnectionOptions(command).action(
+  addConnectionOptions(addWaitOption(command)).action(
     async (eventId: string, userId: string, channelIds: string[], options: AssignOptions) => {
       const { action = "", onlyIfUnknown } = options;
-      const response = await withConnection(context, options, ({ permissions }) =>
-        permissions.setUserChannels({ eventId, userId, channelIds, action, onlyIfUnknown }),
-      );
-      const { output } = context;
-      if (options.json) return output.json(SetUserChannelsResponseSchema, response);
-      await output.table(
-        ["EVENT", "USER", "ADDED", "REMOVED", "REVISION"],
-        [[eventId, userId, formatIds(response.added), formatIds(response.removed), String(response.revision)]],
-      );
-      if (response.superseded) {
-        const why = onlyIfUnknown ? "the user has an entry" : "a later write got in first";
-        await output.line(`nothing was written: ${why}`);
-      }
+      await withConnection(context, options, async (connection) => {
+        const request = { eventId, userId, channelIds, action, onlyIfUnknown };
+        const response = await connection.permissions.setUserChannels(request);
+        if (options.json) await context.output.json(SetUserChannelsResponseSchema, response);
+        else await showAssignment(context, request, response);
+        await awaitRouters(context, connection, options, { eventId, revision: response.revision });
+      });
     },
   );
+}
+
+async function showAssignment(
+  { output }: CommandContext,
+  { eventId, userId, onlyIfUnknown }: { eventId: string; userId: string; onlyIfUnknown: boolean },
+  { added, removed, revision, superseded }: SetUserChannelsResponse,
+): Promise<void> {
+  await output.table(
+    ["EVENT", "USER", "ADDED", "REMOVED", "REVISION"],
+    [[eventId, userId, formatIds(added), formatIds(removed), String(revision)]],
+  );
+  if (superseded) {
+    const why = onlyIfUnknown ? "the user has an entry" : "a later write got in first";
+    await output.line(`nothing was written: ${why}`);
+  }
 }

@@ -1,13 +1,17 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
-import { PauseAllSpeakersResponseSchema } from "../../../gen/squelch/v1/permission_service_pb.js";
+import {
+  type PauseAllSpeakersResponse,
+  PauseAllSpeakersResponseSchema,
+} from "../../../gen/squelch/v1/permission_service_pb.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../connection.js";
 import type { CommandContext } from "../context.js";
 import { describePause, isCutOnly, SPEAKER_COLUMNS, speakerRow } from "../describe.js";
 import { parseDuration } from "../duration.js";
+import { addWaitOption, awaitRouters, type WaitOptions } from "../enforcement.js";
 import { printable } from "../output.js";
 
-interface PauseOptions extends ConnectionOptions {
+interface PauseOptions extends ConnectionOptions, WaitOptions {
   reason: string;
   duration?: number;
   exempt: string[];
@@ -28,26 +32,34 @@ export function addPauseCommand(program: Command, context: CommandContext): void
     .option("--request-id <id>", "makes a repeat within an hour return the first outcome", "")
     .addHelpText(
       "after",
-      '\nExamples:\n  squelch pause festival --reason "Evacuation"\n  squelch pause festival --duration 10m --broadcaster anna',
+      '\nExamples:\n  squelch pause festival --reason "Evacuation"\n  squelch pause festival --duration 10m --broadcaster anna\n  squelch pause festival --wait',
     );
-  addConnectionOptions(command).action(async (eventId: string, options: PauseOptions) => {
+  addConnectionOptions(addWaitOption(command)).action(async (eventId: string, options: PauseOptions) => {
     const { reason, duration, exempt, broadcaster, requestId } = options;
-    const response = await withConnection(context, options, ({ permissions }) =>
-      permissions.pauseAllSpeakers({
+    await withConnection(context, options, async (connection) => {
+      const response = await connection.permissions.pauseAllSpeakers({
         eventId,
         reason,
         exemptUserIds: exempt,
         requestId,
         ...(duration === undefined ? {} : { duration: durationFromMs(duration) }),
         ...(broadcaster === undefined ? {} : { broadcaster: { userId: broadcaster } }),
-      }),
-    );
-    const { output } = context;
-    if (options.json) return output.json(PauseAllSpeakersResponseSchema, response);
-    if (response.paused.length === 0) await output.line(printable(`nobody was speaking in ${eventId}`));
-    else await output.table([...SPEAKER_COLUMNS], response.paused.map(speakerRow));
-    if (response.pause === undefined) return;
-    await output.line(printable(describePause(response.pause)));
-    if (!isCutOnly(response.pause)) await output.line(printable(`lift it with: squelch resume ${eventId}`));
+      });
+      if (options.json) await context.output.json(PauseAllSpeakersResponseSchema, response);
+      else await showPause(context, eventId, response);
+      await awaitRouters(context, connection, options, { eventId, revision: response.revision });
+    });
   });
+}
+
+async function showPause(
+  { output }: CommandContext,
+  eventId: string,
+  { pause, paused }: PauseAllSpeakersResponse,
+): Promise<void> {
+  if (paused.length === 0) await output.line(printable(`nobody was speaking in ${eventId}`));
+  else await output.table([...SPEAKER_COLUMNS], paused.map(speakerRow));
+  if (pause === undefined) return;
+  await output.line(printable(describePause(pause)));
+  if (!isCutOnly(pause)) await output.line(printable(`lift it with: squelch resume ${eventId}`));
 }

@@ -66,7 +66,6 @@ async function readStatus({ permissions, address }: Connection): Promise<Status>
   const pauses = new Map<string, SpeakerPause>();
   const request = {
     userIds: ["squelch-status"],
-    routerId: "squelch-status",
     checkpointInterval: durationFromMs(1_000),
   };
   for await (const { payload } of permissions.watchPermissions(request)) {

@@ -10,6 +10,7 @@ import type { UserChannels } from "../../domain/ports.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../connection.js";
 import type { CommandContext } from "../context.js";
 import { formatCount } from "../describe.js";
+import { addWaitOption, awaitRouters, type WaitOptions } from "../enforcement.js";
 import { CommandFailure } from "../failure.js";
 import { MEMBER_FILE_HELP, type MemberFormat, readMemberFile } from "../memberFile.js";
 import { printable } from "../output.js";
@@ -22,7 +23,7 @@ const MESSAGE_IDS = 5_000;
 
 const FORMATS: Readonly<Record<string, MemberFormat>> = { ".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson" };
 
-interface SyncOptions extends ConnectionOptions {
+interface SyncOptions extends ConnectionOptions, WaitOptions {
   format?: MemberFormat;
   revokeAll: boolean;
 }
@@ -48,7 +49,7 @@ export function addSyncCommand(program: Command, context: CommandContext): void 
       `${MEMBER_FILE_HELP}\n\nExamples:\n  squelch sync festival members.csv` +
         `\n  psql --csv -t -c "$QUERY" | squelch sync festival - --format csv`,
     );
-  addConnectionOptions(command, DEFAULT_TIMEOUT_MS).action(
+  addConnectionOptions(addWaitOption(command), DEFAULT_TIMEOUT_MS).action(
     async (eventId: string, file: string, options: SyncOptions) => {
       const users = await readUsers(context, file, options);
       if (users.length === 0 && !options.revokeAll) {
@@ -58,17 +59,22 @@ export function addSyncCommand(program: Command, context: CommandContext): void 
       }
       const { output, stderr } = context;
       const progress = new ProgressBar(stderr, users.length, "users sent");
-      const response = await withConnection(context, options, ({ permissions }) =>
-        permissions.syncEventMembers(toRequests(eventId, users, progress)),
-      ).finally(() => progress.clear());
-      if (options.json) return output.json(SyncEventMembersResponseSchema, response);
-      const { changedUsers, revokedUsers, revision } = response;
-      await output.line(
-        printable(
-          `${eventId}: ${formatCount(users.length, "user")} named, ${changedUsers} changed, ` +
-            `${revokedUsers} of them revoked, revision ${revision}`,
-        ),
-      );
+      await withConnection(context, options, async (connection) => {
+        const response = await connection.permissions
+          .syncEventMembers(toRequests(eventId, users, progress))
+          .finally(() => progress.clear());
+        const { changedUsers, revokedUsers, revision } = response;
+        if (options.json) await output.json(SyncEventMembersResponseSchema, response);
+        else {
+          await output.line(
+            printable(
+              `${eventId}: ${formatCount(users.length, "user")} named, ${changedUsers} changed, ` +
+                `${revokedUsers} of them revoked, revision ${revision}`,
+            ),
+          );
+        }
+        await awaitRouters(context, connection, options, { eventId, revision });
+      });
     },
   );
 }

@@ -23,7 +23,7 @@ export function addWatchCommand(program: Command, context: CommandContext): void
     .description("print permission changes as they happen, as a router is told them")
     .argument("[events...]", "the events; without one, all, those created later included")
     .option("--user <user>", "only changes of this user; may be repeated", collect, [])
-    .option("--router-id <id>", "the name under which the replica knows this watch", "squelch-watch")
+    .option("--router-id <id>", "be this router, for which --wait then waits in vain (default: none)", "")
     .option("--checkpoint-interval <time>", "the longest silence, 1s to 60s (default 5s)", parseDuration)
     .addHelpText(
       "after",
