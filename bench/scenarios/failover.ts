@@ -8,7 +8,7 @@ import type { Row, Scenario } from "../support/scenario.js";
 
 const REPLICAS = 3;
 /** How long the last messages may take to arrive; what is not there by then is missing. */
-const ARRIVAL_TIMEOUT_MS = 60_000;
+const ARRIVAL_TIMEOUT_MS = 20_000;
 
 export interface FailoverOptions {
   /** Each a `PermissionClient` that knows all replicas. */

@@ -6,7 +6,7 @@ import { rotatingUpdate } from "../support/receiverProtocol.js";
 import { Receivers } from "../support/receivers.js";
 import type { Row, Scenario } from "../support/scenario.js";
 
-const ARRIVAL_TIMEOUT_MS = 60_000;
+const ARRIVAL_TIMEOUT_MS = 20_000;
 
 export interface ResumeOptions {
   routers: number;
