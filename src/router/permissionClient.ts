@@ -8,7 +8,7 @@ import { backoffMs } from "../lib/backoff.js";
 import { GrpcClient } from "../lib/grpcService.js";
 import { createLogger, type Logger } from "../lib/logger.js";
 import { AppliedPositions } from "./appliedPositions.js";
-import { AppliedReporter } from "./appliedReporter.js";
+import { AppliedReporter, type ReportedAction } from "./appliedReporter.js";
 import { parseGrpcTarget } from "./grpcTarget.js";
 import { Heartbeat } from "./heartbeat.js";
 import { changeNotices, type Notice, type PermissionEvents } from "./permissionEvents.js";
@@ -21,7 +21,12 @@ const REPORT_DEADLINE_MS = 2_000;
 const FAREWELL_DEADLINE_MS = 1_000;
 
 /** What somebody may be waiting for to be in force. */
-const URGENT: ReadonlySet<keyof PermissionEvents> = new Set(["revoked", "paused", "floorRevoked", "disconnect"]);
+const AWAITED: Partial<Record<keyof PermissionEvents, ReportedAction>> = {
+  paused: "emergency",
+  disconnect: "emergency",
+  revoked: "revocation",
+  floorRevoked: "revocation",
+};
 
 /** How a {@link PermissionClient} is set up. */
 export interface PermissionClientOptions {
@@ -114,12 +119,12 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
       {
         notice: (notice) => {
           this.#tell(notice);
-          if (URGENT.has(notice.name)) this.#reporter.acted(true);
+          this.#reporter.acted(AWAITED[notice.name] ?? "other");
         },
         told: (eventId) => {
           const cursor = this.#mirror.cursor(eventId);
           if (cursor) this.#applied.advance(cursor);
-          this.#reporter.acted(false);
+          this.#reporter.acted("other");
         },
         caughtUp: (feedHealthy) => this.#caughtUp(feedHealthy),
         down: () => this.#becomeStale(),
@@ -189,7 +194,7 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
     const done = this.#applied.defer(eventId);
     return () => {
       done();
-      this.#reporter.acted(true);
+      this.#reporter.acted("revocation");
     };
   }
 

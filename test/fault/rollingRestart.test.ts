@@ -32,7 +32,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  for (const { client } of routers) client.close();
+  await Promise.all(routers.map(({ client }) => client.close()));
   await load?.stop();
   await Promise.all(replicas.map((replica) => replica.stop()));
   await redis.stop();

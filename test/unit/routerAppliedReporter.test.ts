@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Cursor } from "../../src/domain/cursor.js";
 import { createLogger } from "../../src/lib/logger.js";
 import { AppliedPositions } from "../../src/router/appliedPositions.js";
-import { AppliedReporter } from "../../src/router/appliedReporter.js";
+import { AppliedReporter, type ReportedAction } from "../../src/router/appliedReporter.js";
 
 const logger = createLogger("test", "silent");
 const cursor = (eventId: string, revision: number, epoch = "x"): Cursor => ({ eventId, epoch, revision });
@@ -39,9 +39,9 @@ describe("AppliedReporter", () => {
   });
 
   const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
-  const act = (eventId: string, revision: number, isUrgent: boolean) => {
+  const act = (eventId: string, revision: number, action: ReportedAction) => {
     positions.set(eventId, revision);
-    reporter.acted(isUrgent);
+    reporter.acted(action);
   };
   const fail = (code: status) => {
     const failure = Promise.reject(Object.assign(new Error("made to fail"), { code, details: "made to fail" }));
@@ -50,7 +50,7 @@ describe("AppliedReporter", () => {
   };
 
   it("reports what cannot wait at once, but never in the middle of it", async () => {
-    act("e1", 2, true);
+    act("e1", 2, "emergency");
     // The listeners of the next change in the same message have not been told yet.
     positions.set("e1", 3);
     expect(reports).toEqual([]);
@@ -59,46 +59,56 @@ describe("AppliedReporter", () => {
   });
 
   it("reports a single change at once, and those that follow within a second together", async () => {
-    act("e1", 2, false);
+    act("e1", 2, "other");
     await pass(0);
     expect(reports).toEqual([{ e1: 2 }]);
     for (let revision = 3; revision <= 10; revision++) {
-      act("e1", revision, false);
+      act("e1", revision, "other");
       await pass(100);
     }
-    act("e2", 1, false);
+    act("e2", 1, "other");
     expect(reports).toHaveLength(1);
     await pass(200);
     expect(reports).toEqual([{ e1: 2 }, { e1: 10, e2: 1 }]);
   });
 
-  it("makes no flood of reports of a flood of revocations", async () => {
+  it.each([
+    ["revocation", 250],
+    ["emergency", 20],
+  ] as const)("makes no flood of reports of a flood of changes: %s", async (action, gapMs) => {
     for (let revision = 2; revision <= 1_001; revision++) {
-      act("e1", revision, true);
+      act("e1", revision, action);
       await pass(1);
     }
-    expect(reports.length).toBeLessThanOrEqual(51);
-    await pass(20);
+    expect(reports.length).toBeLessThanOrEqual(1_000 / gapMs + 1);
+    await pass(gapMs);
     expect(reports.at(-1)).toEqual({ e1: 1_001 });
   });
 
   it("says what cannot wait before what can", async () => {
-    act("e1", 2, false);
+    act("e1", 2, "other");
     await pass(100);
-    act("e1", 3, false);
-    await pass(100);
-    act("e1", 4, true);
-    await pass(0);
+    act("e1", 3, "other");
+    await pass(50);
+    act("e1", 4, "revocation");
+    await pass(50);
+    expect(reports).toHaveLength(1);
+    await pass(50);
     expect(reports).toEqual([{ e1: 2 }, { e1: 4 }]);
+    act("e1", 5, "revocation");
+    await pass(50);
+    act("e1", 6, "emergency");
+    await pass(0);
+    expect(reports.slice(2)).toEqual([{ e1: 6 }]);
     await pass(4_000);
-    expect(reports, "nothing is left to say").toHaveLength(2);
+    expect(reports, "nothing is left to say").toHaveLength(3);
   });
 
   it("names only the events that moved, and all of them every 5 s as a sign of life", async () => {
     positions.set("e2", 7);
-    act("e1", 2, true);
+    act("e1", 2, "emergency");
     await pass(0);
-    act("e1", 3, true);
+    act("e1", 3, "emergency");
     await pass(20);
     expect(reports).toEqual([{ e1: 2, e2: 7 }, { e1: 3 }]);
     await pass(4_979);
@@ -119,11 +129,11 @@ describe("AppliedReporter", () => {
         arrive = resolve;
       }),
     );
-    act("e1", 2, true);
+    act("e1", 2, "emergency");
     await pass(100);
-    act("e1", 3, true);
+    act("e1", 3, "emergency");
     await pass(100);
-    act("e1", 4, true);
+    act("e1", 4, "emergency");
     await pass(10_000);
     expect(reports).toEqual([{ e1: 2 }]);
     arrive();
@@ -134,9 +144,9 @@ describe("AppliedReporter", () => {
   it("says with the next report what a failed one would have said", async () => {
     fail(status.UNAVAILABLE);
     fail(status.DEADLINE_EXCEEDED);
-    act("e1", 2, true);
+    act("e1", 2, "emergency");
     await pass(0);
-    act("e2", 1, true);
+    act("e2", 1, "emergency");
     await pass(999);
     expect(reports, "a store that is away is not asked without end").toEqual([{ e1: 2 }]);
     await pass(1);
@@ -151,9 +161,9 @@ describe("AppliedReporter", () => {
     const warn = vi.spyOn(logger, "warn");
     fail(status.UNIMPLEMENTED);
     fail(status.UNIMPLEMENTED);
-    act("e1", 2, true);
+    act("e1", 2, "emergency");
     await pass(59_999);
-    act("e1", 3, true);
+    act("e1", 3, "emergency");
     expect(reports).toEqual([{ e1: 2 }]);
     await pass(1);
     expect(reports).toHaveLength(2);
@@ -169,10 +179,10 @@ describe("AppliedReporter", () => {
         arrive = resolve;
       }),
     );
-    act("e1", 2, true);
+    act("e1", 2, "emergency");
     await pass(0);
     const left = reporter.leave();
-    act("e1", 3, true);
+    act("e1", 3, "emergency");
     await pass(100);
     expect(reports).toEqual([{ e1: 2 }]);
     arrive();
@@ -184,7 +194,7 @@ describe("AppliedReporter", () => {
 
   it("reports more than 1,000 events in parts", async () => {
     for (let i = 0; i < 2_500; i++) positions.set(`more-${i}`, 1);
-    reporter.acted(true);
+    reporter.acted("emergency");
     await pass(0);
     expect(reports.map((report) => Object.keys(report).length)).toEqual([1_000, 1_000, 501]);
   });
