@@ -139,7 +139,7 @@ export class Fleet {
   async stop(): Promise<void> {
     for (const link of this.#links.values()) link.heal();
     this.redis.resume();
-    for (const router of this.routers) router.close();
+    await Promise.all(this.routers.map((router) => router.close()));
     await Promise.all(this.replicas.map((replica) => replica.stop()));
     this.witness.close();
     await Promise.all([...this.#links.values()].map((link) => link.close()));

@@ -59,8 +59,8 @@ export class RouterRecorder {
     return last?.kind === "checkpoint" && last.isHealthy && last.at >= at;
   }
 
-  close(): void {
-    this.client.close();
+  close(): Promise<void> {
+    return this.client.close();
   }
 
   #listen(request: WatchPermissionsRequest, stream: WatchStream): void {
