@@ -1,5 +1,14 @@
-/** The longest lease on a floor, and so the longest talk time, as in 3GPP TS 24.380 (T2, 30 s by default). */
-export const LEASE_TTL_MS = 30_000;
+import { SquelchError } from "./errors.js";
+
+/** The longest talk time of a caller who does not say, as in 3GPP TS 24.380 (T2, 30 s by default). */
+export const DEFAULT_TALK_TIME_MS = 30_000;
+
+/** The shortest talk time that can be asked for. */
+export const MIN_TALK_TIME_MS = 1_000;
+
+/** How long a lease may last without a renewal where the caller says. */
+export const MIN_LEASE_TIME_MS = 1_000;
+export const MAX_LEASE_TIME_MS = 60_000;
 
 /** How long a pause stands if its caller does not say. */
 export const DEFAULT_PAUSE_MS = 60_000;
@@ -50,6 +59,17 @@ export type FloorDenyCause = "anotherHasPermission" | "retryAfter" | "receiveOnl
 
 /** Revoke causes of 3GPP TS 24.380, 8.2.10.2. */
 export type FloorRevokeCause = "talkedTooLong" | "noPermission" | "preEmpted" | "other";
+
+/** The refusal to renew or give back a lease that is not the current one. */
+export function staleLease(channelId: string): SquelchError {
+  return new SquelchError("failedPrecondition", `lease_id: the floor of "${channelId}" is not held under this lease`);
+}
+
+/** The refusal to give back a floor in the name of somebody who does not hold it. */
+export function notTheHolder(channelId: string): SquelchError {
+  const holder = "that user under that session_id";
+  return new SquelchError("failedPrecondition", `user_id: the floor of "${channelId}" is not held by ${holder}`);
+}
 
 /** True if `pause` keeps `userId` from speaking. */
 export function isHeldBack(pause: SpeakerPause | undefined, userId: string): boolean {

@@ -175,10 +175,21 @@ export interface StartPttRequest {
   /** Empty if the caller does not tell its devices apart. */
   sessionId: string;
   priority: FloorPriority;
+  /** The longest that the floor can be held, however often the lease is renewed. */
+  talkTimeMs: number;
+  /** How long the lease lasts without a renewal. */
+  leaseTimeMs: number;
+  actor: string;
 }
 
 export type StartPttOutcome =
-  | { granted: true; leaseId: number; speaker: ActiveSpeaker }
+  | {
+      granted: true;
+      leaseId: number;
+      speaker: ActiveSpeaker;
+      /** No renewal goes beyond. */
+      talkUntilMs: number;
+    }
   | { granted: false; cause: FloorDenyCause; holder?: ActiveSpeaker | undefined; pause?: SpeakerPause | undefined };
 
 /** Who gives the floor back: the lease, or the user with the session under which it was taken. */
@@ -212,9 +223,19 @@ export interface PauseOutcome {
   replicated: boolean;
 }
 
+/**
+ * The floors of channels, each held under a lease that ends by itself. Each grant is followed by one end: it is given
+ * back, or cut by a pause and listed there, or told as `floorRevoked` with its cause. An end that came by itself is
+ * announced by the next step that looks at the channel, so before the next grant, or that loads the event.
+ */
 export interface FloorStore {
   /** Rejects with `notFound` for a channel of no event. */
   startPtt(request: StartPttRequest): Promise<StartPttOutcome>;
+  /**
+   * Extends a lease by its lease time from now, at most to the end of its talk time; returns when it ends. Rejects with
+   * `failedPrecondition` if it is not the current one, and then touches nothing; `notFound` for a channel of no event.
+   */
+  renewPtt(channelId: string, leaseId: number): Promise<number>;
   /** Rejects with `failedPrecondition` if the holder is another or nobody, `notFound` for a channel of no event. */
   stopPtt(channelId: string, holder: PttHolder): Promise<void>;
   /** Rejects with `notFound` for a channel of no event. */

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { SquelchError } from "../domain/errors.js";
+import { MIN_TALK_TIME_MS } from "../domain/floor.js";
 import { LOG_LEVELS, type LogLevel } from "../lib/logger.js";
 import { parseRedisUrl, redactRedisUrl } from "../lib/redisUrl.js";
 
@@ -17,6 +18,7 @@ export interface ServerConfig {
   logLevel: LogLevel;
   insecure: boolean;
   legacyRouters: boolean;
+  maxTalkTimeMs: number;
   drainTimeoutMs: number;
 }
 
@@ -87,6 +89,13 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     defaultText: "on",
   },
   {
+    name: "maxTalkTimeMs",
+    flag: "--max-talk-time",
+    env: "SQUELCH_MAX_TALK_TIME",
+    description: "the longest talk time that a caller may ask for, in ms, 1000 to 3600000",
+    defaultText: "300000",
+  },
+  {
     name: "drainTimeoutMs",
     flag: "--drain-timeout",
     env: "SQUELCH_DRAIN_TIMEOUT",
@@ -96,6 +105,7 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
 ];
 
 const MAX_DRAIN_TIMEOUT_MS = 300_000;
+const LONGEST_TALK_TIME_MS = 3_600_000;
 
 /**
  * Reads the configuration: a flag, else the variable, else the default.
@@ -141,6 +151,12 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     logLevel: read("logLevel", parseLogLevel, `one of ${LOG_LEVELS.join(", ")}`, "info"),
     insecure: read("insecure", parseSwitch, "on or off", false),
     legacyRouters: read("legacyRouters", parseSwitch, "on or off", true),
+    maxTalkTimeMs: read(
+      "maxTalkTimeMs",
+      (text) => parseMs(text, MIN_TALK_TIME_MS, LONGEST_TALK_TIME_MS),
+      `${MIN_TALK_TIME_MS} to ${LONGEST_TALK_TIME_MS} ms`,
+      300_000,
+    ),
     drainTimeoutMs: read("drainTimeoutMs", parseDrainTimeout, `0 to ${MAX_DRAIN_TIMEOUT_MS} ms`, 10_000),
   };
   for (const name of ["grpcAddress", "httpAddress"] as const) {
@@ -217,5 +233,10 @@ function parseSwitch(text: string): boolean | undefined {
 }
 
 function parseDrainTimeout(text: string): number | undefined {
-  return /^\d{1,6}$/.test(text) && Number(text) <= MAX_DRAIN_TIMEOUT_MS ? Number(text) : undefined;
+  return parseMs(text, 0, MAX_DRAIN_TIMEOUT_MS);
+}
+
+function parseMs(text: string, min: number, max: number): number | undefined {
+  const ms = /^\d{1,9}$/.test(text) ? Number(text) : -1;
+  return ms >= min && ms <= max ? ms : undefined;
 }

@@ -75,7 +75,7 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
   try {
     const http = await startHttpPlane(config.httpAddress, readiness, () => exposeMetrics(registry));
     const calls = addCallMetrics(registry);
-    const grpc = await startGrpcPlane(hub, source.catchUp, config.grpcAddress, calls, logger).catch(
+    const grpc = await startGrpcPlane(hub, source.catchUp, config, calls, logger).catch(
       async (error: unknown) => {
         await http.close();
         throw error;

@@ -4,6 +4,7 @@ import { describeApplied } from "./appliedContract.js";
 import { describeChannelIndex } from "./channelIndexContract.js";
 import { describeFloor } from "./floorContract.js";
 import { describeIsolation } from "./isolationContract.js";
+import { describeLeases } from "./leaseContract.js";
 import { describeLog } from "./logContract.js";
 import { describeMemberships } from "./membershipContract.js";
 import { describePause } from "./pauseContract.js";
@@ -20,6 +21,7 @@ export function describeEngineContract(name: string, setup: SetUpEngine): void {
     describe("sync of members", () => describeSync(getEngine));
     describe("channel index", () => describeChannelIndex(getEngine));
     describe("floor", () => describeFloor(getEngine));
+    describe("leases", () => describeLeases(getEngine));
     describe("pause", () => describePause(getEngine));
     describe("applied", () => describeApplied(getEngine));
     describe("isolation", () => describeIsolation(getEngine));

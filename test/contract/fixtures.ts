@@ -71,6 +71,9 @@ export function press(engine: Engine, channelId: string, userId: string, rest: P
     userName: `${userId}'s name`,
     sessionId: "",
     priority: "normal",
+    talkTimeMs: 30_000,
+    leaseTimeMs: 30_000,
+    actor: "router",
     ...rest,
   });
 }

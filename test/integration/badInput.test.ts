@@ -57,6 +57,11 @@ describe("a request with a bad value", () => {
     ["a long reason", permissions.pauseAllSpeakers, { eventId: "e", reason: "x".repeat(513) }, "reason"],
     ["the reserved holder as a speaker", channels.startPtt, { channelId: "a", userId: "squelch:pause" }, "user_id"],
     ["no pause to lift", permissions.resumeSpeakers, { eventId: "e" }, "pause_id"],
+    ["no talk time", channels.startPtt, { channelId: "a", userId: "u", talkTime: { seconds: 0n } }, "talk_time"],
+    ["a long talk time", channels.startPtt, { channelId: "a", userId: "u", talkTime: { seconds: 301n } }, "talk_time"],
+    ["no lease time", channels.startPtt, { channelId: "a", userId: "u", leaseTime: { nanos: 1_000 } }, "lease_time"],
+    ["a long lease", channels.startPtt, { channelId: "a", userId: "u", leaseTime: { seconds: 61n } }, "lease_time"],
+    ["no lease to renew", channels.renewPtt, { channelId: "a" }, "lease_id"],
     ["neither lease nor user", channels.stopPtt, { channelId: "a" }, "lease_id"],
   ] as const)("(%s) is INVALID_ARGUMENT and names the field", async (_, method, request, field) => {
     const answer = call(method, request);
@@ -71,7 +76,7 @@ describe("a request with a bad value", () => {
     ["no such channel", channels.getChannelEvent, { channelId: randomUUID() }, status.NOT_FOUND],
     ["no such channel", channels.getChannelState, { channelId: randomUUID() }, status.NOT_FOUND],
     ["no such pause", permissions.resumeSpeakers, { eventId: "e", pauseId: "p" }, status.FAILED_PRECONDITION],
-    ["not built", channels.renewPtt, { channelId: "a", leaseId: 1n }, status.UNIMPLEMENTED],
+    ["no such channel", channels.renewPtt, { channelId: randomUUID(), leaseId: 1n }, status.NOT_FOUND],
     ["not built", permissions.disconnectUser, { eventId: "e", userId: "u" }, status.UNIMPLEMENTED],
     [
       "not built",

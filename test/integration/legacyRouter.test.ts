@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { status } from "@grpc/grpc-js";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
@@ -59,6 +60,28 @@ describe("beside a router that writes Redis itself", () => {
     expect(remaining).toBeLessThanOrEqual(30.5);
     await client.unary(channels.stopPtt, { channelId, userId: "ben" });
     expect(await legacy.exists(key())).toBe(0);
+  });
+
+  it("a lease that it deletes is told to have ended, before anything else on the channel", async () => {
+    const watch = watchOn(client, { eventIds: [eventId] });
+    await watch.caughtUp();
+    const { outcome } = await client.unary(channels.startPtt, { channelId, userId: "anna" });
+    const leaseId = outcome.case === "granted" ? outcome.value.leaseId : 0n;
+    await legacy.del(key());
+    expect(await take("ben")).toBe("OK");
+
+    const renewal = client.unary(channels.renewPtt, { channelId, leaseId });
+    await expect(renewal).rejects.toMatchObject({ code: status.FAILED_PRECONDITION });
+    await client.unary(channels.stopPtt, { channelId, userId: "ben" });
+    await client.unary(channels.startPtt, { channelId, userId: "anna" });
+    const revoked = { channelId, userId: "anna", cause: FloorRevokeCause.OTHER, byUserId: "" };
+    await client.unary(permissions.setUserChannels, { eventId, userId: "anna", channelIds: [] });
+    await waitFor(() => watch.picture.changes.length >= 2);
+    expect(watch.picture.changes.map(({ kind }) => kind)).toMatchObject([
+      { case: "floorRevoked", value: revoked },
+      { case: "membershipChanged" },
+    ]);
+    watch.close();
   });
 
   it("a lease of ours keeps it out, in the form that it reads, and is announced as it expects", async () => {

@@ -118,7 +118,7 @@ describe("docs/protocol.md", () => {
       "watchPermissions",
       ...Object.keys(createPermissionService({} as Hub)),
       ...Object.keys(createAppliedCalls({} as Hub["engine"])),
-      ...Object.keys(createChannelService({} as Hub["engine"])),
+      ...Object.keys(createChannelService({} as Hub, { maxTalkTimeMs: 0 })),
     ];
     expect(rowsUnder(page, "## Calls").map((cells) => cells.slice(0, 3).map(unquote))).toEqual(
       [PermissionService, ChannelService].flatMap(({ name, methods }) =>

@@ -4,8 +4,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { ActiveSpeaker, FloorDenyCause, FloorPriority, SpeakerPause } from "./model_pb.js";
 import { file_squelch_v1_model } from "./model_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file squelch/v1/channel_service.proto.
  */
 export const file_squelch_v1_channel_service: GenFile = /*@__PURE__*/
-  fileDesc("CiBzcXVlbGNoL3YxL2NoYW5uZWxfc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSJaChZTZXRDaGFubmVsRXZlbnRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSEAoIZXZlbnRfaWQYAiABKAkSGgoSb25seV9pZl91bmFzc2lnbmVkGAMgASgIIjQKF1NldENoYW5uZWxFdmVudFJlc3BvbnNlEhkKEXByZXZpb3VzX2V2ZW50X2lkGAEgASgJIiwKFkdldENoYW5uZWxFdmVudFJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCSIrChdHZXRDaGFubmVsRXZlbnRSZXNwb25zZRIQCghldmVudF9pZBgBIAEoCSIsChhMaXN0RXZlbnRDaGFubmVsc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkiMAoZTGlzdEV2ZW50Q2hhbm5lbHNSZXNwb25zZRITCgtjaGFubmVsX2lkcxgBIAMoCSKKAQoPU3RhcnRQdHRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRIrCghwcmlvcml0eRgFIAEoDjIZLnNxdWVsY2gudjEuRmxvb3JQcmlvcml0eSJ1ChBTdGFydFB0dFJlc3BvbnNlEisKB2dyYW50ZWQYASABKAsyGC5zcXVlbGNoLnYxLkZsb29yR3JhbnRlZEgAEikKBmRlbmllZBgCIAEoCzIXLnNxdWVsY2gudjEuRmxvb3JEZW5pZWRIAEIJCgdvdXRjb21lIoABCgxGbG9vckdyYW50ZWQSEAoIbGVhc2VfaWQYASABKAQSLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijAEKC0Zsb29yRGVuaWVkEikKBWNhdXNlGAEgASgOMhouc3F1ZWxjaC52MS5GbG9vckRlbnlDYXVzZRIpCgZob2xkZXIYAiABKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISJwoFcGF1c2UYAyABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZSI3Cg9SZW5ld1B0dFJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCRIQCghsZWFzZV9pZBgCIAEoBCJCChBSZW5ld1B0dFJlc3BvbnNlEi4KCmV4cGlyZXNfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlsKDlN0b3BQdHRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSEAoIbGVhc2VfaWQYAiABKAQSDwoHdXNlcl9pZBgDIAEoCRISCgpzZXNzaW9uX2lkGAQgASgJIhEKD1N0b3BQdHRSZXNwb25zZSIsChZHZXRDaGFubmVsU3RhdGVSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkiVgoXR2V0Q2hhbm5lbFN0YXRlUmVzcG9uc2USEAoIZXZlbnRfaWQYASABKAkSKQoGaG9sZGVyGAIgASgLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyIikKFFdhdGNoQ2hhbm5lbHNSZXF1ZXN0EhEKCWV2ZW50X2lkcxgBIAMoCSKSAQoVV2F0Y2hDaGFubmVsc1Jlc3BvbnNlEhAKCGV2ZW50X2lkGAEgASgJEhIKCmNoYW5uZWxfaWQYAiABKAkSKQoGaG9sZGVyGAMgASgLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyEigKBHRpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wMrAFCg5DaGFubmVsU2VydmljZRJaCg9TZXRDaGFubmVsRXZlbnQSIi5zcXVlbGNoLnYxLlNldENoYW5uZWxFdmVudFJlcXVlc3QaIy5zcXVlbGNoLnYxLlNldENoYW5uZWxFdmVudFJlc3BvbnNlEloKD0dldENoYW5uZWxFdmVudBIiLnNxdWVsY2gudjEuR2V0Q2hhbm5lbEV2ZW50UmVxdWVzdBojLnNxdWVsY2gudjEuR2V0Q2hhbm5lbEV2ZW50UmVzcG9uc2USYAoRTGlzdEV2ZW50Q2hhbm5lbHMSJC5zcXVlbGNoLnYxLkxpc3RFdmVudENoYW5uZWxzUmVxdWVzdBolLnNxdWVsY2gudjEuTGlzdEV2ZW50Q2hhbm5lbHNSZXNwb25zZRJFCghTdGFydFB0dBIbLnNxdWVsY2gudjEuU3RhcnRQdHRSZXF1ZXN0Ghwuc3F1ZWxjaC52MS5TdGFydFB0dFJlc3BvbnNlEkUKCFJlbmV3UHR0Ehsuc3F1ZWxjaC52MS5SZW5ld1B0dFJlcXVlc3QaHC5zcXVlbGNoLnYxLlJlbmV3UHR0UmVzcG9uc2USQgoHU3RvcFB0dBIaLnNxdWVsY2gudjEuU3RvcFB0dFJlcXVlc3QaGy5zcXVlbGNoLnYxLlN0b3BQdHRSZXNwb25zZRJaCg9HZXRDaGFubmVsU3RhdGUSIi5zcXVlbGNoLnYxLkdldENoYW5uZWxTdGF0ZVJlcXVlc3QaIy5zcXVlbGNoLnYxLkdldENoYW5uZWxTdGF0ZVJlc3BvbnNlElYKDVdhdGNoQ2hhbm5lbHMSIC5zcXVlbGNoLnYxLldhdGNoQ2hhbm5lbHNSZXF1ZXN0GiEuc3F1ZWxjaC52MS5XYXRjaENoYW5uZWxzUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_squelch_v1_model]);
+  fileDesc("CiBzcXVlbGNoL3YxL2NoYW5uZWxfc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSJaChZTZXRDaGFubmVsRXZlbnRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSEAoIZXZlbnRfaWQYAiABKAkSGgoSb25seV9pZl91bmFzc2lnbmVkGAMgASgIIjQKF1NldENoYW5uZWxFdmVudFJlc3BvbnNlEhkKEXByZXZpb3VzX2V2ZW50X2lkGAEgASgJIiwKFkdldENoYW5uZWxFdmVudFJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCSIrChdHZXRDaGFubmVsRXZlbnRSZXNwb25zZRIQCghldmVudF9pZBgBIAEoCSIsChhMaXN0RXZlbnRDaGFubmVsc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkiMAoZTGlzdEV2ZW50Q2hhbm5lbHNSZXNwb25zZRITCgtjaGFubmVsX2lkcxgBIAMoCSLnAQoPU3RhcnRQdHRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRIrCghwcmlvcml0eRgFIAEoDjIZLnNxdWVsY2gudjEuRmxvb3JQcmlvcml0eRIsCgl0YWxrX3RpbWUYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLQoKbGVhc2VfdGltZRgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJ1ChBTdGFydFB0dFJlc3BvbnNlEisKB2dyYW50ZWQYASABKAsyGC5zcXVlbGNoLnYxLkZsb29yR3JhbnRlZEgAEikKBmRlbmllZBgCIAEoCzIXLnNxdWVsY2gudjEuRmxvb3JEZW5pZWRIAEIJCgdvdXRjb21lIrABCgxGbG9vckdyYW50ZWQSEAoIbGVhc2VfaWQYASABKAQSLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdGFsa191bnRpbBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijAEKC0Zsb29yRGVuaWVkEikKBWNhdXNlGAEgASgOMhouc3F1ZWxjaC52MS5GbG9vckRlbnlDYXVzZRIpCgZob2xkZXIYAiABKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISJwoFcGF1c2UYAyABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZSI3Cg9SZW5ld1B0dFJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCRIQCghsZWFzZV9pZBgCIAEoBCJCChBSZW5ld1B0dFJlc3BvbnNlEi4KCmV4cGlyZXNfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlsKDlN0b3BQdHRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSEAoIbGVhc2VfaWQYAiABKAQSDwoHdXNlcl9pZBgDIAEoCRISCgpzZXNzaW9uX2lkGAQgASgJIhEKD1N0b3BQdHRSZXNwb25zZSIsChZHZXRDaGFubmVsU3RhdGVSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkiVgoXR2V0Q2hhbm5lbFN0YXRlUmVzcG9uc2USEAoIZXZlbnRfaWQYASABKAkSKQoGaG9sZGVyGAIgASgLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyIikKFFdhdGNoQ2hhbm5lbHNSZXF1ZXN0EhEKCWV2ZW50X2lkcxgBIAMoCSKSAQoVV2F0Y2hDaGFubmVsc1Jlc3BvbnNlEhAKCGV2ZW50X2lkGAEgASgJEhIKCmNoYW5uZWxfaWQYAiABKAkSKQoGaG9sZGVyGAMgASgLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyEigKBHRpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wMrAFCg5DaGFubmVsU2VydmljZRJaCg9TZXRDaGFubmVsRXZlbnQSIi5zcXVlbGNoLnYxLlNldENoYW5uZWxFdmVudFJlcXVlc3QaIy5zcXVlbGNoLnYxLlNldENoYW5uZWxFdmVudFJlc3BvbnNlEloKD0dldENoYW5uZWxFdmVudBIiLnNxdWVsY2gudjEuR2V0Q2hhbm5lbEV2ZW50UmVxdWVzdBojLnNxdWVsY2gudjEuR2V0Q2hhbm5lbEV2ZW50UmVzcG9uc2USYAoRTGlzdEV2ZW50Q2hhbm5lbHMSJC5zcXVlbGNoLnYxLkxpc3RFdmVudENoYW5uZWxzUmVxdWVzdBolLnNxdWVsY2gudjEuTGlzdEV2ZW50Q2hhbm5lbHNSZXNwb25zZRJFCghTdGFydFB0dBIbLnNxdWVsY2gudjEuU3RhcnRQdHRSZXF1ZXN0Ghwuc3F1ZWxjaC52MS5TdGFydFB0dFJlc3BvbnNlEkUKCFJlbmV3UHR0Ehsuc3F1ZWxjaC52MS5SZW5ld1B0dFJlcXVlc3QaHC5zcXVlbGNoLnYxLlJlbmV3UHR0UmVzcG9uc2USQgoHU3RvcFB0dBIaLnNxdWVsY2gudjEuU3RvcFB0dFJlcXVlc3QaGy5zcXVlbGNoLnYxLlN0b3BQdHRSZXNwb25zZRJaCg9HZXRDaGFubmVsU3RhdGUSIi5zcXVlbGNoLnYxLkdldENoYW5uZWxTdGF0ZVJlcXVlc3QaIy5zcXVlbGNoLnYxLkdldENoYW5uZWxTdGF0ZVJlc3BvbnNlElYKDVdhdGNoQ2hhbm5lbHMSIC5zcXVlbGNoLnYxLldhdGNoQ2hhbm5lbHNSZXF1ZXN0GiEuc3F1ZWxjaC52MS5XYXRjaENoYW5uZWxzUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_model]);
 
 /**
  * @generated from message squelch.v1.SetChannelEventRequest
@@ -182,6 +182,22 @@ export type StartPttRequest = Message<"squelch.v1.StartPttRequest"> & {
    * @generated from field: squelch.v1.FloorPriority priority = 5;
    */
   priority: FloorPriority;
+
+  /**
+   * The longest that the floor can be held, however often the lease is renewed: 1 s up to the limit that the replica is
+   * configured with, 5 min by default. 30 s if unset, or that limit where it is lower.
+   *
+   * @generated from field: google.protobuf.Duration talk_time = 6;
+   */
+  talkTime?: Duration | undefined;
+
+  /**
+   * How long the lease lasts without a renewal, 1 s to 60 s: after a crash the floor is free again this soon. As long as
+   * the talk time if unset, so that it need not be renewed.
+   *
+   * @generated from field: google.protobuf.Duration lease_time = 7;
+   */
+  leaseTime?: Duration | undefined;
 };
 
 /**
@@ -240,7 +256,7 @@ export type FloorGranted = Message<"squelch.v1.FloorGranted"> & {
   leaseId: bigint;
 
   /**
-   * When the lease ends, by the store's clock.
+   * When the lease ends if nothing renews it, by the store's clock.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 2;
    */
@@ -252,6 +268,13 @@ export type FloorGranted = Message<"squelch.v1.FloorGranted"> & {
    * @generated from field: google.protobuf.Timestamp started_at = 3;
    */
   startedAt?: Timestamp | undefined;
+
+  /**
+   * When the talk time is over, by the store's clock: no renewal goes beyond.
+   *
+   * @generated from field: google.protobuf.Timestamp talk_until = 4;
+   */
+  talkUntil?: Timestamp | undefined;
 };
 
 /**
@@ -538,9 +561,9 @@ export const ChannelService: GenService<{
     output: typeof ListEventChannelsResponseSchema;
   },
   /**
-   * Grants or denies the floor in one atomic step that checks event, membership, pause and holder. A denial is an
-   * answer, not an error. A user who asks again under the same session while holding the floor is granted the same
-   * lease.
+   * Grants or denies the floor in one atomic step that checks event, pause, membership and holder. A holder of lower
+   * priority loses the floor in that same step. A denial is an answer, not an error. A user who asks again under the same
+   * session while holding the floor is granted the same lease, with the higher of both priorities.
    *
    * @generated from rpc squelch.v1.ChannelService.StartPtt
    */
@@ -550,7 +573,8 @@ export const ChannelService: GenService<{
     output: typeof StartPttResponseSchema;
   },
   /**
-   * Extends a lease. FAILED_PRECONDITION if it is no longer the current one.
+   * Extends a lease by its lease time from now, but not beyond the end of its talk time. FAILED_PRECONDITION, and nothing
+   * is touched, if it is no longer the current one.
    *
    * @generated from rpc squelch.v1.ChannelService.RenewPtt
    */

@@ -260,7 +260,7 @@ export enum FloorDenyCause {
   UNSPECIFIED = 0,
 
   /**
-   * Another user holds the floor.
+   * Another user, or another session of the user, holds the floor with the same or a higher priority.
    *
    * @generated from enum value: FLOOR_DENY_CAUSE_ANOTHER_HAS_PERMISSION = 1;
    */
@@ -343,7 +343,7 @@ export enum FloorRevokeCause {
   ONLY_CLIENT = 1,
 
   /**
-   * The speaker talked for longer than allowed, or the lease was not renewed.
+   * The speaker talked for longer than allowed.
    *
    * @generated from enum value: FLOOR_REVOKE_CAUSE_TALKED_TOO_LONG = 2;
    */
@@ -371,7 +371,7 @@ export enum FloorRevokeCause {
   NO_RESOURCES = 6,
 
   /**
-   * Any other cause.
+   * Any other cause: the lease was not renewed, or a router deleted it.
    *
    * @generated from enum value: FLOOR_REVOKE_CAUSE_OTHER = 255;
    */

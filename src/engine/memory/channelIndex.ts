@@ -5,7 +5,7 @@ import type { EventRecord, MemoryState } from "./state.js";
 export function createChannelIndex(state: MemoryState): ChannelIndex {
   function removeChannel(event: EventRecord, channelId: string, actor: string): void {
     event.channelIds.delete(channelId);
-    const lease = state.currentLease(event, channelId);
+    const lease = state.settledLease(event, channelId);
     state.vacate(event, channelId);
     if (lease === undefined) return;
     const { userId } = lease.speaker;

@@ -1,11 +1,10 @@
-import { SquelchError } from "../../domain/errors.js";
-import { isHeldBack, LEASE_TTL_MS } from "../../domain/floor.js";
+import { isHeldBack, notTheHolder, staleLease } from "../../domain/floor.js";
 import type { FloorStore, PttHolder } from "../../domain/ports.js";
 import type { Lease, MemoryState } from "./state.js";
 
 type SpeakerStore = Pick<
   FloorStore,
-  "startPtt" | "stopPtt" | "getChannelState" | "getActiveSpeakers" | "followChannel"
+  "startPtt" | "renewPtt" | "stopPtt" | "getChannelState" | "getActiveSpeakers" | "followChannel"
 >;
 
 function isHeldUnder(lease: Lease | undefined, holder: PttHolder): boolean {
@@ -14,12 +13,16 @@ function isHeldUnder(lease: Lease | undefined, holder: PttHolder): boolean {
   return lease.speaker.userId === holder.userId && lease.sessionId === holder.sessionId;
 }
 
+function toGrant({ leaseId, speaker, talkUntilMs }: Lease) {
+  return { granted: true, leaseId, speaker, talkUntilMs } as const;
+}
+
 export function createFloorStore(state: MemoryState): SpeakerStore {
   return {
-    async startPtt({ channelId, userId, userName, sessionId, priority }) {
+    async startPtt({ channelId, userId, userName, sessionId, priority, talkTimeMs, leaseTimeMs }) {
       const event = state.open(state.eventOf(channelId).eventId);
       const { pause } = event;
-      const lease = state.currentLease(event, channelId);
+      const lease = state.settledLease(event, channelId);
       const denial = { granted: false, holder: lease?.speaker, pause } as const;
       if (isHeldBack(pause, userId)) return { ...denial, cause: "retryAfter" };
       if (!event.members.get(userId)?.channelIds.includes(channelId)) return { ...denial, cause: "receiveOnly" };
@@ -28,24 +31,30 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
         const isOwn =
           isHeldUnder(lease, { userId, sessionId }) || (lease.isBroadcast && lease.speaker.userId === userId);
         if (!isOwn) return { ...denial, cause: "anotherHasPermission" };
-        return { granted: true, leaseId: lease.leaseId, speaker: lease.speaker };
+        return toGrant(lease);
       }
       const startedAtMs = state.now();
-      const expiresAtMs = startedAtMs + LEASE_TTL_MS;
+      const talkUntilMs = startedAtMs + talkTimeMs;
+      const expiresAtMs = Math.min(startedAtMs + leaseTimeMs, talkUntilMs);
       const speaker = { channelId, userId, userName, startedAtMs, expiresAtMs, priority };
-      const { leaseId } = state.give(event, speaker, sessionId, false);
-      return { granted: true, leaseId, speaker };
+      return toGrant(state.give(event, { speaker, sessionId, leaseTimeMs, talkUntilMs, isBroadcast: false }));
+    },
+
+    async renewPtt(channelId, leaseId) {
+      const event = state.open(state.eventOf(channelId).eventId);
+      const lease = state.settledLease(event, channelId);
+      if (lease?.leaseId !== leaseId) throw staleLease(channelId);
+      // Never earlier than it is: a clock that was set back takes nothing away.
+      const { expiresAtMs } = lease.speaker;
+      const extendedMs = Math.min(state.now() + lease.leaseTimeMs, lease.talkUntilMs);
+      lease.speaker = { ...lease.speaker, expiresAtMs: Math.max(expiresAtMs, extendedMs) };
+      return lease.speaker.expiresAtMs;
     },
 
     async stopPtt(channelId, holder) {
       const event = state.open(state.eventOf(channelId).eventId);
-      if (!isHeldUnder(state.currentLease(event, channelId), holder)) {
-        throw new SquelchError(
-          "failedPrecondition",
-          "leaseId" in holder
-            ? `lease_id: the floor of "${channelId}" is not held under it`
-            : `user_id: the floor of "${channelId}" is not held by that user under that session_id`,
-        );
+      if (!isHeldUnder(state.settledLease(event, channelId), holder)) {
+        throw "leaseId" in holder ? staleLease(channelId) : notTheHolder(channelId);
       }
       if (event.pause?.broadcaster !== undefined) state.giveToBroadcaster(event, event.pause, channelId);
       else state.vacate(event, channelId);

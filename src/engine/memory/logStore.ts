@@ -13,6 +13,7 @@ export function createLogStore(state: MemoryState): LogStore {
 
     async loadEvent(eventId) {
       const event = state.open(eventId);
+      for (const channelId of event.leases.keys()) state.settledLease(event, channelId);
       const members = [...event.members].map(([userId, { channelIds, revision }]) => ({
         userId,
         channelIds: [...channelIds],

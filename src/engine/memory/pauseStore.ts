@@ -21,7 +21,7 @@ export function createPauseStore(
   function cutFloors(event: EventRecord, pause: SpeakerPause, isLatched: boolean): ActiveSpeaker[] {
     const cut: ActiveSpeaker[] = [];
     for (const channelId of [...event.channelIds].sort()) {
-      const speaker = state.currentLease(event, channelId)?.speaker;
+      const speaker = state.settledLease(event, channelId)?.speaker;
       const isBroadcaster = speaker !== undefined && speaker.userId === pause.broadcaster?.userId;
       if (speaker !== undefined && !isBroadcaster) {
         if (pause.exemptUserIds.includes(speaker.userId)) continue;
@@ -79,7 +79,7 @@ export function createPauseStore(
       if (event.pause === undefined) return;
       // A lease that has expired since left its floor free.
       for (const channelId of event.channelIds) {
-        if (state.currentLease(event, channelId) === undefined) state.giveToBroadcaster(event, event.pause, channelId);
+        if (state.settledLease(event, channelId) === undefined) state.giveToBroadcaster(event, event.pause, channelId);
       }
     },
   };

@@ -22,6 +22,10 @@ export interface Lease {
   leaseId: number;
   sessionId: string;
   speaker: ActiveSpeaker;
+  /** What a renewal adds. */
+  leaseTimeMs: number;
+  /** No renewal goes beyond. */
+  talkUntilMs: number;
   /** True for a lease of a pause's broadcaster, which ends with the pause. */
   isBroadcast: boolean;
 }
@@ -31,7 +35,7 @@ export class EventRecord {
   readonly log = new EventLog();
   readonly members = new Map<string, Member>();
   readonly channelIds = new Set<string>();
-  /** By channel; those past their expiry may still be there. */
+  /** By channel; those past their expiry stay until their end is announced. */
   readonly leases = new Map<string, Lease>();
   /** Outcomes of pauses by their request id. */
   readonly pauseRequests = new Map<string, PauseOutcome>();
@@ -131,15 +135,26 @@ export class MemoryState {
 
   currentLease(event: EventRecord, channelId: string): Lease | undefined {
     const lease = event.leases.get(channelId);
-    return lease !== undefined && lease.speaker.expiresAtMs > this.now() ? lease : undefined;
+    return lease !== undefined && this.#isRunning(lease) ? lease : undefined;
+  }
+
+  /** The same; the end of a lease that has run out is announced first. */
+  settledLease(event: EventRecord, channelId: string): Lease | undefined {
+    const lease = event.leases.get(channelId);
+    if (lease === undefined || this.#isRunning(lease)) return lease;
+    this.vacate(event, channelId);
+    const { userId, expiresAtMs } = lease.speaker;
+    const cause = expiresAtMs >= lease.talkUntilMs ? "talkedTooLong" : "other";
+    this.append(event, "", { kind: "floorRevoked", channelId, userId, cause, byUserId: "" });
+    return undefined;
   }
 
   /** Gives a floor to somebody under a new lease, whoever held it before. */
-  give(event: EventRecord, speaker: ActiveSpeaker, sessionId: string, isBroadcast: boolean): Lease {
+  give(event: EventRecord, terms: Omit<Lease, "leaseId">): Lease {
     event.lastLeaseId = Math.max(event.lastLeaseId + 1, this.now());
-    const lease = { leaseId: event.lastLeaseId, sessionId, speaker, isBroadcast };
-    event.leases.set(speaker.channelId, lease);
-    this.speakerListeners.emit(speaker.channelId, speaker);
+    const lease = { leaseId: event.lastLeaseId, ...terms };
+    event.leases.set(lease.speaker.channelId, lease);
+    this.speakerListeners.emit(lease.speaker.channelId, lease.speaker);
     return lease;
   }
 
@@ -148,7 +163,12 @@ export class MemoryState {
     if (pause.broadcaster === undefined) return;
     const { startedAtMs, expiresAtMs } = pause;
     const speaker = { channelId, ...pause.broadcaster, startedAtMs, expiresAtMs, priority: "emergency" } as const;
-    this.give(event, speaker, "", true);
+    const lease = { sessionId: "", leaseTimeMs: 0, talkUntilMs: expiresAtMs, isBroadcast: true };
+    this.give(event, { speaker, ...lease });
+  }
+
+  #isRunning(lease: Lease): boolean {
+    return lease.speaker.expiresAtMs > this.now();
   }
 
   /** Frees a floor. */

@@ -68,11 +68,12 @@ export class EventScripts {
     args: readonly (string | number)[] = [],
     ticket?: number,
   ): Promise<unknown> {
-    const { meta, log, members, pause, channels, changes } = eventKeys(eventId);
+    const { meta, log, members, pause, channels, leases, changes } = eventKeys(eventId);
     const generation = this.layout.generation(eventId);
     const context = JSON.stringify({
       event: eventId,
       newEpoch: randomBytes(9).toString("base64url"),
+      leases,
       changes,
       tickets: this.layout.tickets,
       newEvents: NEW_EVENTS,

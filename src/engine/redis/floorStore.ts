@@ -3,9 +3,10 @@ import { SquelchError } from "../../domain/errors.js";
 import {
   type ActiveSpeaker,
   type FloorDenyCause,
-  LEASE_TTL_MS,
   MAX_PAUSE_MS,
+  notTheHolder,
   type SpeakerPause,
+  staleLease,
 } from "../../domain/floor.js";
 import type { FloorStore, PauseOutcome, StartPttOutcome, Unsubscribe } from "../../domain/ports.js";
 import type { RedisChannelIndex } from "./channelIndex.js";
@@ -46,7 +47,8 @@ export function createFloorStore(
   }
 
   // Runs a script of the channel's event, again if the channel has moved meanwhile, or the event has not heard of it.
-  async function runForChannel(channelId: string, name: "start-ptt" | "stop-ptt", args: (string | number)[]) {
+  async function runForChannel(channelId: string, name: "start-ptt" | "renew-ptt" | "stop-ptt", request: object) {
+    const args = [JSON.stringify(request)];
     for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
       const eventId = await eventOf(channelId);
       const script = { channelIds: [channelId], args };
@@ -70,23 +72,25 @@ export function createFloorStore(
 
   return {
     async startPtt(request): Promise<StartPttOutcome> {
-      const [status, ...result] = await runForChannel(request.channelId, "start-ptt", [
-        JSON.stringify(request),
-        LEASE_TTL_MS,
-      ]);
+      const [status, ...result] = await runForChannel(request.channelId, "start-ptt", request);
       if (status === "granted") {
-        const [leaseId, speaker] = result as [number, string];
-        return { granted: true, leaseId, speaker: JSON.parse(speaker) };
+        const [leaseId, speaker, talkUntilMs] = result as [number, string, number];
+        return { granted: true, leaseId, speaker: JSON.parse(speaker), talkUntilMs };
       }
       const [cause, holder, pause] = result as Denial;
       return { granted: false, cause, holder: parseJson(holder), pause: parseJson(pause) };
     },
 
+    async renewPtt(channelId, leaseId) {
+      const [status, expiresAtMs] = await runForChannel(channelId, "renew-ptt", { channelId, leaseId });
+      if (status === "renewed") return expiresAtMs as number;
+      throw staleLease(channelId);
+    },
+
     async stopPtt(channelId, holder) {
-      const [status] = await runForChannel(channelId, "stop-ptt", [JSON.stringify({ channelId, ...holder })]);
+      const [status] = await runForChannel(channelId, "stop-ptt", { channelId, ...holder });
       if (status === "released") return;
-      const [field, who] = "leaseId" in holder ? ["lease_id", "this lease"] : ["user_id", "this user and session"];
-      throw new SquelchError("failedPrecondition", `${field}: the floor of "${channelId}" is not held under ${who}`);
+      throw "leaseId" in holder ? staleLease(channelId) : notTheHolder(channelId);
     },
 
     async getChannelState(channelId) {

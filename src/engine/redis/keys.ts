@@ -9,6 +9,8 @@ export function eventKeys(eventId: string) {
     members: `${prefix}members`,
     pause: `${prefix}pause`,
     channels: `${prefix}channels`,
+    /** The leases whose end has not been announced. */
+    leases: `${prefix}leases`,
     /** The pub/sub channel on which entries are published as they are appended. */
     changes: `${prefix}changes`,
     /** Hash: router id → how far it has come. */

@@ -19,6 +19,7 @@ export type ScriptName =
   | "read-routers"
   | "read-speakers"
   | "read-user-permissions"
+  | "renew-ptt"
   | "resume-speakers"
   | "set-user-channels"
   | "start-ptt"

@@ -3,11 +3,13 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ChannelService, StartPttResponseSchema } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { FloorDenyCause, FloorPriority } from "../../../gen/squelch/v1/model_pb.js";
 import { SquelchError } from "../../domain/errors.js";
+import { DEFAULT_TALK_TIME_MS, MAX_LEASE_TIME_MS, MIN_LEASE_TIME_MS, MIN_TALK_TIME_MS } from "../../domain/floor.js";
 import { MAX_ID_BYTES, parseId } from "../../domain/id.js";
-import type { Engine, StartPttOutcome } from "../../domain/ports.js";
+import type { StartPttOutcome } from "../../domain/ports.js";
+import type { Hub } from "../feed/hub.js";
 import { toActiveSpeakerMessage, toSpeakerPauseMessage } from "../feed/messages.js";
 import type { CallContext } from "./callContext.js";
-import { parseCount, parseOptionalId, parseSpeakerId, parseText } from "./convert.js";
+import { parseCount, parseDuration, parseOptionalId, parseSpeakerId, parseText } from "./convert.js";
 
 type Methods = (typeof ChannelService)["method"];
 type Unary<Name extends keyof Methods> = (
@@ -22,6 +24,7 @@ export type ChannelServiceCalls = {
     | "getChannelEvent"
     | "listEventChannels"
     | "startPtt"
+    | "renewPtt"
     | "stopPtt"
     | "getChannelState"]: Unary<Name>;
 };
@@ -32,7 +35,15 @@ const denyCauses = {
   receiveOnly: FloorDenyCause.RECEIVE_ONLY,
 } as const;
 
-export function createChannelService(engine: Engine): ChannelServiceCalls {
+/** What requests are held to. */
+export interface ChannelServiceLimits {
+  maxTalkTimeMs: number;
+}
+
+export function createChannelService(
+  { engine }: Pick<Hub, "engine">,
+  { maxTalkTimeMs }: ChannelServiceLimits,
+): ChannelServiceCalls {
   return {
     async setChannelEvent({ channelId, eventId, onlyIfUnassigned }, { actor }) {
       parseId("channel_id", channelId);
@@ -51,18 +62,32 @@ export function createChannelService(engine: Engine): ChannelServiceCalls {
       return { channelIds: await engine.listEventChannels(parseId("event_id", eventId)) };
     },
 
-    async startPtt({ channelId, userId, userName, sessionId, priority }) {
+    async startPtt({ channelId, userId, userName, sessionId, priority, talkTime, leaseTime }, { actor }) {
       if (priority !== FloorPriority.UNSPECIFIED && priority !== FloorPriority.NORMAL) {
         throw new SquelchError("unimplemented", "priority: only normal is served yet; leave it unset");
       }
+      const talkTimeMs =
+        parseDuration("talk_time", talkTime, MIN_TALK_TIME_MS, maxTalkTimeMs) ??
+        Math.min(DEFAULT_TALK_TIME_MS, maxTalkTimeMs);
+      const leaseTimeMs = parseDuration("lease_time", leaseTime, MIN_LEASE_TIME_MS, MAX_LEASE_TIME_MS) ?? talkTimeMs;
       const outcome = await engine.startPtt({
         channelId: parseId("channel_id", channelId),
         userId: parseSpeakerId("user_id", userId),
         userName: parseText("user_name", userName, MAX_ID_BYTES) || userId,
         sessionId: parseOptionalId("session_id", sessionId),
         priority: "normal",
+        talkTimeMs,
+        leaseTimeMs,
+        actor,
       });
       return { outcome: toOutcome(outcome) };
+    },
+
+    async renewPtt({ channelId, leaseId }) {
+      parseId("channel_id", channelId);
+      if (leaseId === 0n) throw new SquelchError("invalidArgument", "lease_id: must be given");
+      const expiresAtMs = await engine.renewPtt(channelId, parseCount("lease_id", leaseId));
+      return { expiresAt: timestampFromMs(expiresAtMs) };
     },
 
     async stopPtt({ channelId, leaseId, userId, sessionId }) {
@@ -87,8 +112,13 @@ export function createChannelService(engine: Engine): ChannelServiceCalls {
 function toOutcome(outcome: StartPttOutcome): NonNullable<MessageInitShape<typeof StartPttResponseSchema>["outcome"]> {
   if (outcome.granted) {
     const { startedAtMs, expiresAtMs } = outcome.speaker;
-    const lease = { startedAt: timestampFromMs(startedAtMs), expiresAt: timestampFromMs(expiresAtMs) };
-    return { case: "granted", value: { leaseId: BigInt(outcome.leaseId), ...lease } };
+    const value = {
+      leaseId: BigInt(outcome.leaseId),
+      startedAt: timestampFromMs(startedAtMs),
+      expiresAt: timestampFromMs(expiresAtMs),
+      talkUntil: timestampFromMs(outcome.talkUntilMs),
+    };
+    return { case: "granted", value };
   }
   const { cause, holder, pause } = outcome;
   return {

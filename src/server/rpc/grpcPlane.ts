@@ -13,6 +13,7 @@ import { PermissionService, type WatchPermissionsRequest } from "../../../gen/sq
 import { SquelchError } from "../../domain/errors.js";
 import { grpcServiceDefinition } from "../../lib/grpcService.js";
 import type { Logger } from "../../lib/logger.js";
+import type { ServerConfig } from "../config.js";
 import type { Hub } from "../feed/hub.js";
 import type { CallMetrics } from "../ops/callMetrics.js";
 import type { CatchUp } from "../state/catchUp.js";
@@ -66,7 +67,7 @@ export interface GrpcPlane {
 export async function startGrpcPlane(
   hub: Hub,
   catchUp: CatchUp | undefined,
-  address: string,
+  { grpcAddress: address, ...limits }: Pick<ServerConfig, "grpcAddress" | "maxTalkTimeMs">,
   metrics: CallMetrics,
   logger: Logger,
 ): Promise<GrpcPlane> {
@@ -79,11 +80,10 @@ export async function startGrpcPlane(
   const health = new HealthImplementation();
   const endings: Endings = new Set();
 
-  const { engine } = hub;
   const calls = {
     ...createPermissionService(hub, catchUp),
-    ...createAppliedCalls(engine),
-    ...createChannelService(engine),
+    ...createAppliedCalls(hub.engine),
+    ...createChannelService(hub, limits),
   };
   const watch = createWatchHandler(hub, endings, metrics, logger);
   for (const service of services) {

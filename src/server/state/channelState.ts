@@ -1,4 +1,5 @@
 import { SquelchError } from "../../domain/errors.js";
+import { DEFAULT_TALK_TIME_MS } from "../../domain/floor.js";
 import { parseId } from "../../domain/id.js";
 import type { Engine, PublishedSpeaker, Unsubscribe } from "../../domain/ports.js";
 import { createRedisEngine } from "../../engine/redis/engine.js";
@@ -101,7 +102,7 @@ export class ChannelStateManager {
     return cut.map(({ channelId }) => channelId);
   }
 
-  /** Takes the floor if event, membership, pause and holder allow it. `state` is that after the attempt. */
+  /** Takes the floor for 30 s if event, membership, pause and holder allow it. `state` is that after the attempt. */
   async startPtt(
     channelId: string,
     userId: string,
@@ -109,8 +110,16 @@ export class ChannelStateManager {
   ): Promise<{ success: boolean; state: ChannelState }> {
     parseId("channelId", channelId);
     parseId("userId", userId);
-    const request = { channelId, userId, userName, sessionId: "", priority: "normal" } as const;
-    const outcome = await this.#engine.startPtt(request);
+    const outcome = await this.#engine.startPtt({
+      channelId,
+      userId,
+      userName,
+      sessionId: "",
+      priority: "normal",
+      talkTimeMs: DEFAULT_TALK_TIME_MS,
+      leaseTimeMs: DEFAULT_TALK_TIME_MS,
+      actor: ACTOR,
+    });
     const holder = outcome.granted ? outcome.speaker : outcome.holder;
     return { success: outcome.granted, state: toChannelState(channelId, holder) };
   }

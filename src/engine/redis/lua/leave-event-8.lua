@@ -11,13 +11,13 @@
 -- @include log
 -- @include floor
 if redis.call('HGET', KEYS[7], ARGV[2]) ~= context.event then return -1 end
-local speaker = read_speaker(KEYS[8])
+local speaker = read_speaker(ARGV[2], KEYS[8])
 redis.call('HSET', KEYS[7], ARGV[2], ARGV[3])
 redis.call('SREM', CHANNELS, ARGV[2])
 redis.call('DEL', KEYS[8])
 if speaker then
+  forget_lease(ARGV[2])
   publish_state(ARGV[2], nil)
-  append(ARGV[4], '"kind":"floorRevoked","cause":"noPermission","byUserId":"","channelId":' .. cjson.encode(ARGV[2])
-    .. ',"userId":' .. cjson.encode(speaker.userId))
+  append_floor_revoked(ARGV[4], ARGV[2], speaker.userId, 'noPermission', '')
 end
 return tonumber(redis.call('HGET', META, 'lease')) or 0

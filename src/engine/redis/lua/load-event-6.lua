@@ -1,7 +1,9 @@
--- Reads the whole picture of an event in one step.
+-- Reads the whole picture of an event in one step. The ends of leases that nobody has announced are announced before.
 --
 -- KEYS, ARGV[1]: see shared/base.lua
 -- Returns { epoch, revision, pause JSON or nil, members: user, JSON, user, JSON, ... }.
 -- @include base
 -- @include log
+-- @include floor
+settle_all_leases()
 return { epoch, revision, redis.call('GET', PAUSE), redis.call('HGETALL', MEMBERS) }

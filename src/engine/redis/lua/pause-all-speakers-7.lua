@@ -26,9 +26,14 @@ local duration = tonumber(ARGV[3])
 local pause_json = '{"startedAtMs":' .. integer(now) .. ',"expiresAtMs":' .. integer(now + duration) .. ',' .. ARGV[2]
 local pause = cjson.decode(pause_json)
 
-local cut = {}
+local noted_leases = {}
+local flat = redis.call('HGETALL', context.leases)
+for index = 1, #flat, 2 do noted_leases[flat[index]] = flat[index + 1] end
+
+local cut, cut_channels = {}, {}
 for_each_speaker(function(channel, key, raw)
   local speaker = decode_speaker(raw, key)
+  if noted_leases[channel] then settle_lease(channel, noted_leases[channel], raw, speaker) end
   local exempt = speaker and is_exempt(pause, speaker.userId)
   local is_broadcaster = exempt and type(pause.broadcaster) == 'table' and pause.broadcaster.userId == speaker.userId
   if exempt and not is_broadcaster then return end
@@ -38,9 +43,11 @@ for_each_speaker(function(channel, key, raw)
   elseif raw then
     redis.call('DEL', key)
   end
+  if speaker then cut_channels[#cut_channels + 1] = channel end
   if speaker and not is_broadcaster then cut[#cut + 1] = speaker_json(channel, speaker) end
   if speaker or holder then publish_state(channel, holder) end
 end)
+in_chunks(cut_channels, function(_, ...) redis.call('HDEL', context.leases, ...) end)
 
 if duration > 0 then
   redis.call('SET', PAUSE, pause_json, 'PXAT', integer(pause.expiresAtMs))

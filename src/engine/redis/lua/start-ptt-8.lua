@@ -3,9 +3,8 @@
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
 -- KEYS[7] hash: channel -> event
 -- KEYS[8] speaker key of the channel
--- ARGV[2] request: JSON of {channelId, userId, userName, sessionId, priority}
--- ARGV[3] lease time, ms
--- Returns { 'granted', lease id, speaker JSON }
+-- ARGV[2] request: JSON of {channelId, userId, userName, sessionId, priority, talkTimeMs, leaseTimeMs, actor}
+-- Returns { 'granted', lease id, speaker JSON, talk until (ms) }
 --      or { 'denied', cause, holder JSON or false, pause JSON or false }
 --      or { 'moved', event of the channel or false } if the channel is not this event's.
 -- @include base
@@ -15,7 +14,7 @@ local request = cjson.decode(ARGV[2])
 local owner = redis.call('HGET', KEYS[7], request.channelId)
 if owner ~= context.event then return { 'moved', owner } end
 
-local holder = read_speaker(KEYS[8])
+local holder = read_speaker(request.channelId, KEYS[8])
 local holder_json = holder and speaker_json(request.channelId, holder) or false
 local pause, pause_json = read_pause()
 if pause and not is_exempt(pause, request.userId) then
@@ -35,21 +34,23 @@ if holder then
   -- What a pause has given to its broadcaster is his on every device.
   local is_own_session = holder.pauseId or (holder.sessionId or '') == request.sessionId
   if holder.leaseId and holder.userId == request.userId and is_own_session then
-    return { 'granted', holder.leaseId, holder_json }
+    return { 'granted', holder.leaseId, holder_json, holder.talkUntil }
   end
   return { 'denied', 'anotherHasPermission', holder_json, pause_json or false }
 end
 
-local lease_id = next_lease_id()
+local talk_until = now + request.talkTimeMs
 local speaker = {
   userId = request.userId,
   userName = request.userName,
   timestamp = now,
-  leaseId = lease_id,
-  expiresAt = now + tonumber(ARGV[3]),
+  leaseId = next_lease_id(),
+  expiresAt = math.min(now + request.leaseTimeMs, talk_until),
+  talkUntil = talk_until,
+  leaseMs = request.leaseTimeMs,
   priority = request.priority,
   sessionId = request.sessionId,
 }
-write_speaker(KEYS[8], speaker)
+write_lease(request.channelId, KEYS[8], speaker)
 publish_state(request.channelId, speaker)
-return { 'granted', lease_id, speaker_json(request.channelId, speaker) }
+return { 'granted', speaker.leaseId, speaker_json(request.channelId, speaker), talk_until }

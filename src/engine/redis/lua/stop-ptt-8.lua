@@ -12,7 +12,7 @@ local request = cjson.decode(ARGV[2])
 local owner = redis.call('HGET', KEYS[7], request.channelId)
 if owner ~= context.event then return { 'moved', owner } end
 
-local holder = read_speaker(KEYS[8])
+local holder = read_speaker(request.channelId, KEYS[8])
 if not holder then return { 'stale' } end
 local is_own
 if request.leaseId then
@@ -22,6 +22,7 @@ else
 end
 if not is_own then return { 'stale' } end
 
+forget_lease(request.channelId)
 local pause = read_pause()
 local next_holder = nil
 if pause then

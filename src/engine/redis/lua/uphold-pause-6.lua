@@ -10,6 +10,7 @@
 local pause = read_pause()
 local has_ended = not pause and redis.call('HDEL', META, 'ended') == 1
 if not pause and not has_ended then return revision end
+settle_all_leases()
 for_each_speaker(function(channel, key, raw)
   if pause then
     hold_back(pause, channel, key, raw)

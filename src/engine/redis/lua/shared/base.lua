@@ -11,12 +11,13 @@
 -- KEYS[4] pause     string with a TTL: JSON of the standing pause
 -- KEYS[5] channels  set of the event's channel ids
 -- KEYS[6] generation  the newest ticket
--- ARGV[1] context   JSON of {event, newEpoch, changes, newEvents: pub/sub channels, logLength, statePrefix, stateSuffix,
---                   speakerPrefix, speakerSuffix: around a channel id they name the pub/sub channel of its state and the
---                   key of its speaker, legacyRouters, tickets: the pub/sub channel of the tickets, absent if nobody
---                   counts them, newestTicket: that the caller has seen, ticket: the one to write at, where it was taken
---                   elsewhere, ownersApart: true if whose a channel is has to be asked elsewhere, and noted, before a
---                   script can know}
+-- ARGV[1] context   JSON of {event, newEpoch, leases: key of the hash channel -> JSON of {userId, timestamp, leaseId,
+--                   expiresAt (ms), talkUntil (ms)} of each lease whose end has not been announced, changes, floor,
+--                   newEvents: pub/sub channels, logLength, statePrefix, stateSuffix, speakerPrefix, speakerSuffix: around
+--                   a channel id they name the pub/sub channel of its state and the key of its speaker, legacyRouters,
+--                   tickets: the pub/sub channel of the tickets, absent if nobody counts them, newestTicket: that the
+--                   caller has seen, ticket: the one to write at, where it was taken elsewhere, ownersApart: true if whose
+--                   a channel is has to be asked elsewhere, and noted, before a script can know}
 local META, LOG, MEMBERS, PAUSE, CHANNELS, GENERATION = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local context = cjson.decode(ARGV[1])
 

@@ -1,6 +1,10 @@
--- Needs base.lua, and log.lua for what cuts. The floor of a channel is its speaker key, in the form that routers have always written, with fields
--- of our own beside the old ones: leaseId, expiresAt (ms), priority, sessionId, and pauseId on what a pause has put
--- there.
+-- Needs base.lua, and log.lua for what changes a floor. The floor of a channel is its speaker key, in the form that
+-- routers have always written, with fields of our own beside the old ones: leaseId, expiresAt (ms), talkUntil (ms),
+-- leaseMs (what a renewal adds), priority, sessionId, and pauseId on what a pause has put there.
+--
+-- A speaker key that runs out tells nobody, so that the running leases are kept in the leases hash as well: an entry
+-- there means that the end of this lease has not been announced. Those of a pause's broadcaster are not among them:
+-- they end with the pause.
 local RESERVED_HOLDER = 'squelch:pause'
 
 local function speaker_key(channel)
@@ -37,7 +41,8 @@ local function is_exempt(pause, user)
   return false
 end
 
-local PRIORITIES = { normal = true, dispatch = true, imminentPeril = true, emergency = true }
+-- Who goes before whom.
+local PRIORITY_RANKS = { normal = 1, dispatch = 2, imminentPeril = 3, emergency = 4 }
 
 -- A time that others wrote, in whole ms; 0 for what is none.
 local function clean_time(value)
@@ -70,14 +75,12 @@ local function decode_speaker(raw, key)
     timestamp = clean_time(value.timestamp),
     leaseId = type(value.leaseId) == 'number' and value.leaseId or nil,
     expiresAt = expires_at,
-    priority = PRIORITIES[value.priority] and value.priority or 'normal',
+    talkUntil = clean_time(value.talkUntil),
+    leaseMs = clean_time(value.leaseMs),
+    priority = PRIORITY_RANKS[value.priority] and value.priority or 'normal',
     sessionId = clean_text(value.sessionId),
     pauseId = clean_text(value.pauseId),
   }
-end
-
-local function read_speaker(key)
-  return decode_speaker(redis.call('GET', key), key)
 end
 
 -- JSON of an ActiveSpeaker.
@@ -114,6 +117,75 @@ local function write_speaker(key, speaker)
   redis.call('SET', key, cjson.encode(speaker), 'PXAT', integer(speaker.expiresAt))
 end
 
+-- Writes a lease that ends by itself, and notes it among those that run.
+local function write_lease(channel, key, speaker)
+  write_speaker(key, speaker)
+  redis.call('HSET', context.leases, channel, cjson.encode({
+    userId = speaker.userId,
+    leaseId = speaker.leaseId,
+    expiresAt = speaker.expiresAt,
+    talkUntil = speaker.talkUntil,
+  }))
+end
+
+-- The lease has ended in a way that is told otherwise: given back, or taken away. No lease is no error.
+local function forget_lease(channel)
+  redis.call('HDEL', context.leases, channel)
+end
+
+-- Tells watchers that a user has lost the floor of a channel.
+local function append_floor_revoked(actor, channel, user, cause, by_user)
+  append(actor, '"kind":"floorRevoked","cause":"' .. cause .. '","channelId":' .. cjson.encode(channel)
+    .. ',"userId":' .. cjson.encode(user) .. ',"byUserId":' .. cjson.encode(by_user))
+end
+
+-- Announces the end of a noted lease whose speaker key, with that value and speaker, is gone or somebody else's by now:
+-- it has run out, or a router has deleted it. Returns when it ends if it runs.
+local function settle_lease(channel, noted_lease, raw, speaker)
+  local lease = cjson.decode(noted_lease)
+  if speaker and speaker.leaseId == lease.leaseId then return lease.expiresAt end
+  forget_lease(channel)
+  local has_talked_out = lease.expiresAt >= lease.talkUntil and now >= lease.expiresAt
+  append_floor_revoked('', channel, lease.userId, has_talked_out and 'talkedTooLong' or 'other', '')
+  if not raw then publish_state(channel, nil) end
+  return nil
+end
+
+-- Who speaks on a channel, or nil. The end of a lease that nobody has announced is announced before, so that it is told
+-- before whatever comes next.
+local function read_speaker(channel, key)
+  local raw = redis.call('GET', key)
+  local speaker = decode_speaker(raw, key)
+  local noted_lease = redis.call('HGET', context.leases, channel)
+  if noted_lease then settle_lease(channel, noted_lease, raw, speaker) end
+  return speaker
+end
+
+-- Announces the end of each of these leases (channel, note, channel, note, ...) that has ended. Returns those that run,
+-- and when they end: channel, ms, channel, ms, ...
+local function settle_leases(noted_leases)
+  local keys = {}
+  for index = 1, #noted_leases, 2 do keys[#keys + 1] = speaker_key(noted_leases[index]) end
+  local running = {}
+  in_chunks(keys, function(first, ...)
+    for offset, raw in ipairs(redis.call('MGET', ...)) do
+      local index = first + offset - 1
+      local channel = noted_leases[2 * index - 1]
+      local speaker = decode_speaker(raw, keys[index])
+      local expires_at = settle_lease(channel, noted_leases[2 * index], raw, speaker)
+      if expires_at then
+        running[#running + 1] = channel
+        running[#running + 1] = expires_at
+      end
+    end
+  end)
+  return running
+end
+
+local function settle_all_leases()
+  return settle_leases(redis.call('HGETALL', context.leases))
+end
+
 -- The same for every channel of the one pause that a script deals with.
 local reserved_value = nil
 
@@ -127,6 +199,7 @@ local function hold_channel(key, pause)
       timestamp = pause.startedAtMs,
       leaseId = next_lease_id(),
       expiresAt = pause.expiresAtMs,
+      talkUntil = pause.expiresAtMs,
       priority = 'emergency',
       pauseId = pause.pauseId,
     }
@@ -164,8 +237,8 @@ local function hold_back(pause, channel, key, raw)
   if not speaker and not context.legacyRouters and type(pause.broadcaster) ~= 'table' then return end
   local holder = hold_channel(key, pause)
   if speaker then
-    append(pause.actor, '"kind":"floorRevoked","cause":"preEmpted","channelId":' .. cjson.encode(channel)
-      .. ',"userId":' .. cjson.encode(speaker.userId) .. ',"byUserId":' .. cjson.encode(holder and holder.userId or ''))
+    forget_lease(channel)
+    append_floor_revoked(pause.actor, channel, speaker.userId, 'preEmpted', holder and holder.userId or '')
   end
   if speaker or holder then publish_state(channel, holder) end
 end
