@@ -26,6 +26,11 @@ export const RESERVED_HOLDER = "squelch:pause";
 export const FLOOR_PRIORITIES = ["normal", "dispatch", "imminentPeril", "emergency"] as const;
 export type FloorPriority = (typeof FLOOR_PRIORITIES)[number];
 
+/** True if somebody of priority `a` takes the floor from a holder of priority `b`. */
+export function outranks(a: FloorPriority, b: FloorPriority): boolean {
+  return FLOOR_PRIORITIES.indexOf(a) > FLOOR_PRIORITIES.indexOf(b);
+}
+
 /** A user who holds the floor of a channel. Times are ms since 1970. */
 export interface ActiveSpeaker {
   channelId: string;

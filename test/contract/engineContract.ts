@@ -8,6 +8,7 @@ import { describeLeases } from "./leaseContract.js";
 import { describeLog } from "./logContract.js";
 import { describeMemberships } from "./membershipContract.js";
 import { describePause } from "./pauseContract.js";
+import { describePriorities } from "./priorityContract.js";
 import { describeSync } from "./syncContract.js";
 
 type SetUpEngine = () => Promise<{ engine: Engine; teardown(): Promise<void> }>;
@@ -22,6 +23,7 @@ export function describeEngineContract(name: string, setup: SetUpEngine): void {
     describe("channel index", () => describeChannelIndex(getEngine));
     describe("floor", () => describeFloor(getEngine));
     describe("leases", () => describeLeases(getEngine));
+    describe("priorities", () => describePriorities(getEngine));
     describe("pause", () => describePause(getEngine));
     describe("applied", () => describeApplied(getEngine));
     describe("isolation", () => describeIsolation(getEngine));

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { FLOOR_PRIORITIES, type FloorPriority, outranks } from "../../src/domain/floor.js";
 import type { PttHolder, PublishedSpeaker } from "../../src/domain/ports.js";
 import {
   collect,
@@ -10,12 +11,18 @@ import {
   makeEvent,
   press,
   published,
+  readWholeLog,
   take,
 } from "./fixtures.js";
 
 // What devices may do to one channel's floor; `lease` counts back from the newest.
 const step = fc.oneof(
-  fc.record({ do: fc.constant("start" as const), user: fc.nat(2), session: fc.nat(1) }),
+  fc.record({
+    do: fc.constant("start" as const),
+    user: fc.nat(2),
+    session: fc.nat(1),
+    priority: fc.constantFrom(...FLOOR_PRIORITIES),
+  }),
   fc.record({ do: fc.constant("stopByLease" as const), lease: fc.nat(2) }),
   fc.record({ do: fc.constant("stopByUser" as const), user: fc.nat(2), session: fc.nat(1) }),
 );
@@ -223,21 +230,26 @@ export function describeFloor(getEngine: GetEngine): void {
     const engine = getEngine();
     const users = ["u0", "u1", "u2"];
     const history = fc.asyncProperty(fc.array(step, { maxLength: 15 }), async (steps) => {
-      const { channelId } = await makeEvent(engine, users);
+      const { eventId, channelId } = await makeEvent(engine, users);
       const leases: number[] = [];
-      let holder: { userId: string; sessionId: string; leaseId: number } | undefined;
+      let holder: { userId: string; sessionId: string; leaseId: number; priority: FloorPriority } | undefined;
+      let cut = 0;
       for (const one of steps) {
         if (one.do === "start") {
           const [userId, sessionId] = [`u${one.user}`, `s${one.session}`];
-          const outcome = await press(engine, channelId, userId, { sessionId });
+          const { priority } = one;
+          const outcome = await press(engine, channelId, userId, { sessionId, priority });
           const isOwn = holder?.userId === userId && holder.sessionId === sessionId;
-          expect(outcome.granted).toBe(holder === undefined || isOwn);
+          const isHigher = holder !== undefined && outranks(priority, holder.priority);
+          expect(outcome.granted).toBe(holder === undefined || isOwn || isHigher);
           if (!outcome.granted) continue;
-          if (holder === undefined) {
+          if (holder === undefined || !isOwn) {
+            if (holder !== undefined) cut += 1;
             expect(outcome.leaseId).toBeGreaterThan(leases.at(-1) ?? 0);
             leases.push(outcome.leaseId);
-            holder = { userId, sessionId, leaseId: outcome.leaseId };
+            holder = { userId, sessionId, leaseId: outcome.leaseId, priority };
           }
+          if (isHigher) holder.priority = priority;
           expect(outcome.leaseId).toBe(holder.leaseId);
         } else {
           const by: PttHolder =
@@ -253,8 +265,11 @@ export function describeFloor(getEngine: GetEngine): void {
             holder = undefined;
           } else await expectFailure(engine.stopPtt(channelId, by), "failedPrecondition");
         }
-        expect((await engine.getChannelState(channelId)).holder?.userId).toBe(holder?.userId);
+        const { holder: told } = await engine.getChannelState(channelId);
+        expect(told && [told.userId, told.priority]).toEqual(holder && [holder.userId, holder.priority]);
       }
+      const kinds = (await readWholeLog(engine, eventId)).map((entry) => entry.kind);
+      expect(kinds.filter((kind) => kind === "floorRevoked")).toHaveLength(cut);
     });
     await fc.assert(history, { numRuns: 40 });
   });

@@ -3,7 +3,7 @@ import { status } from "@grpc/grpc-js";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
-import { FloorDenyCause, FloorRevokeCause } from "../../gen/squelch/v1/model_pb.js";
+import { FloorDenyCause, FloorPriority, FloorRevokeCause } from "../../gen/squelch/v1/model_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import type { GrpcClient } from "../../src/lib/grpcService.js";
 import type { Replica } from "../../src/server/start.js";
@@ -60,6 +60,21 @@ describe("beside a router that writes Redis itself", () => {
     expect(remaining).toBeLessThanOrEqual(30.5);
     await client.unary(channels.stopPtt, { channelId, userId: "ben" });
     expect(await legacy.exists(key())).toBe(0);
+  });
+
+  it("its lock is of normal priority: a higher one takes the floor and says so", async () => {
+    const watch = watchOn(client, { eventIds: [eventId] });
+    await watch.caughtUp();
+    await take("ben");
+    const request = { channelId, userId: "anna", priority: FloorPriority.DISPATCH };
+    expect((await client.unary(channels.startPtt, request)).outcome.case).toBe("granted");
+    expect(await take("ben")).toBeNull();
+    await waitFor(() => watch.picture.changes.length === 1);
+    expect(watch.picture.changes[0]?.kind).toMatchObject({
+      case: "floorRevoked",
+      value: { channelId, userId: "ben", cause: FloorRevokeCause.PRE_EMPTED, byUserId: "anna" },
+    });
+    watch.close();
   });
 
   it("a lease that it deletes is told to have ended, before anything else on the channel", async () => {

@@ -1,4 +1,4 @@
-import { isHeldBack, notTheHolder, staleLease } from "../../domain/floor.js";
+import { isHeldBack, notTheHolder, outranks, staleLease } from "../../domain/floor.js";
 import type { FloorStore, PttHolder } from "../../domain/ports.js";
 import type { Lease, MemoryState } from "./state.js";
 
@@ -19,7 +19,7 @@ function toGrant({ leaseId, speaker, talkUntilMs }: Lease) {
 
 export function createFloorStore(state: MemoryState): SpeakerStore {
   return {
-    async startPtt({ channelId, userId, userName, sessionId, priority, talkTimeMs, leaseTimeMs }) {
+    async startPtt({ actor, channelId, userId, userName, sessionId, priority, talkTimeMs, leaseTimeMs }) {
       const event = state.open(state.eventOf(channelId).eventId);
       const { pause } = event;
       const lease = state.settledLease(event, channelId);
@@ -30,8 +30,13 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
         // What a pause has given to its broadcaster is his on every device.
         const isOwn =
           isHeldUnder(lease, { userId, sessionId }) || (lease.isBroadcast && lease.speaker.userId === userId);
-        if (!isOwn) return { ...denial, cause: "anotherHasPermission" };
-        return toGrant(lease);
+        if (isOwn) {
+          if (outranks(priority, lease.speaker.priority)) lease.speaker = { ...lease.speaker, priority };
+          return toGrant(lease);
+        }
+        if (!outranks(priority, lease.speaker.priority)) return { ...denial, cause: "anotherHasPermission" };
+        const cut = { channelId, userId: lease.speaker.userId, cause: "preEmpted", byUserId: userId } as const;
+        state.append(event, actor, { kind: "floorRevoked", ...cut });
       }
       const startedAtMs = state.now();
       const talkUntilMs = startedAtMs + talkTimeMs;

@@ -1,7 +1,7 @@
 import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ChannelService, StartPttResponseSchema } from "../../../gen/squelch/v1/channel_service_pb.js";
-import { FloorDenyCause, FloorPriority } from "../../../gen/squelch/v1/model_pb.js";
+import { FloorDenyCause } from "../../../gen/squelch/v1/model_pb.js";
 import { SquelchError } from "../../domain/errors.js";
 import { DEFAULT_TALK_TIME_MS, MAX_LEASE_TIME_MS, MIN_LEASE_TIME_MS, MIN_TALK_TIME_MS } from "../../domain/floor.js";
 import { MAX_ID_BYTES, parseId } from "../../domain/id.js";
@@ -9,7 +9,7 @@ import type { StartPttOutcome } from "../../domain/ports.js";
 import type { Hub } from "../feed/hub.js";
 import { toActiveSpeakerMessage, toSpeakerPauseMessage } from "../feed/messages.js";
 import type { CallContext } from "./callContext.js";
-import { parseCount, parseDuration, parseOptionalId, parseSpeakerId, parseText } from "./convert.js";
+import { parseCount, parseDuration, parseOptionalId, parsePriority, parseSpeakerId, parseText } from "./convert.js";
 
 type Methods = (typeof ChannelService)["method"];
 type Unary<Name extends keyof Methods> = (
@@ -63,9 +63,6 @@ export function createChannelService(
     },
 
     async startPtt({ channelId, userId, userName, sessionId, priority, talkTime, leaseTime }, { actor }) {
-      if (priority !== FloorPriority.UNSPECIFIED && priority !== FloorPriority.NORMAL) {
-        throw new SquelchError("unimplemented", "priority: only normal is served yet; leave it unset");
-      }
       const talkTimeMs =
         parseDuration("talk_time", talkTime, MIN_TALK_TIME_MS, maxTalkTimeMs) ??
         Math.min(DEFAULT_TALK_TIME_MS, maxTalkTimeMs);
@@ -75,7 +72,7 @@ export function createChannelService(
         userId: parseSpeakerId("user_id", userId),
         userName: parseText("user_name", userName, MAX_ID_BYTES) || userId,
         sessionId: parseOptionalId("session_id", sessionId),
-        priority: "normal",
+        priority: parsePriority("priority", priority),
         talkTimeMs,
         leaseTimeMs,
         actor,

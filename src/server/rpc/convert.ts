@@ -1,9 +1,12 @@
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import type { Cursor as CursorMessage } from "../../../gen/squelch/v1/model_pb.js";
+import {
+  type Cursor as CursorMessage,
+  FloorPriority as FloorPriorityMessage,
+} from "../../../gen/squelch/v1/model_pb.js";
 import type { Cursor } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
-import { RESERVED_HOLDER } from "../../domain/floor.js";
+import { type FloorPriority, RESERVED_HOLDER } from "../../domain/floor.js";
 import { parseId } from "../../domain/id.js";
 
 // Requests as the domain knows them. Each function throws SquelchError `invalidArgument`, naming the field.
@@ -49,6 +52,21 @@ export function parseDuration(
   // Up, since 0 may mean something else than a very short time.
   return Math.ceil(ms);
 }
+
+/** Normal if it was left out. */
+export function parsePriority(field: string, priority: FloorPriorityMessage): FloorPriority {
+  const parsed = priorities.get(priority);
+  if (parsed === undefined) throw invalid(field, `there is no priority ${priority}`);
+  return parsed;
+}
+
+const priorities = new Map<FloorPriorityMessage, FloorPriority>([
+  [FloorPriorityMessage.UNSPECIFIED, "normal"],
+  [FloorPriorityMessage.NORMAL, "normal"],
+  [FloorPriorityMessage.DISPATCH, "dispatch"],
+  [FloorPriorityMessage.IMMINENT_PERIL, "imminentPeril"],
+  [FloorPriorityMessage.EMERGENCY, "emergency"],
+]);
 
 /** A number that JavaScript can hold. */
 export function parseCount(field: string, value: bigint): number {

@@ -1,4 +1,5 @@
--- Grants or denies the floor of a channel, checking event, pause, membership and holder in one step.
+-- Grants or denies the floor of a channel, checking event, pause, membership and holder in one step. A holder of lower
+-- priority loses it in that same step, so that no third can slip in between.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
 -- KEYS[7] hash: channel -> event
@@ -34,9 +35,17 @@ if holder then
   -- What a pause has given to its broadcaster is his on every device.
   local is_own_session = holder.pauseId or (holder.sessionId or '') == request.sessionId
   if holder.leaseId and holder.userId == request.userId and is_own_session then
+    if outranks(request.priority, holder.priority) then
+      holder.priority = request.priority
+      write_speaker(KEYS[8], holder)
+      holder_json = speaker_json(request.channelId, holder)
+    end
     return { 'granted', holder.leaseId, holder_json, holder.talkUntil }
   end
-  return { 'denied', 'anotherHasPermission', holder_json, pause_json or false }
+  if not outranks(request.priority, holder.priority) then
+    return { 'denied', 'anotherHasPermission', holder_json, pause_json or false }
+  end
+  append_floor_revoked(request.actor, request.channelId, holder.userId, 'preEmpted', request.userId)
 end
 
 local talk_until = now + request.talkTimeMs

@@ -44,6 +44,11 @@ end
 -- Who goes before whom.
 local PRIORITY_RANKS = { normal = 1, dispatch = 2, imminentPeril = 3, emergency = 4 }
 
+-- True if somebody of priority a takes the floor from a holder of priority b.
+local function outranks(a, b)
+  return PRIORITY_RANKS[a] > PRIORITY_RANKS[b]
+end
+
 -- A time that others wrote, in whole ms; 0 for what is none.
 local function clean_time(value)
   local time = tonumber(value)
