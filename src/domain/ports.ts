@@ -185,6 +185,8 @@ export interface StartPttRequest {
 export type StartPttOutcome =
   | {
       granted: true;
+      /** Of the channel. */
+      eventId: string;
       leaseId: number;
       speaker: ActiveSpeaker;
       /** No renewal goes beyond. */
@@ -198,6 +200,31 @@ export type PttHolder = { leaseId: number } | { userId: string; sessionId: strin
 export interface ChannelState {
   eventId: string;
   holder?: ActiveSpeaker | undefined;
+}
+
+/** Who speaks on a channel from now on. */
+export interface FloorChange {
+  channelId: string;
+  /** Undefined if nobody does. */
+  holder?: ActiveSpeaker | undefined;
+  /** True if the floor is held under a lease that ends by itself: `endLeases` then announces it. */
+  hasLease: boolean;
+}
+
+/** Changes of who speaks in one event, as the store tells them. */
+export interface FloorNews {
+  epoch: string;
+  /** Contiguous as long as nothing is missed. */
+  version: number;
+  /** By the store's clock. */
+  timeMs: number;
+  changes: FloorChange[];
+}
+
+/** A lease that ends by itself, after `remainingMs` if nothing renews it. */
+export interface RunningLease {
+  channelId: string;
+  remainingMs: number;
 }
 
 /** What the published state of a channel says of its speaker. */
@@ -226,7 +253,8 @@ export interface PauseOutcome {
 /**
  * The floors of channels, each held under a lease that ends by itself. Each grant is followed by one end: it is given
  * back, or cut by a pause and listed there, or told as `floorRevoked` with its cause. An end that came by itself is
- * announced by the next step that looks at the channel, so before the next grant, or that loads the event.
+ * announced by the next step that looks at the channel, so before the next grant, or that loads the event, or by
+ * `endLeases`.
  */
 export interface FloorStore {
   /** Rejects with `notFound` for a channel of no event. */
@@ -251,6 +279,15 @@ export interface FloorStore {
    * without asking the store. Announces the end of a pause that has run out. Else does nothing.
    */
   upholdPause(eventId: string): Promise<void>;
+  /**
+   * Announces the ends of leases that have run out, on these channels or on all of the event. Returns those that run.
+   */
+  endLeases(eventId: string, channelIds?: readonly string[]): Promise<RunningLease[]>;
+  /**
+   * Calls back with each change of who speaks in an event, except those that others make without asking the store; a
+   * renewal is none. Resolves when it is certain to miss none.
+   */
+  followFloor(eventId: string, listener: (news: FloorNews) => void): Promise<Unsubscribe>;
   /** Calls back after each change of a channel's speaker that is published, by whomever, with what is published. */
   followChannel(channelId: string, listener: (holder: PublishedSpeaker | undefined) => void): Promise<Unsubscribe>;
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { FloorRevoked } from "../../src/domain/change.js";
-import type { Engine, PublishedSpeaker } from "../../src/domain/ports.js";
+import type { Engine, FloorNews, PublishedSpeaker } from "../../src/domain/ports.js";
 import { waitFor } from "../support/waitFor.js";
 import {
   collect,
@@ -175,5 +175,93 @@ export function describeLeases(getEngine: GetEngine): void {
     await engine.loadEvent(eventId);
     const end = { channelId: moved, userId: "u", cause: "noPermission", byUserId: "", actor: "admin" };
     expect(await readRevocations(engine, eventId)).toEqual([end]);
+  });
+
+  test("endLeases announces what has run out, and says what runs and for how long", async () => {
+    const engine = getEngine();
+    const { eventId, channelIds } = await makeEvent(engine, ["u"], 4);
+    const [ended, alsoEnded, running, released] = channelIds as [string, string, string, string];
+    for (const channelId of [ended, alsoEnded]) await take(engine, channelId, "u", { leaseTimeMs: 50 });
+    const { leaseId, speaker } = await take(engine, running, "u", { leaseTimeMs: 20_000 });
+    await engine.stopPtt(released, { leaseId: (await take(engine, released, "u")).leaseId });
+    await untilFree(engine, ended);
+    await untilFree(engine, alsoEnded);
+
+    const news = collect<FloorNews>();
+    const unfollow = await engine.followFloor(eventId, news.listener);
+    const one = await engine.endLeases(eventId, [ended, running, freshId("channel")]);
+    expect(one).toEqual([{ channelId: running, remainingMs: expect.any(Number) }]);
+    await news.until(1);
+    expect(news.seen[0]?.changes).toMatchObject([{ channelId: ended, hasLease: false }]);
+    await engine.renewPtt(running, leaseId);
+    const [all] = await Promise.all([engine.endLeases(eventId), engine.endLeases(eventId)]);
+    expect(all).toEqual([{ channelId: running, remainingMs: expect.any(Number) }]);
+    expect(all[0]?.remainingMs).toBeGreaterThan(speaker.expiresAtMs - Date.now() - 2_000);
+    expect(all[0]?.remainingMs).toBeLessThanOrEqual(20_000);
+    expect((await readRevocations(engine, eventId)).map(({ channelId }) => channelId)).toEqual([ended, alsoEnded]);
+    await news.until(2);
+    expect(news.seen[1]?.changes).toMatchObject([{ channelId: alsoEnded, hasLease: false }]);
+    unfollow();
+    expect(await engine.endLeases(freshId("event"))).toEqual([]);
+  });
+
+  test("each change of who speaks is told, numbered without gaps", async () => {
+    const engine = getEngine();
+    const { eventId, channelId } = await makeEvent(engine, ["u", "v", "dispatcher"]);
+    const news = collect<FloorNews>();
+    const unfollow = await engine.followFloor(eventId, news.listener);
+    const u = await take(engine, channelId, "u", { leaseTimeMs: 5_000 });
+    await engine.renewPtt(channelId, u.leaseId);
+    await press(engine, channelId, "v");
+    const v = await take(engine, channelId, "v", { priority: "dispatch" });
+    const raised = await take(engine, channelId, "v", { priority: "emergency" });
+    await engine.stopPtt(channelId, { leaseId: v.leaseId });
+    const short = await take(engine, channelId, "u", { leaseTimeMs: 50 });
+    await untilFree(engine, channelId);
+    await engine.endLeases(eventId);
+    const broadcaster = { userId: "dispatcher", userName: "D" };
+    const { pause: paused } = await pause(engine, eventId, { broadcaster });
+    const { holder } = await engine.getChannelState(channelId);
+    await engine.resumeSpeakers(eventId, paused.pauseId, "admin");
+    await news.until(8);
+    unfollow();
+
+    const told = news.seen.flatMap(({ changes }) => changes);
+    expect(told.map((change) => [change.channelId, change.holder, change.hasLease])).toEqual([
+      [channelId, u.speaker, true],
+      [channelId, v.speaker, true],
+      [channelId, raised.speaker, true],
+      [channelId, undefined, false],
+      [channelId, short.speaker, true],
+      [channelId, undefined, false],
+      [channelId, holder, false],
+      [channelId, undefined, false],
+    ]);
+    const { epoch } = await engine.loadEvent(eventId);
+    const first = news.seen[0]?.version ?? 0;
+    expect(news.seen.map((one) => [one.epoch, one.version])).toEqual(told.map((_, index) => [epoch, first + index]));
+    expect(Math.abs((news.seen[0]?.timeMs ?? 0) - u.speaker.startedAtMs)).toBeLessThan(1_000);
+  });
+
+  test("a pause and its end are told in one piece, however many channels", async () => {
+    const engine = getEngine();
+    const { eventId, channelIds } = await makeEvent(engine, ["u"], 1_500);
+    const broadcaster = { userId: "dispatcher", userName: "D" };
+    const news = collect<FloorNews>();
+    const unfollow = await engine.followFloor(eventId, news.listener);
+    const told = () => news.seen.flatMap(({ changes }) => changes);
+    const { pause: paused } = await pause(engine, eventId, { broadcaster });
+    await engine.resumeSpeakers(eventId, paused.pauseId, "admin");
+    await waitFor(() => told().length === 3_000, { message: "all changes" });
+    unfollow();
+    expect(
+      told()
+        .slice(0, 1_500)
+        .map(({ channelId }) => channelId),
+    ).toEqual(channelIds);
+    expect(told().map(({ holder }) => holder?.userId)).toEqual([
+      ...channelIds.map(() => "dispatcher"),
+      ...channelIds.map(() => undefined),
+    ]);
   });
 }

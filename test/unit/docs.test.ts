@@ -135,7 +135,7 @@ describe("docs/protocol.md", () => {
   });
 
   it("lists every name in Redis", () => {
-    const { changes, applied, pauseAnswer, ...eventKeys } = keys.eventKeys("E");
+    const { changes, applied, floor, pauseAnswer, ...eventKeys } = keys.eventKeys("E");
     const listed = (heading: string) => new Set(rowsUnder(page, heading).map(([name = ""]) => unquote(name)));
     expect(listed("### Keys")).toEqual(
       new Set([
@@ -159,6 +159,7 @@ describe("docs/protocol.md", () => {
         keys.stateChannel("<channel id>"),
         changes,
         applied,
+        floor,
         keys.NEW_EVENTS,
         keys.INGEST,
       ]),

@@ -1,11 +1,8 @@
 import { isHeldBack, notTheHolder, outranks, staleLease } from "../../domain/floor.js";
 import type { FloorStore, PttHolder } from "../../domain/ports.js";
-import type { Lease, MemoryState } from "./state.js";
+import type { EventRecord, Lease, MemoryState } from "./state.js";
 
-type SpeakerStore = Pick<
-  FloorStore,
-  "startPtt" | "renewPtt" | "stopPtt" | "getChannelState" | "getActiveSpeakers" | "followChannel"
->;
+type SpeakerStore = Omit<FloorStore, "pauseAllSpeakers" | "resumeSpeakers" | "upholdPause">;
 
 function isHeldUnder(lease: Lease | undefined, holder: PttHolder): boolean {
   if (lease === undefined) return false;
@@ -13,8 +10,8 @@ function isHeldUnder(lease: Lease | undefined, holder: PttHolder): boolean {
   return lease.speaker.userId === holder.userId && lease.sessionId === holder.sessionId;
 }
 
-function toGrant({ leaseId, speaker, talkUntilMs }: Lease) {
-  return { granted: true, leaseId, speaker, talkUntilMs } as const;
+function toGrant({ eventId }: EventRecord, { leaseId, speaker, talkUntilMs }: Lease) {
+  return { granted: true, eventId, leaseId, speaker, talkUntilMs } as const;
 }
 
 export function createFloorStore(state: MemoryState): SpeakerStore {
@@ -31,8 +28,11 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
         const isOwn =
           isHeldUnder(lease, { userId, sessionId }) || (lease.isBroadcast && lease.speaker.userId === userId);
         if (isOwn) {
-          if (outranks(priority, lease.speaker.priority)) lease.speaker = { ...lease.speaker, priority };
-          return toGrant(lease);
+          if (outranks(priority, lease.speaker.priority)) {
+            lease.speaker = { ...lease.speaker, priority };
+            state.tellFloor(event, channelId);
+          }
+          return toGrant(event, lease);
         }
         if (!outranks(priority, lease.speaker.priority)) return { ...denial, cause: "anotherHasPermission" };
         const cut = { channelId, userId: lease.speaker.userId, cause: "preEmpted", byUserId: userId } as const;
@@ -42,7 +42,8 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
       const talkUntilMs = startedAtMs + talkTimeMs;
       const expiresAtMs = Math.min(startedAtMs + leaseTimeMs, talkUntilMs);
       const speaker = { channelId, userId, userName, startedAtMs, expiresAtMs, priority };
-      return toGrant(state.give(event, { speaker, sessionId, leaseTimeMs, talkUntilMs, isBroadcast: false }));
+      const terms = { sessionId, leaseTimeMs, talkUntilMs, isBroadcast: false };
+      return toGrant(event, state.give(event, { speaker, ...terms }));
     },
 
     async renewPtt(channelId, leaseId) {
@@ -75,6 +76,21 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
       if (event === undefined) return { speakers: [] };
       const speakers = [...event.leases.keys()].sort().flatMap((id) => state.currentLease(event, id)?.speaker ?? []);
       return { speakers, pause: state.standingPause(event) };
+    },
+
+    async endLeases(eventId, channelIds = []) {
+      if (!state.events.has(eventId)) return [];
+      const event = state.open(eventId);
+      const wanted = channelIds.length === 0 ? [...event.leases.keys()] : channelIds;
+      return wanted.flatMap((channelId) => {
+        const lease = state.settledLease(event, channelId);
+        if (lease === undefined || lease.isBroadcast) return [];
+        return { channelId, remainingMs: lease.speaker.expiresAtMs - state.now() };
+      });
+    },
+
+    async followFloor(eventId, listener) {
+      return state.floorListeners.add(eventId, listener);
     },
 
     async followChannel(channelId, listener) {

@@ -3,7 +3,7 @@ import type { ChangeKind, LogEntry } from "../../domain/change.js";
 import type { Position } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
 import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
-import type { PauseOutcome, RouterNews } from "../../domain/ports.js";
+import type { FloorNews, PauseOutcome, RouterNews } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 import { EventLog } from "./eventLog.js";
 import { Listeners } from "./listeners.js";
@@ -46,6 +46,8 @@ export class EventRecord {
   /** The pause whose end has not been announced; it may have run out. */
   pause: SpeakerPause | undefined;
   lastLeaseId = 0;
+  /** Number of the newest FloorNews. */
+  floorVersion = 0;
 
   constructor(readonly eventId: string) {}
 }
@@ -62,6 +64,8 @@ export class MemoryState {
   readonly speakerListeners: Listeners<ActiveSpeaker | undefined>;
   /** By event id. */
   readonly routerListeners: Listeners<RouterNews>;
+  /** By event id. */
+  readonly floorListeners: Listeners<FloorNews>;
   #generation = 0;
 
   /** @param now ms since 1970 */
@@ -73,6 +77,7 @@ export class MemoryState {
     this.eventListeners = new Listeners(logger);
     this.speakerListeners = new Listeners(logger);
     this.routerListeners = new Listeners(logger);
+    this.floorListeners = new Listeners(logger);
   }
 
   /** A new place in the order of writes, later than all before, of that generation at least. */
@@ -155,7 +160,16 @@ export class MemoryState {
     const lease = { leaseId: event.lastLeaseId, ...terms };
     event.leases.set(lease.speaker.channelId, lease);
     this.speakerListeners.emit(lease.speaker.channelId, lease.speaker);
+    this.tellFloor(event, lease.speaker.channelId);
     return lease;
+  }
+
+  /** Tells those who follow the floor of the event who speaks on a channel. */
+  tellFloor(event: EventRecord, channelId: string): void {
+    const lease = event.leases.get(channelId);
+    const change = { channelId, holder: lease?.speaker, hasLease: lease !== undefined && !lease.isBroadcast };
+    const news = { epoch: event.log.epoch, version: ++event.floorVersion, timeMs: this.now(), changes: [change] };
+    this.floorListeners.emit(event.eventId, news);
   }
 
   /** Gives a floor to the broadcaster of the pause, if it has one, until the pause ends. */
@@ -173,6 +187,8 @@ export class MemoryState {
 
   /** Frees a floor. */
   vacate(event: EventRecord, channelId: string): void {
-    if (event.leases.delete(channelId)) this.speakerListeners.emit(channelId, undefined);
+    if (!event.leases.delete(channelId)) return;
+    this.speakerListeners.emit(channelId, undefined);
+    this.tellFloor(event, channelId);
   }
 }

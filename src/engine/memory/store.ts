@@ -33,6 +33,7 @@ export function createMemoryEngine(options: { now?: () => number; logger?: Logge
       state.eventListeners.clear();
       state.speakerListeners.clear();
       state.routerListeners.clear();
+      state.floorListeners.clear();
     },
     feedHealth: () => ({ healthy: true, ageMs: 0 }),
     onFeedRestored: () => () => {

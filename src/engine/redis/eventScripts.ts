@@ -68,13 +68,14 @@ export class EventScripts {
     args: readonly (string | number)[] = [],
     ticket?: number,
   ): Promise<unknown> {
-    const { meta, log, members, pause, channels, leases, changes } = eventKeys(eventId);
+    const { meta, log, members, pause, channels, leases, changes, floor } = eventKeys(eventId);
     const generation = this.layout.generation(eventId);
     const context = JSON.stringify({
       event: eventId,
       newEpoch: randomBytes(9).toString("base64url"),
       leases,
       changes,
+      floor,
       tickets: this.layout.tickets,
       newEvents: NEW_EVENTS,
       logLength: LOG_LENGTH,

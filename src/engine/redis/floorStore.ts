@@ -8,7 +8,14 @@ import {
   type SpeakerPause,
   staleLease,
 } from "../../domain/floor.js";
-import type { FloorStore, PauseOutcome, StartPttOutcome, Unsubscribe } from "../../domain/ports.js";
+import type {
+  FloorNews,
+  FloorStore,
+  PauseOutcome,
+  RunningLease,
+  StartPttOutcome,
+  Unsubscribe,
+} from "../../domain/ports.js";
 import type { RedisChannelIndex } from "./channelIndex.js";
 import type { ConfirmedWrites } from "./confirmedWrites.js";
 import { contended, MAX_ATTEMPTS } from "./contention.js";
@@ -53,7 +60,7 @@ export function createFloorStore(
       const eventId = await eventOf(channelId);
       const script = { channelIds: [channelId], args };
       const result = (await scripts.runForChannels(eventId, name, script)) as unknown[];
-      if (result[0] !== "moved") return result;
+      if (result[0] !== "moved") return { eventId, result };
       await index.settle(eventId, channelId);
     }
     throw contended(`channel "${channelId}"`);
@@ -72,24 +79,25 @@ export function createFloorStore(
 
   return {
     async startPtt(request): Promise<StartPttOutcome> {
-      const [status, ...result] = await runForChannel(request.channelId, "start-ptt", request);
+      const outcome = await runForChannel(request.channelId, "start-ptt", request);
+      const [status, ...result] = outcome.result;
       if (status === "granted") {
         const [leaseId, speaker, talkUntilMs] = result as [number, string, number];
-        return { granted: true, leaseId, speaker: JSON.parse(speaker), talkUntilMs };
+        return { granted: true, eventId: outcome.eventId, leaseId, speaker: JSON.parse(speaker), talkUntilMs };
       }
       const [cause, holder, pause] = result as Denial;
       return { granted: false, cause, holder: parseJson(holder), pause: parseJson(pause) };
     },
 
     async renewPtt(channelId, leaseId) {
-      const [status, expiresAtMs] = await runForChannel(channelId, "renew-ptt", { channelId, leaseId });
-      if (status === "renewed") return expiresAtMs as number;
+      const { result } = await runForChannel(channelId, "renew-ptt", { channelId, leaseId });
+      if (result[0] === "renewed") return result[1] as number;
       throw staleLease(channelId);
     },
 
     async stopPtt(channelId, holder) {
-      const [status] = await runForChannel(channelId, "stop-ptt", { channelId, ...holder });
-      if (status === "released") return;
+      const { result } = await runForChannel(channelId, "stop-ptt", { channelId, ...holder });
+      if (result[0] === "released") return;
       throw "leaseId" in holder ? staleLease(channelId) : notTheHolder(channelId);
     },
 
@@ -150,6 +158,23 @@ export function createFloorStore(
 
     async upholdPause(eventId) {
       await scripts.runFor(eventId, "uphold-pause");
+    },
+
+    async endLeases(eventId, channelIds = []): Promise<RunningLease[]> {
+      const running = (await scripts.runFor(eventId, "end-leases", [], [JSON.stringify(channelIds)])) as (
+        | string
+        | number
+      )[];
+      return Array.from({ length: running.length / 2 }, (_, index) => ({
+        channelId: running[2 * index] as string,
+        remainingMs: running[2 * index + 1] as number,
+      }));
+    },
+
+    followFloor(eventId, listener): Promise<Unsubscribe> {
+      return subscriber.subscribe(eventKeys(eventId).floor, (message) =>
+        listener(JSON.parse(message.toString()) as FloorNews),
+      );
     },
 
     followChannel(channelId, listener): Promise<Unsubscribe> {

@@ -17,6 +17,8 @@ export function eventKeys(eventId: string) {
     routers: `${prefix}routers`,
     /** The pub/sub channel on which news of the routers is published. */
     applied: `${prefix}applied`,
+    /** The pub/sub channel on which it is told who speaks. */
+    floor: `${prefix}floor`,
     /** The first answer to a PauseAllSpeakers with this request id. */
     pauseAnswer: (requestId: string) => `${prefix}pause:answer:${requestId}`,
   };

@@ -8,6 +8,7 @@ export type ScriptName =
   | "adopt-channels"
   | "apply-memberships"
   | "claim-channels"
+  | "end-leases"
   | "finish-move"
   | "leave-event"
   | "load-event"

@@ -2,6 +2,7 @@ import type { Engine, FeedHealth, Unsubscribe } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 import { FeedCounts } from "../ops/feedCounts.js";
 import { EventFeed } from "./eventFeed.js";
+import { LeaseWatch } from "./leaseWatch.js";
 import { RouterPresence } from "./routerPresence.js";
 
 /** How often feeds compare their position with the log, ms. */
@@ -12,6 +13,7 @@ const DEFAULT_RELEASE_GRACE_MS = 30_000;
 
 interface Slot {
   feed: EventFeed;
+  leases: LeaseWatch;
   opened: Promise<void>;
   users: number;
   releaseTimer?: NodeJS.Timeout;
@@ -39,7 +41,10 @@ export class Hub {
       () => clearInterval(timer),
       () => this.presence.close(),
       engine.onFeedRestored(() => {
-        for (const { feed } of this.#slots.values()) feed.doubt();
+        for (const { feed, leases } of this.#slots.values()) {
+          feed.doubt();
+          leases.doubt();
+        }
         void this.#checkPositions();
       }),
     );
@@ -78,6 +83,18 @@ export class Hub {
   }
 
   /**
+   * Loads an event in which something is to be seen to although nobody may watch: a pause, or leases. It stays loaded
+   * for as long as they last. What was done stands already, so a failure is only logged.
+   */
+  async keepWhileBusy(eventId: string): Promise<void> {
+    try {
+      this.release(await this.acquire(eventId));
+    } catch (error) {
+      this.logger.warn({ err: error, eventId }, "event could not be loaded, its leases and pause end late");
+    }
+  }
+
+  /**
    * Calls back for every event there is, and for each new one; possibly more than once. Rejects with `unavailable`.
    */
   async followEvents(listener: (eventId: string) => void): Promise<Unsubscribe> {
@@ -103,41 +120,48 @@ export class Hub {
 
   close(): void {
     for (const stop of this.#stop.splice(0)) stop();
-    for (const { feed, releaseTimer } of this.#slots.values()) {
+    for (const { feed, leases, releaseTimer } of this.#slots.values()) {
       clearTimeout(releaseTimer);
       feed.close();
+      leases.close();
     }
     this.#slots.clear();
   }
 
   #open(eventId: string): Slot {
     const feed = new EventFeed(eventId, this.engine, this.counts, this.logger);
-    const slot: Slot = { feed, opened: feed.open(), users: 0 };
+    const leases = new LeaseWatch(eventId, this.engine, this.logger);
+    const opened = Promise.all([feed.open(), leases.open()]).then(() => undefined);
+    const slot: Slot = { feed, leases, opened, users: 0 };
     this.#slots.set(eventId, slot);
     slot.opened.catch(() => {
+      feed.close();
+      leases.close();
       if (this.#slots.get(eventId) === slot) this.#slots.delete(eventId);
     });
     return slot;
   }
 
-  // A paused event stays, so that its pause is upheld by this replica.
+  // A paused event stays, so that its pause is upheld by this replica, and one in which leases run, so that their ends are
+  // announced.
   #scheduleRelease(slot: Slot): void {
     slot.releaseTimer = setTimeout(() => {
       if (slot.users > 0) return;
-      if (slot.feed.isPaused) {
+      if (slot.feed.isPaused || slot.leases.isBusy) {
         this.#scheduleRelease(slot);
         return;
       }
       slot.feed.close();
+      slot.leases.close();
       this.#slots.delete(slot.feed.eventId);
     }, this.#releaseGraceMs);
   }
 
   async #checkPositions(): Promise<void> {
-    const checks = [...this.#slots.values()].map(async ({ feed, opened }) => {
+    const checks = [...this.#slots.values()].map(async ({ feed, leases, opened }) => {
       feed.discardIdleSnapshots();
       await opened;
-      await feed.synchronise();
+      await Promise.all([feed.synchronise(), leases.synchronise()]);
     });
     const failures = (await Promise.allSettled(checks)).filter((check) => check.status === "rejected");
     if (failures.length === 0) return;

@@ -40,10 +40,8 @@ export interface ChannelServiceLimits {
   maxTalkTimeMs: number;
 }
 
-export function createChannelService(
-  { engine }: Pick<Hub, "engine">,
-  { maxTalkTimeMs }: ChannelServiceLimits,
-): ChannelServiceCalls {
+export function createChannelService(hub: Hub, { maxTalkTimeMs }: ChannelServiceLimits): ChannelServiceCalls {
+  const { engine } = hub;
   return {
     async setChannelEvent({ channelId, eventId, onlyIfUnassigned }, { actor }) {
       parseId("channel_id", channelId);
@@ -77,6 +75,7 @@ export function createChannelService(
         leaseTimeMs,
         actor,
       });
+      if (outcome.granted) void hub.keepWhileBusy(outcome.eventId);
       return { outcome: toOutcome(outcome) };
     },
 

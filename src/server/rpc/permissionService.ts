@@ -115,7 +115,7 @@ export function createPermissionService(hub: Hub, catchUp?: CatchUp): Permission
         },
         requestId: parseOptionalId("request_id", request.requestId),
       });
-      if (durationMs > 0) void keepWhilePaused(hub, eventId);
+      if (durationMs > 0) void hub.keepWhileBusy(eventId);
       return {
         pause: toSpeakerPauseMessage(outcome.pause),
         paused: outcome.cut.map(toActiveSpeakerMessage),
@@ -129,14 +129,4 @@ export function createPermissionService(hub: Hub, catchUp?: CatchUp): Permission
       return { revision: BigInt(revision) };
     },
   };
-}
-
-// A paused event stays loaded where it was paused, so that the pause is upheld although nobody watches. The pause itself
-// stands already: that the event could not be loaded must not look like a pause that failed.
-async function keepWhilePaused(hub: Hub, eventId: string): Promise<void> {
-  try {
-    hub.release(await hub.acquire(eventId));
-  } catch (error) {
-    hub.logger.warn({ err: error, eventId }, "paused event could not be loaded");
-  }
 }

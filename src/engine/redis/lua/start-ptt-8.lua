@@ -38,6 +38,7 @@ if holder then
     if outranks(request.priority, holder.priority) then
       holder.priority = request.priority
       write_speaker(KEYS[8], holder)
+      publish_floor({ floor_change(request.channelId, holder) })
       holder_json = speaker_json(request.channelId, holder)
     end
     return { 'granted', holder.leaseId, holder_json, holder.talkUntil }

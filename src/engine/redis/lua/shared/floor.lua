@@ -100,8 +100,26 @@ local function speaker_json(channel, speaker)
   })
 end
 
+-- JSON of a change of who speaks on a channel, for publish_floor; nil: nobody.
+local function floor_change(channel, speaker)
+  if not speaker then return '{"channelId":' .. cjson.encode(channel) .. ',"hasLease":false}' end
+  local has_lease = speaker.leaseId ~= nil and speaker.pauseId == nil
+  return '{"channelId":' .. cjson.encode(channel) .. ',"holder":' .. speaker_json(channel, speaker)
+    .. ',"hasLease":' .. tostring(has_lease) .. '}'
+end
+
+-- Tells replicas of changes of who speaks, in messages that are numbered without gaps.
+local function publish_floor(changes)
+  for first = 1, #changes, 1000 do
+    local version = redis.call('HINCRBY', META, 'floorVersion', 1)
+    redis.call('PUBLISH', context.floor, '{"epoch":"' .. epoch .. '","version":' .. integer(version)
+      .. ',"timeMs":' .. integer(now)
+      .. ',"changes":[' .. table.concat(changes, ',', first, math.min(first + 999, #changes)) .. ']}')
+  end
+end
+
 -- Tells routers who speaks on a channel now; nil: nobody.
-local function publish_state(channel, speaker)
+local function publish_to_routers(channel, speaker)
   redis.call('PUBLISH', context.statePrefix .. channel .. context.stateSuffix, cjson.encode({
     channelId = channel,
     currentSpeaker = speaker and speaker.userId or cjson.null,
@@ -109,6 +127,12 @@ local function publish_state(channel, speaker)
     isBusy = speaker ~= nil,
     lockTimestamp = speaker and speaker.timestamp or cjson.null,
   }))
+end
+
+-- Tells routers and replicas who speaks on a channel now; nil: nobody.
+local function publish_state(channel, speaker)
+  publish_to_routers(channel, speaker)
+  publish_floor({ floor_change(channel, speaker) })
 end
 
 -- The next lease id of the event: greater than every earlier one.
