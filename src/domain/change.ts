@@ -28,6 +28,8 @@ export interface FloorRevoked {
   kind: "floorRevoked";
   channelId: string;
   userId: string;
+  /** When the floor that was lost had been taken, ms since 1970; 0 if not known. */
+  startedAtMs: number;
   cause: FloorRevokeCause;
   byUserId: string;
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { type RawData, WebSocket } from "ws";
+import type { FloorPriority } from "../domain/floor.js";
 import { type ClientIdentity, isDispatcher } from "./clientToken.js";
 import {
   type ClientFrame,
@@ -28,6 +29,7 @@ const MAX_BUFFERED_BYTES = 1024 * 1024;
 /** A client that sends frames faster than they can be answered is cut off. */
 const MAX_WAITING_FRAMES = 64;
 
+const NOT_A_DISPATCHER = "Permission denied: only dispatchers may speak with priority";
 const NOT_AUTHORIZED = "Permission denied: not authorized for this channel";
 
 /** One client's connection: answers its frames one after another, and is told by the relay what has changed. */
@@ -145,8 +147,12 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
       case "leave-channel":
         return this.#leave(frame.id, frame.channelId);
       case "ptt-start":
-        return this.#startPtt(frame.id, frame.channelId);
+        return this.#startPtt(frame.id, frame.channelId, "normal");
+      case "priority-ptt-start":
+        if (!isDispatcher(this.identity)) throw new FrameError(NOT_A_DISPATCHER, frame.id);
+        return this.#startPtt(frame.id, frame.channelId, "dispatch");
       case "ptt-stop":
+      case "priority-ptt-stop":
         return this.#stopPtt(frame.id, frame.channelId);
       case "emergency-broadcast-start":
         return this.#startBroadcast(frame.id);
@@ -154,8 +160,6 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
         return this.#stopBroadcast(frame.id);
       case "ping":
         return this.send(pongFrame(frame.id));
-      case "priority-ptt-start":
-      case "priority-ptt-stop":
       case "force-disconnect":
         throw new FrameError(`${frame.type} is not supported yet`, frame.id);
     }
@@ -191,7 +195,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     this.send(replyFrame(id, { success: true, channelId }));
   }
 
-  async #startPtt(id: FrameId | undefined, channelId: string): Promise<void> {
+  async #startPtt(id: FrameId | undefined, channelId: string, priority: FloorPriority): Promise<void> {
     if (!this.#joined.has(channelId)) throw new FrameError("Join the channel before you speak on it", id);
     const { channels } = this.#context;
     const { userId, userName } = this.identity;
@@ -199,7 +203,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
       this.#deny(id, { channelId, cause: "receiveOnly", holder: channels.holder(channelId), message: NOT_AUTHORIZED });
       return;
     }
-    const outcome = await this.#transmissions.start(channelId);
+    const outcome = await this.#transmissions.start(channelId, priority);
     if (!outcome.granted) {
       this.#deny(id, { channelId, ...describeDenial(outcome) });
       return;

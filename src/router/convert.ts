@@ -8,7 +8,14 @@ import {
   FloorPriority as Priority,
   FloorRevokeCause as RevokeCause,
 } from "../../gen/squelch/v1/model_pb.js";
-import type { ActiveSpeaker, FloorDenyCause, FloorPriority, FloorRevokeCause, SpeakerPause } from "../domain/floor.js";
+import {
+  type ActiveSpeaker,
+  FLOOR_PRIORITIES,
+  type FloorDenyCause,
+  type FloorPriority,
+  type FloorRevokeCause,
+  type SpeakerPause,
+} from "../domain/floor.js";
 
 type Timestamp = Parameters<typeof timestampMs>[0];
 
@@ -40,15 +47,20 @@ export function speakerOf(message: ActiveSpeakerMessage): ActiveSpeaker {
     userName: userName === "" ? userId : userName,
     startedAtMs: msOf(message.startedAt),
     expiresAtMs: msOf(message.expiresAt),
-    priority: priorities.get(message.priority) ?? "normal",
+    priority: FLOOR_PRIORITIES.find((priority) => priorities[priority] === message.priority) ?? "normal",
   };
 }
 
-const priorities = new Map<Priority, FloorPriority>([
-  [Priority.DISPATCH, "dispatch"],
-  [Priority.IMMINENT_PERIL, "imminentPeril"],
-  [Priority.EMERGENCY, "emergency"],
-]);
+const priorities: Record<FloorPriority, Priority> = {
+  normal: Priority.NORMAL,
+  dispatch: Priority.DISPATCH,
+  imminentPeril: Priority.IMMINENT_PERIL,
+  emergency: Priority.EMERGENCY,
+};
+
+export function toPriorityMessage(priority: FloorPriority): Priority {
+  return priorities[priority];
+}
 
 /** The causes that a newer replica may add are `other`. */
 export function revokeCauseOf(cause: RevokeCause): FloorRevokeCause {

@@ -52,6 +52,11 @@ export class LocalChannels {
     else this.#announcePresence(channelId, member, action);
   }
 
+  /** True if a client of this router has joined the channel. */
+  isJoined(channelId: string): boolean {
+    return this.#channels.has(channelId);
+  }
+
   /** The speaker of a channel; undefined if there is none or nobody here has joined it. */
   holder(channelId: string): Holder | undefined {
     return this.#channels.get(channelId)?.holder;
@@ -105,9 +110,11 @@ export class LocalChannels {
     }
   }
 
-  /** A user lost the floor of a channel, whenever it was taken. */
-  revoke({ channelId, userId }: FloorRevocation, pause: SpeakerPause | undefined): void {
-    if (this.holder(channelId)?.userId === userId) this.setHolder(channelId, broadcasterOf(pause));
+  /** A user lost the floor of a channel. Nothing happens if it was taken anew meanwhile. */
+  revoke({ channelId, userId, startedAtMs }: FloorRevocation, pause: SpeakerPause | undefined): void {
+    const holder = this.holder(channelId);
+    if (holder?.userId !== userId || (startedAtMs > 0 && holder.startedAtMs !== startedAtMs)) return;
+    this.setHolder(channelId, broadcasterOf(pause));
   }
 
   #announcePresence(

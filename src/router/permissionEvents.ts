@@ -43,6 +43,8 @@ export interface FloorRevocation {
   eventId: string;
   channelId: string;
   userId: string;
+  /** When the floor that was lost had been taken, in ms since 1970 by the store's clock; 0 if not known. */
+  startedAtMs: number;
   cause: FloorRevokeCause;
   /** Who took it; empty if nobody did. */
   byUserId: string;

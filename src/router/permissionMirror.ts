@@ -130,8 +130,9 @@ export class PermissionMirror {
       case "speakersResumed":
         return this.#resumeSpeakers(eventId, event, change.kind.value, place);
       case "floorRevoked": {
-        const { channelId, userId, cause, byUserId } = change.kind.value;
-        const revocation = { eventId, channelId, userId, cause: revokeCauseOf(cause), byUserId };
+        const { channelId, userId, cause, byUserId, startedAt } = change.kind.value;
+        const startedAtMs = msOf(startedAt);
+        const revocation = { eventId, channelId, userId, startedAtMs, cause: revokeCauseOf(cause), byUserId };
         return [{ name: "floorRevoked", arguments: [revocation] }];
       }
       case "userDisconnected": {

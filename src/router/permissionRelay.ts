@@ -191,9 +191,11 @@ export class PermissionRelay {
     }
   }
 
-  #revokeFloor({ eventId, channelId, userId, cause, byUserId }: FloorRevocation): void {
+  #revokeFloor({ eventId, channelId, userId, startedAtMs, cause, byUserId }: FloorRevocation): void {
     for (const socket of this.#socketsOf({ eventId, userId })) {
-      this.#try(socket, () => this.#interrupt(socket, channelId, byUserId, revokeMessages[cause]));
+      this.#try(socket, () =>
+        this.#interrupt(socket, channelId, byUserId, revokeMessages[cause], startedAtMs || undefined),
+      );
     }
   }
 

@@ -10,6 +10,7 @@ import { type ClientIdentity, readClientToken, SUBPROTOCOL, TokenError, verifyCl
 import { LocalChannels } from "./localChannels.js";
 import { PermissionClient, type PermissionClientOptions } from "./permissionClient.js";
 import { type CutPolicy, PermissionRelay } from "./permissionRelay.js";
+import { refreshHolder } from "./refreshHolder.js";
 import { describeCallError, RouterCalls } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
 
@@ -43,7 +44,7 @@ export interface ReferenceRouter {
  * for development and tests and as an example.
  *
  * Changes of speaker made by the clients of one router are told to its own clients alone; to those of other routers
- * only where a pause or a revocation is the cause.
+ * only where the store has taken the floor away: for a pause, for a higher priority, or because its lease has ended.
  *
  * @throws SquelchError `invalidArgument` for options out of range; the system's error if it cannot listen
  */
@@ -167,10 +168,17 @@ function createContext(client: PermissionClient, cut: CutPolicy, routerId: strin
 }
 
 // Registered after the relay, which tells those who were cut before everybody hears who speaks now.
-function followFloors({ client, channels }: RouterContext, sessions: Set<ClientSession>): void {
+function followFloors(context: RouterContext, sessions: Set<ClientSession>): void {
+  const { client, channels } = context;
   client.on("paused", (notice) => channels.pause(notice));
   client.on("resumed", (notice) => channels.resume(notice));
-  client.on("floorRevoked", (revocation) => channels.revoke(revocation, client.pauseOf(revocation.eventId)));
+  client.on("floorRevoked", (revocation) => {
+    const pause = client.pauseOf(revocation.eventId);
+    // Whoever took the floor speaks now, perhaps on another router: the store has the name and the time.
+    const isTakenOver = revocation.cause === "preEmpted" && pause === undefined;
+    if (isTakenOver && channels.isJoined(revocation.channelId)) void refreshHolder(context, revocation.channelId);
+    else channels.revoke(revocation, pause);
+  });
   // What happened to floors before a snapshot is not in it.
   client.on("resynced", ({ eventId }) => {
     for (const session of sessions) {

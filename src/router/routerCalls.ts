@@ -1,17 +1,20 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
-import type { ActiveSpeaker, FloorDenyCause, SpeakerPause } from "../domain/floor.js";
+import type { ActiveSpeaker, FloorDenyCause, FloorPriority, SpeakerPause } from "../domain/floor.js";
 import { MAX_ID_BYTES } from "../domain/id.js";
 import type { GrpcClient } from "../lib/grpcService.js";
 import type { ClientIdentity } from "./clientToken.js";
-import { denyCauseOf, msOf, pauseOf, speakerOf } from "./convert.js";
+import { denyCauseOf, msOf, pauseOf, speakerOf, toPriorityMessage } from "./convert.js";
 
 const DEADLINE_MS = 1_500;
+/** How long the floor is kept without a renewal, ms: after a crash of this router it is free again this soon. */
+const LEASE_TIME_MS = 6_000;
 
 /** What the store answers to a press of the talk button. */
 export type PttOutcome =
-  | { granted: true; leaseId: bigint; startedAtMs: number; expiresAtMs: number }
+  | { granted: true; leaseId: bigint; startedAtMs: number; expiresAtMs: number; talkUntilMs: number }
   | {
       granted: false;
       cause: FloorDenyCause | "other";
@@ -62,14 +65,21 @@ export class RouterCalls {
   }
 
   /** Asks for the floor; again under the same session while it is held: the same lease. */
-  async startPtt(channelId: string, user: ClientIdentity, sessionId: string): Promise<PttOutcome> {
+  async startPtt(
+    channelId: string,
+    user: ClientIdentity,
+    sessionId: string,
+    priority: FloorPriority,
+  ): Promise<PttOutcome> {
     const { userId, userName } = user;
-    const request = { channelId, userId, userName, sessionId };
+    const leaseTime = durationFromMs(LEASE_TIME_MS);
+    const request = { channelId, userId, userName, sessionId, leaseTime, priority: toPriorityMessage(priority) };
     const { outcome } = await this.#grpc.unary(ChannelService.method.startPtt, request, this.#options());
     switch (outcome.case) {
       case "granted": {
-        const { leaseId, startedAt, expiresAt } = outcome.value;
-        return { granted: true, leaseId, startedAtMs: msOf(startedAt), expiresAtMs: msOf(expiresAt) };
+        const { leaseId, startedAt, expiresAt, talkUntil } = outcome.value;
+        const [startedAtMs, expiresAtMs, talkUntilMs] = [msOf(startedAt), msOf(expiresAt), msOf(talkUntil)];
+        return { granted: true, leaseId, startedAtMs, expiresAtMs, talkUntilMs };
       }
       case "denied": {
         const { cause, holder, pause } = outcome.value;
@@ -83,6 +93,13 @@ export class RouterCalls {
       case undefined:
         return { granted: false, cause: "other", holder: undefined, pause: undefined };
     }
+  }
+
+  /** Extends the lease; returns until when, ms since 1970. FAILED_PRECONDITION if it is not the current one. */
+  async renewPtt(channelId: string, leaseId: bigint): Promise<number> {
+    const method = ChannelService.method.renewPtt;
+    const { expiresAt } = await this.#grpc.unary(method, { channelId, leaseId }, this.#options());
+    return msOf(expiresAt);
   }
 
   /** FAILED_PRECONDITION if the floor is held otherwise or not at all. */

@@ -1,15 +1,27 @@
-import type { ActiveSpeaker } from "../domain/floor.js";
+import type { FloorPriority } from "../domain/floor.js";
 import type { ClientIdentity } from "./clientToken.js";
 import { pttInterruptedFrame } from "./frames.js";
-import { describeCallError, isRefusal, type PttOutcome } from "./routerCalls.js";
+import { refreshHolder } from "./refreshHolder.js";
+import { isRefusal, type PttOutcome } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
+
+/** How often a lease is renewed while the client transmits, ms. */
+const RENEWAL_INTERVAL_MS = 2_000;
+/** The wait before a release that failed is tried again, ms. */
+const RELEASE_RETRY_MS = 1_000;
 
 interface Transmission {
   leaseId: bigint;
   startedAtMs: number;
+  talkUntilMs: number;
+  /** When the floor was asked for, ms of `performance.now()`: no later than `startedAtMs` by the store's clock. */
+  askedAtMs: number;
   /** The client has let go, though the store may not know yet. */
   isReleased: boolean;
-  expiry: NodeJS.Timeout;
+  /** The next renewal, or the next attempt to give the floor back. */
+  next?: NodeJS.Timeout;
+  /** The end of the lease. */
+  expiry?: NodeJS.Timeout;
 }
 
 /** Whose transmissions they are. */
@@ -25,7 +37,10 @@ export interface Speaker {
 /** A press of the talk button that the store answered, as it is when the answer has come. */
 export type PressOutcome = PttOutcome | { granted: false; cause: "lost" };
 
-/** The floors that one client holds, from grant to release, loss or the end of the lease. */
+/**
+ * The floors that one client holds, from grant to release, loss or the end of the lease. While the client transmits the
+ * lease is renewed; what cannot be given back is tried again until its lease has ended.
+ */
 export class Transmissions {
   readonly #speaker: Speaker;
   readonly #context: RouterContext;
@@ -50,21 +65,22 @@ export class Transmissions {
   }
 
   /** Asks the store for the floor. Rejects with the error of the call. */
-  async start(channelId: string): Promise<PressOutcome> {
+  async start(channelId: string, priority: FloorPriority): Promise<PressOutcome> {
     await this.#settled;
+    const askedAtMs = performance.now();
     const { calls, floorLosses } = this.#context;
     const { identity, sessionId } = this.#speaker;
     const lossesBefore = floorLosses(identity.eventId);
     let outcome: PttOutcome;
     try {
-      outcome = await calls.startPtt(channelId, identity, sessionId);
+      outcome = await calls.startPtt(channelId, identity, sessionId, priority);
     } catch (error) {
       // The store may have granted it for all that; nobody may be left holding the floor without knowing.
       if (!isRefusal(error)) this.#settled = this.#giveBack(channelId, { userId: identity.userId, sessionId });
       throw error;
     }
     if (!outcome.granted) return outcome;
-    const transmission = this.#begin(channelId, outcome);
+    const transmission = this.#begin(channelId, outcome, askedAtMs);
     // The news that the floor was taken away again may have overtaken the answer.
     if (floorLosses(identity.eventId) !== lossesBefore && (await this.#isHeld(channelId, transmission)) !== true) {
       await this.stopQuietly([channelId]);
@@ -77,15 +93,16 @@ export class Transmissions {
     const transmission = this.#active.get(channelId);
     if (transmission === undefined) return;
     transmission.isReleased = true;
+    clearTimeout(transmission.next);
     const { startedAtMs, leaseId } = transmission;
     try {
       await this.#context.calls.stopPtt(channelId, { leaseId });
     } catch (error) {
-      // Refused: the lease is not the current one any more. Else the transmission is kept until its lease ends.
       if (isRefusal(error)) {
+        // The lease is not the current one any more.
         this.#forget(channelId, transmission);
-        await this.#refreshHolder(channelId);
-      }
+        await refreshHolder(this.#context, channelId);
+      } else this.#retryRelease(channelId, transmission);
       throw error;
     }
     this.#forget(channelId, transmission);
@@ -98,7 +115,7 @@ export class Transmissions {
       [...channelIds].map((channelId) =>
         this.stop(channelId).catch((error: unknown) => {
           const { userId } = this.#speaker.identity;
-          this.#context.logger.warn({ channelId, userId, err: error }, "floor not given back; its lease will end");
+          this.#context.logger.warn({ channelId, userId, err: error }, "floor not given back yet");
         }),
       ),
     );
@@ -124,31 +141,72 @@ export class Transmissions {
 
   // Undefined if the store doesn't answer.
   async #isHeld(channelId: string, transmission: Transmission): Promise<boolean | undefined> {
-    const stored = await this.#refreshHolder(channelId);
+    const stored = await refreshHolder(this.#context, channelId);
     const { userId } = this.#speaker.identity;
     return stored && stored.holder?.userId === userId && stored.holder.startedAtMs === transmission.startedAtMs;
   }
 
-  #begin(channelId: string, grant: Extract<PttOutcome, { granted: true }>): Transmission {
-    const { leaseId, startedAtMs, expiresAtMs } = grant;
+  #begin(channelId: string, grant: Extract<PttOutcome, { granted: true }>, askedAtMs: number): Transmission {
+    const { leaseId, startedAtMs, expiresAtMs, talkUntilMs } = grant;
     const known = this.#active.get(channelId);
-    if (known?.leaseId === leaseId) {
-      known.isReleased = false;
-      return known;
-    }
-    clearTimeout(known?.expiry);
-    const expiry = setTimeout(() => this.#expire(channelId), Math.max(expiresAtMs - startedAtMs, 0)).unref();
-    const transmission = { leaseId, startedAtMs, isReleased: false, expiry };
+    if (known !== undefined && known.leaseId !== leaseId) this.#forget(channelId, known);
+    const isSame = known?.leaseId === leaseId;
+    const transmission = isSame ? known : { leaseId, startedAtMs, talkUntilMs, askedAtMs, isReleased: false };
+    transmission.isReleased = false;
     this.#active.set(channelId, transmission);
+    this.#expireAt(channelId, transmission, expiresAtMs);
+    this.#renewLater(channelId, transmission);
     return transmission;
   }
 
-  #expire(channelId: string): void {
-    const transmission = this.#active.get(channelId);
-    if (transmission === undefined) return;
+  // Counted from before the floor was asked for, so that it is no later than by the store's clock.
+  #expireAt(channelId: string, transmission: Transmission, expiresAtMs: number): void {
+    const endMs = transmission.askedAtMs + expiresAtMs - transmission.startedAtMs;
+    clearTimeout(transmission.expiry);
+    const expire = () => this.#expire(channelId, transmission, expiresAtMs >= transmission.talkUntilMs);
+    transmission.expiry = setTimeout(expire, Math.max(endMs - performance.now(), 0)).unref();
+  }
+
+  #expire(channelId: string, transmission: Transmission, hasTalkedOut: boolean): void {
+    if (this.#active.get(channelId) !== transmission) return;
     this.#forget(channelId, transmission);
-    if (!transmission.isReleased) this.#interrupt(channelId, "You have talked for too long");
+    const message = hasTalkedOut ? "You have talked for too long" : "The floor could not be kept";
+    if (!transmission.isReleased) this.#interrupt(channelId, message);
     this.#release(channelId, transmission.startedAtMs);
+  }
+
+  #renewLater(channelId: string, transmission: Transmission): void {
+    clearTimeout(transmission.next);
+    transmission.next = setTimeout(() => void this.#renew(channelId, transmission), RENEWAL_INTERVAL_MS).unref();
+  }
+
+  async #renew(channelId: string, transmission: Transmission): Promise<void> {
+    const isOver = () => this.#active.get(channelId) !== transmission || transmission.isReleased;
+    try {
+      const expiresAtMs = await this.#context.calls.renewPtt(channelId, transmission.leaseId);
+      if (isOver()) return;
+      this.#expireAt(channelId, transmission, expiresAtMs);
+    } catch (error) {
+      if (isOver()) return;
+      if (isRefusal(error)) {
+        this.#forget(channelId, transmission);
+        this.#interrupt(channelId, "The floor was taken away");
+        await refreshHolder(this.#context, channelId);
+        return;
+      }
+      const { userId } = this.#speaker.identity;
+      this.#context.logger.warn({ channelId, userId, err: error }, "lease not renewed, will try again");
+    }
+    this.#renewLater(channelId, transmission);
+  }
+
+  // A press that comes meanwhile waits for it.
+  #retryRelease(channelId: string, transmission: Transmission): void {
+    if (this.#active.get(channelId) !== transmission) return;
+    const retry = () => {
+      this.#settled = Promise.all([this.#settled, this.stopQuietly([channelId])]).then(() => undefined);
+    };
+    transmission.next = setTimeout(retry, RELEASE_RETRY_MS).unref();
   }
 
   #interrupt(channelId: string, message: string): void {
@@ -158,6 +216,7 @@ export class Transmissions {
 
   #forget(channelId: string, transmission: Transmission): void {
     clearTimeout(transmission.expiry);
+    clearTimeout(transmission.next);
     if (this.#active.get(channelId) === transmission) this.#active.delete(channelId);
   }
 
@@ -167,22 +226,11 @@ export class Transmissions {
     channels.release(channelId, userId, startedAtMs, client.pauseOf(eventId));
   }
 
-  async #refreshHolder(channelId: string): Promise<{ holder: ActiveSpeaker | undefined } | undefined> {
-    try {
-      const holder = (await this.#context.calls.getChannel(channelId))?.holder;
-      this.#context.channels.setHolder(channelId, holder);
-      return { holder };
-    } catch (error) {
-      this.#context.logger.warn({ channelId, reason: describeCallError(error) }, "speaker of a channel not known");
-      return undefined;
-    }
-  }
-
   async #giveBack(channelId: string, holder: { userId: string; sessionId: string }): Promise<void> {
     try {
       await this.#context.calls.stopPtt(channelId, holder);
     } catch (error) {
-      this.#context.logger.debug({ channelId, ...holder, reason: describeCallError(error) }, "nothing to give back");
+      this.#context.logger.debug({ channelId, ...holder, err: error }, "nothing to give back");
     }
   }
 }

@@ -123,6 +123,31 @@ describe.each(["memory", "redis"])("with the %s engine", (engine) => {
     expect(await late.request("ptt-start", { channelId: "a" })).toMatchObject({ data: { success: true } });
   });
 
+  it("pitfall 22: a dispatcher takes the floor from a speaker on another router, in one step", async () => {
+    const replica = await start();
+    const [here, there] = [await startRouter(replica), await startRouter(replica)];
+    const dispatcher = await join(here, "dora", { role: "DISPATCH", userName: "Dora" });
+    const [victim, listener] = [await join(there, "u1"), await join(there, "u2")];
+    await victim.request("ptt-start", { channelId: "a" });
+    await listener.next("speaker-changed");
+    const denied = await dispatcher.request("ptt-start", { channelId: "a" });
+    expect(denied).toMatchObject({ data: { denied: true, currentSpeaker: "u1" } });
+    const granted = await dispatcher.request("priority-ptt-start", { channelId: "a" });
+    expect(granted).toMatchObject({ data: { success: true, state: { currentSpeaker: "dora" } } });
+    expect((await victim.next("ptt-interrupted")).data).toMatchObject({
+      ...{ channelId: "a", interruptedBy: "dora", message: "Somebody with priority has taken the floor" },
+    });
+    for (const client of [victim, listener]) {
+      expect((await client.next("speaker-changed", 2)).data).toEqual(granted.data.state);
+    }
+    expect((await victim.request("ptt-stop", { channelId: "a" })).error).toContain("do not hold");
+    expect(await victim.request("ptt-start", { channelId: "a" })).toMatchObject({ data: { currentSpeaker: "dora" } });
+    expect(await dispatcher.request("priority-ptt-stop", { channelId: "a" })).toMatchObject({
+      data: { success: true },
+    });
+    expect(await victim.request("ptt-start", { channelId: "a" })).toMatchObject({ data: { success: true } });
+  });
+
   it("pitfall 3: nobody joins a channel of another event", async () => {
     const router = await startRouter(await start());
     await join(router, "u1");

@@ -1,6 +1,7 @@
 import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
+import { FloorPriority } from "../../gen/squelch/v1/model_pb.js";
 import { createLogger } from "../../src/lib/logger.js";
 import { type ReferenceRouter, type ReferenceRouterOptions, startReferenceRouter } from "../../src/router/index.js";
 import { FakePermissionServer } from "../support/fakePermissionServer.js";
@@ -293,6 +294,62 @@ describe("the floor", () => {
     expect(ben.of("speaker-changed")).toHaveLength(2);
   });
 
+  it("pitfall 12: a release that failed is tried again", async () => {
+    const router = await startRouter();
+    const [speaker, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
+    await speaker.request("ptt-start", { channelId: "a" });
+    server.failing.set("stopPtt", status.UNAVAILABLE);
+    expect((await speaker.request("ptt-stop", { channelId: "a" })).error).toBe("Service unavailable");
+    server.failing.clear();
+    expect((await listener.next("speaker-changed", 2)).data.isBusy).toBe(false);
+    expect(held("a")).toBeUndefined();
+    expect(await speaker.request("ptt-start", { channelId: "a" })).toMatchObject({ data: { success: true } });
+  });
+
+  it("pitfall 10: is renewed while the client speaks, through failures, and no longer", async () => {
+    server.leaseMs = 6_000;
+    server.talkMs = 60_000;
+    const router = await startRouter();
+    const speaker = await joinA(router, "u1");
+    await speaker.request("ptt-start", { channelId: "a" });
+    expect(server.callsOf("startPtt")).toMatchObject([{ leaseTime: { seconds: 6n } }]);
+    server.failing.set("renewPtt", status.UNAVAILABLE);
+    await waitFor(() => server.callsOf("renewPtt").length === 1);
+    server.failing.clear();
+    await waitFor(() => server.callsOf("renewPtt").length === 2);
+    await speaker.request("ptt-stop", { channelId: "a" });
+    await speaker.request("ptt-start", { channelId: "a" });
+    await waitFor(() => server.callsOf("renewPtt").length === 3);
+    const [first, second, third] = server.callsOf("renewPtt").map(({ leaseId }) => leaseId);
+    expect(second).toBe(first);
+    expect(third, "nothing renews what was given back").not.toBe(first);
+    expect(speaker.of("ptt-interrupted")).toEqual([]);
+  });
+
+  it("pitfall 10: is given up when a renewal is refused", async () => {
+    const router = await startRouter();
+    const [speaker, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
+    await speaker.request("ptt-start", { channelId: "a" });
+    const channel = server.channels.get("a");
+    if (channel) channel.lease = { leaseId: 99n, userId: "zoe", userName: "Zoe", sessionId: "s", startedAtMs: 5 };
+    expect((await speaker.next("ptt-interrupted")).data).toMatchObject({ channelId: "a" });
+    expect((await listener.next("speaker-changed", 2)).data).toMatchObject({ currentSpeaker: "zoe" });
+    expect((await speaker.request("ptt-stop", { channelId: "a" })).error).toContain("do not hold");
+    expect(held("a")).toBe("zoe");
+  });
+
+  it("with priority is for dispatchers alone", async () => {
+    const router = await startRouter();
+    const [user, dispatcher] = [await joinA(router, "u1"), await joinA(router, "d1", { eventRole: "DISPATCH" })];
+    expect((await user.request("priority-ptt-start", { channelId: "a" })).error).toContain("dispatchers");
+    expect(server.callsOf("startPtt")).toEqual([]);
+    const request = { channelId: "a" };
+    expect(await dispatcher.request("priority-ptt-start", request)).toMatchObject({ data: { success: true } });
+    expect(server.callsOf("startPtt")).toMatchObject([{ userId: "d1", priority: FloorPriority.DISPATCH }]);
+    expect(await dispatcher.request("priority-ptt-stop", request)).toMatchObject({ data: { success: true } });
+    expect(held("a")).toBeUndefined();
+  });
+
   it("pitfall 10: a lease that ends is told to its speaker and to the others", async () => {
     server.leaseMs = 100;
     const router = await startRouter();
@@ -430,9 +487,6 @@ describe("a socket", () => {
       client.socket.send(frame);
     }
     await client.next("error", 5);
-    for (const type of ["priority-ptt-start", "priority-ptt-stop"]) {
-      expect((await client.request(type, { channelId: "a" })).error).toContain("not supported yet");
-    }
     expect((await client.request("force-disconnect", { targetUserId: "u2" })).error).toContain("not supported yet");
     expect(await client.request("ping")).toMatchObject({ type: "pong" });
     expect(await client.request("leave-channel", { channelId: "a" })).toMatchObject({ data: { success: true } });

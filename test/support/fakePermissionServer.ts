@@ -79,7 +79,7 @@ export class FakeWatch {
 
 /**
  * The services of a replica on a small store in memory, that tests can make fail, lie and fall silent. One lease time
- * (`leaseMs`) for all; channels belong to an event once named.
+ * (`leaseMs`) and talk time (`talkMs`, which it does not enforce) for all; channels belong to an event once named.
  */
 export class FakePermissionServer {
   readonly events = new Map<string, FakeEvent>();
@@ -96,6 +96,7 @@ export class FakePermissionServer {
   checkpointEveryMs = 50;
   feedHealthy = true;
   leaseMs = 30_000;
+  talkMs = 30_000;
   port = 0;
   #server: Server | undefined;
   #nextLease = 1n;
@@ -169,7 +170,13 @@ export class FakePermissionServer {
         channel.lease ??= { leaseId: this.#nextLease++, userId, userName, sessionId, startedAtMs: Date.now() };
         const { leaseId, startedAtMs } = channel.lease;
         const [startedAt, expiresAt] = [timestampFromMs(startedAtMs), timestampFromMs(startedAtMs + this.leaseMs)];
-        return { outcome: { case: "granted", value: { leaseId, startedAt, expiresAt } } };
+        const talkUntil = timestampFromMs(startedAtMs + this.talkMs);
+        return { outcome: { case: "granted", value: { leaseId, startedAt, expiresAt, talkUntil } } };
+      }),
+      ...this.#unary("renewPtt", ({ channelId, leaseId }) => {
+        const { lease } = this.#channel(channelId);
+        if (lease?.leaseId !== leaseId) throw failure(status.FAILED_PRECONDITION, "the floor is not held under it");
+        return { expiresAt: timestampFromMs(Date.now() + this.leaseMs) };
       }),
       ...this.#unary("stopPtt", ({ channelId, leaseId, userId, sessionId }) => {
         const channel = this.#channel(channelId);

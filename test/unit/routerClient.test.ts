@@ -91,7 +91,10 @@ describe("PermissionClient", () => {
     await waitFor(() => heard.at(-1)?.[0] === "floorRevoked");
     expect(heard.slice(-2)).toEqual([
       ["disconnect", { eventId: "e1", userId: "u1", reason: "banned", connectedBeforeMs: Number.POSITIVE_INFINITY }],
-      ["floorRevoked", { eventId: "e1", channelId: "a", userId: "u1", byUserId: "u2", cause: "preEmpted" }],
+      [
+        "floorRevoked",
+        { eventId: "e1", channelId: "a", userId: "u1", startedAtMs: 0, byUserId: "u2", cause: "preEmpted" },
+      ],
     ]);
     expect(server.watches).toHaveLength(1);
     expect(server.watches[0]?.request).toMatchObject({ eventIds: [], userIds: [], routerId: "router-1" });

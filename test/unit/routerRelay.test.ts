@@ -277,7 +277,10 @@ it("a floor that was revoked is interrupted with its cause", () => {
   const socket = new TestSocket("a");
   socket.transmitting.set("a", 1);
   relay.register(socket, { eventId: "e", userId: "u" });
-  const revocation = { eventId: "e", channelId: "a", userId: "u", cause: "preEmpted", byUserId: "d" } as const;
+  const floor = { eventId: "e", channelId: "a", userId: "u", startedAtMs: 1 };
+  const revocation = { ...floor, cause: "preEmpted", byUserId: "d" } as const;
+  client.emit("floorRevoked", { ...revocation, startedAtMs: 2 });
+  expect(socket.received, "it was another one").toEqual([]);
   client.emit("floorRevoked", revocation);
   client.emit("floorRevoked", revocation);
   expect(socket.received).toEqual([

@@ -8,8 +8,9 @@ export function createChannelIndex(state: MemoryState): ChannelIndex {
     const lease = state.settledLease(event, channelId);
     state.vacate(event, channelId);
     if (lease === undefined) return;
-    const { userId } = lease.speaker;
-    state.append(event, actor, { kind: "floorRevoked", channelId, userId, cause: "noPermission", byUserId: "" });
+    const { userId, startedAtMs } = lease.speaker;
+    const lost = { channelId, userId, startedAtMs, cause: "noPermission", byUserId: "" } as const;
+    state.append(event, actor, { kind: "floorRevoked", ...lost });
   }
 
   return {

@@ -35,7 +35,8 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
           return toGrant(event, lease);
         }
         if (!outranks(priority, lease.speaker.priority)) return { ...denial, cause: "anotherHasPermission" };
-        const cut = { channelId, userId: lease.speaker.userId, cause: "preEmpted", byUserId: userId } as const;
+        const { userId: cutUserId, startedAtMs } = lease.speaker;
+        const cut = { channelId, userId: cutUserId, startedAtMs, cause: "preEmpted", byUserId: userId } as const;
         state.append(event, actor, { kind: "floorRevoked", ...cut });
       }
       const startedAtMs = state.now();

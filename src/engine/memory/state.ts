@@ -148,9 +148,9 @@ export class MemoryState {
     const lease = event.leases.get(channelId);
     if (lease === undefined || this.#isRunning(lease)) return lease;
     this.vacate(event, channelId);
-    const { userId, expiresAtMs } = lease.speaker;
+    const { userId, startedAtMs, expiresAtMs } = lease.speaker;
     const cause = expiresAtMs >= lease.talkUntilMs ? "talkedTooLong" : "other";
-    this.append(event, "", { kind: "floorRevoked", channelId, userId, cause, byUserId: "" });
+    this.append(event, "", { kind: "floorRevoked", channelId, userId, startedAtMs, cause, byUserId: "" });
     return undefined;
   }
 

@@ -75,8 +75,9 @@ function toKind(change: Change): NonNullable<MessageInitShape<typeof ChangeSchem
     case "speakersResumed":
       return { case: "speakersResumed", value: { pauseId: change.pauseId, expired: change.expired } };
     case "floorRevoked": {
-      const { channelId, userId, cause, byUserId } = change;
-      return { case: "floorRevoked", value: { channelId, userId, cause: revokeCauses[cause], byUserId } };
+      const { channelId, userId, cause, byUserId, startedAtMs } = change;
+      const startedAt = startedAtMs > 0 && { startedAt: timestampFromMs(startedAtMs) };
+      return { case: "floorRevoked", value: { channelId, userId, cause: revokeCauses[cause], byUserId, ...startedAt } };
     }
     case "userDisconnected":
       return { case: "userDisconnected", value: { userId: change.userId, reason: change.reason } };

@@ -18,6 +18,6 @@ redis.call('DEL', KEYS[8])
 if speaker then
   forget_lease(ARGV[2])
   publish_state(ARGV[2], nil)
-  append_floor_revoked(ARGV[4], ARGV[2], speaker.userId, 'noPermission', '')
+  append_floor_revoked(ARGV[4], ARGV[2], speaker, 'noPermission', '')
 end
 return tonumber(redis.call('HGET', META, 'lease')) or 0

@@ -46,7 +46,7 @@ if holder then
   if not outranks(request.priority, holder.priority) then
     return { 'denied', 'anotherHasPermission', holder_json, pause_json or false }
   end
-  append_floor_revoked(request.actor, request.channelId, holder.userId, 'preEmpted', request.userId)
+  append_floor_revoked(request.actor, request.channelId, holder, 'preEmpted', request.userId)
 end
 
 local talk_until = now + request.talkTimeMs

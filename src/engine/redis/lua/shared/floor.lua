@@ -151,6 +151,7 @@ local function write_lease(channel, key, speaker)
   write_speaker(key, speaker)
   redis.call('HSET', context.leases, channel, cjson.encode({
     userId = speaker.userId,
+    timestamp = speaker.timestamp,
     leaseId = speaker.leaseId,
     expiresAt = speaker.expiresAt,
     talkUntil = speaker.talkUntil,
@@ -162,10 +163,11 @@ local function forget_lease(channel)
   redis.call('HDEL', context.leases, channel)
 end
 
--- Tells watchers that a user has lost the floor of a channel.
-local function append_floor_revoked(actor, channel, user, cause, by_user)
+-- Tells watchers that a user has lost the floor of a channel; `lost` has the userId and since when (timestamp, ms).
+local function append_floor_revoked(actor, channel, lost, cause, by_user)
   append(actor, '"kind":"floorRevoked","cause":"' .. cause .. '","channelId":' .. cjson.encode(channel)
-    .. ',"userId":' .. cjson.encode(user) .. ',"byUserId":' .. cjson.encode(by_user))
+    .. ',"userId":' .. cjson.encode(lost.userId) .. ',"startedAtMs":' .. integer(lost.timestamp)
+    .. ',"byUserId":' .. cjson.encode(by_user))
 end
 
 -- Announces the end of a noted lease whose speaker key, with that value and speaker, is gone or somebody else's by now:
@@ -175,7 +177,7 @@ local function settle_lease(channel, noted_lease, raw, speaker)
   if speaker and speaker.leaseId == lease.leaseId then return lease.expiresAt end
   forget_lease(channel)
   local has_talked_out = lease.expiresAt >= lease.talkUntil and now >= lease.expiresAt
-  append_floor_revoked('', channel, lease.userId, has_talked_out and 'talkedTooLong' or 'other', '')
+  append_floor_revoked('', channel, lease, has_talked_out and 'talkedTooLong' or 'other', '')
   if not raw then publish_state(channel, nil) end
   return nil
 end
@@ -267,7 +269,7 @@ local function hold_back(pause, channel, key, raw)
   local holder = hold_channel(key, pause)
   if speaker then
     forget_lease(channel)
-    append_floor_revoked(pause.actor, channel, speaker.userId, 'preEmpted', holder and holder.userId or '')
+    append_floor_revoked(pause.actor, channel, speaker, 'preEmpted', holder and holder.userId or '')
   end
   if speaker or holder then publish_state(channel, holder) end
 end
