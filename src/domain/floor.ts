@@ -41,6 +41,11 @@ export interface ActiveSpeaker {
   priority: FloorPriority;
 }
 
+/** True if it is the same grant of a floor, renewed or not, or if nobody speaks both times. */
+export function isSameFloor(a: ActiveSpeaker | undefined, b: ActiveSpeaker | undefined): boolean {
+  return a?.userId === b?.userId && a?.startedAtMs === b?.startedAtMs && a?.priority === b?.priority;
+}
+
 /** Who speaks to the whole event while a pause stands. */
 export interface Broadcaster {
   userId: string;

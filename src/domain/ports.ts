@@ -14,6 +14,8 @@ export interface Engine extends LogStore, MembershipStore, ChannelIndex, FloorSt
   start(): Promise<void>;
   /** Lets go of everything. Idempotent. */
   close(): Promise<void>;
+  /** Whether routers may write floors to the store without asking; if so, some changes are told by hints or not at all. */
+  readonly hasLegacyRouters: boolean;
   /** Whether changes arrive. */
   feedHealth(): FeedHealth;
   /** Calls back each time the followed channels were interrupted and stand again, so that entries may be missing. */
@@ -221,6 +223,17 @@ export interface FloorNews {
   changes: FloorChange[];
 }
 
+/** Who speaks in an event, at one instant. */
+export interface FloorPicture {
+  /** With `version` the newest FloorNews that is contained in it; empty for an event without an epoch. */
+  epoch: string;
+  version: number;
+  /** By the store's clock. */
+  timeMs: number;
+  /** By channel id ascending. */
+  speakers: ActiveSpeaker[];
+}
+
 /** A lease that ends by itself, after `remainingMs` if nothing renews it. */
 export interface RunningLease {
   channelId: string;
@@ -270,6 +283,8 @@ export interface FloorStore {
   getChannelState(channelId: string): Promise<ChannelState>;
   /** Every floor that is held, by channel id ascending, and the standing pause. */
   getActiveSpeakers(eventId: string): Promise<{ speakers: ActiveSpeaker[]; pause?: SpeakerPause | undefined }>;
+  /** Who speaks on these channels of the event, or on all. */
+  readFloors(eventId: string, channelIds?: readonly string[]): Promise<FloorPicture>;
   /** Rejects with `failedPrecondition`, naming it, if another pause stands. */
   pauseAllSpeakers(request: PauseRequest): Promise<PauseOutcome>;
   /** Returns the revision. Rejects with `failedPrecondition` if that pause does not stand. */

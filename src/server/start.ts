@@ -75,12 +75,10 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
   try {
     const http = await startHttpPlane(config.httpAddress, readiness, () => exposeMetrics(registry));
     const calls = addCallMetrics(registry);
-    const grpc = await startGrpcPlane(hub, source.catchUp, config, calls, logger).catch(
-      async (error: unknown) => {
-        await http.close();
-        throw error;
-      },
-    );
+    const grpc = await startGrpcPlane(hub, source.catchUp, config, calls, logger).catch(async (error: unknown) => {
+      await http.close();
+      throw error;
+    });
     const setServing = () => grpc.setServing(readiness().ready);
     const healthTimer = setInterval(setServing, HEALTH_INTERVAL_MS);
     setServing();

@@ -116,6 +116,7 @@ describe("docs/protocol.md", () => {
   it("lists every call, and says which are served", () => {
     const served = [
       "watchPermissions",
+      "watchChannels",
       ...Object.keys(createPermissionService({} as Hub)),
       ...Object.keys(createAppliedCalls({} as Hub["engine"])),
       ...Object.keys(createChannelService({} as Hub, { maxTalkTimeMs: 0 })),

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file squelch/v1/channel_service.proto.
  */
 export const file_squelch_v1_channel_service: GenFile = /*@__PURE__*/
-  fileDesc("CiBzcXVlbGNoL3YxL2NoYW5uZWxfc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSJaChZTZXRDaGFubmVsRXZlbnRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSEAoIZXZlbnRfaWQYAiABKAkSGgoSb25seV9pZl91bmFzc2lnbmVkGAMgASgIIjQKF1NldENoYW5uZWxFdmVudFJlc3BvbnNlEhkKEXByZXZpb3VzX2V2ZW50X2lkGAEgASgJIiwKFkdldENoYW5uZWxFdmVudFJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCSIrChdHZXRDaGFubmVsRXZlbnRSZXNwb25zZRIQCghldmVudF9pZBgBIAEoCSIsChhMaXN0RXZlbnRDaGFubmVsc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkiMAoZTGlzdEV2ZW50Q2hhbm5lbHNSZXNwb25zZRITCgtjaGFubmVsX2lkcxgBIAMoCSLnAQoPU3RhcnRQdHRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRIrCghwcmlvcml0eRgFIAEoDjIZLnNxdWVsY2gudjEuRmxvb3JQcmlvcml0eRIsCgl0YWxrX3RpbWUYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLQoKbGVhc2VfdGltZRgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJ1ChBTdGFydFB0dFJlc3BvbnNlEisKB2dyYW50ZWQYASABKAsyGC5zcXVlbGNoLnYxLkZsb29yR3JhbnRlZEgAEikKBmRlbmllZBgCIAEoCzIXLnNxdWVsY2gudjEuRmxvb3JEZW5pZWRIAEIJCgdvdXRjb21lIrABCgxGbG9vckdyYW50ZWQSEAoIbGVhc2VfaWQYASABKAQSLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdGFsa191bnRpbBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijAEKC0Zsb29yRGVuaWVkEikKBWNhdXNlGAEgASgOMhouc3F1ZWxjaC52MS5GbG9vckRlbnlDYXVzZRIpCgZob2xkZXIYAiABKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISJwoFcGF1c2UYAyABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZSI3Cg9SZW5ld1B0dFJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCRIQCghsZWFzZV9pZBgCIAEoBCJCChBSZW5ld1B0dFJlc3BvbnNlEi4KCmV4cGlyZXNfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlsKDlN0b3BQdHRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSEAoIbGVhc2VfaWQYAiABKAQSDwoHdXNlcl9pZBgDIAEoCRISCgpzZXNzaW9uX2lkGAQgASgJIhEKD1N0b3BQdHRSZXNwb25zZSIsChZHZXRDaGFubmVsU3RhdGVSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkiVgoXR2V0Q2hhbm5lbFN0YXRlUmVzcG9uc2USEAoIZXZlbnRfaWQYASABKAkSKQoGaG9sZGVyGAIgASgLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyIikKFFdhdGNoQ2hhbm5lbHNSZXF1ZXN0EhEKCWV2ZW50X2lkcxgBIAMoCSKSAQoVV2F0Y2hDaGFubmVsc1Jlc3BvbnNlEhAKCGV2ZW50X2lkGAEgASgJEhIKCmNoYW5uZWxfaWQYAiABKAkSKQoGaG9sZGVyGAMgASgLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyEigKBHRpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wMrAFCg5DaGFubmVsU2VydmljZRJaCg9TZXRDaGFubmVsRXZlbnQSIi5zcXVlbGNoLnYxLlNldENoYW5uZWxFdmVudFJlcXVlc3QaIy5zcXVlbGNoLnYxLlNldENoYW5uZWxFdmVudFJlc3BvbnNlEloKD0dldENoYW5uZWxFdmVudBIiLnNxdWVsY2gudjEuR2V0Q2hhbm5lbEV2ZW50UmVxdWVzdBojLnNxdWVsY2gudjEuR2V0Q2hhbm5lbEV2ZW50UmVzcG9uc2USYAoRTGlzdEV2ZW50Q2hhbm5lbHMSJC5zcXVlbGNoLnYxLkxpc3RFdmVudENoYW5uZWxzUmVxdWVzdBolLnNxdWVsY2gudjEuTGlzdEV2ZW50Q2hhbm5lbHNSZXNwb25zZRJFCghTdGFydFB0dBIbLnNxdWVsY2gudjEuU3RhcnRQdHRSZXF1ZXN0Ghwuc3F1ZWxjaC52MS5TdGFydFB0dFJlc3BvbnNlEkUKCFJlbmV3UHR0Ehsuc3F1ZWxjaC52MS5SZW5ld1B0dFJlcXVlc3QaHC5zcXVlbGNoLnYxLlJlbmV3UHR0UmVzcG9uc2USQgoHU3RvcFB0dBIaLnNxdWVsY2gudjEuU3RvcFB0dFJlcXVlc3QaGy5zcXVlbGNoLnYxLlN0b3BQdHRSZXNwb25zZRJaCg9HZXRDaGFubmVsU3RhdGUSIi5zcXVlbGNoLnYxLkdldENoYW5uZWxTdGF0ZVJlcXVlc3QaIy5zcXVlbGNoLnYxLkdldENoYW5uZWxTdGF0ZVJlc3BvbnNlElYKDVdhdGNoQ2hhbm5lbHMSIC5zcXVlbGNoLnYxLldhdGNoQ2hhbm5lbHNSZXF1ZXN0GiEuc3F1ZWxjaC52MS5XYXRjaENoYW5uZWxzUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_model]);
+  fileDesc("CiBzcXVlbGNoL3YxL2NoYW5uZWxfc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSJaChZTZXRDaGFubmVsRXZlbnRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSEAoIZXZlbnRfaWQYAiABKAkSGgoSb25seV9pZl91bmFzc2lnbmVkGAMgASgIIjQKF1NldENoYW5uZWxFdmVudFJlc3BvbnNlEhkKEXByZXZpb3VzX2V2ZW50X2lkGAEgASgJIiwKFkdldENoYW5uZWxFdmVudFJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCSIrChdHZXRDaGFubmVsRXZlbnRSZXNwb25zZRIQCghldmVudF9pZBgBIAEoCSIsChhMaXN0RXZlbnRDaGFubmVsc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkiMAoZTGlzdEV2ZW50Q2hhbm5lbHNSZXNwb25zZRITCgtjaGFubmVsX2lkcxgBIAMoCSLnAQoPU3RhcnRQdHRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRIrCghwcmlvcml0eRgFIAEoDjIZLnNxdWVsY2gudjEuRmxvb3JQcmlvcml0eRIsCgl0YWxrX3RpbWUYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLQoKbGVhc2VfdGltZRgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJ1ChBTdGFydFB0dFJlc3BvbnNlEisKB2dyYW50ZWQYASABKAsyGC5zcXVlbGNoLnYxLkZsb29yR3JhbnRlZEgAEikKBmRlbmllZBgCIAEoCzIXLnNxdWVsY2gudjEuRmxvb3JEZW5pZWRIAEIJCgdvdXRjb21lIrABCgxGbG9vckdyYW50ZWQSEAoIbGVhc2VfaWQYASABKAQSLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdGFsa191bnRpbBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijAEKC0Zsb29yRGVuaWVkEikKBWNhdXNlGAEgASgOMhouc3F1ZWxjaC52MS5GbG9vckRlbnlDYXVzZRIpCgZob2xkZXIYAiABKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISJwoFcGF1c2UYAyABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZSI3Cg9SZW5ld1B0dFJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCRIQCghsZWFzZV9pZBgCIAEoBCJCChBSZW5ld1B0dFJlc3BvbnNlEi4KCmV4cGlyZXNfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlsKDlN0b3BQdHRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSEAoIbGVhc2VfaWQYAiABKAQSDwoHdXNlcl9pZBgDIAEoCRISCgpzZXNzaW9uX2lkGAQgASgJIhEKD1N0b3BQdHRSZXNwb25zZSIsChZHZXRDaGFubmVsU3RhdGVSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkiVgoXR2V0Q2hhbm5lbFN0YXRlUmVzcG9uc2USEAoIZXZlbnRfaWQYASABKAkSKQoGaG9sZGVyGAIgASgLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyIikKFFdhdGNoQ2hhbm5lbHNSZXF1ZXN0EhEKCWV2ZW50X2lkcxgBIAMoCSLCAQoVV2F0Y2hDaGFubmVsc1Jlc3BvbnNlEhAKCGV2ZW50X2lkGAEgASgJEhIKCmNoYW5uZWxfaWQYAiABKAkSKQoGaG9sZGVyGAMgASgLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyEigKBHRpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCHNuYXBzaG90GAUgASgLMhwuc3F1ZWxjaC52MS5TcGVha2Vyc1NuYXBzaG90Ij8KEFNwZWFrZXJzU25hcHNob3QSKwoIc3BlYWtlcnMYASADKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXIysAUKDkNoYW5uZWxTZXJ2aWNlEloKD1NldENoYW5uZWxFdmVudBIiLnNxdWVsY2gudjEuU2V0Q2hhbm5lbEV2ZW50UmVxdWVzdBojLnNxdWVsY2gudjEuU2V0Q2hhbm5lbEV2ZW50UmVzcG9uc2USWgoPR2V0Q2hhbm5lbEV2ZW50EiIuc3F1ZWxjaC52MS5HZXRDaGFubmVsRXZlbnRSZXF1ZXN0GiMuc3F1ZWxjaC52MS5HZXRDaGFubmVsRXZlbnRSZXNwb25zZRJgChFMaXN0RXZlbnRDaGFubmVscxIkLnNxdWVsY2gudjEuTGlzdEV2ZW50Q2hhbm5lbHNSZXF1ZXN0GiUuc3F1ZWxjaC52MS5MaXN0RXZlbnRDaGFubmVsc1Jlc3BvbnNlEkUKCFN0YXJ0UHR0Ehsuc3F1ZWxjaC52MS5TdGFydFB0dFJlcXVlc3QaHC5zcXVlbGNoLnYxLlN0YXJ0UHR0UmVzcG9uc2USRQoIUmVuZXdQdHQSGy5zcXVlbGNoLnYxLlJlbmV3UHR0UmVxdWVzdBocLnNxdWVsY2gudjEuUmVuZXdQdHRSZXNwb25zZRJCCgdTdG9wUHR0Ehouc3F1ZWxjaC52MS5TdG9wUHR0UmVxdWVzdBobLnNxdWVsY2gudjEuU3RvcFB0dFJlc3BvbnNlEloKD0dldENoYW5uZWxTdGF0ZRIiLnNxdWVsY2gudjEuR2V0Q2hhbm5lbFN0YXRlUmVxdWVzdBojLnNxdWVsY2gudjEuR2V0Q2hhbm5lbFN0YXRlUmVzcG9uc2USVgoNV2F0Y2hDaGFubmVscxIgLnNxdWVsY2gudjEuV2F0Y2hDaGFubmVsc1JlcXVlc3QaIS5zcXVlbGNoLnYxLldhdGNoQ2hhbm5lbHNSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_model]);
 
 /**
  * @generated from message squelch.v1.SetChannelEventRequest
@@ -468,7 +468,7 @@ export const GetChannelStateResponseSchema: GenMessage<GetChannelStateResponse> 
  */
 export type WatchChannelsRequest = Message<"squelch.v1.WatchChannelsRequest"> & {
   /**
-   * The events whose channels are watched.
+   * The events whose channels are watched, 1 to 1,000.
    *
    * @generated from field: repeated string event_ids = 1;
    */
@@ -483,6 +483,8 @@ export const WatchChannelsRequestSchema: GenMessage<WatchChannelsRequest> = /*@_
   messageDesc(file_squelch_v1_channel_service, 16);
 
 /**
+ * A snapshot, or a change of one channel.
+ *
  * @generated from message squelch.v1.WatchChannelsResponse
  */
 export type WatchChannelsResponse = Message<"squelch.v1.WatchChannelsResponse"> & {
@@ -494,25 +496,32 @@ export type WatchChannelsResponse = Message<"squelch.v1.WatchChannelsResponse"> 
   eventId: string;
 
   /**
-   * The channel whose speaker changed.
+   * The channel whose speaker changed; empty in a snapshot.
    *
    * @generated from field: string channel_id = 2;
    */
   channelId: string;
 
   /**
-   * Who holds the floor now; unset if nobody does.
+   * Who holds the floor now; unset if nobody does. That a lease was renewed is no change.
    *
    * @generated from field: squelch.v1.ActiveSpeaker holder = 3;
    */
   holder?: ActiveSpeaker | undefined;
 
   /**
-   * When it changed, by the store's clock.
+   * When it changed or was found to have, or when the snapshot was true, by the store's clock.
    *
    * @generated from field: google.protobuf.Timestamp time = 4;
    */
   time?: Timestamp | undefined;
+
+  /**
+   * All that is known of the event. It comes first, and again whenever changes may have been missed.
+   *
+   * @generated from field: squelch.v1.SpeakersSnapshot snapshot = 5;
+   */
+  snapshot?: SpeakersSnapshot | undefined;
 };
 
 /**
@@ -521,6 +530,27 @@ export type WatchChannelsResponse = Message<"squelch.v1.WatchChannelsResponse"> 
  */
 export const WatchChannelsResponseSchema: GenMessage<WatchChannelsResponse> = /*@__PURE__*/
   messageDesc(file_squelch_v1_channel_service, 17);
+
+/**
+ * Who speaks in one event. Channels that are not named are free.
+ *
+ * @generated from message squelch.v1.SpeakersSnapshot
+ */
+export type SpeakersSnapshot = Message<"squelch.v1.SpeakersSnapshot"> & {
+  /**
+   * Every floor that is held, by channel id ascending.
+   *
+   * @generated from field: repeated squelch.v1.ActiveSpeaker speakers = 1;
+   */
+  speakers: ActiveSpeaker[];
+};
+
+/**
+ * Describes the message squelch.v1.SpeakersSnapshot.
+ * Use `create(SpeakersSnapshotSchema)` to create a new message.
+ */
+export const SpeakersSnapshotSchema: GenMessage<SpeakersSnapshot> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_channel_service, 18);
 
 /**
  * Which channel belongs to which event, and who holds the floor.
@@ -604,7 +634,8 @@ export const ChannelService: GenService<{
     output: typeof GetChannelStateResponseSchema;
   },
   /**
-   * Every change of speaker in the events.
+   * Who speaks in the events: for each a snapshot, then every change, also those made by routers that write Redis
+   * directly. Who reads slowly gets the latest state of each channel. It ends as WatchPermissions does.
    *
    * @generated from rpc squelch.v1.ChannelService.WatchChannels
    */

@@ -1,18 +1,27 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
+import { type WatchChannelsResponse, WatchChannelsResponseSchema } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { GetEventActiveSpeakersResponseSchema } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../connection.js";
 import type { CommandContext } from "../context.js";
 import { describePause, SPEAKER_COLUMNS, speakerRow } from "../describe.js";
+import { CommandFailure } from "../failure.js";
 import { printable } from "../output.js";
 
-/** `squelch speakers EVENT`: who holds the floor of which channel. */
+interface SpeakersOptions extends ConnectionOptions {
+  watch?: boolean;
+}
+
+/** `squelch speakers EVENT`: who holds the floor of which channel, now or as it changes. */
 export function addSpeakersCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("speakers")
     .description("show who is speaking in an event")
     .argument("<event>", "the event")
-    .addHelpText("after", "\nExample:\n  squelch speakers festival");
-  addConnectionOptions(command).action(async (eventId: string, options: ConnectionOptions) => {
+    .option("--watch", "go on and print each change, until stopped")
+    .addHelpText("after", "\nExamples:\n  squelch speakers festival\n  squelch speakers festival --watch --json");
+  addConnectionOptions(command).action(async (eventId: string, options: SpeakersOptions) => {
+    if (options.watch) return watchSpeakers(context, eventId, options);
     const response = await withConnection(context, options, ({ permissions }) =>
       permissions.getEventActiveSpeakers({ eventId }),
     );
@@ -22,4 +31,24 @@ export function addSpeakersCommand(program: Command, context: CommandContext): v
     else await output.table(SPEAKER_COLUMNS, response.speakers.map(speakerRow));
     if (response.pause !== undefined) await output.line(printable(describePause(response.pause)));
   });
+}
+
+async function watchSpeakers(context: CommandContext, eventId: string, options: SpeakersOptions): Promise<void> {
+  const { output } = context;
+  await withConnection(context, options, async ({ channels, address }) => {
+    for await (const response of channels.watchChannels({ eventIds: [eventId] }, { timeoutMs: 0 })) {
+      if (options.json) await output.json(WatchChannelsResponseSchema, response);
+      else for (const line of describeChange(response)) await output.line(printable(line));
+    }
+    throw new CommandFailure(`${address} ended the watch without an error; start it again`);
+  });
+}
+
+function describeChange({ eventId, channelId, holder, snapshot, time }: WatchChannelsResponse): string[] {
+  if (holder !== undefined) return [`${channelId}: ${holder.userName} (${holder.userId}) speaks`];
+  if (snapshot === undefined) return [`${channelId}: free`];
+  const at = time === undefined ? "" : ` at ${new Date(timestampMs(time)).toISOString()}`;
+  if (snapshot.speakers.length === 0) return [`nobody is speaking in ${eventId}${at}`];
+  const speakers = snapshot.speakers.map((one) => `${one.channelId}: ${one.userName} (${one.userId}) speaks`);
+  return [`speaking in ${eventId}${at}:`, ...speakers];
 }

@@ -79,6 +79,15 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
       return { speakers, pause: state.standingPause(event) };
     },
 
+    async readFloors(eventId, channelIds = []) {
+      const event = state.events.get(eventId);
+      const timeMs = state.now();
+      if (event === undefined) return { epoch: "", version: 0, timeMs, speakers: [] };
+      const wanted = channelIds.length === 0 ? [...event.leases.keys()] : [...channelIds];
+      const speakers = wanted.sort().flatMap((id) => state.currentLease(event, id)?.speaker ?? []);
+      return { epoch: event.log.epoch, version: event.floorVersion, timeMs, speakers };
+    },
+
     async endLeases(eventId, channelIds = []) {
       if (!state.events.has(eventId)) return [];
       const event = state.open(eventId);

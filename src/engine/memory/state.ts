@@ -159,8 +159,8 @@ export class MemoryState {
     event.lastLeaseId = Math.max(event.lastLeaseId + 1, this.now());
     const lease = { leaseId: event.lastLeaseId, ...terms };
     event.leases.set(lease.speaker.channelId, lease);
-    this.speakerListeners.emit(lease.speaker.channelId, lease.speaker);
     this.tellFloor(event, lease.speaker.channelId);
+    this.speakerListeners.emit(lease.speaker.channelId, lease.speaker);
     return lease;
   }
 
@@ -188,7 +188,7 @@ export class MemoryState {
   /** Frees a floor. */
   vacate(event: EventRecord, channelId: string): void {
     if (!event.leases.delete(channelId)) return;
-    this.speakerListeners.emit(channelId, undefined);
     this.tellFloor(event, channelId);
+    this.speakerListeners.emit(channelId, undefined);
   }
 }

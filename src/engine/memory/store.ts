@@ -19,6 +19,7 @@ export function createMemoryEngine(options: { now?: () => number; logger?: Logge
   const { now = Date.now, logger = createLogger("MemoryEngine") } = options;
   const state = new MemoryState(now, logger);
   return {
+    hasLegacyRouters: false,
     ...createLogStore(state),
     ...createMembershipStore(state),
     ...createChannelIndex(state),

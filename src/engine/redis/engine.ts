@@ -127,6 +127,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     ...index,
     ...createFloorStore(scripts, urgent, index, subscriber),
     ...createAppliedStore(state.run, subscriber),
+    hasLegacyRouters: legacyRouters,
 
     ingest: isHeard
       ? {

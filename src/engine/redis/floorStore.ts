@@ -66,12 +66,17 @@ export function createFloorStore(
     throw contended(`channel "${channelId}"`);
   }
 
-  async function readSpeakers(eventId: string, channelId = "") {
-    const [pause, ...speakers] = (await scripts.runFor(eventId, "read-speakers", [], [channelId])) as [
+  async function readSpeakers(eventId: string, channelIds: readonly string[] = [], isForced = false) {
+    const args = [JSON.stringify(channelIds), isForced ? 1 : 0];
+    const [pause, epoch, version, timeMs, ...speakers] = (await scripts.runFor(eventId, "read-speakers", [], args)) as [
       string | null,
+      string,
+      number,
+      number,
       ...string[],
     ];
     return {
+      picture: { epoch, version, timeMs },
       speakers: speakers.map((json) => JSON.parse(json) as ActiveSpeaker),
       pause: parseJson(pause) as SpeakerPause | undefined,
     };
@@ -103,12 +108,18 @@ export function createFloorStore(
 
     async getChannelState(channelId) {
       const eventId = await eventOf(channelId);
-      const { speakers } = await readSpeakers(eventId, channelId);
+      const { speakers } = await readSpeakers(eventId, [channelId], true);
       return { eventId, holder: speakers[0] };
     },
 
     async getActiveSpeakers(eventId) {
-      return readSpeakers(eventId);
+      const { speakers, pause } = await readSpeakers(eventId);
+      return { speakers, pause };
+    },
+
+    async readFloors(eventId, channelIds) {
+      const { picture, speakers } = await readSpeakers(eventId, channelIds);
+      return { ...picture, speakers: speakers.sort((a, b) => (a.channelId < b.channelId ? -1 : 1)) };
     },
 
     async pauseAllSpeakers({ eventId, durationMs, requestId, ...rest }): Promise<PauseOutcome> {

@@ -4,6 +4,7 @@ import { FeedCounts } from "../ops/feedCounts.js";
 import { EventFeed } from "./eventFeed.js";
 import { LeaseWatch } from "./leaseWatch.js";
 import { RouterPresence } from "./routerPresence.js";
+import { SpeakerHub } from "./speakerHub.js";
 
 /** How often feeds compare their position with the log, ms. */
 const POSITION_CHECK_INTERVAL_MS = 2_000;
@@ -26,6 +27,8 @@ export class Hub {
   readonly counts: FeedCounts;
   /** The routers whose watches are open here. */
   readonly presence: RouterPresence;
+  /** Who speaks, in the events in which somebody watches that. */
+  readonly speakers: SpeakerHub;
   readonly #releaseGraceMs: number;
   readonly #slots = new Map<string, Slot>();
   readonly #stop: (() => void)[] = [];
@@ -35,6 +38,7 @@ export class Hub {
     this.logger = logger;
     this.counts = counts;
     this.presence = new RouterPresence(engine, logger);
+    this.speakers = new SpeakerHub(engine, logger);
     this.#releaseGraceMs = releaseGraceMs;
     const timer = setInterval(() => void this.#checkPositions(), POSITION_CHECK_INTERVAL_MS);
     this.#stop.push(
@@ -120,6 +124,7 @@ export class Hub {
 
   close(): void {
     for (const stop of this.#stop.splice(0)) stop();
+    this.speakers.close();
     for (const { feed, leases, releaseTimer } of this.#slots.values()) {
       clearTimeout(releaseTimer);
       feed.close();

@@ -1,4 +1,4 @@
-import type { DescService } from "@bufbuild/protobuf";
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import {
   type handleServerStreamingCall,
   Server,
@@ -9,12 +9,13 @@ import {
 } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
-import { PermissionService, type WatchPermissionsRequest } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { SquelchError } from "../../domain/errors.js";
 import { grpcServiceDefinition } from "../../lib/grpcService.js";
 import type { Logger } from "../../lib/logger.js";
 import type { ServerConfig } from "../config.js";
 import type { Hub } from "../feed/hub.js";
+import type { WatchSink } from "../feed/watcher.js";
 import type { CallMetrics } from "../ops/callMetrics.js";
 import type { CatchUp } from "../state/catchUp.js";
 import { createAppliedCalls } from "./appliedCalls.js";
@@ -32,6 +33,7 @@ import { createPermissionService } from "./permissionService.js";
 import { createReflection } from "./reflection.js";
 import { toStatus } from "./status.js";
 import { type Endings, endInTurn, withEndings } from "./streamEndings.js";
+import { openWatchChannels } from "./watchChannels.js";
 import { type OpenWatch, openWatch } from "./watchPermissions.js";
 
 /** The largest request, bytes; a larger one is RESOURCE_EXHAUSTED. */
@@ -85,11 +87,16 @@ export async function startGrpcPlane(
     ...createAppliedCalls(hub.engine),
     ...createChannelService(hub, limits),
   };
-  const watch = createWatchHandler(hub, endings, metrics, logger);
+  const { watchPermissions } = PermissionService.method;
+  const { watchChannels } = ChannelService.method;
+  const watches = {
+    watchPermissions: createWatchHandler(watchPermissions, openWatch, hub, endings, metrics, logger),
+    watchChannels: createWatchHandler(watchChannels, openWatchChannels, hub, endings, metrics, logger),
+  };
   for (const service of services) {
     server.addService(
       grpcServiceDefinition(service),
-      implementationOf(service, calls, watch, endings, metrics, logger),
+      implementationOf(service, calls, watches, endings, metrics, logger),
     );
   }
   const endingServer = withEndings(server, endings);
@@ -136,7 +143,7 @@ export async function startGrpcPlane(
 function implementationOf(
   service: DescService,
   calls: object,
-  watch: handleServerStreamingCall<WatchPermissionsRequest, Buffer>,
+  watches: object,
   endings: Endings,
   metrics: CallMetrics,
   logger: Logger,
@@ -144,7 +151,8 @@ function implementationOf(
   const served: UntypedServiceImplementation = {};
   for (const method of service.methods) {
     const call = (calls as Record<string, unknown>)[method.localName];
-    if (method === PermissionService.method.watchPermissions) served[method.localName] = watch;
+    const watch = (watches as UntypedServiceImplementation)[method.localName];
+    if (watch !== undefined) served[method.localName] = watch;
     else if (call === undefined) continue;
     else if (method.methodKind === "client_streaming") {
       const handle = createClientStreamHandler(method, call as ClientStreamCall, endings, logger);
@@ -159,16 +167,20 @@ function implementationOf(
   return served;
 }
 
-function createWatchHandler(
+type Open<Request> = (hub: Hub, request: Request, sink: WatchSink, fail: (error: unknown) => void) => OpenWatch;
+
+function createWatchHandler<Request extends { eventIds: string[]; routerId?: string }>(
+  { name }: DescMethod,
+  open: Open<Request>,
   hub: Hub,
   endings: Endings,
   metrics: CallMetrics,
   logger: Logger,
-): handleServerStreamingCall<WatchPermissionsRequest, Buffer> {
-  return (call: ServerWritableStream<WatchPermissionsRequest, Buffer>) => {
+): handleServerStreamingCall<Request, Buffer> {
+  return (call: ServerWritableStream<Request, Buffer>) => {
     const { routerId, eventIds } = call.request;
     const log = logger.child({ routerId, peer: call.getPeer() });
-    const end = metrics.beginStream(PermissionService.method.watchPermissions.name);
+    const end = metrics.beginStream(name);
     let watch: OpenWatch | undefined;
     let isOver = false;
 
@@ -196,7 +208,7 @@ function createWatchHandler(
     call.on("error", close);
     try {
       const sink = { write: (message: Buffer, done: () => void) => void call.write(message, done) };
-      watch = openWatch(hub, call.request, sink, fail);
+      watch = open(hub, call.request, sink, fail);
       log.info({ events: eventIds.length }, "watch opened");
       watch.opened.catch(fail);
     } catch (error) {

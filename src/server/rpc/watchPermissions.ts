@@ -6,13 +6,13 @@ import type { Hub } from "../feed/hub.js";
 import { Watcher, type WatchSink } from "../feed/watcher.js";
 import { parseCursors, parseDuration, parseIds, parseText } from "./convert.js";
 
-const MAX_WATCHED_EVENTS = 1_000;
+export const MAX_WATCHED_EVENTS = 1_000;
 const MAX_WATCHED_USERS = 10_000;
 const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000;
 const MIN_CHECKPOINT_INTERVAL_MS = 1_000;
 const MAX_CHECKPOINT_INTERVAL_MS = 60_000;
 /** Events that one watch loads at the same time. */
-const LOAD_CONCURRENCY = 16;
+export const LOAD_CONCURRENCY = 16;
 
 /** A watch that is being opened or is open. */
 export interface OpenWatch {

@@ -30,7 +30,7 @@ local noted_leases = {}
 local flat = redis.call('HGETALL', context.leases)
 for index = 1, #flat, 2 do noted_leases[flat[index]] = flat[index + 1] end
 
-local cut, cut_channels, changes = {}, {}, {}
+local cut, cut_channels, states = {}, {}, {}
 for_each_speaker(function(channel, key, raw)
   local speaker = decode_speaker(raw, key)
   if noted_leases[channel] then settle_lease(channel, noted_leases[channel], raw, speaker) end
@@ -46,11 +46,10 @@ for_each_speaker(function(channel, key, raw)
   if speaker then cut_channels[#cut_channels + 1] = channel end
   if speaker and not is_broadcaster then cut[#cut + 1] = speaker_json(channel, speaker) end
   if speaker or holder then
-    publish_to_routers(channel, holder)
-    changes[#changes + 1] = floor_change(channel, holder)
+    states[#states + 1] = { channel, holder }
   end
 end)
-publish_floor(changes)
+publish_states(states)
 in_chunks(cut_channels, function(_, ...) redis.call('HDEL', context.leases, ...) end)
 
 if duration > 0 then

@@ -1,19 +1,27 @@
 -- Reads who holds the floor, and the standing pause, in one step. Makes nothing.
 --
 -- KEYS, ARGV[1]: see shared/base.lua
--- ARGV[2] the one channel to read; empty: all of the event
--- Returns { pause JSON or false, speaker JSON, speaker JSON, ... } by channel ascending, free channels left out.
+-- ARGV[2] JSON list of the channels to read; empty: all of the event
+-- ARGV[3] 1: also those of the list that are not known to belong to the event
+-- Returns { pause JSON or false, epoch or '', version of the newest message on the floor channel, now (ms),
+--           speaker JSON, speaker JSON, ... } by channel in the order of the list, else ascending, free channels left out.
 -- @include base
 -- @include floor
-local result = { redis.call('GET', PAUSE) }
+local noted = redis.call('HMGET', META, 'epoch', 'floorVersion')
+local result = { redis.call('GET', PAUSE), noted[1] or '', tonumber(noted[2]) or 0, now }
 local function add(channel, key, raw)
   local speaker = decode_speaker(raw, key)
   if speaker then result[#result + 1] = speaker_json(channel, speaker) end
 end
-if ARGV[2] == '' then
+local channels = cjson.decode(ARGV[2])
+if #channels == 0 then
   for_each_speaker(add)
 else
-  local key = speaker_key(ARGV[2])
-  add(ARGV[2], key, redis.call('GET', key))
+  for _, channel in ipairs(channels) do
+    if ARGV[3] == '1' or redis.call('SISMEMBER', CHANNELS, channel) == 1 then
+      local key = speaker_key(channel)
+      add(channel, key, redis.call('GET', key))
+    end
+  end
 end
 return result

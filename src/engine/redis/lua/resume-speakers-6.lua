@@ -11,15 +11,14 @@ local replicas = tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0
 local standing, standing_json = read_pause()
 if not standing or standing.pauseId ~= ARGV[2] then return { 'other', standing_json or false } end
 
-local changes = {}
+local states = {}
 for_each_speaker(function(channel, key, raw)
   if not is_held_by_pause(raw, standing.pauseId) then return end
   redis.call('DEL', key)
   if not decode_speaker(raw, key) then return end
-  publish_to_routers(channel, nil)
-  changes[#changes + 1] = floor_change(channel, nil)
+  states[#states + 1] = { channel, nil }
 end)
-publish_floor(changes)
+publish_states(states)
 redis.call('DEL', PAUSE)
 redis.call('HDEL', META, 'pause')
 append(ARGV[3], '"kind":"speakersResumed","expired":false,"pauseId":' .. cjson.encode(ARGV[2]))

@@ -11,14 +11,13 @@ local pause = read_pause()
 local has_ended = not pause and redis.call('HDEL', META, 'ended') == 1
 if not pause and not has_ended then return revision end
 settle_all_leases()
-local changes = {}
+local states = {}
 for_each_speaker(function(channel, key, raw)
   if pause then
     hold_back(pause, channel, key, raw)
   elseif not raw then
-    publish_to_routers(channel, nil)
-    changes[#changes + 1] = floor_change(channel, nil)
+    states[#states + 1] = { channel, nil }
   end
 end)
-publish_floor(changes)
+publish_states(states)
 return revision

@@ -129,10 +129,17 @@ local function publish_to_routers(channel, speaker)
   }))
 end
 
--- Tells routers and replicas who speaks on a channel now; nil: nobody.
+-- Tells replicas, then routers, who speaks on these channels now: { channel, speaker or nil } each. In this order, so that
+-- a replica that follows both need not take the second for somebody else's doing.
+local function publish_states(states)
+  local changes = {}
+  for index, state in ipairs(states) do changes[index] = floor_change(state[1], state[2]) end
+  publish_floor(changes)
+  for _, state in ipairs(states) do publish_to_routers(state[1], state[2]) end
+end
+
 local function publish_state(channel, speaker)
-  publish_to_routers(channel, speaker)
-  publish_floor({ floor_change(channel, speaker) })
+  publish_states({ { channel, speaker } })
 end
 
 -- The next lease id of the event: greater than every earlier one.

@@ -1,0 +1,50 @@
+import type { WatchChannelsRequest } from "../../../gen/squelch/v1/channel_service_pb.js";
+import { SquelchError } from "../../domain/errors.js";
+import { ChannelWatcher } from "../feed/channelWatcher.js";
+import type { EventFeed } from "../feed/eventFeed.js";
+import type { Hub } from "../feed/hub.js";
+import type { WatchSink } from "../feed/watcher.js";
+import { parseIds } from "./convert.js";
+import { LOAD_CONCURRENCY, MAX_WATCHED_EVENTS, type OpenWatch } from "./watchPermissions.js";
+
+/**
+ * Opens a watch of who speaks. Its messages go to `sink`.
+ *
+ * @throws SquelchError `invalidArgument`
+ */
+export function openWatchChannels(hub: Hub, request: WatchChannelsRequest, sink: WatchSink): OpenWatch {
+  const eventIds = parseIds("event_ids", request.eventIds, MAX_WATCHED_EVENTS);
+  if (eventIds.length === 0) throw new SquelchError("invalidArgument", "event_ids: must name at least one event");
+
+  const watcher = new ChannelWatcher(sink);
+  // They stay loaded, so that pauses are upheld and the ends of leases announced.
+  const feeds: EventFeed[] = [];
+  let isClosed = false;
+
+  async function add(eventId: string): Promise<void> {
+    if (isClosed) return;
+    const feed = await hub.acquire(eventId);
+    if (isClosed) return hub.release(feed);
+    feeds.push(feed);
+    const speakers = await hub.speakers.acquire(eventId);
+    if (isClosed) hub.speakers.release(speakers);
+    else watcher.add(speakers);
+  }
+
+  async function open(): Promise<void> {
+    for (let first = 0; first < eventIds.length && !isClosed; first += LOAD_CONCURRENCY) {
+      await Promise.all(eventIds.slice(first, first + LOAD_CONCURRENCY).map(add));
+    }
+  }
+
+  return {
+    opened: open(),
+    close() {
+      if (isClosed) return;
+      isClosed = true;
+      for (const speakers of watcher.events) hub.speakers.release(speakers);
+      watcher.close();
+      for (const feed of feeds) hub.release(feed);
+    },
+  };
+}
