@@ -30,6 +30,8 @@ export interface FloorRevoked {
   userId: string;
   /** When the floor that was lost had been taken, ms since 1970; 0 if not known. */
   startedAtMs: number;
+  /** The lease that was lost; 0 for a lock that a router wrote itself. */
+  leaseId: number;
   cause: FloorRevokeCause;
   byUserId: string;
 }

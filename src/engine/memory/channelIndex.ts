@@ -9,7 +9,14 @@ export function createChannelIndex(state: MemoryState): ChannelIndex {
     state.vacate(event, channelId);
     if (lease === undefined) return;
     const { userId, startedAtMs } = lease.speaker;
-    const lost = { channelId, userId, startedAtMs, cause: "noPermission", byUserId: "" } as const;
+    const lost = {
+      channelId,
+      userId,
+      startedAtMs,
+      leaseId: lease.leaseId,
+      cause: "noPermission",
+      byUserId: "",
+    } as const;
     state.append(event, actor, { kind: "floorRevoked", ...lost });
   }
 

@@ -36,8 +36,8 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
         }
         if (!outranks(priority, lease.speaker.priority)) return { ...denial, cause: "anotherHasPermission" };
         const { userId: cutUserId, startedAtMs } = lease.speaker;
-        const cut = { channelId, userId: cutUserId, startedAtMs, cause: "preEmpted", byUserId: userId } as const;
-        state.append(event, actor, { kind: "floorRevoked", ...cut });
+        const lost = { channelId, userId: cutUserId, startedAtMs, leaseId: lease.leaseId };
+        state.append(event, actor, { kind: "floorRevoked", ...lost, cause: "preEmpted", byUserId: userId });
       }
       const startedAtMs = state.now();
       const talkUntilMs = startedAtMs + talkTimeMs;

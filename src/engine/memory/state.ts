@@ -150,7 +150,15 @@ export class MemoryState {
     this.vacate(event, channelId);
     const { userId, startedAtMs, expiresAtMs } = lease.speaker;
     const cause = expiresAtMs >= lease.talkUntilMs ? "talkedTooLong" : "other";
-    this.append(event, "", { kind: "floorRevoked", channelId, userId, startedAtMs, cause, byUserId: "" });
+    this.append(event, "", {
+      kind: "floorRevoked",
+      channelId,
+      userId,
+      startedAtMs,
+      leaseId: lease.leaseId,
+      cause,
+      byUserId: "",
+    });
     return undefined;
   }
 

@@ -75,9 +75,12 @@ function toKind(change: Change): NonNullable<MessageInitShape<typeof ChangeSchem
     case "speakersResumed":
       return { case: "speakersResumed", value: { pauseId: change.pauseId, expired: change.expired } };
     case "floorRevoked": {
-      const { channelId, userId, cause, byUserId, startedAtMs } = change;
+      const { channelId, userId, byUserId, startedAtMs } = change;
+      // Entries of an older version have neither.
+      const leaseId = BigInt(change.leaseId ?? 0);
       const startedAt = startedAtMs > 0 && { startedAt: timestampFromMs(startedAtMs) };
-      return { case: "floorRevoked", value: { channelId, userId, cause: revokeCauses[cause], byUserId, ...startedAt } };
+      const cause = revokeCauses[change.cause];
+      return { case: "floorRevoked", value: { channelId, userId, cause, byUserId, leaseId, ...startedAt } };
     }
     case "userDisconnected":
       return { case: "userDisconnected", value: { userId: change.userId, reason: change.reason } };

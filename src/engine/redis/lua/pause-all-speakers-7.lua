@@ -49,7 +49,6 @@ for_each_speaker(function(channel, key, raw)
     states[#states + 1] = { channel, holder }
   end
 end)
-publish_states(states)
 in_chunks(cut_channels, function(_, ...) redis.call('HDEL', context.leases, ...) end)
 
 if duration > 0 then
@@ -58,6 +57,7 @@ if duration > 0 then
 end
 local body = '"pause":' .. pause_json .. ',"cut":[' .. table.concat(cut, ',') .. ']'
 append(pause.actor, '"kind":"speakersPaused",' .. body)
+publish_states(states)
 local answer = '{' .. body .. ',"revision":' .. integer(revision) .. '}'
 if has_request_id then redis.call('SET', KEYS[7], answer, 'PX', ARGV[5]) end
 return { 'paused', replicas, answer }

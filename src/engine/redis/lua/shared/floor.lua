@@ -170,11 +170,12 @@ local function forget_lease(channel)
   redis.call('HDEL', context.leases, channel)
 end
 
--- Tells watchers that a user has lost the floor of a channel; `lost` has the userId and since when (timestamp, ms).
+-- Tells watchers that a user has lost the floor of a channel; `lost` has the userId, since when
+-- (timestamp, ms), and the leaseId if there is one.
 local function append_floor_revoked(actor, channel, lost, cause, by_user)
   append(actor, '"kind":"floorRevoked","cause":"' .. cause .. '","channelId":' .. cjson.encode(channel)
     .. ',"userId":' .. cjson.encode(lost.userId) .. ',"startedAtMs":' .. integer(lost.timestamp)
-    .. ',"byUserId":' .. cjson.encode(by_user))
+    .. ',"leaseId":' .. integer(lost.leaseId or 0) .. ',"byUserId":' .. cjson.encode(by_user))
 end
 
 -- Announces the end of a noted lease whose speaker key, with that value and speaker, is gone or somebody else's by now:
