@@ -92,6 +92,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     expect(one.messages.map((message) => message.eventId).sort()).toEqual([eventId, `${eventId}-other`]);
     await assign(client, "anna");
     await press(client, "anna");
+    await waitFor(() => one.messages.length === 3);
     await watch(client).until(["anna"]);
   });
 
