@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { status } from "@grpc/grpc-js";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService, SnapshotReason } from "../../gen/squelch/v1/permission_service_pb.js";
 import type { GrpcClient } from "../../src/lib/grpcService.js";
@@ -13,6 +13,9 @@ import { connect, watchOn } from "../support/watchClient.js";
 
 /** From the loss of a master to a service that goes on: its servers notice and elect, and then it is found. */
 const FAILOVER_TIMEOUT_MS = 15_000;
+
+// A test waits for more than one thing that takes that long.
+vi.setConfig({ testTimeout: 4 * FAILOVER_TIMEOUT_MS });
 
 const stops: (() => unknown)[] = [];
 afterEach(async () => {

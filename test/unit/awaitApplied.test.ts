@@ -76,7 +76,7 @@ describe("awaitApplied", () => {
     await report("r1", 3);
     await engine.holdRouter("r2", [E]);
     const { reads, engine: counted } = changed({ followRouters: async () => () => undefined });
-    const answer = wait(100, counted);
+    const answer = wait(1_000, counted);
     await report("r2", 2);
     await report("r3", 3);
     expect(await answer).toEqual([["r1", "r3"], ["r2"]]);
