@@ -12,7 +12,7 @@ export interface PlacedWrite extends Place {
 interface Place {
   order: number;
   at: number;
-  /** True if Redis may have lost it. */
+  /** True if Redis may have lost it, or has lost the set that said the same. */
   isDoubtful: boolean;
 }
 
@@ -139,9 +139,8 @@ function placeWrites({ writes, witnessed }: History, until: number): Map<string,
     if (place === undefined) {
       if (isPlace) placed.set(id, { order, at: record.at, isDoubtful: false });
     } else {
-      // Applied after a loss: the message had outlived it in a replica.
-      isLost.delete(id);
-      place.isDoubtful = false;
+      // Applied after a loss: the message had outlived it in a replica. A reconcile may follow what the sets say since.
+      place.isDoubtful = isLost.delete(id);
     }
   }
   for (const id of isLost) placed.delete(id);

@@ -138,7 +138,9 @@ export class Run {
       ...troubles
         .filter(({ to }) => to >= since)
         .map(({ party, fault, from, to }) => `${party} from ${Math.round(from)} to ${Math.round(to)} ms: ${fault}`),
-      ...this.fleet.replicas.flatMap(({ name, lines }) => lines.slice(-LINES_TOLD).map((line) => `${name}: ${line}`)),
+      ...this.fleet.replicas.flatMap(({ name, lines }) =>
+        lines.slice(-LINES_TOLD).map((line) => `${name}: ${shorten(line)}`),
+      ),
     ].join("\n");
   }
 
@@ -202,4 +204,12 @@ export class Run {
       }),
     );
   }
+}
+
+// A line of a replica's log without what is the same in all of them.
+function shorten(line: string): string {
+  if (!line.startsWith("{")) return line;
+  const { time, msg, err, level: _, pid: __, hostname: ___, name: ____, ...rest } = JSON.parse(line);
+  const at = Math.round(time - performance.timeOrigin);
+  return `${at} ms: ${msg} ${JSON.stringify({ ...rest, ...(err && { error: err.message }) })}`;
 }
