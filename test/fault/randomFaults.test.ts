@@ -3,6 +3,7 @@ import { Counts } from "../torture/counts.js";
 import { chooseSeed } from "../torture/random.js";
 import { sufferAtRandom } from "../torture/randomFaults.js";
 import { Run } from "../torture/run.js";
+import { StandaloneStore } from "../torture/stores/standaloneStore.js";
 
 const ROUNDS = 4;
 const EVENTS = 24;
@@ -10,7 +11,7 @@ const EVENTS = 24;
 it("faults drawn by chance, alone and combined, break no guarantee (G1, G2, G3, G6, G7, G9)", async () => {
   const seed = chooseSeed();
   const counts = new Counts();
-  const run = await Run.start({ seed, events: EVENTS });
+  const run = await Run.start(await StandaloneStore.start(), { seed, events: EVENTS });
   try {
     await sufferAtRandom(run, run.random.fork("faults"), ROUNDS);
     const violations = run.newViolations();

@@ -7,6 +7,7 @@ import { FLAWS, type FlawName } from "../torture/flaws.js";
 import type { Violation } from "../torture/laws/violation.js";
 import { chooseSeed } from "../torture/random.js";
 import { Run } from "../torture/run.js";
+import { StandaloneStore } from "../torture/stores/standaloneStore.js";
 
 const CALM_MS = 1_000;
 /** Longer than a watcher may lag behind without being told. */
@@ -49,13 +50,13 @@ describe("the checker finds", () => {
       const seed = chooseSeed();
       const program = ["--import", "tsx", "test/torture/flawedReplica.ts", flaw];
       const size = { replicas: 1, routers: 2, events: 6, recoveryMs: RECOVERY_MS, settleMs: SETTLE_MS };
-      const run = await Run.start({ seed, program, ...size });
+      const run = await Run.start(await StandaloneStore.start(), { seed, program, ...size });
       try {
         run.workload.start();
         await sleep(CALM_MS);
         await Promise.all(
           Object.entries(faults).map(([name, holdMs]) => {
-            const { create } = FAULTS.find((kind) => kind.name === name) as FaultKind;
+            const { create } = FAULTS.find((kind) => kind.name === name) as FaultKind<StandaloneStore>;
             return run.suffer(name, create(run, run.random), holdMs);
           }),
         );

@@ -3,7 +3,9 @@ import { status } from "@grpc/grpc-js";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService, SnapshotReason } from "../../gen/squelch/v1/permission_service_pb.js";
+import { Connections } from "../../src/engine/redis/connections.js";
 import type { GrpcClient } from "../../src/lib/grpcService.js";
+import { createLogger } from "../../src/lib/logger.js";
 import { startCluster } from "../support/startCluster.js";
 import { type RedisServer, startRedis, TEST_CA } from "../support/startRedis.js";
 import { startSentinel } from "../support/startSentinel.js";
@@ -105,6 +107,19 @@ describe("over TLS", () => {
 });
 
 describe("with Sentinel", () => {
+  it("a connection that is told of a fail-over while it asks for the master is not given up (pitfall 7)", async () => {
+    const group = stopLater(await startSentinel());
+    const connections = new Connections(group.url, createLogger("test", "silent"));
+    stops.push(() => connections.close());
+    const { commands } = connections;
+    const started = connections.start();
+    // What ioredis does when it is told.
+    (commands as unknown as { connector: { disconnect(): void } }).connector.disconnect();
+    await started;
+    expect(commands.status).toBe("end");
+    await waitFor(() => commands.status === "ready");
+  });
+
   it.each(losses)("goes on after the master %s: writes and what is published arrive", async (_, lose) => {
     const group = stopLater(await startSentinel());
     const eventId = randomUUID();

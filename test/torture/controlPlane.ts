@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
-import { Redis } from "ioredis";
+import type { Redis } from "ioredis";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import { GrpcClient } from "../../src/lib/grpcService.js";
 import { parseGrpcTarget } from "../../src/router/grpcTarget.js";
@@ -10,7 +10,8 @@ import { ownerOf } from "./world.js";
 
 const { setUserChannels } = PermissionService.method;
 const UPDATES = "vp:membership_updates";
-const ANSWER_TIMEOUT_MS = 2_500;
+/** How long a control plane waits for an answer, ms. */
+export const ANSWER_TIMEOUT_MS = 2_500;
 const REPEAT_MS = 100;
 
 /** What each user of an event shall have. */
@@ -34,19 +35,13 @@ export class ControlPlane {
   #isClosed = false;
 
   /**
+   * @param redis where it publishes; closed with the control plane
    * @param address of all replicas
    * @param note gives a write its id
    */
-  constructor(redisPort: number, address: string, note: (write: Omit<Write, "id">) => Write) {
+  constructor(redis: Redis, address: string, note: (write: Omit<Write, "id">) => Write) {
     this.#note = note;
-    this.#redis = new Redis({
-      port: redisPort,
-      host: "127.0.0.1",
-      enableOfflineQueue: false,
-      autoResendUnfulfilledCommands: false,
-      commandTimeout: ANSWER_TIMEOUT_MS,
-      retryStrategy: () => 50,
-    });
+    this.#redis = redis;
     this.#redis.on("error", () => undefined);
     this.#grpc = new GrpcClient(parseGrpcTarget(address), credentials.createInsecure(), {
       "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
@@ -94,8 +89,8 @@ export class ControlPlane {
             : await this.#recompute(write, ...first);
       return { ok: true, at: performance.now(), ...done };
     } catch (error) {
-      const { code, name } = error as Partial<ServiceError> & Error;
-      return { ok: false, at: performance.now(), code: code === undefined ? name : (status[code] ?? `${code}`) };
+      const { code, message } = error as Partial<ServiceError> & Error;
+      return { ok: false, at: performance.now(), code: code === undefined ? message : (status[code] ?? `${code}`) };
     }
   }
 

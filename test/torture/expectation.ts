@@ -81,7 +81,7 @@ export class Order {
 
   /** True if at least one replica was there for all of the time in which a message published then is applied. */
   wasHeard(at: number): boolean {
-    return !allTroubled(this.#history, at, at + APPLY_MS);
+    return !allDeaf(this.#history, at, at + APPLY_MS);
   }
 
   #listOf(eventId: string, userId: string): PlacedWrite[] {
@@ -107,10 +107,10 @@ function contentFor(write: Write, userId: string): string {
   return write.channelsOf.get(userId) ?? "";
 }
 
-/** True if no replica was without trouble for the whole of that time. */
-export function allTroubled({ replicas, troubles }: History, from: number, to: number): boolean {
+/** True if no replica heard everything for the whole of that time. */
+export function allDeaf({ replicas, troubles }: History, from: number, to: number): boolean {
   return replicas.every((replica) =>
-    troubles.some((trouble) => trouble.party === replica && trouble.from <= to && trouble.to >= from),
+    troubles.some((trouble) => trouble.isDeaf && trouble.party === replica && trouble.from <= to && trouble.to >= from),
   );
 }
 

@@ -1,13 +1,10 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type RedisServer, startRedis } from "../support/startRedis.js";
 import { startTcpProxy, type TcpProxy } from "../support/tcpProxy.js";
 import type { Stranding, Trouble } from "./history.js";
 import { ReplicaProcess } from "./replicaProcess.js";
 import { RouterRecorder } from "./routerRecorder.js";
-import { WITNESS_ARGS, Witness } from "./witness.js";
+import type { Store } from "./stores/store.js";
+import type { Witness } from "./witness.js";
 
 /** How long all connections may take to stand again once a fault has ceased, ms. */
 const RECOVERY_MS = 20_000;
@@ -28,10 +25,10 @@ export interface FleetOptions {
 }
 
 /**
- * One Redis, replicas as processes of their own, and routers, all connected through proxies: between any two of them
- * there is one that can be troubled alone.
+ * Replicas as processes of their own, and routers, connected through proxies: between any two of them there is one that
+ * can be troubled alone.
  */
-export class Fleet {
+export class Fleet<S extends Store = Store> {
   readonly troubles: Trouble[] = [];
   readonly strandings: Stranding[] = [];
   readonly routers: RouterRecorder[] = [];
@@ -40,12 +37,9 @@ export class Fleet {
   readonly #links = new Map<string, TcpProxy>();
   readonly #eventIds: readonly string[];
   readonly #recoveryMs: number;
-  #isRedisOpen = true;
 
   private constructor(
-    readonly redis: RedisServer,
-    readonly directory: string,
-    readonly witness: Witness,
+    readonly store: S,
     { eventIds, controlPlanes = 2, recoveryMs = RECOVERY_MS }: FleetOptions,
   ) {
     this.#eventIds = eventIds;
@@ -53,13 +47,9 @@ export class Fleet {
     this.controlPlanes = names("c", controlPlanes);
   }
 
-  /** Resolves when all routers are caught up. */
-  static async start(options: FleetOptions): Promise<Fleet> {
-    const directory = await mkdtemp(join(tmpdir(), "squelch-fleet-"));
-    // What Redis has answered is in its file, so that a kill loses nothing.
-    const args = ["--appendonly", "yes", "--appendfsync", "no", ...WITNESS_ARGS];
-    const redis = await startRedis({ dir: directory, args });
-    const fleet = new Fleet(redis, directory, new Witness(redis.port), options);
+  /** Takes the store over. Resolves when all routers are caught up. */
+  static async start<S extends Store>(store: S, options: FleetOptions): Promise<Fleet<S>> {
+    const fleet = new Fleet(store, options);
     try {
       await fleet.#open(options);
       return fleet;
@@ -67,6 +57,10 @@ export class Fleet {
       await fleet.stop();
       throw error;
     }
+  }
+
+  get witness(): Witness {
+    return this.store.witness;
   }
 
   get parties(): string[] {
@@ -77,7 +71,7 @@ export class Fleet {
     return this.replicas.find((replica) => replica.name === name) as ReplicaProcess;
   }
 
-  /** The proxy on the way from one party to another, `redis` included. */
+  /** The proxy between a router or a control plane and a replica. */
   link(from: string, to: string): TcpProxy {
     const link = this.#links.get(`${from}-${to}`);
     if (link === undefined) throw new Error(`there is no connection from ${from} to ${to}`);
@@ -89,21 +83,10 @@ export class Fleet {
     return this.replicas.map(({ name }) => `127.0.0.1:${this.link(party, name).port}`).join();
   }
 
-  /**
-   * Lets all but the witness into Redis, or throws them out: so that after a restart nothing happens before the witness
-   * looks on.
-   */
-  async setRedisOpen(isOpen: boolean): Promise<void> {
-    if (isOpen) await this.witness.standing();
-    this.#isRedisOpen = isOpen;
-    if (isOpen) return;
-    for (const [name, link] of this.#links) if (name.endsWith("-redis")) link.cut();
-  }
-
   /** Notes that a fault affects these parties. Call `to.recovered` once it has ceased. */
-  beginTrouble(fault: string, parties: readonly string[]): { recovered(): Promise<void> } {
+  beginTrouble(fault: string, parties: readonly string[], isDeaf = true): { recovered(): Promise<void> } {
     const begun = parties.map((party) => {
-      const trouble = { party, fault, from: performance.now(), to: Number.POSITIVE_INFINITY };
+      const trouble = { party, fault, isDeaf, from: performance.now(), to: Number.POSITIVE_INFINITY };
       this.troubles.push(trouble);
       return trouble;
     });
@@ -133,34 +116,30 @@ export class Fleet {
   noteSilences(from: number): void {
     const silent = this.replicas.filter((replica) => replica.takeSilences() > 0);
     const to = performance.now();
-    for (const { name: party } of silent) this.troubles.push({ party, fault: "a silent subscription", from, to });
+    for (const { name: party } of silent) {
+      this.troubles.push({ party, fault: "a silent subscription", isDeaf: true, from, to });
+    }
   }
 
   async stop(): Promise<void> {
     for (const link of this.#links.values()) link.heal();
-    this.redis.resume();
+    this.store.heal();
     await Promise.all(this.routers.map((router) => router.close()));
     await Promise.all(this.replicas.map((replica) => replica.stop()));
-    this.witness.close();
     await Promise.all([...this.#links.values()].map((link) => link.close()));
-    await this.redis.stop();
-    await rm(this.directory, { recursive: true, force: true });
+    await this.store.stop();
   }
 
   async #open({ replicas = 3, routers = 6, program }: FleetOptions): Promise<void> {
     await this.witness.standing();
     const routerNames = names("w", routers);
-    const toRedis = () => (this.#isRedisOpen ? this.redis.port : undefined);
     for (const name of names("r", replicas)) {
-      const link = await startTcpProxy(toRedis);
-      this.#links.set(`${name}-redis`, link);
-      const replica = new ReplicaProcess(name, `redis://127.0.0.1:${link.port}`, program);
+      const replica = new ReplicaProcess(name, await this.store.replicaArgs(name), program);
       this.replicas.push(replica);
       for (const client of [...routerNames, ...this.controlPlanes]) {
         this.#links.set(`${client}-${name}`, await startTcpProxy(() => replica.grpcPort));
       }
     }
-    for (const name of this.controlPlanes) this.#links.set(`${name}-redis`, await startTcpProxy(toRedis));
     await Promise.all(this.replicas.map((replica) => replica.start()));
     for (const [index, name] of routerNames.entries()) {
       const eventIds = index % 2 === 0 ? this.#eventIds : [];

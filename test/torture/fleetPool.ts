@@ -1,10 +1,11 @@
 import { Counts } from "./counts.js";
 import { Run } from "./run.js";
+import { StandaloneStore } from "./stores/standaloneStore.js";
 
 /** Fleets that go from one trial to the next: starting one takes longer than most faults. */
 export class FleetPool {
   readonly counts = new Counts();
-  readonly #idle: Run[] = [];
+  readonly #idle: Run<StandaloneStore>[] = [];
 
   constructor(readonly seed: number) {}
 
@@ -13,8 +14,8 @@ export class FleetPool {
    *
    * @throws Error that tells the seed and the broken laws
    */
-  async trial(ordeal: (run: Run) => Promise<void>): Promise<void> {
-    const run = this.#idle.pop() ?? (await Run.start({ seed: this.seed }));
+  async trial(ordeal: (run: Run<StandaloneStore>) => Promise<void>): Promise<void> {
+    const run = this.#idle.pop() ?? (await Run.start(await StandaloneStore.start(), { seed: this.seed }));
     try {
       run.workload.start();
       await ordeal(run);
@@ -33,7 +34,7 @@ export class FleetPool {
     await Promise.all(this.#idle.splice(0).map((run) => this.#end(run)));
   }
 
-  async #end(run: Run): Promise<void> {
+  async #end(run: Run<StandaloneStore>): Promise<void> {
     this.counts.add(run.history, run.injected);
     await run.stop();
   }

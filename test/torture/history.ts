@@ -66,6 +66,8 @@ export interface Trouble {
   /** The name of a replica or a router. */
   party: string;
   fault: string;
+  /** Whether it may miss what is published. */
+  isDeaf: boolean;
   from: number;
   to: number;
 }

@@ -7,6 +7,7 @@ import { Counts } from "./counts.js";
 import { chooseSeed } from "./random.js";
 import { sufferAtRandom } from "./randomFaults.js";
 import { Run } from "./run.js";
+import { StandaloneStore } from "./stores/standaloneStore.js";
 
 /** Rounds of faults that one fleet goes through. */
 const ROUNDS = 8;
@@ -39,7 +40,7 @@ function readArguments(): Arguments {
 
 /** Returns what went wrong, or undefined. */
 async function tortureFleet(seed: number, counts: Counts): Promise<string | undefined> {
-  const run = await Run.start({ seed, events: EVENTS });
+  const run = await Run.start(await StandaloneStore.start(), { seed, events: EVENTS });
   try {
     await sufferAtRandom(run, run.random.fork("faults"), ROUNDS);
     const violations = run.newViolations();

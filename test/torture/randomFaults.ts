@@ -3,6 +3,7 @@ import { FAULTS } from "./faults/allFaults.js";
 import type { FaultKind } from "./faults/fault.js";
 import type { Random } from "./random.js";
 import type { Run } from "./run.js";
+import type { StandaloneStore } from "./stores/standaloneStore.js";
 
 /** The most faults at the same time. */
 const MAX_AT_ONCE = 3;
@@ -14,7 +15,7 @@ const MAX_CALM_MS = 500;
 const REST_CHANCE = 0.3;
 
 /** Puts a fleet under load through rounds of faults, alone and combined, and brings it to rest in the end. */
-export async function sufferAtRandom(run: Run, random: Random, rounds: number): Promise<void> {
+export async function sufferAtRandom(run: Run<StandaloneStore>, random: Random, rounds: number): Promise<void> {
   for (let round = 1; round <= rounds; round++) {
     run.workload.start();
     await sleep(random.integer(0, MAX_CALM_MS));
@@ -26,16 +27,20 @@ export async function sufferAtRandom(run: Run, random: Random, rounds: number): 
 }
 
 // No two of them need the same thing for themselves.
-function drawKinds(random: Random): FaultKind[] {
+function drawKinds(random: Random): FaultKind<StandaloneStore>[] {
   const count = random.integer(1, MAX_AT_ONCE);
-  const drawn = new Map<FaultKind["uses"], FaultKind>();
+  const drawn = new Map<FaultKind["uses"], FaultKind<StandaloneStore>>();
   for (const kind of random.shuffle(FAULTS)) {
     if (drawn.size < count && !drawn.has(kind.uses)) drawn.set(kind.uses, kind);
   }
   return [...drawn.values()];
 }
 
-async function sufferLater(run: Run, { name, create }: FaultKind, random: Random): Promise<void> {
+async function sufferLater(
+  run: Run<StandaloneStore>,
+  { name, create }: FaultKind<StandaloneStore>,
+  random: Random,
+): Promise<void> {
   await sleep(random.integer(0, MAX_DELAY_MS));
   const fault = create(run, random);
   await run.suffer(name, fault, Math.max(random.integer(MIN_HOLD_MS, MAX_HOLD_MS), fault.holdMs ?? 0));

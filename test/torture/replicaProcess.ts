@@ -10,13 +10,16 @@ export class ReplicaProcess {
   #linesRead = 0;
   #process: SquelchProcess | undefined;
 
-  /** @param program arguments of node; `squelch serve` if not given */
+  /**
+   * @param args flags, those of its addresses apart
+   * @param program arguments of node; `squelch serve` if not given
+   */
   constructor(
     readonly name: string,
-    redisUrl: string,
+    args: readonly string[],
     program?: readonly string[],
   ) {
-    this.#args = ["--redis-url", redisUrl, "--log-level", "warn"];
+    this.#args = [...args, "--log-level", "warn"];
     this.#program = program;
   }
 

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { check, describeViolations } from "./checker.js";
-import { allTroubled, Order } from "./expectation.js";
+import { allDeaf, Order } from "./expectation.js";
 import type { Fault } from "./faults/fault.js";
 import { Fleet, type FleetOptions } from "./fleet.js";
 import type { History, Outage, Rest } from "./history.js";
 import { differencesOf } from "./laws/convergence.js";
 import type { Violation } from "./laws/violation.js";
 import { createRandom, type Random } from "./random.js";
-import { RedisData } from "./redisData.js";
+import type { Store } from "./stores/store.js";
 import { Workload } from "./workload.js";
 import { World } from "./world.js";
 
@@ -28,9 +28,8 @@ export interface RunOptions extends Partial<FleetOptions> {
 }
 
 /** One fleet under load, the faults that it is put to, and everything that was seen. */
-export class Run {
+export class Run<S extends Store = Store> {
   readonly history: History;
-  readonly data: RedisData;
   readonly workload: Workload;
   /** How often each fault was injected. */
   readonly injected = new Map<string, number>();
@@ -39,14 +38,13 @@ export class Run {
   #restedAt = 0;
 
   private constructor(
-    readonly fleet: Fleet,
+    readonly fleet: Fleet<S>,
     readonly world: World,
     readonly random: Random,
     settleMs: number,
   ) {
     this.#settleMs = settleMs;
-    this.data = new RedisData(fleet.directory);
-    this.workload = new Workload(fleet, world, random.fork("workload"));
+    this.workload = new Workload(world, random.fork("workload"));
     this.history = {
       replicas: fleet.replicas.map(({ name }) => name),
       writes: this.workload.writes,
@@ -59,12 +57,15 @@ export class Run {
     };
   }
 
-  /** Starts a fleet, brings it to rest for the first time. */
-  static async start({ seed, events = 12, settleMs = SETTLE_MS, ...options }: RunOptions): Promise<Run> {
+  /** Takes a store over, starts a fleet on it, and brings it to rest for the first time. */
+  static async start<S extends Store>(store: S, options: RunOptions): Promise<Run<S>> {
+    const { seed, events = 12, settleMs = SETTLE_MS, ...fleetOptions } = options;
     const random = createRandom(seed);
-    const world = new World(events, random.fork("world"));
-    const run = new Run(await Fleet.start({ ...options, eventIds: world.eventIds }), world, random, settleMs);
+    const world = new World(events, random.fork("world"), store.isOrdered);
+    const fleet = await Fleet.start(store, { ...fleetOptions, eventIds: world.eventIds });
+    const run = new Run(fleet, world, random, settleMs);
     try {
+      await run.workload.open(fleet);
       await run.workload.prepare();
       await run.rest();
       return run;
@@ -77,7 +78,7 @@ export class Run {
   /** Puts the fleet to a fault for some time. Resolves when all that were affected have recovered. */
   async suffer(name: string, fault: Fault, holdMs = Math.max(HOLD_MS, fault.holdMs ?? 0)): Promise<void> {
     this.injected.set(name, (this.injected.get(name) ?? 0) + 1);
-    const trouble = this.fleet.beginTrouble(name, fault.parties);
+    const trouble = this.fleet.beginTrouble(name, fault.parties, fault.isDeaf);
     await fault.inject();
     await sleep(holdMs);
     await fault.cease();
@@ -100,7 +101,7 @@ export class Run {
     await this.fleet.allStanding();
     const stoodAt = performance.now();
     this.fleet.noteSilences(this.#restedAt);
-    if (this.#restedAt === 0 || allTroubled(this.history, this.#restedAt, stoodAt)) await this.#reconciled();
+    if (this.#restedAt === 0 || allDeaf(this.history, this.#restedAt, stoodAt)) await this.#reconciled();
     await this.#settled();
     const { records } = this.fleet.witness;
     const lastChangeAt = records.findLast(({ kind }) => kind === "entry")?.at ?? 0;
@@ -117,7 +118,7 @@ export class Run {
     rest.at = performance.now();
     rest.mirrors = this.#readMirrors(rest);
     this.history.rests.push(rest);
-    await this.data.copy(rest.witnessed);
+    await this.fleet.store.noteRest(rest.witnessed);
     this.#restedAt = rest.at;
     return rest;
   }

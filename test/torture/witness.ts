@@ -1,12 +1,7 @@
-import { Redis } from "ioredis";
+import { type Cluster, Redis } from "ioredis";
 import type { LogEntry } from "../../src/domain/change.js";
 import { waitFor } from "../support/waitFor.js";
 import { type Entry, type StoredEvent, textOf, type WitnessRecord } from "./history.js";
-
-/** A user of Redis with all rights, so that CLIENT KILL can spare those who only look on. */
-const WITNESS_USER = "witness";
-/** Arguments of redis-server that bring that user about. */
-export const WITNESS_ARGS = ["--user", WITNESS_USER, "on", "nopass", "~*", "&*", "+@all"];
 
 const UPDATES = "vp:membership_updates";
 const CHANGES = "squelch:*:changes";
@@ -24,37 +19,54 @@ export function writeIdOf(actor: string, action: string): string | undefined {
   return [actor, action].find((text) => WRITE_ID.test(text));
 }
 
+/** What a witness looks at. */
+export interface WitnessOptions {
+  /**
+   * Servers of which at least one is told whatever is published, and always in the same order: so what is heard first of
+   * all is in that order too.
+   */
+  servers: readonly { port: number; username?: string; password?: string }[];
+  /** To read the events. Closed with the witness. */
+  events: Redis | Cluster;
+  /** To read what the control plane and the replicas share. Closed with the witness. */
+  controlPlane: Redis;
+}
+
 /**
- * Looks on from beside Redis, past all proxies: on one connection it is told everything that control planes publish and
- * everything that is appended to a log, in Redis's own order.
+ * Looks on from beside Redis, past all proxies: it is told everything that control planes publish and everything that is
+ * appended to a log, in Redis's own order.
  */
 export class Witness {
   readonly records: WitnessRecord[] = [];
-  readonly #subscriptions: Redis;
-  readonly #commands: Redis;
-  #isStanding = false;
+  readonly #events: Redis | Cluster;
+  readonly #controlPlane: Redis;
+  readonly #subscriptions: Redis[];
+  readonly #standing = new Set<Redis>();
+  // What was recorded, so that it is recorded once.
+  readonly #seen = new Set<string>();
 
-  constructor(port: number) {
-    const options = { port, host: "127.0.0.1", username: WITNESS_USER, password: "any", retryStrategy: () => 20 };
-    this.#commands = new Redis({ ...options, maxRetriesPerRequest: null });
-    this.#subscriptions = new Redis({ ...options, autoResubscribe: false });
-    for (const connection of [this.#commands, this.#subscriptions]) connection.on("error", () => undefined);
-    this.#subscriptions.on("ready", () => void this.#subscribe());
-    this.#subscriptions.on("close", () => {
-      this.#isStanding = false;
-    });
-    this.#subscriptions.on("message", (_, message: string) => this.#seePublished(message));
-    this.#subscriptions.on("pmessage", (_, channel: string, message: string) => this.#seeEntry(channel, message));
+  constructor({ servers, events, controlPlane }: WitnessOptions) {
+    this.#events = events;
+    this.#controlPlane = controlPlane;
+    for (const connection of [events, controlPlane]) connection.on("error", () => undefined);
+    this.#subscriptions = servers.map((server) => this.#listenTo(server));
   }
 
-  /** For reading Redis without being in the way of faults. */
+  /** For looking at Redis without being in the way of faults. */
   get redis(): Redis {
-    return this.#commands;
+    return this.#controlPlane;
   }
 
-  /** Resolves when nothing can be missed from now on. */
+  /** Resolves when it listens to all servers, so that nothing can be missed. */
   async standing(): Promise<void> {
-    await waitFor(() => this.#isStanding, { timeoutMs: 15_000, message: "the witness to be subscribed" });
+    const isStanding = () => this.#standing.size === this.#subscriptions.length;
+    await waitFor(isStanding, { timeoutMs: 15_000, message: "the witness to be subscribed" });
+  }
+
+  /** The number of the first record that was made less than so many ms ago. */
+  orderBefore(ms: number): number {
+    const since = performance.now() - ms;
+    return this.records.findLastIndex(({ at }) => at < since) + 1;
   }
 
   /** What Redis knew only after the first `backTo` records is gone, or may be gone. */
@@ -65,9 +77,9 @@ export class Witness {
   async readEvent(eventId: string): Promise<StoredEvent> {
     const prefix = `squelch:{${eventId}}:`;
     const [meta, members, rows] = await Promise.all([
-      this.#commands.hmget(`${prefix}meta`, "epoch", "revision"),
-      this.#commands.hgetall(`${prefix}members`),
-      this.#commands.xrange(`${prefix}log`, "-", "+"),
+      this.#events.hmget(`${prefix}meta`, "epoch", "revision"),
+      this.#events.hgetall(`${prefix}members`),
+      this.#events.xrange(`${prefix}log`, "-", "+"),
     ]);
     const entries = rows.map(([, fields]) => entryOf(eventId, JSON.parse(fields[1] as string) as LogEntry));
     return {
@@ -80,23 +92,40 @@ export class Witness {
 
   /** The sets that the control plane keeps, of the users who have one. */
   async readKeys(userIds: readonly string[]): Promise<Map<string, string>> {
-    const sets = await Promise.all(userIds.map((userId) => this.#commands.smembers(`u.${userId}.g`)));
+    const sets = await Promise.all(userIds.map((userId) => this.#controlPlane.smembers(`u.${userId}.g`)));
     return new Map(userIds.map((userId, index) => [userId, textOf(sets[index] ?? [])]));
   }
 
   close(): void {
-    this.#commands.disconnect();
-    this.#subscriptions.disconnect();
+    for (const connection of [this.#events, this.#controlPlane, ...this.#subscriptions]) connection.disconnect();
   }
 
-  async #subscribe(): Promise<void> {
+  #listenTo(server: WitnessOptions["servers"][number]): Redis {
+    const { port, username, password } = server;
+    const credentials = username === undefined || password === undefined ? {} : { username, password };
+    const connection = new Redis({ port, ...credentials, autoResubscribe: false, retryStrategy: () => 20 });
+    connection.on("error", () => undefined);
+    connection.on("ready", () => void this.#subscribe(connection));
+    connection.on("close", () => this.#standing.delete(connection));
+    connection.on("message", (_, message: string) => this.#seePublished(message));
+    connection.on("pmessage", (_, channel: string, message: string) => this.#seeEntry(channel, message));
+    return connection;
+  }
+
+  async #subscribe(connection: Redis): Promise<void> {
     try {
-      await this.#subscriptions.subscribe(UPDATES);
-      await this.#subscriptions.psubscribe(CHANGES);
-      this.#isStanding = true;
+      await connection.subscribe(UPDATES);
+      await connection.psubscribe(CHANGES);
+      this.#standing.add(connection);
     } catch {
       // The connection broke; it is ready again later.
     }
+  }
+
+  #isNew(key: string): boolean {
+    if (this.#seen.has(key)) return false;
+    this.#seen.add(key);
+    return true;
   }
 
   #seePublished(message: string): void {
@@ -106,14 +135,15 @@ export class Witness {
     } catch {
       return;
     }
-    if (typeof action !== "string" || !WRITE_ID.test(action)) return;
+    if (typeof action !== "string" || !WRITE_ID.test(action) || !this.#isNew(action)) return;
     this.records.push({ kind: "published", at: performance.now(), writeId: action });
   }
 
   #seeEntry(channel: string, message: string): void {
     const eventId = /^squelch:\{(.*)\}:changes$/.exec(channel)?.[1] as string;
     const entry = entryOf(eventId, JSON.parse(message) as LogEntry);
-    if (entry !== undefined) this.records.push({ kind: "entry", at: performance.now(), entry });
+    if (entry === undefined || !this.#isNew(`${eventId} ${entry.epoch} ${entry.revision}`)) return;
+    this.records.push({ kind: "entry", at: performance.now(), entry });
   }
 }
 

@@ -23,7 +23,7 @@ export class Workload {
   readonly writes = new Map<string, Write>();
   readonly #world: World;
   readonly #random: Random;
-  readonly #controlPlanes: ControlPlane[];
+  readonly #controlPlanes: ControlPlane[] = [];
   readonly #busy = new Set<string>();
   /** Users whose last call gave them channels, so that a revocation by a call is a change. */
   readonly #assigned = new Set<string>();
@@ -31,16 +31,21 @@ export class Workload {
   #isRunning = false;
   #loops: Promise<unknown> | undefined;
 
-  constructor(fleet: Fleet, world: World, random: Random) {
+  constructor(world: World, random: Random) {
     this.#world = world;
     this.#random = random;
-    this.#controlPlanes = fleet.controlPlanes.map(
-      (name) => new ControlPlane(fleet.link(name, "redis").port, fleet.addressFor(name), (write) => this.#note(write)),
-    );
   }
 
   get controlPlane(): ControlPlane {
     return this.#controlPlanes[0] as ControlPlane;
+  }
+
+  /** Connects the control planes of a fleet. */
+  async open(fleet: Fleet): Promise<void> {
+    for (const name of fleet.controlPlanes) {
+      const redis = await fleet.store.connect(name);
+      this.#controlPlanes.push(new ControlPlane(redis, fleet.addressFor(name), (write) => this.#note(write)));
+    }
   }
 
   /** Makes all channels known as their events', so that the control plane's sets can be read by a reconcile. */

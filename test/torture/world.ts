@@ -19,7 +19,12 @@ export class World {
   readonly roamers = Array.from({ length: ROAMERS }, (_, index) => `roamer${index}`);
   readonly #used = new Map<string, number>();
 
-  constructor(events: number, random: Random) {
+  /** @param isOrdered false if what is published and what is called have no common order: then no user takes both paths */
+  constructor(
+    events: number,
+    random: Random,
+    readonly isOrdered = true,
+  ) {
     const name = random.integer(0, 0xffffff).toString(16);
     this.eventIds = Array.from({ length: events }, (_, index) => `${name}-e${index}`);
   }
@@ -32,12 +37,12 @@ export class World {
   kindOf(userId: string): UserKind {
     const index = Number(/\.u(\d+)$/.exec(userId)?.[1] ?? 0);
     if (index < USERS / 2) return "published";
-    return index < (USERS * 3) / 4 ? "rpc" : "mixed";
+    return index < (USERS * 3) / 4 || !this.isOrdered ? "rpc" : "mixed";
   }
 
   /** Events whose members are sometimes replaced all at once. */
   isSynced(eventId: string): boolean {
-    return this.eventIds.indexOf(eventId) < 2;
+    return this.isOrdered && this.eventIds.indexOf(eventId) < 2;
   }
 
   channelsOf(eventId: string): string[] {

@@ -157,7 +157,7 @@ describe("the checker", () => {
   it("allows an older write where nobody may have heard the newest and the set does not tell", () => {
     const spoil = (history: History) => {
       history.rests[0] = { ...restOf(FIRST), keys: new Map() };
-      history.troubles.push({ party: "r0", fault: "a fault", from: 9, to: 900 });
+      history.troubles.push({ party: "r0", fault: "a fault", isDeaf: true, from: 9, to: 900 });
     };
     expect(brokenLaws(spoil)).not.toContain("G6");
     const withKey = (history: History) => {

@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis";
 import { SquelchError } from "../../domain/errors.js";
+import { backoffMs } from "../../lib/backoff.js";
 import type { Logger } from "../../lib/logger.js";
 import { parseRedisUrl, type RedisTarget } from "../../lib/redisUrl.js";
 import { type CommandConnection, openCommands, openSubscriptions } from "./openConnection.js";
@@ -23,6 +24,7 @@ export class Connections {
   readonly subscriptions: Redis;
 
   readonly #prefix: string;
+  #isClosed = false;
 
   /**
    * @param url as {@link parseRedisUrl} takes it
@@ -47,6 +49,10 @@ export class Connections {
       connection.on("ready", () => {
         quietUntilMs = 0;
         this.#wake();
+      });
+      // ioredis gives a connection up for good if it is told of a fail-over while it asks a sentinel for the master.
+      connection.on("end", () => {
+        if (!this.#isClosed) setTimeout(() => this.#revive(connection), backoffMs(1)).unref();
       });
       return connection;
     };
@@ -78,7 +84,13 @@ export class Connections {
   }
 
   close(): void {
+    this.#isClosed = true;
     for (const connection of this.#all) connection.disconnect();
+  }
+
+  // What the attempt comes to is heard by the connection's listeners.
+  #revive(connection: CommandConnection): void {
+    if (!this.#isClosed && connection.status === "end") connection.connect().catch(() => undefined);
   }
 
   // A connection in its back-off need not wait for the end of it once another has got through. What its own attempt

@@ -1,3 +1,4 @@
+import type { StandaloneStore } from "../stores/standaloneStore.js";
 import type { FaultKind } from "./fault.js";
 import { LINK_FAULTS } from "./linkFaults.js";
 import { MESSAGE_FAULTS } from "./messageFaults.js";
@@ -5,4 +6,9 @@ import { REDIS_FAULTS } from "./redisFaults.js";
 import { REPLICA_FAULTS } from "./replicaFaults.js";
 
 /** Every fault of a fleet on one Redis. */
-export const FAULTS: readonly FaultKind[] = [...REPLICA_FAULTS, ...REDIS_FAULTS, ...LINK_FAULTS, ...MESSAGE_FAULTS];
+export const FAULTS: readonly FaultKind<StandaloneStore>[] = [
+  ...REPLICA_FAULTS,
+  ...REDIS_FAULTS,
+  ...LINK_FAULTS,
+  ...MESSAGE_FAULTS,
+];

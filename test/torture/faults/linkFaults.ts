@@ -1,25 +1,32 @@
-import type { Trouble } from "../../support/tcpProxy.js";
+import type { TcpProxy, Trouble } from "../../support/tcpProxy.js";
 import type { Random } from "../random.js";
 import type { Run } from "../run.js";
+import type { StandaloneStore } from "../stores/standaloneStore.js";
 import { type Fault, type FaultKind, replicaNames, routerNames } from "./fault.js";
 
+/** A connection's ends; `redis` is one too. */
 type Link = readonly [from: string, to: string];
+type StandaloneRun = Run<StandaloneStore>;
 type Direction = "toServer" | "toClient";
 
-function refused({ fleet }: Run, links: readonly Link[], parties: readonly string[]): Fault {
+function proxyOf({ fleet }: StandaloneRun, [from, to]: Link): TcpProxy {
+  return to === "redis" ? fleet.store.link(from) : fleet.link(from, to);
+}
+
+function refused(run: StandaloneRun, links: readonly Link[], parties: readonly string[]): Fault {
   return {
     parties,
     inject() {
-      for (const [from, to] of links) fleet.link(from, to).refuse();
+      for (const [from, to] of links) proxyOf(run, [from, to]).refuse();
     },
     cease() {
-      for (const [from, to] of links) fleet.link(from, to).heal();
+      for (const [from, to] of links) proxyOf(run, [from, to]).heal();
     },
   };
 }
 
 function troubled(
-  { fleet }: Run,
+  run: StandaloneRun,
   [from, to]: Link,
   directions: readonly Direction[],
   trouble: Trouble,
@@ -28,27 +35,31 @@ function troubled(
   return {
     parties: [party],
     inject() {
-      for (const direction of directions) fleet.link(from, to).trouble(direction, trouble);
+      for (const direction of directions) proxyOf(run, [from, to]).trouble(direction, trouble);
     },
-    cease: () => fleet.link(from, to).heal(),
+    cease: () => proxyOf(run, [from, to]).heal(),
   };
 }
 
 /** Longer than a replica may take a subscription that is dead for one that lives, ms (pitfall 28). */
 const SUBSCRIPTION_NOTICED_MS = 10_500;
 
-const redisLink = (run: Run, random: Random): Link => [random.pick(replicaNames(run)), "redis"];
-const routerLink = (run: Run, random: Random): Link => [random.pick(routerNames(run)), random.pick(replicaNames(run))];
-const allLinksOf = (run: Run, router: string): Link[] => replicaNames(run).map((replica) => [router, replica]);
+const redisLink = (run: StandaloneRun, random: Random): Link => [random.pick(replicaNames(run)), "redis"];
+const routerLink = (run: StandaloneRun, random: Random): Link => [
+  random.pick(routerNames(run)),
+  random.pick(replicaNames(run)),
+];
+const allLinksOf = (run: StandaloneRun, router: string): Link[] =>
+  replicaNames(run).map((replica) => [router, replica]);
 
-function linkFault(name: string, create: FaultKind["create"]): FaultKind {
+function linkFault(name: string, create: FaultKind<StandaloneStore>["create"]): FaultKind<StandaloneStore> {
   return { name, uses: "link", create };
 }
 
 const BOTH: readonly Direction[] = ["toServer", "toClient"];
 
 /** What happens to the connections between two parties. */
-export const LINK_FAULTS: readonly FaultKind[] = [
+export const LINK_FAULTS: readonly FaultKind<StandaloneStore>[] = [
   linkFault("a replica is cut off from Redis", (run, random) => {
     const link = redisLink(run, random);
     return refused(run, [link], [link[0]]);
@@ -99,7 +110,7 @@ export const LINK_FAULTS: readonly FaultKind[] = [
 ];
 
 // Of all replicas one serves the router, and which one is the router's own choice.
-function ofBusyLink(run: Run, random: Random, directions: readonly Direction[]): Fault {
+function ofBusyLink(run: StandaloneRun, random: Random, directions: readonly Direction[]): Fault {
   const router = random.pick(routerNames(run));
   const faults = allLinksOf(run, router).map((link) => troubled(run, link, directions, { kind: "swallowed" }));
   return {

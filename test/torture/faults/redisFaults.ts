@@ -1,4 +1,5 @@
 import type { Run } from "../run.js";
+import type { StandaloneStore } from "../stores/standaloneStore.js";
 import { type Fault, type FaultKind, replicaNames } from "./fault.js";
 
 /** A replica whose connections are gone says so at once; this is for a busy machine, ms. */
@@ -7,55 +8,55 @@ const GONE_NOTICED_MS = 1_500;
 const HANG_NOTICED_MS = 7_500;
 
 /** Ends Redis at once; `changeData` is called before it is started again, and returns what `backTo` is lost from. */
-function restarted(run: Run, changeData: () => Promise<number | undefined>): Fault {
-  const { fleet } = run;
+function restarted(run: Run<StandaloneStore>, changeData: () => Promise<number | undefined>): Fault {
+  const { store } = run.fleet;
   let endOutage = () => {};
   return {
     parties: replicaNames(run),
     async inject() {
-      await fleet.setRedisOpen(false);
-      await fleet.redis.kill("SIGKILL");
+      await store.setOpen(false);
+      await store.redis.kill("SIGKILL");
       endOutage = run.beginOutage(GONE_NOTICED_MS);
     },
     async cease() {
       const backTo = await changeData();
-      await fleet.redis.restart();
-      if (backTo !== undefined) fleet.witness.noteLoss(backTo);
+      await store.redis.restart();
+      if (backTo !== undefined) store.witness.noteLoss(backTo);
       endOutage();
-      await fleet.setRedisOpen(true);
+      await store.setOpen(true);
       if (backTo === 0) await run.workload.prepare();
     },
   };
 }
 
-function hangs(run: Run): Fault {
+function hangs(run: Run<StandaloneStore>): Fault {
   let endOutage = () => {};
   return {
     parties: replicaNames(run),
     inject() {
-      run.fleet.redis.pause();
+      run.fleet.store.redis.pause();
       endOutage = run.beginOutage(HANG_NOTICED_MS);
     },
     cease() {
       endOutage();
-      run.fleet.redis.resume();
+      run.fleet.store.redis.resume();
     },
   };
 }
 
 // Over in a moment; the witness is another user and is spared.
-function connectionsKilled(run: Run, type: "pubsub" | "normal"): Fault {
+function connectionsKilled(run: Run<StandaloneStore>, type: "pubsub" | "normal"): Fault {
   return {
     parties: replicaNames(run),
     async inject() {
-      await run.fleet.witness.redis.call("CLIENT", "KILL", "TYPE", type, "USER", "default");
+      await run.fleet.store.witness.redis.call("CLIENT", "KILL", "TYPE", type, "USER", "default");
     },
     cease: () => undefined,
   };
 }
 
 /** What happens to Redis. */
-export const REDIS_FAULTS: readonly FaultKind[] = [
+export const REDIS_FAULTS: readonly FaultKind<StandaloneStore>[] = [
   {
     name: "Redis is killed and comes back with its data",
     uses: "redis",
@@ -66,14 +67,14 @@ export const REDIS_FAULTS: readonly FaultKind[] = [
     uses: "redis",
     create: (run) =>
       restarted(run, async () => {
-        await run.data.discard();
+        await run.fleet.store.data.discard();
         return 0;
       }),
   },
   {
     name: "Redis is killed and comes back with an older copy of its data",
     uses: "redis",
-    create: (run) => restarted(run, () => run.data.restore()),
+    create: (run) => restarted(run, () => run.fleet.store.data.restore()),
   },
   { name: "Redis hangs", uses: "redis", create: hangs },
   {

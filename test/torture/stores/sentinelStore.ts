@@ -1,0 +1,54 @@
+import { Redis } from "ioredis";
+import { type SentinelGroup, startSentinel } from "../../support/startSentinel.js";
+import { ANSWER_TIMEOUT_MS } from "../controlPlane.js";
+import { Witness } from "../witness.js";
+import { CONTROL_PLANE_OPTIONS, type Store } from "./store.js";
+
+/** A master with two replicas and three sentinels. */
+export class SentinelStore implements Store {
+  readonly isOrdered = true;
+  readonly witness: Witness;
+
+  private constructor(readonly group: SentinelGroup) {
+    const { servers } = group;
+    const commands = connectToMaster(group, { retryStrategy: () => 50 });
+    this.witness = new Witness({ servers, events: commands, controlPlane: commands });
+  }
+
+  static async start(): Promise<SentinelStore> {
+    return new SentinelStore(await startSentinel());
+  }
+
+  async replicaArgs(): Promise<string[]> {
+    return ["--redis-url", this.group.url];
+  }
+
+  async connect(): Promise<Redis> {
+    return connectToMaster(this.group, { ...CONTROL_PLANE_OPTIONS, commandTimeout: ANSWER_TIMEOUT_MS });
+  }
+
+  async noteRest(): Promise<void> {}
+
+  heal(): void {
+    for (const server of this.group.servers) server.resume();
+  }
+
+  async stop(): Promise<void> {
+    this.witness.close();
+    await this.group.stop();
+  }
+}
+
+function connectToMaster({ url, sentinels }: SentinelGroup, options: object): Redis {
+  // A list of hosts is no URL for the parser.
+  const name = url.slice(url.lastIndexOf("/") + 1);
+  const addresses = sentinels.map(({ port }) => ({ host: "127.0.0.1", port }));
+  return new Redis({
+    ...options,
+    sentinels: addresses,
+    name,
+    // A master that was replaced and comes back as a replica.
+    reconnectOnError: (error) => error.message.startsWith("READONLY"),
+    sentinelRetryStrategy: () => 100,
+  });
+}
