@@ -128,7 +128,7 @@ export const FLAWS = {
     description: "checkpoints say that all is well, whatever happens to Redis",
     decorateEngine: (engine) => ({ ...engine, feedHealth: () => ({ healthy: true, ageMs: 0 }) }),
     patch() {
-      Object.defineProperty(EventFeed.prototype, "isInSync", { get: () => true });
+      EventFeed.prototype.isInSyncFor = () => true;
     },
   },
 } as const satisfies Record<string, Flaw>;

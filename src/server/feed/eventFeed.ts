@@ -55,6 +55,8 @@ export class EventFeed {
   #syncing: Promise<void> | undefined;
   #extending: Promise<boolean> | undefined;
   #isInSync = false;
+  // What the feed had when it last got in sync: a revision of the present epoch.
+  #inSyncFrom = 0;
   #isClosed = false;
   #flushScheduled = false;
   // When the store accepted the oldest change that is not flushed yet.
@@ -74,9 +76,12 @@ export class EventFeed {
     return { epoch: this.#epoch, revision: this.#ring.head };
   }
 
-  /** False while the feed knows or must assume that the log is ahead of it. */
-  get isInSync(): boolean {
-    return this.#isInSync;
+  /**
+   * False while the feed knows or must assume that the log is ahead of it, and for a reader that has not yet been given
+   * what the feed had missed until it was in sync again.
+   */
+  isInSyncFor(position: LogPosition): boolean {
+    return this.#isInSync && position.epoch === this.#epoch && position.revision >= this.#inSyncFrom;
   }
 
   get isPaused(): boolean {
@@ -177,6 +182,7 @@ export class EventFeed {
     this.#syncing ??= this.#catchUp()
       .then(
         () => {
+          if (!this.#isInSync) this.#inSyncFrom = this.#ring.head;
           this.#isInSync = true;
         },
         (error: unknown) => {
@@ -284,6 +290,7 @@ export class EventFeed {
     this.#header = encodeBatchHeader(this.eventId, state.epoch);
     this.#picture = new EventPicture(state);
     this.#ring.reset(state.revision);
+    this.#inSyncFrom = state.revision;
     this.#onAdvanced();
   }
 

@@ -116,13 +116,14 @@ export class Watcher {
   #takeCheckpoint(): Buffer | undefined {
     if (!this.#isCheckpointDue || !this.#hasReachedTargets()) return undefined;
     const positions: { eventId: string; position: LogPosition }[] = [];
-    for (const [eventId, { position }] of this.#cursors) {
+    let isInSync = true;
+    for (const [eventId, { feed, position }] of this.#cursors) {
       if (position === undefined) return undefined;
       positions.push({ eventId, position });
+      isInSync &&= feed.isInSyncFor(position);
     }
     this.#isCheckpointDue = false;
     const health = this.#health();
-    const isInSync = this.feeds.every((feed) => feed.isInSync);
     return encodeCheckpoint(positions, { ...health, healthy: health.healthy && isInSync });
   }
 

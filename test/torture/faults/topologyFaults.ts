@@ -44,7 +44,8 @@ function masterLost(
       endOutage();
       await undo(former);
       const { cli } = former;
-      const isFollowing = async () => (await cli("ROLE")).startsWith("slave");
+      // Sentinel drops its clients when it tells it.
+      const isFollowing = async () => (await cli("ROLE").catch(() => "")).startsWith("slave");
       await waitFor(isFollowing, { timeoutMs: DEMOTION_TIMEOUT_MS, message: "the former master to follow" });
       run.fleet.witness.noteLoss(backTo, { isCertain: false });
     },

@@ -14,11 +14,13 @@ export function checkHonesty(history: History): Violation[] {
   return [...checkAnswers(history), ...checkOrigins(history), ...checkOutages(history)];
 }
 
-function checkAnswers({ writes, witnessed, outages }: History): Violation[] {
+function checkAnswers({ writes, witnessed, outages, rests }: History): Violation[] {
   const entryOf = new Map<string, Entry>();
-  for (const record of witnessed) {
-    if (record.kind === "entry" && record.entry.writeId !== undefined) entryOf.set(record.entry.writeId, record.entry);
-  }
+  const note = (entry: Entry) => {
+    if (entry.writeId !== undefined) entryOf.set(entry.writeId, entry);
+  };
+  for (const { store } of rests) for (const { log } of store.values()) log.forEach(note);
+  for (const record of witnessed) if (record.kind === "entry") note(record.entry);
   const violations: Violation[] = [];
   for (const write of writes.values()) {
     const { id, path, answer } = write;
