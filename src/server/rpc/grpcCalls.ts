@@ -1,6 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { create, type DescMethod } from "@bufbuild/protobuf";
-import type { handleClientStreamingCall, handleUnaryCall, Metadata, ServerReadableStream } from "@grpc/grpc-js";
+import type {
+  handleClientStreamingCall,
+  handleUnaryCall,
+  Metadata,
+  ServerReadableStream,
+  ServerUnaryCall,
+  sendUnaryData,
+} from "@grpc/grpc-js";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { SquelchError } from "../../domain/errors.js";
 import { idProblem } from "../../domain/id.js";
@@ -43,17 +50,8 @@ export function createUnaryHandler(
   handle: UnaryCall,
   logger: Logger,
 ): handleUnaryCall<unknown, unknown> {
-  return async (call, callback) => {
-    try {
-      const context = contextOf(call.metadata);
-      const budget = new Budget(LONG_CALL_BUDGETS_MS.get(method));
-      budget.start(call.getDeadline());
-      callback(null, create(method.output, await budget.spendOn(handle(call.request, context))));
-    } catch (error) {
-      logDefect(error, method, logger);
-      callback(toStatus(error));
-    }
-  };
+  return (call, callback) =>
+    answer(method, call, callback, logger, async () => handle(call.request, contextOf(call.metadata)));
 }
 
 /** Serves a unary call of grpc-js that may wait for as long as its client lets it. */
@@ -69,22 +67,33 @@ export function createWaitHandler(
     const endUnheard = () => end(new SquelchError("unavailable", "nobody waits for the answer any more"));
     endings.add(end);
     call.on("cancelled", endUnheard);
-    try {
-      const remainingMs = Number(call.getDeadline()) - Date.now();
-      // Time for a last look at the store, and for the answer to arrive.
-      const answerBeforeMs = performance.now() + remainingMs - Math.min(300, remainingMs / 4);
-      const context = { ...contextOf(call.metadata), answerBeforeMs, signal: waiting.signal };
-      const budget = new Budget(LONG_CALL_BUDGETS_MS.get(method));
-      budget.start(call.getDeadline());
-      callback(null, create(method.output, await budget.spendOn(handle(call.request, context))));
-    } catch (error) {
-      logDefect(error, method, logger);
-      callback(toStatus(error));
-    } finally {
-      endings.delete(end);
-      endUnheard();
-    }
+    const remainingMs = Number(call.getDeadline()) - Date.now();
+    // Time for a last look at the store, and for the answer to arrive.
+    const answerBeforeMs = performance.now() + remainingMs - Math.min(300, remainingMs / 4);
+    await answer(method, call, callback, logger, async () =>
+      handle(call.request, { ...contextOf(call.metadata), answerBeforeMs, signal: waiting.signal }),
+    );
+    endings.delete(end);
+    endUnheard();
   };
+}
+
+// Answers with what the work comes to, well or not, within the time that the call may take.
+async function answer(
+  method: DescMethod,
+  call: ServerUnaryCall<unknown, unknown>,
+  callback: sendUnaryData<unknown>,
+  logger: Logger,
+  work: () => Promise<Record<string, unknown>>,
+): Promise<void> {
+  const budget = new Budget(LONG_CALL_BUDGETS_MS.get(method));
+  try {
+    budget.start(call.getDeadline());
+    callback(null, create(method.output, await budget.spendOn(work())));
+  } catch (error) {
+    logDefect(error, method, logger);
+    callback(toStatus(error));
+  }
 }
 
 /**
