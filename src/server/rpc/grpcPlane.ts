@@ -29,12 +29,13 @@ import {
   type WaitCall,
 } from "./grpcCalls.js";
 import { measured } from "./measuredCall.js";
+import type { OpenWatch } from "./openWatch.js";
 import { createPermissionService } from "./permissionService.js";
 import { createReflection } from "./reflection.js";
 import { toStatus } from "./status.js";
 import { type Endings, endInTurn, withEndings } from "./streamEndings.js";
 import { openWatchChannels } from "./watchChannels.js";
-import { type OpenWatch, openWatch } from "./watchPermissions.js";
+import { openWatch } from "./watchPermissions.js";
 
 /** The largest request, bytes; a larger one is RESOURCE_EXHAUSTED. */
 const MAX_REQUEST_BYTES = 4 << 20;

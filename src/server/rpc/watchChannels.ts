@@ -5,7 +5,7 @@ import type { EventFeed } from "../feed/eventFeed.js";
 import type { Hub } from "../feed/hub.js";
 import type { WatchSink } from "../feed/watcher.js";
 import { parseIds } from "./convert.js";
-import { LOAD_CONCURRENCY, MAX_WATCHED_EVENTS, type OpenWatch } from "./watchPermissions.js";
+import { addEvents, MAX_WATCHED_EVENTS, type OpenWatch } from "./openWatch.js";
 
 /**
  * Opens a watch of who speaks. Its messages go to `sink`.
@@ -31,14 +31,8 @@ export function openWatchChannels(hub: Hub, request: WatchChannelsRequest, sink:
     else watcher.add(speakers);
   }
 
-  async function open(): Promise<void> {
-    for (let first = 0; first < eventIds.length && !isClosed; first += LOAD_CONCURRENCY) {
-      await Promise.all(eventIds.slice(first, first + LOAD_CONCURRENCY).map(add));
-    }
-  }
-
   return {
-    opened: open(),
+    opened: addEvents(eventIds, add),
     close() {
       if (isClosed) return;
       isClosed = true;

@@ -5,22 +5,12 @@ import type { Unsubscribe } from "../../domain/ports.js";
 import type { Hub } from "../feed/hub.js";
 import { Watcher, type WatchSink } from "../feed/watcher.js";
 import { parseCursors, parseDuration, parseIds, parseText } from "./convert.js";
+import { addEvents, MAX_WATCHED_EVENTS, type OpenWatch } from "./openWatch.js";
 
-export const MAX_WATCHED_EVENTS = 1_000;
 const MAX_WATCHED_USERS = 10_000;
 const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000;
 const MIN_CHECKPOINT_INTERVAL_MS = 1_000;
 const MAX_CHECKPOINT_INTERVAL_MS = 60_000;
-/** Events that one watch loads at the same time. */
-export const LOAD_CONCURRENCY = 16;
-
-/** A watch that is being opened or is open. */
-export interface OpenWatch {
-  /** Resolves when all events have been added; rejects with what makes the watch end. */
-  opened: Promise<void>;
-  /** Ends it. Idempotent. */
-  close(): void;
-}
 
 /**
  * Opens a watch. Its messages go to `sink`.
@@ -116,22 +106,16 @@ export function openWatch(
       else found.push(eventId);
     });
     if (isClosed) unfollow();
-    await addAll(found, addOneOfAll);
+    await addEvents(found, addOneOfAll);
     isOpen = true;
     // Those that came up meanwhile.
-    await addAll(found, addOneOfAll);
+    await addEvents(found, addOneOfAll);
   }
 
   async function open(): Promise<void> {
-    if (eventIds.length > 0) await addAll(eventIds, addOnce);
+    if (eventIds.length > 0) await addEvents(eventIds, addOnce);
     else await openAll();
     if (!isClosed) watcher.start();
-  }
-
-  async function addAll(wanted: readonly string[], addEach: (eventId: string) => Promise<void>): Promise<void> {
-    for (let first = 0; first < wanted.length && !isClosed; first += LOAD_CONCURRENCY) {
-      await Promise.all(wanted.slice(first, first + LOAD_CONCURRENCY).map(addEach));
-    }
   }
 
   return {
