@@ -11,12 +11,10 @@ local noted_leases = {}
 if #channels == 0 then
   noted_leases = redis.call('HGETALL', context.leases)
 else
-  in_chunks(channels, function(first, ...)
-    for offset, noted_lease in ipairs(redis.call('HMGET', context.leases, ...)) do
-      if noted_lease then
-        noted_leases[#noted_leases + 1] = channels[first + offset - 1]
-        noted_leases[#noted_leases + 1] = noted_lease
-      end
+  for_each_field(context.leases, channels, function(channel, noted_lease)
+    if noted_lease then
+      noted_leases[#noted_leases + 1] = channel
+      noted_leases[#noted_leases + 1] = noted_lease
     end
   end)
 end

@@ -29,10 +29,8 @@
 -- @include membership
 local named_channels = cjson.decode(ARGV[2])
 local foreign = nil
-in_chunks(named_channels, function(first, ...)
-  for offset, owner in ipairs(redis.call('HMGET', KEYS[7], ...)) do
-    if owner and owner ~= context.event then foreign = { 'foreign', named_channels[first + offset - 1], owner } end
-  end
+for_each_field(KEYS[7], named_channels, function(channel, owner)
+  if owner and owner ~= context.event then foreign = { 'foreign', channel, owner } end
 end)
 if foreign then return foreign end
 local unknown = { 'unknown' }

@@ -45,3 +45,17 @@ local function in_chunks(list, fn)
     fn(first, unpack(list, first, last))
   end
 end
+
+-- Calls fn(field, value or false) for each of these fields of a hash.
+local function for_each_field(hash, fields, fn)
+  in_chunks(fields, function(first, ...)
+    for offset, value in ipairs(redis.call('HMGET', hash, ...)) do fn(fields[first + offset - 1], value) end
+  end)
+end
+
+-- Calls fn(index, value or false) for each of these keys.
+local function for_each_value(keys, fn)
+  in_chunks(keys, function(first, ...)
+    for offset, value in ipairs(redis.call('MGET', ...)) do fn(first + offset - 1, value) end
+  end)
+end

@@ -18,12 +18,7 @@ local function for_each_speaker(fn)
   table.sort(channels)
   local keys = {}
   for index, channel in ipairs(channels) do keys[index] = speaker_key(channel) end
-  in_chunks(keys, function(first, ...)
-    for offset, raw in ipairs(redis.call('MGET', ...)) do
-      local index = first + offset - 1
-      fn(channels[index], keys[index], raw)
-    end
-  end)
+  for_each_value(keys, function(index, raw) fn(channels[index], keys[index], raw) end)
 end
 
 -- The standing pause, or nil.
@@ -206,16 +201,13 @@ local function settle_leases(noted_leases)
   local keys = {}
   for index = 1, #noted_leases, 2 do keys[#keys + 1] = speaker_key(noted_leases[index]) end
   local running = {}
-  in_chunks(keys, function(first, ...)
-    for offset, raw in ipairs(redis.call('MGET', ...)) do
-      local index = first + offset - 1
-      local channel = noted_leases[2 * index - 1]
-      local speaker = decode_speaker(raw, keys[index])
-      local expires_at = settle_lease(channel, noted_leases[2 * index], raw, speaker)
-      if expires_at then
-        running[#running + 1] = channel
-        running[#running + 1] = expires_at
-      end
+  for_each_value(keys, function(index, raw)
+    local channel = noted_leases[2 * index - 1]
+    local speaker = decode_speaker(raw, keys[index])
+    local expires_at = settle_lease(channel, noted_leases[2 * index], raw, speaker)
+    if expires_at then
+      running[#running + 1] = channel
+      running[#running + 1] = expires_at
     end
   end)
   return running

@@ -90,10 +90,8 @@ end
 -- has noted are nobody's.
 local function find_unknown(channel_events, channels, unknown)
   if not context.ownersApart then return end
-  in_chunks(channels, function(first, ...)
-    for offset, owner in ipairs(redis.call('HMGET', channel_events, ...)) do
-      if not owner then unknown[#unknown + 1] = channels[first + offset - 1] end
-    end
+  for_each_field(channel_events, channels, function(channel, owner)
+    if not owner then unknown[#unknown + 1] = channel end
   end)
 end
 
