@@ -21,6 +21,7 @@ import type { ConfirmedWrites } from "./confirmedWrites.js";
 import { contended, MAX_ATTEMPTS } from "./contention.js";
 import type { EventScripts } from "./eventScripts.js";
 import { eventKeys, stateChannel } from "./keys.js";
+import { parseJson } from "./scripts.js";
 import type { Subscriber } from "./subscriber.js";
 
 /** How long the answer to a PauseAllSpeakers is kept for a repeat of its request id: as long as a pause can last. */
@@ -34,8 +35,6 @@ interface PublishedState {
 }
 
 type Denial = [cause: FloorDenyCause, holder: string | null, pause: string | null];
-
-const parseJson = (json: string | null) => (json === null ? undefined : JSON.parse(json));
 
 /** {@link FloorStore} on Redis. `urgent` is for pauses alone. */
 export function createFloorStore(

@@ -5,6 +5,7 @@ import { attempt } from "./connections.js";
 import type { EventScripts } from "./eventScripts.js";
 import { EVENTS, eventKeys, NEW_EVENTS } from "./keys.js";
 import type { CommandConnection } from "./openConnection.js";
+import { parseJson } from "./scripts.js";
 import type { Subscriber } from "./subscriber.js";
 
 /** A member as `lua/shared/membership.lua` writes it. */
@@ -37,8 +38,6 @@ function createSharing(): (text: string) => string {
     return shared ?? text;
   };
 }
-
-const parseJson = (json: string | null) => (json === null ? undefined : JSON.parse(json));
 
 /** {@link LogStore} on Redis. */
 export function createLogStore(commands: CommandConnection, scripts: EventScripts, subscriber: Subscriber): LogStore {

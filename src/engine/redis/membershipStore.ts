@@ -11,6 +11,7 @@ import type { ConfirmedWrites } from "./confirmedWrites.js";
 import { contended, MAX_ATTEMPTS } from "./contention.js";
 import type { EventScripts } from "./eventScripts.js";
 import { parseMember } from "./logStore.js";
+import { parseJson } from "./scripts.js";
 
 /** An answer of a script that writes at a ticket taken elsewhere, which was not above what it overwrites. */
 type Behind = ["behind", atLeast: number];
@@ -121,7 +122,7 @@ export function createMembershipStore(
         position: epoch === null ? undefined : { epoch, revision: Number(revision) },
         channelIds: member === null ? [] : parseMember(userId, member, epoch ?? "").channelIds,
         known: member !== null,
-        pause: pause === null ? undefined : JSON.parse(pause),
+        pause: parseJson(pause),
       };
     },
   };

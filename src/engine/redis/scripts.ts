@@ -87,3 +87,9 @@ export function createScriptRunner(connection: CommandConnection, errors: Script
     }
   };
 }
+
+/** What a script answers as JSON, or null where there is nothing; the caller knows what it is. */
+// biome-ignore lint/suspicious/noExplicitAny: as JSON.parse.
+export function parseJson(json: string | null): any {
+  return json === null ? undefined : JSON.parse(json);
+}
