@@ -21,8 +21,9 @@ export type ReportedAction = keyof typeof GAPS_MS;
 
 /**
  * Reports up to where this router has acted: at once where nothing was reported just before, else within 20 ms after an
- * emergency, 250 ms after a revocation, 1 s after anything else; and all events every 5 s at the latest. One report is under way at a time, with the newest positions there are when it
- * leaves. What a failed report would have said is said by the next.
+ * emergency, 250 ms after a revocation, 1 s after anything else; and all events every 5 s at the latest. One report is
+ * under way at a time, with the newest positions there are when it leaves. What a failed report would have said is said
+ * by the next.
  */
 export class AppliedReporter {
   readonly #cursors: () => readonly Cursor[];

@@ -1,6 +1,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
 import { type WatchChannelsResponse, WatchChannelsResponseSchema } from "../../../gen/squelch/v1/channel_service_pb.js";
+import type { ActiveSpeaker } from "../../../gen/squelch/v1/model_pb.js";
 import { GetEventActiveSpeakersResponseSchema } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../connection.js";
 import type { CommandContext } from "../context.js";
@@ -44,11 +45,13 @@ async function watchSpeakers(context: CommandContext, eventId: string, options: 
   });
 }
 
+const describeHolder = ({ channelId, userId, userName }: ActiveSpeaker) =>
+  `${channelId}: ${userName} (${userId}) speaks`;
+
 function describeChange({ eventId, channelId, holder, snapshot, time }: WatchChannelsResponse): string[] {
-  if (holder !== undefined) return [`${channelId}: ${holder.userName} (${holder.userId}) speaks`];
+  if (holder !== undefined) return [describeHolder(holder)];
   if (snapshot === undefined) return [`${channelId}: free`];
   const at = time === undefined ? "" : ` at ${new Date(timestampMs(time)).toISOString()}`;
   if (snapshot.speakers.length === 0) return [`nobody is speaking in ${eventId}${at}`];
-  const speakers = snapshot.speakers.map((one) => `${one.channelId}: ${one.userName} (${one.userId}) speaks`);
-  return [`speaking in ${eventId}${at}:`, ...speakers];
+  return [`speaking in ${eventId}${at}:`, ...snapshot.speakers.map(describeHolder)];
 }

@@ -44,6 +44,7 @@ export class Hub {
     this.#stop.push(
       () => clearInterval(timer),
       () => this.presence.close(),
+      () => this.speakers.close(),
       engine.onFeedRestored(() => {
         for (const { feed, leases } of this.#slots.values()) {
           feed.doubt();
@@ -124,7 +125,6 @@ export class Hub {
 
   close(): void {
     for (const stop of this.#stop.splice(0)) stop();
-    this.speakers.close();
     for (const { feed, leases, releaseTimer } of this.#slots.values()) {
       clearTimeout(releaseTimer);
       feed.close();
