@@ -3,7 +3,6 @@ import type { Replica } from "../../src/server/start.js";
 import { type RedisServer, startRedis } from "../support/startRedis.js";
 import { startSquelch } from "../support/startSquelch.js";
 import { startWatcher, type Watcher } from "../support/startWatcher.js";
-import { PYTHON } from "../support/systemPackages.js";
 
 const ASSIGNMENT = '{"eventId":"e1","userId":"u1","channelIds":["a","b"],"action":"set_user_channels"}';
 
@@ -30,10 +29,6 @@ function bufCurl(address: string, ...schema: string[]): string[] {
 const WATCHERS: Record<string, [program: string, args: (address: string) => string[]]> = {
   "buf curl with the contract": ["node_modules/.bin/buf", (address) => bufCurl(address, "--schema", "proto")],
   "buf curl by reflection": ["node_modules/.bin/buf", (address) => bufCurl(address)],
-  "a Python client with stubs of protoc": [
-    PYTHON,
-    (address) => ["test/interop/pythonWatcher.py", "proto", address, "e1"],
-  ],
 };
 
 it.each(Object.entries(WATCHERS))("G3: an assignment of the control plane reaches %s", async (_, [program, args]) => {
