@@ -151,8 +151,9 @@ export class PermissionWatch {
       case "checkpoint":
         this.#receiveCheckpoint(payload.value, assemblies);
         return;
+      case "speakers":
       case undefined:
-        // A payload that a newer replica has added.
+        // Not asked for, or a payload that a newer replica has added.
         return;
     }
   }

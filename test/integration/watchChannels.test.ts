@@ -4,7 +4,7 @@ import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ChannelService, type WatchChannelsResponse } from "../../gen/squelch/v1/channel_service_pb.js";
 import { FloorPriority } from "../../gen/squelch/v1/model_pb.js";
-import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import { PermissionService, type WatchPermissionsResponse } from "../../gen/squelch/v1/permission_service_pb.js";
 import type { GrpcClient } from "../../src/lib/grpcService.js";
 import type { Replica } from "../../src/server/start.js";
 import { type RedisServer, startRedis } from "../support/startRedis.js";
@@ -12,7 +12,7 @@ import { startSquelch } from "../support/startSquelch.js";
 import { waitFor } from "../support/waitFor.js";
 import { connect } from "../support/watchClient.js";
 
-const { watchPermissions: _, syncEventMembers: __, ...permissions } = PermissionService.method;
+const { watchPermissions, syncEventMembers: _, ...permissions } = PermissionService.method;
 const { watchChannels, ...channels } = ChannelService.method;
 
 let closers: (() => Promise<void> | void)[];
@@ -116,6 +116,27 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     await one.until([], "anna", "ben", "-", "anna", "-", "dora");
     await client.unary(permissions.resumeSpeakers, { eventId, pauseId: pause?.pauseId ?? "" });
     await one.until([], "anna", "ben", "-", "anna", "-", "dora", "-");
+  });
+
+  it("tells the same in a watch of permissions that asks for it, of events that come later too", async () => {
+    const { client } = await start();
+    const stream = client.serverStream(watchPermissions, { withSpeakers: true });
+    closers.push(() => stream.cancel());
+    stream.on("error", () => undefined);
+    const payloads: WatchPermissionsResponse["payload"][] = [];
+    stream.on("data", ({ payload }: WatchPermissionsResponse) => payloads.push(payload));
+    await waitFor(() => payloads.some((payload) => payload.case === "checkpoint"));
+    const one = watch(client);
+    await assign(client, "anna");
+    const { leaseId } = await press(client, "anna");
+    await client.unary(channels.stopPtt, { channelId, leaseId });
+    await one.until([], "anna", "-");
+    const told = () => payloads.flatMap((payload) => (payload.case === "speakers" ? [payload.value] : []));
+    await waitFor(() => told().at(-1)?.snapshot === undefined && told().at(-1)?.holder === undefined);
+    const [first, ...changes] = told();
+    expect(first).toMatchObject({ eventId, snapshot: {} });
+    expect(changes).toEqual(one.messages.slice(-changes.length));
+    expect(payloads.some((payload) => payload.case === "changes" || payload.case === "snapshot")).toBe(true);
   });
 
   it("tells nothing of another event (G7)", async () => {

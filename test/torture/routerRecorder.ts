@@ -122,6 +122,8 @@ function recordOf({ payload }: WatchPermissionsResponse): RouterRecord {
         isHealthy: payload.value.feedHealthy,
         cursors: payload.value.cursors.map(cursorOf),
       };
+    case "speakers":
+      throw new Error("speakers that nobody asked for");
     case undefined:
       throw new Error("a message without payload");
   }

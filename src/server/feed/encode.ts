@@ -16,6 +16,7 @@ import { toChangeMessage, toCursorMessage } from "./messages.js";
 
 const SNAPSHOT_TAG = tagOf(WatchPermissionsResponseSchema.field.snapshot.number, WireType.LengthDelimited);
 const CHANGES_TAG = tagOf(WatchPermissionsResponseSchema.field.changes.number, WireType.LengthDelimited);
+const SPEAKERS_TAG = tagOf(WatchPermissionsResponseSchema.field.speakers.number, WireType.LengthDelimited);
 const REASON_TAG = tagOf(SnapshotSchema.field.reason.number, WireType.Varint);
 
 function tagOf(fieldNumber: number, wireType: number): number {
@@ -49,6 +50,11 @@ export function encodeBatchHeader(eventId: string, epoch: string): Uint8Array {
 /** A WatchPermissionsResponse with the changes that `parts` are. */
 export function encodeBatch(header: Uint8Array, parts: readonly Uint8Array[], partsBytes: number): Buffer {
   return wrap(CHANGES_TAG, [header, ...parts], header.length + partsBytes);
+}
+
+/** A WatchPermissionsResponse with an encoded WatchChannelsResponse. */
+export function encodeSpeakers(message: Uint8Array): Buffer {
+  return wrap(SPEAKERS_TAG, [message], message.length);
 }
 
 /** Fields of a Snapshot: a part of a chunk. */

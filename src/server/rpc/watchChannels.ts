@@ -7,6 +7,34 @@ import type { WatchSink } from "../feed/watcher.js";
 import { parseIds } from "./convert.js";
 import { addEvents, MAX_WATCHED_EVENTS, type OpenWatch } from "./openWatch.js";
 
+/** Who speaks in some events, told to one stream. */
+export interface SpeakersWatch {
+  /** Adds an event that is loaded; rejects with `unavailable`. Does nothing once closed. */
+  add(eventId: string): Promise<void>;
+  /** Idempotent. */
+  close(): void;
+}
+
+/** @param sink takes encoded WatchChannelsResponses */
+export function watchSpeakers(hub: Hub, sink: WatchSink): SpeakersWatch {
+  const watcher = new ChannelWatcher(sink);
+  let isClosed = false;
+  return {
+    async add(eventId) {
+      if (isClosed) return;
+      const speakers = await hub.speakers.acquire(eventId);
+      if (isClosed) hub.speakers.release(speakers);
+      else watcher.add(speakers);
+    },
+    close() {
+      if (isClosed) return;
+      isClosed = true;
+      for (const speakers of watcher.events) hub.speakers.release(speakers);
+      watcher.close();
+    },
+  };
+}
+
 /**
  * Opens a watch of who speaks. Its messages go to `sink`.
  *
@@ -16,7 +44,7 @@ export function openWatchChannels(hub: Hub, request: WatchChannelsRequest, sink:
   const eventIds = parseIds("event_ids", request.eventIds, MAX_WATCHED_EVENTS);
   if (eventIds.length === 0) throw new SquelchError("invalidArgument", "event_ids: must name at least one event");
 
-  const watcher = new ChannelWatcher(sink);
+  const speakers = watchSpeakers(hub, sink);
   // They stay loaded, so that pauses are upheld and the ends of leases announced.
   const feeds: EventFeed[] = [];
   let isClosed = false;
@@ -26,9 +54,7 @@ export function openWatchChannels(hub: Hub, request: WatchChannelsRequest, sink:
     const feed = await hub.acquire(eventId);
     if (isClosed) return hub.release(feed);
     feeds.push(feed);
-    const speakers = await hub.speakers.acquire(eventId);
-    if (isClosed) hub.speakers.release(speakers);
-    else watcher.add(speakers);
+    await speakers.add(eventId);
   }
 
   return {
@@ -36,8 +62,7 @@ export function openWatchChannels(hub: Hub, request: WatchChannelsRequest, sink:
     close() {
       if (isClosed) return;
       isClosed = true;
-      for (const speakers of watcher.events) hub.speakers.release(speakers);
-      watcher.close();
+      speakers.close();
       for (const feed of feeds) hub.release(feed);
     },
   };

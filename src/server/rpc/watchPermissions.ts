@@ -2,10 +2,12 @@ import type { WatchPermissionsRequest } from "../../../gen/squelch/v1/permission
 import { isUnavailable } from "../../domain/errors.js";
 import { MAX_ID_BYTES } from "../../domain/id.js";
 import type { Unsubscribe } from "../../domain/ports.js";
+import { encodeSpeakers } from "../feed/encode.js";
 import type { Hub } from "../feed/hub.js";
 import { Watcher, type WatchSink } from "../feed/watcher.js";
 import { parseCursors, parseDuration, parseIds, parseText } from "./convert.js";
 import { addEvents, MAX_WATCHED_EVENTS, type OpenWatch } from "./openWatch.js";
+import { watchSpeakers } from "./watchChannels.js";
 
 const MAX_WATCHED_USERS = 10_000;
 const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000;
@@ -49,6 +51,10 @@ export function openWatch(
     intervalMs ?? DEFAULT_CHECKPOINT_INTERVAL_MS,
     () => hub.health,
   );
+  // Beside the watcher's message one of this is outstanding, so that neither waits for the other.
+  const speakers = request.withSpeakers
+    ? watchSpeakers(hub, { write: (message, done) => countedSink.write(encodeSpeakers(message), done) })
+    : undefined;
   const adding = new Map<string, Promise<void>>();
   /** The events in which this router is present. */
   const present: string[] = [];
@@ -62,6 +68,7 @@ export function openWatch(
       if (routerId !== "" && !isClosed) await enter(eventId);
       const cursor = cursors.get(eventId);
       if (cursor !== undefined && !feed.reachesBackTo(cursor)) await feed.reachFor(cursor);
+      await speakers?.add(eventId);
       if (isClosed) {
         hub.release(feed);
         return;
@@ -128,6 +135,7 @@ export function openWatch(
       for (const feed of watcher.feeds) hub.release(feed);
       for (const eventId of present) hub.presence.leave(routerId, eventId);
       watcher.close();
+      speakers?.close();
     },
   };
 }
