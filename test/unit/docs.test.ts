@@ -198,8 +198,13 @@ describe("docs/operations.md", () => {
     expect(quoted.filter((message) => !sources.includes(`"${message}"`))).toEqual([]);
   });
 
-  it("speaks of metrics that it lists, and so do the alerts", () => {
-    for (const text of [read(page), ...alerts.map(({ expr }) => expr)]) {
+  it("speaks of metrics that it lists, and so do the alerts and the dashboard", () => {
+    const { panels } = JSON.parse(read("deploy/grafana/squelch.json")) as {
+      panels: { targets?: { expr: string }[] }[];
+    };
+    const queries = panels.flatMap(({ targets = [] }) => targets);
+    expect(queries.length).toBeGreaterThan(20);
+    for (const text of [read(page), ...[...alerts, ...queries].map(({ expr }) => expr)]) {
       for (const name of metricsIn(text)) expect(metrics).toContain(name);
     }
   });
