@@ -1,5 +1,5 @@
 import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
-import { type ActiveSpeaker, FloorPriority, type SpeakerPause } from "../../gen/squelch/v1/model_pb.js";
+import { type ActiveSpeaker, FloorPriority, type SpeakerPause, type UserBan } from "../../gen/squelch/v1/model_pb.js";
 
 /** A time in UTC to the second, for example `2026-01-31T12:00:05Z`; `-` if unset. */
 export function formatTime(time: Timestamp | undefined): string {
@@ -37,6 +37,12 @@ export function describePause(pause: SpeakerPause): string {
   if (pause.exemptUserIds.length > 0) parts.push(`except ${formatIds(pause.exemptUserIds)}`);
   parts.push(`pause id ${pause.pauseId}`);
   return parts.join(" ");
+}
+
+/** Who is banned, until when, by whom and why: `… is banned until … by …`. */
+export function describeBan({ userId, expiresAt, bannedBy, reason }: UserBan): string {
+  const end = expiresAt === undefined ? "until the ban is lifted" : `until ${formatTime(expiresAt)}`;
+  return `${userId} is banned ${end} by ${bannedBy || "-"} (${reason || "no reason given"})`;
 }
 
 /** The heading of a table of speakers. */

@@ -6,7 +6,7 @@ import {
   SnapshotReason,
   type WatchPermissionsResponse,
 } from "../../gen/squelch/v1/permission_service_pb.js";
-import { describePause, formatCount, formatIds, formatTime } from "./describe.js";
+import { describeBan, describePause, formatCount, formatIds, formatTime } from "./describe.js";
 import { type Output, printable } from "./output.js";
 
 /**
@@ -78,6 +78,10 @@ function describeChange({ kind }: Change): string {
     }
     case "userDisconnected":
       return `${kind.value.userId} is disconnected (${kind.value.reason || "no reason given"})`;
+    case "userBanned":
+      return kind.value.ban === undefined ? "a user is banned" : describeBan(kind.value.ban);
+    case "userUnbanned":
+      return `the ban of ${kind.value.userId} ${kind.value.expired ? "ran out" : "was lifted"}`;
     case undefined:
       return "a kind of change that this version does not know";
   }

@@ -2,12 +2,14 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type {
   ActiveSpeaker as ActiveSpeakerMessage,
   SpeakerPause as SpeakerPauseMessage,
+  UserBan as UserBanMessage,
 } from "../../gen/squelch/v1/model_pb.js";
 import {
   FloorDenyCause as DenyCause,
   FloorPriority as Priority,
   FloorRevokeCause as RevokeCause,
 } from "../../gen/squelch/v1/model_pb.js";
+import type { UserBan } from "../domain/ban.js";
 import {
   type ActiveSpeaker,
   FLOOR_PRIORITIES,
@@ -36,6 +38,12 @@ export function pauseOf(message: SpeakerPauseMessage): SpeakerPause {
     exemptUserIds,
     ...(broadcaster && { broadcaster: { userId: broadcaster.userId, userName: broadcaster.userName } }),
   };
+}
+
+/** A ban with its times in ms. */
+export function banOf({ userId, reason, bannedBy, bannedAt, expiresAt }: UserBanMessage): UserBan {
+  const bannedAtMs = bannedAt && timestampMs(bannedAt);
+  return { userId, reason, bannedBy, bannedAtMs, expiresAtMs: expiresAt && timestampMs(expiresAt) };
 }
 
 /** A speaker with times in ms; one without a name goes by the user id. */

@@ -1,7 +1,9 @@
+export type { UserBan } from "../domain/ban.js";
 export type { ActiveSpeaker, Broadcaster, FloorPriority, FloorRevokeCause, SpeakerPause } from "../domain/floor.js";
 export * from "./frames.js";
 export { PermissionClient, type PermissionClientOptions, type UserPermissions } from "./permissionClient.js";
 export type {
+  BanNotice,
   DisconnectNotice,
   FloorRevocation,
   PauseNotice,
@@ -9,6 +11,7 @@ export type {
   PermissionEvents,
   ResumeNotice,
   ResyncNotice,
+  UnbanNotice,
 } from "./permissionEvents.js";
 export {
   type CutPolicy,

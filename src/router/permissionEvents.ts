@@ -1,3 +1,4 @@
+import type { UserBan } from "../domain/ban.js";
 import type { ActiveSpeaker, FloorRevokeCause, SpeakerPause } from "../domain/floor.js";
 
 /** The channels of a user are now these. */
@@ -59,6 +60,20 @@ export interface DisconnectNotice {
   connectedBeforeMs: number;
 }
 
+/** A user may not connect any more. The sockets that are open are told of apart, by `disconnect`. */
+export interface BanNotice {
+  eventId: string;
+  ban: UserBan;
+}
+
+/** A user may connect again. */
+export interface UnbanNotice {
+  eventId: string;
+  userId: string;
+  /** True if the ban ran out, false if it was lifted. */
+  expired: boolean;
+}
+
 /** A full picture of an event has replaced the one that was known; what this changed was announced before. */
 export interface ResyncNotice {
   eventId: string;
@@ -73,6 +88,10 @@ export interface PermissionEvents {
   resumed: [ResumeNotice];
   floorRevoked: [FloorRevocation];
   disconnect: [DisconnectNotice];
+  /** Only as it happens: what of it was missed is not in a snapshot; `refreshUser` says who is banned. */
+  banned: [BanNotice];
+  /** As `banned`. */
+  unbanned: [UnbanNotice];
   resynced: [ResyncNotice];
   /** What is known may be out of date from now on. */
   stale: [];

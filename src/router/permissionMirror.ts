@@ -3,7 +3,7 @@ import { SnapshotReason } from "../../gen/squelch/v1/permission_service_pb.js";
 import type { Cursor } from "../domain/cursor.js";
 import type { SpeakerPause } from "../domain/floor.js";
 import { diffChannels } from "../domain/membership.js";
-import { msOf, pauseOf, revokeCauseOf, speakerOf } from "./convert.js";
+import { banOf, msOf, pauseOf, revokeCauseOf, speakerOf } from "./convert.js";
 import { changeNotices, type Notice } from "./permissionEvents.js";
 
 type Change = EventChanges["changes"][number];
@@ -140,6 +140,14 @@ export class PermissionMirror {
         const user = event.users.get(userId);
         if (user) user.disconnectedAtMs = Math.max(user.disconnectedAtMs, msOf(change.time));
         return [{ name: "disconnect", arguments: [{ eventId, userId, reason, connectedBeforeMs: Infinity }] }];
+      }
+      case "userBanned": {
+        const { ban } = change.kind.value;
+        return ban === undefined ? [] : [{ name: "banned", arguments: [{ eventId, ban: banOf(ban) }] }];
+      }
+      case "userUnbanned": {
+        const { userId, expired } = change.kind.value;
+        return [{ name: "unbanned", arguments: [{ eventId, userId, expired }] }];
       }
       case undefined:
         // A kind that a newer replica has added.

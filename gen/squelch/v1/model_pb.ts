@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file squelch/v1/model.proto.
  */
 export const file_squelch_v1_model: GenFile = /*@__PURE__*/
-  fileDesc("ChZzcXVlbGNoL3YxL21vZGVsLnByb3RvEgpzcXVlbGNoLnYxIjsKBkN1cnNvchIQCghldmVudF9pZBgBIAEoCRINCgVlcG9jaBgCIAEoCRIQCghyZXZpc2lvbhgDIAEoBCIxCgtCcm9hZGNhc3RlchIPCgd1c2VyX2lkGAEgASgJEhEKCXVzZXJfbmFtZRgCIAEoCSLmAQoMU3BlYWtlclBhdXNlEhAKCHBhdXNlX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCRINCgVhY3RvchgDIAEoCRIuCgpzdGFydGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCg9leGVtcHRfdXNlcl9pZHMYBiADKAkSLAoLYnJvYWRjYXN0ZXIYByABKAsyFy5zcXVlbGNoLnYxLkJyb2FkY2FzdGVyItQBCg1BY3RpdmVTcGVha2VyEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIcHJpb3JpdHkYBiABKA4yGS5zcXVlbGNoLnYxLkZsb29yUHJpb3JpdHkqqAEKDUZsb29yUHJpb3JpdHkSHgoaRkxPT1JfUFJJT1JJVFlfVU5TUEVDSUZJRUQQABIZChVGTE9PUl9QUklPUklUWV9OT1JNQUwQARIbChdGTE9PUl9QUklPUklUWV9ESVNQQVRDSBACEiEKHUZMT09SX1BSSU9SSVRZX0lNTUlORU5UX1BFUklMEAMSHAoYRkxPT1JfUFJJT1JJVFlfRU1FUkdFTkNZEAQq0QIKDkZsb29yRGVueUNhdXNlEiAKHEZMT09SX0RFTllfQ0FVU0VfVU5TUEVDSUZJRUQQABIrCidGTE9PUl9ERU5ZX0NBVVNFX0FOT1RIRVJfSEFTX1BFUk1JU1NJT04QARIjCh9GTE9PUl9ERU5ZX0NBVVNFX0lOVEVSTkFMX0VSUk9SEAISJQohRkxPT1JfREVOWV9DQVVTRV9PTkxZX1BBUlRJQ0lQQU5UEAMSIAocRkxPT1JfREVOWV9DQVVTRV9SRVRSWV9BRlRFUhAEEiEKHUZMT09SX0RFTllfQ0FVU0VfUkVDRUlWRV9PTkxZEAUSIQodRkxPT1JfREVOWV9DQVVTRV9OT19SRVNPVVJDRVMQBhIfChtGTE9PUl9ERU5ZX0NBVVNFX1FVRVVFX0ZVTEwQBxIbChZGTE9PUl9ERU5ZX0NBVVNFX09USEVSEP8BKo8CChBGbG9vclJldm9rZUNhdXNlEiIKHkZMT09SX1JFVk9LRV9DQVVTRV9VTlNQRUNJRklFRBAAEiIKHkZMT09SX1JFVk9LRV9DQVVTRV9PTkxZX0NMSUVOVBABEiYKIkZMT09SX1JFVk9LRV9DQVVTRV9UQUxLRURfVE9PX0xPTkcQAhIkCiBGTE9PUl9SRVZPS0VfQ0FVU0VfTk9fUEVSTUlTU0lPThADEiEKHUZMT09SX1JFVk9LRV9DQVVTRV9QUkVfRU1QVEVEEAQSIwofRkxPT1JfUkVWT0tFX0NBVVNFX05PX1JFU09VUkNFUxAGEh0KGEZMT09SX1JFVk9LRV9DQVVTRV9PVEhFUhD/AWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChZzcXVlbGNoL3YxL21vZGVsLnByb3RvEgpzcXVlbGNoLnYxIjsKBkN1cnNvchIQCghldmVudF9pZBgBIAEoCRINCgVlcG9jaBgCIAEoCRIQCghyZXZpc2lvbhgDIAEoBCIxCgtCcm9hZGNhc3RlchIPCgd1c2VyX2lkGAEgASgJEhEKCXVzZXJfbmFtZRgCIAEoCSLmAQoMU3BlYWtlclBhdXNlEhAKCHBhdXNlX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCRINCgVhY3RvchgDIAEoCRIuCgpzdGFydGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCg9leGVtcHRfdXNlcl9pZHMYBiADKAkSLAoLYnJvYWRjYXN0ZXIYByABKAsyFy5zcXVlbGNoLnYxLkJyb2FkY2FzdGVyIpwBCgdVc2VyQmFuEg8KB3VzZXJfaWQYASABKAkSDgoGcmVhc29uGAIgASgJEhEKCWJhbm5lZF9ieRgDIAEoCRItCgliYW5uZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItQBCg1BY3RpdmVTcGVha2VyEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIcHJpb3JpdHkYBiABKA4yGS5zcXVlbGNoLnYxLkZsb29yUHJpb3JpdHkqqAEKDUZsb29yUHJpb3JpdHkSHgoaRkxPT1JfUFJJT1JJVFlfVU5TUEVDSUZJRUQQABIZChVGTE9PUl9QUklPUklUWV9OT1JNQUwQARIbChdGTE9PUl9QUklPUklUWV9ESVNQQVRDSBACEiEKHUZMT09SX1BSSU9SSVRZX0lNTUlORU5UX1BFUklMEAMSHAoYRkxPT1JfUFJJT1JJVFlfRU1FUkdFTkNZEAQq0QIKDkZsb29yRGVueUNhdXNlEiAKHEZMT09SX0RFTllfQ0FVU0VfVU5TUEVDSUZJRUQQABIrCidGTE9PUl9ERU5ZX0NBVVNFX0FOT1RIRVJfSEFTX1BFUk1JU1NJT04QARIjCh9GTE9PUl9ERU5ZX0NBVVNFX0lOVEVSTkFMX0VSUk9SEAISJQohRkxPT1JfREVOWV9DQVVTRV9PTkxZX1BBUlRJQ0lQQU5UEAMSIAocRkxPT1JfREVOWV9DQVVTRV9SRVRSWV9BRlRFUhAEEiEKHUZMT09SX0RFTllfQ0FVU0VfUkVDRUlWRV9PTkxZEAUSIQodRkxPT1JfREVOWV9DQVVTRV9OT19SRVNPVVJDRVMQBhIfChtGTE9PUl9ERU5ZX0NBVVNFX1FVRVVFX0ZVTEwQBxIbChZGTE9PUl9ERU5ZX0NBVVNFX09USEVSEP8BKo8CChBGbG9vclJldm9rZUNhdXNlEiIKHkZMT09SX1JFVk9LRV9DQVVTRV9VTlNQRUNJRklFRBAAEiIKHkZMT09SX1JFVk9LRV9DQVVTRV9PTkxZX0NMSUVOVBABEiYKIkZMT09SX1JFVk9LRV9DQVVTRV9UQUxLRURfVE9PX0xPTkcQAhIkCiBGTE9PUl9SRVZPS0VfQ0FVU0VfTk9fUEVSTUlTU0lPThADEiEKHUZMT09SX1JFVk9LRV9DQVVTRV9QUkVfRU1QVEVEEAQSIwofRkxPT1JfUkVWT0tFX0NBVVNFX05PX1JFU09VUkNFUxAGEh0KGEZMT09SX1JFVk9LRV9DQVVTRV9PVEhFUhD/AWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * How far a watcher has got in the log of one event.
@@ -143,6 +143,57 @@ export const SpeakerPauseSchema: GenMessage<SpeakerPause> = /*@__PURE__*/
   messageDesc(file_squelch_v1_model, 2);
 
 /**
+ * A user who may neither connect nor speak. It is kept under the names that all routers of a fleet share, so it holds in
+ * every event that has these names in common: in the whole fleet with the legacy layout, in one event with that of a
+ * Cluster.
+ *
+ * @generated from message squelch.v1.UserBan
+ */
+export type UserBan = Message<"squelch.v1.UserBan"> & {
+  /**
+   * The user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * Free text for people; empty if whoever wrote the ban did not say.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * Who banned, as whoever wrote the ban has put it; empty if not known.
+   *
+   * @generated from field: string banned_by = 3;
+   */
+  bannedBy: string;
+
+  /**
+   * When, by the clock of whoever wrote the ban; unset if not known.
+   *
+   * @generated from field: google.protobuf.Timestamp banned_at = 4;
+   */
+  bannedAt?: Timestamp | undefined;
+
+  /**
+   * When it ends by itself; unset for one that holds until it is lifted.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 5;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message squelch.v1.UserBan.
+ * Use `create(UserBanSchema)` to create a new message.
+ */
+export const UserBanSchema: GenMessage<UserBan> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_model, 3);
+
+/**
  * A user who holds the floor of a channel.
  *
  * @generated from message squelch.v1.ActiveSpeaker
@@ -196,7 +247,7 @@ export type ActiveSpeaker = Message<"squelch.v1.ActiveSpeaker"> & {
  * Use `create(ActiveSpeakerSchema)` to create a new message.
  */
 export const ActiveSpeakerSchema: GenMessage<ActiveSpeaker> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_model, 3);
+  messageDesc(file_squelch_v1_model, 4);
 
 /**
  * Who goes before whom. A higher priority takes the floor from a lower one.
@@ -288,7 +339,8 @@ export enum FloorDenyCause {
   RETRY_AFTER = 4,
 
   /**
-   * The user may not speak on the channel: it is not among the user's channels.
+   * The user may not speak on the channel: it is not among the user's channels, or the user is banned, and then `ban`
+   * says until when.
    *
    * @generated from enum value: FLOOR_DENY_CAUSE_RECEIVE_ONLY = 5;
    */

@@ -8,7 +8,7 @@ import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { WatchChannelsResponse } from "./channel_service_pb.js";
 import { file_squelch_v1_channel_service } from "./channel_service_pb.js";
-import type { ActiveSpeaker, Broadcaster, Cursor, FloorRevokeCause, SpeakerPause } from "./model_pb.js";
+import type { ActiveSpeaker, Broadcaster, Cursor, FloorRevokeCause, SpeakerPause, UserBan } from "./model_pb.js";
 import { file_squelch_v1_model } from "./model_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file squelch/v1/permission_service.proto.
  */
 export const file_squelch_v1_permission_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzcXVlbGNoL3YxL3Blcm1pc3Npb25fc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSLFAQoXV2F0Y2hQZXJtaXNzaW9uc1JlcXVlc3QSEQoJZXZlbnRfaWRzGAEgAygJEhAKCHVzZXJfaWRzGAIgAygJEiMKB2N1cnNvcnMYAyADKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIRCglyb3V0ZXJfaWQYBCABKAkSNgoTY2hlY2twb2ludF9pbnRlcnZhbBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg13aXRoX3NwZWFrZXJzGAYgASgIIuEBChhXYXRjaFBlcm1pc3Npb25zUmVzcG9uc2USKAoIc25hcHNob3QYASABKAsyFC5zcXVlbGNoLnYxLlNuYXBzaG90SAASKwoHY2hhbmdlcxgCIAEoCzIYLnNxdWVsY2gudjEuRXZlbnRDaGFuZ2VzSAASLAoKY2hlY2twb2ludBgDIAEoCzIWLnNxdWVsY2gudjEuQ2hlY2twb2ludEgAEjUKCHNwZWFrZXJzGAQgASgLMiEuc3F1ZWxjaC52MS5XYXRjaENoYW5uZWxzUmVzcG9uc2VIAEIJCgdwYXlsb2FkIucBCghTbmFwc2hvdBIQCghldmVudF9pZBgBIAEoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIpCgV1c2VycxgDIAMoCzIaLnNxdWVsY2gudjEuVXNlck1lbWJlcnNoaXASJwoFcGF1c2UYBCABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRIqCgZyZWFzb24YBSABKA4yGi5zcXVlbGNoLnYxLlNuYXBzaG90UmVhc29uEhAKCGNvbXBsZXRlGAYgASgIEhMKC2NodW5rX2luZGV4GAcgASgNImsKDlVzZXJNZW1iZXJzaGlwEg8KB3VzZXJfaWQYASABKAkSEwoLY2hhbm5lbF9pZHMYAiADKAkSMwoPZGlzY29ubmVjdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJUCgxFdmVudENoYW5nZXMSEAoIZXZlbnRfaWQYASABKAkSDQoFZXBvY2gYAiABKAkSIwoHY2hhbmdlcxgDIAMoCzISLnNxdWVsY2gudjEuQ2hhbmdlIvYCCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYAyABKAkSOwoSbWVtYmVyc2hpcF9jaGFuZ2VkGAQgASgLMh0uc3F1ZWxjaC52MS5NZW1iZXJzaGlwQ2hhbmdlZEgAEjUKD3NwZWFrZXJzX3BhdXNlZBgFIAEoCzIaLnNxdWVsY2gudjEuU3BlYWtlcnNQYXVzZWRIABI3ChBzcGVha2Vyc19yZXN1bWVkGAYgASgLMhsuc3F1ZWxjaC52MS5TcGVha2Vyc1Jlc3VtZWRIABIxCg1mbG9vcl9yZXZva2VkGAcgASgLMhguc3F1ZWxjaC52MS5GbG9vclJldm9rZWRIABI5ChF1c2VyX2Rpc2Nvbm5lY3RlZBgIIAEoCzIcLnNxdWVsY2gudjEuVXNlckRpc2Nvbm5lY3RlZEgAQgYKBGtpbmQiaQoRTWVtYmVyc2hpcENoYW5nZWQSDwoHdXNlcl9pZBgBIAEoCRITCgtjaGFubmVsX2lkcxgCIAMoCRINCgVhZGRlZBgDIAMoCRIPCgdyZW1vdmVkGAQgAygJEg4KBmFjdGlvbhgFIAEoCSJhCg5TcGVha2Vyc1BhdXNlZBInCgVwYXVzZRgBIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEiYKA2N1dBgCIAMoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlciI0Cg9TcGVha2Vyc1Jlc3VtZWQSEAoIcGF1c2VfaWQYASABKAkSDwoHZXhwaXJlZBgCIAEoCCK2AQoMRmxvb3JSZXZva2VkEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIrCgVjYXVzZRgDIAEoDjIcLnNxdWVsY2gudjEuRmxvb3JSZXZva2VDYXVzZRISCgpieV91c2VyX2lkGAQgASgJEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGxlYXNlX2lkGAYgASgEIjMKEFVzZXJEaXNjb25uZWN0ZWQSDwoHdXNlcl9pZBgBIAEoCRIOCgZyZWFzb24YAiABKAkidAoKQ2hlY2twb2ludBIjCgdjdXJzb3JzGAEgAygLMhIuc3F1ZWxjaC52MS5DdXJzb3ISFAoMZmVlZF9oZWFsdGh5GAIgASgIEisKCGZlZWRfYWdlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIj4KGUdldFVzZXJQZXJtaXNzaW9uc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCSKNAQoaR2V0VXNlclBlcm1pc3Npb25zUmVzcG9uc2USEwoLY2hhbm5lbF9pZHMYASADKAkSIgoGY3Vyc29yGAIgASgLMhIuc3F1ZWxjaC52MS5DdXJzb3ISJwoFcGF1c2UYAyABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRINCgVrbm93bhgEIAEoCCIdChtSZWNvbmNpbGVNZW1iZXJzaGlwc1JlcXVlc3QiegocUmVjb25jaWxlTWVtYmVyc2hpcHNSZXNwb25zZRISCgpnZW5lcmF0aW9uGAEgASgEEhYKDmNvbXBhcmVkX3VzZXJzGAIgASgNEhUKDWNoYW5nZWRfdXNlcnMYAyABKA0SFwoPYW1iaWd1b3VzX3VzZXJzGAQgASgNInkKFlNldFVzZXJDaGFubmVsc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRITCgtjaGFubmVsX2lkcxgDIAMoCRIOCgZhY3Rpb24YBCABKAkSFwoPb25seV9pZl91bmtub3duGAUgASgIIl8KF1NldFVzZXJDaGFubmVsc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEg0KBWFkZGVkGAIgAygJEg8KB3JlbW92ZWQYAyADKAkSEgoKc3VwZXJzZWRlZBgEIAEoCCJUChdTeW5jRXZlbnRNZW1iZXJzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRInCgV1c2VycxgCIAMoCzIYLnNxdWVsY2gudjEuVXNlckNoYW5uZWxzIjQKDFVzZXJDaGFubmVscxIPCgd1c2VyX2lkGAEgASgJEhMKC2NoYW5uZWxfaWRzGAIgAygJIloKGFN5bmNFdmVudE1lbWJlcnNSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIVCg1jaGFuZ2VkX3VzZXJzGAIgASgNEhUKDXJldm9rZWRfdXNlcnMYAyABKA0iMQodR2V0RXZlbnRBY3RpdmVTcGVha2Vyc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkidgoeR2V0RXZlbnRBY3RpdmVTcGVha2Vyc1Jlc3BvbnNlEisKCHNwZWFrZXJzGAEgAygLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyEicKBXBhdXNlGAIgASgLMhguc3F1ZWxjaC52MS5TcGVha2VyUGF1c2UiwwEKF1BhdXNlQWxsU3BlYWtlcnNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIrCghkdXJhdGlvbhgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIXCg9leGVtcHRfdXNlcl9pZHMYBCADKAkSLAoLYnJvYWRjYXN0ZXIYBSABKAsyFy5zcXVlbGNoLnYxLkJyb2FkY2FzdGVyEhIKCnJlcXVlc3RfaWQYBiABKAkilAEKGFBhdXNlQWxsU3BlYWtlcnNSZXNwb25zZRInCgVwYXVzZRgBIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEikKBnBhdXNlZBgCIAMoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlchIQCghyZXZpc2lvbhgDIAEoBBISCgpyZXBsaWNhdGVkGAQgASgIIjsKFVJlc3VtZVNwZWFrZXJzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIQCghwYXVzZV9pZBgCIAEoCSIqChZSZXN1bWVTcGVha2Vyc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEIkoKFURpc2Nvbm5lY3RVc2VyUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCSIqChZEaXNjb25uZWN0VXNlclJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEIl8KFFJlcG9ydEFwcGxpZWRSZXF1ZXN0EhEKCXJvdXRlcl9pZBgBIAEoCRIjCgdjdXJzb3JzGAIgAygLMhIuc3F1ZWxjaC52MS5DdXJzb3ISDwoHbGVhdmluZxgDIAEoCCIXChVSZXBvcnRBcHBsaWVkUmVzcG9uc2UidAoTQXdhaXRBcHBsaWVkUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBWVwb2NoGAQgASgJIpUBChRBd2FpdEFwcGxpZWRSZXNwb25zZRIsCghpbl9mb3JjZRgBIAMoCzIaLnNxdWVsY2gudjEuUm91dGVyUHJvZ3Jlc3MSKwoHbWlzc2luZxgCIAMoCzIaLnNxdWVsY2gudjEuUm91dGVyUHJvZ3Jlc3MSIgoGY3Vyc29yGAMgASgLMhIuc3F1ZWxjaC52MS5DdXJzb3IiqQEKDlJvdXRlclByb2dyZXNzEhEKCXJvdXRlcl9pZBgBIAEoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchItCglsYXN0X3NlZW4YAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDmluX2ZvcmNlX2FmdGVyGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uKpMBCg5TbmFwc2hvdFJlYXNvbhIfChtTTkFQU0hPVF9SRUFTT05fVU5TUEVDSUZJRUQQABIbChdTTkFQU0hPVF9SRUFTT05fSU5JVElBTBABEiIKHlNOQVBTSE9UX1JFQVNPTl9DVVJTT1JfVE9PX09MRBACEh8KG1NOQVBTSE9UX1JFQVNPTl9TVE9SRV9SRVNFVBADMqwIChFQZXJtaXNzaW9uU2VydmljZRJfChBXYXRjaFBlcm1pc3Npb25zEiMuc3F1ZWxjaC52MS5XYXRjaFBlcm1pc3Npb25zUmVxdWVzdBokLnNxdWVsY2gudjEuV2F0Y2hQZXJtaXNzaW9uc1Jlc3BvbnNlMAESYwoSR2V0VXNlclBlcm1pc3Npb25zEiUuc3F1ZWxjaC52MS5HZXRVc2VyUGVybWlzc2lvbnNSZXF1ZXN0GiYuc3F1ZWxjaC52MS5HZXRVc2VyUGVybWlzc2lvbnNSZXNwb25zZRJaCg9TZXRVc2VyQ2hhbm5lbHMSIi5zcXVlbGNoLnYxLlNldFVzZXJDaGFubmVsc1JlcXVlc3QaIy5zcXVlbGNoLnYxLlNldFVzZXJDaGFubmVsc1Jlc3BvbnNlEl8KEFN5bmNFdmVudE1lbWJlcnMSIy5zcXVlbGNoLnYxLlN5bmNFdmVudE1lbWJlcnNSZXF1ZXN0GiQuc3F1ZWxjaC52MS5TeW5jRXZlbnRNZW1iZXJzUmVzcG9uc2UoARJpChRSZWNvbmNpbGVNZW1iZXJzaGlwcxInLnNxdWVsY2gudjEuUmVjb25jaWxlTWVtYmVyc2hpcHNSZXF1ZXN0Giguc3F1ZWxjaC52MS5SZWNvbmNpbGVNZW1iZXJzaGlwc1Jlc3BvbnNlEm8KFkdldEV2ZW50QWN0aXZlU3BlYWtlcnMSKS5zcXVlbGNoLnYxLkdldEV2ZW50QWN0aXZlU3BlYWtlcnNSZXF1ZXN0Giouc3F1ZWxjaC52MS5HZXRFdmVudEFjdGl2ZVNwZWFrZXJzUmVzcG9uc2USXQoQUGF1c2VBbGxTcGVha2VycxIjLnNxdWVsY2gudjEuUGF1c2VBbGxTcGVha2Vyc1JlcXVlc3QaJC5zcXVlbGNoLnYxLlBhdXNlQWxsU3BlYWtlcnNSZXNwb25zZRJXCg5SZXN1bWVTcGVha2VycxIhLnNxdWVsY2gudjEuUmVzdW1lU3BlYWtlcnNSZXF1ZXN0GiIuc3F1ZWxjaC52MS5SZXN1bWVTcGVha2Vyc1Jlc3BvbnNlElcKDkRpc2Nvbm5lY3RVc2VyEiEuc3F1ZWxjaC52MS5EaXNjb25uZWN0VXNlclJlcXVlc3QaIi5zcXVlbGNoLnYxLkRpc2Nvbm5lY3RVc2VyUmVzcG9uc2USVAoNUmVwb3J0QXBwbGllZBIgLnNxdWVsY2gudjEuUmVwb3J0QXBwbGllZFJlcXVlc3QaIS5zcXVlbGNoLnYxLlJlcG9ydEFwcGxpZWRSZXNwb25zZRJRCgxBd2FpdEFwcGxpZWQSHy5zcXVlbGNoLnYxLkF3YWl0QXBwbGllZFJlcXVlc3QaIC5zcXVlbGNoLnYxLkF3YWl0QXBwbGllZFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_channel_service, file_squelch_v1_model]);
+  fileDesc("CiNzcXVlbGNoL3YxL3Blcm1pc3Npb25fc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSLFAQoXV2F0Y2hQZXJtaXNzaW9uc1JlcXVlc3QSEQoJZXZlbnRfaWRzGAEgAygJEhAKCHVzZXJfaWRzGAIgAygJEiMKB2N1cnNvcnMYAyADKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIRCglyb3V0ZXJfaWQYBCABKAkSNgoTY2hlY2twb2ludF9pbnRlcnZhbBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg13aXRoX3NwZWFrZXJzGAYgASgIIuEBChhXYXRjaFBlcm1pc3Npb25zUmVzcG9uc2USKAoIc25hcHNob3QYASABKAsyFC5zcXVlbGNoLnYxLlNuYXBzaG90SAASKwoHY2hhbmdlcxgCIAEoCzIYLnNxdWVsY2gudjEuRXZlbnRDaGFuZ2VzSAASLAoKY2hlY2twb2ludBgDIAEoCzIWLnNxdWVsY2gudjEuQ2hlY2twb2ludEgAEjUKCHNwZWFrZXJzGAQgASgLMiEuc3F1ZWxjaC52MS5XYXRjaENoYW5uZWxzUmVzcG9uc2VIAEIJCgdwYXlsb2FkIucBCghTbmFwc2hvdBIQCghldmVudF9pZBgBIAEoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIpCgV1c2VycxgDIAMoCzIaLnNxdWVsY2gudjEuVXNlck1lbWJlcnNoaXASJwoFcGF1c2UYBCABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRIqCgZyZWFzb24YBSABKA4yGi5zcXVlbGNoLnYxLlNuYXBzaG90UmVhc29uEhAKCGNvbXBsZXRlGAYgASgIEhMKC2NodW5rX2luZGV4GAcgASgNImsKDlVzZXJNZW1iZXJzaGlwEg8KB3VzZXJfaWQYASABKAkSEwoLY2hhbm5lbF9pZHMYAiADKAkSMwoPZGlzY29ubmVjdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJUCgxFdmVudENoYW5nZXMSEAoIZXZlbnRfaWQYASABKAkSDQoFZXBvY2gYAiABKAkSIwoHY2hhbmdlcxgDIAMoCzISLnNxdWVsY2gudjEuQ2hhbmdlItgDCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYAyABKAkSOwoSbWVtYmVyc2hpcF9jaGFuZ2VkGAQgASgLMh0uc3F1ZWxjaC52MS5NZW1iZXJzaGlwQ2hhbmdlZEgAEjUKD3NwZWFrZXJzX3BhdXNlZBgFIAEoCzIaLnNxdWVsY2gudjEuU3BlYWtlcnNQYXVzZWRIABI3ChBzcGVha2Vyc19yZXN1bWVkGAYgASgLMhsuc3F1ZWxjaC52MS5TcGVha2Vyc1Jlc3VtZWRIABIxCg1mbG9vcl9yZXZva2VkGAcgASgLMhguc3F1ZWxjaC52MS5GbG9vclJldm9rZWRIABI5ChF1c2VyX2Rpc2Nvbm5lY3RlZBgIIAEoCzIcLnNxdWVsY2gudjEuVXNlckRpc2Nvbm5lY3RlZEgAEi0KC3VzZXJfYmFubmVkGAkgASgLMhYuc3F1ZWxjaC52MS5Vc2VyQmFubmVkSAASMQoNdXNlcl91bmJhbm5lZBgKIAEoCzIYLnNxdWVsY2gudjEuVXNlclVuYmFubmVkSABCBgoEa2luZCJpChFNZW1iZXJzaGlwQ2hhbmdlZBIPCgd1c2VyX2lkGAEgASgJEhMKC2NoYW5uZWxfaWRzGAIgAygJEg0KBWFkZGVkGAMgAygJEg8KB3JlbW92ZWQYBCADKAkSDgoGYWN0aW9uGAUgASgJImEKDlNwZWFrZXJzUGF1c2VkEicKBXBhdXNlGAEgASgLMhguc3F1ZWxjaC52MS5TcGVha2VyUGF1c2USJgoDY3V0GAIgAygLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyIjQKD1NwZWFrZXJzUmVzdW1lZBIQCghwYXVzZV9pZBgBIAEoCRIPCgdleHBpcmVkGAIgASgIIrYBCgxGbG9vclJldm9rZWQSEgoKY2hhbm5lbF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEisKBWNhdXNlGAMgASgOMhwuc3F1ZWxjaC52MS5GbG9vclJldm9rZUNhdXNlEhIKCmJ5X3VzZXJfaWQYBCABKAkSLgoKc3RhcnRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIbGVhc2VfaWQYBiABKAQiMwoQVXNlckRpc2Nvbm5lY3RlZBIPCgd1c2VyX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIuCgpVc2VyQmFubmVkEiAKA2JhbhgBIAEoCzITLnNxdWVsY2gudjEuVXNlckJhbiIwCgxVc2VyVW5iYW5uZWQSDwoHdXNlcl9pZBgBIAEoCRIPCgdleHBpcmVkGAIgASgIInQKCkNoZWNrcG9pbnQSIwoHY3Vyc29ycxgBIAMoCzISLnNxdWVsY2gudjEuQ3Vyc29yEhQKDGZlZWRfaGVhbHRoeRgCIAEoCBIrCghmZWVkX2FnZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiI+ChlHZXRVc2VyUGVybWlzc2lvbnNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkirwEKGkdldFVzZXJQZXJtaXNzaW9uc1Jlc3BvbnNlEhMKC2NoYW5uZWxfaWRzGAEgAygJEiIKBmN1cnNvchgCIAEoCzISLnNxdWVsY2gudjEuQ3Vyc29yEicKBXBhdXNlGAMgASgLMhguc3F1ZWxjaC52MS5TcGVha2VyUGF1c2USDQoFa25vd24YBCABKAgSIAoDYmFuGAUgASgLMhMuc3F1ZWxjaC52MS5Vc2VyQmFuIh0KG1JlY29uY2lsZU1lbWJlcnNoaXBzUmVxdWVzdCJ6ChxSZWNvbmNpbGVNZW1iZXJzaGlwc1Jlc3BvbnNlEhIKCmdlbmVyYXRpb24YASABKAQSFgoOY29tcGFyZWRfdXNlcnMYAiABKA0SFQoNY2hhbmdlZF91c2VycxgDIAEoDRIXCg9hbWJpZ3VvdXNfdXNlcnMYBCABKA0ieQoWU2V0VXNlckNoYW5uZWxzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEhMKC2NoYW5uZWxfaWRzGAMgAygJEg4KBmFjdGlvbhgEIAEoCRIXCg9vbmx5X2lmX3Vua25vd24YBSABKAgiXwoXU2V0VXNlckNoYW5uZWxzUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSDQoFYWRkZWQYAiADKAkSDwoHcmVtb3ZlZBgDIAMoCRISCgpzdXBlcnNlZGVkGAQgASgIIlQKF1N5bmNFdmVudE1lbWJlcnNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEicKBXVzZXJzGAIgAygLMhguc3F1ZWxjaC52MS5Vc2VyQ2hhbm5lbHMiNAoMVXNlckNoYW5uZWxzEg8KB3VzZXJfaWQYASABKAkSEwoLY2hhbm5lbF9pZHMYAiADKAkiWgoYU3luY0V2ZW50TWVtYmVyc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEhUKDWNoYW5nZWRfdXNlcnMYAiABKA0SFQoNcmV2b2tlZF91c2VycxgDIAEoDSIxCh1HZXRFdmVudEFjdGl2ZVNwZWFrZXJzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCSJ2Ch5HZXRFdmVudEFjdGl2ZVNwZWFrZXJzUmVzcG9uc2USKwoIc3BlYWtlcnMYASADKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISJwoFcGF1c2UYAiABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZSLDAQoXUGF1c2VBbGxTcGVha2Vyc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSDgoGcmVhc29uGAIgASgJEisKCGR1cmF0aW9uGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhcKD2V4ZW1wdF91c2VyX2lkcxgEIAMoCRIsCgticm9hZGNhc3RlchgFIAEoCzIXLnNxdWVsY2gudjEuQnJvYWRjYXN0ZXISEgoKcmVxdWVzdF9pZBgGIAEoCSKUAQoYUGF1c2VBbGxTcGVha2Vyc1Jlc3BvbnNlEicKBXBhdXNlGAEgASgLMhguc3F1ZWxjaC52MS5TcGVha2VyUGF1c2USKQoGcGF1c2VkGAIgAygLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyEhAKCHJldmlzaW9uGAMgASgEEhIKCnJlcGxpY2F0ZWQYBCABKAgiOwoVUmVzdW1lU3BlYWtlcnNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEhAKCHBhdXNlX2lkGAIgASgJIioKFlJlc3VtZVNwZWFrZXJzUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQiSgoVRGlzY29ubmVjdFVzZXJSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSDgoGcmVhc29uGAMgASgJIj4KFkRpc2Nvbm5lY3RVc2VyUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSEgoKcmVwbGljYXRlZBgCIAEoCCJwCg5CYW5Vc2VyUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCRIrCghkdXJhdGlvbhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJZCg9CYW5Vc2VyUmVzcG9uc2USIAoDYmFuGAEgASgLMhMuc3F1ZWxjaC52MS5Vc2VyQmFuEhAKCHJldmlzaW9uGAIgASgEEhIKCnJlcGxpY2F0ZWQYAyABKAgiNQoQVW5iYW5Vc2VyUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJIiUKEVVuYmFuVXNlclJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEIiMKD0xpc3RCYW5zUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCSI1ChBMaXN0QmFuc1Jlc3BvbnNlEiEKBGJhbnMYASADKAsyEy5zcXVlbGNoLnYxLlVzZXJCYW4iXwoUUmVwb3J0QXBwbGllZFJlcXVlc3QSEQoJcm91dGVyX2lkGAEgASgJEiMKB2N1cnNvcnMYAiADKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIPCgdsZWF2aW5nGAMgASgIIhcKFVJlcG9ydEFwcGxpZWRSZXNwb25zZSJ0ChNBd2FpdEFwcGxpZWRSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEhAKCHJldmlzaW9uGAIgASgEEioKB3RpbWVvdXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDQoFZXBvY2gYBCABKAkilQEKFEF3YWl0QXBwbGllZFJlc3BvbnNlEiwKCGluX2ZvcmNlGAEgAygLMhouc3F1ZWxjaC52MS5Sb3V0ZXJQcm9ncmVzcxIrCgdtaXNzaW5nGAIgAygLMhouc3F1ZWxjaC52MS5Sb3V0ZXJQcm9ncmVzcxIiCgZjdXJzb3IYAyABKAsyEi5zcXVlbGNoLnYxLkN1cnNvciKpAQoOUm91dGVyUHJvZ3Jlc3MSEQoJcm91dGVyX2lkGAEgASgJEiIKBmN1cnNvchgCIAEoCzISLnNxdWVsY2gudjEuQ3Vyc29yEi0KCWxhc3Rfc2VlbhgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoOaW5fZm9yY2VfYWZ0ZXIYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24qkwEKDlNuYXBzaG90UmVhc29uEh8KG1NOQVBTSE9UX1JFQVNPTl9VTlNQRUNJRklFRBAAEhsKF1NOQVBTSE9UX1JFQVNPTl9JTklUSUFMEAESIgoeU05BUFNIT1RfUkVBU09OX0NVUlNPUl9UT09fT0xEEAISHwobU05BUFNIT1RfUkVBU09OX1NUT1JFX1JFU0VUEAMygQoKEVBlcm1pc3Npb25TZXJ2aWNlEl8KEFdhdGNoUGVybWlzc2lvbnMSIy5zcXVlbGNoLnYxLldhdGNoUGVybWlzc2lvbnNSZXF1ZXN0GiQuc3F1ZWxjaC52MS5XYXRjaFBlcm1pc3Npb25zUmVzcG9uc2UwARJjChJHZXRVc2VyUGVybWlzc2lvbnMSJS5zcXVlbGNoLnYxLkdldFVzZXJQZXJtaXNzaW9uc1JlcXVlc3QaJi5zcXVlbGNoLnYxLkdldFVzZXJQZXJtaXNzaW9uc1Jlc3BvbnNlEloKD1NldFVzZXJDaGFubmVscxIiLnNxdWVsY2gudjEuU2V0VXNlckNoYW5uZWxzUmVxdWVzdBojLnNxdWVsY2gudjEuU2V0VXNlckNoYW5uZWxzUmVzcG9uc2USXwoQU3luY0V2ZW50TWVtYmVycxIjLnNxdWVsY2gudjEuU3luY0V2ZW50TWVtYmVyc1JlcXVlc3QaJC5zcXVlbGNoLnYxLlN5bmNFdmVudE1lbWJlcnNSZXNwb25zZSgBEmkKFFJlY29uY2lsZU1lbWJlcnNoaXBzEicuc3F1ZWxjaC52MS5SZWNvbmNpbGVNZW1iZXJzaGlwc1JlcXVlc3QaKC5zcXVlbGNoLnYxLlJlY29uY2lsZU1lbWJlcnNoaXBzUmVzcG9uc2USbwoWR2V0RXZlbnRBY3RpdmVTcGVha2VycxIpLnNxdWVsY2gudjEuR2V0RXZlbnRBY3RpdmVTcGVha2Vyc1JlcXVlc3QaKi5zcXVlbGNoLnYxLkdldEV2ZW50QWN0aXZlU3BlYWtlcnNSZXNwb25zZRJdChBQYXVzZUFsbFNwZWFrZXJzEiMuc3F1ZWxjaC52MS5QYXVzZUFsbFNwZWFrZXJzUmVxdWVzdBokLnNxdWVsY2gudjEuUGF1c2VBbGxTcGVha2Vyc1Jlc3BvbnNlElcKDlJlc3VtZVNwZWFrZXJzEiEuc3F1ZWxjaC52MS5SZXN1bWVTcGVha2Vyc1JlcXVlc3QaIi5zcXVlbGNoLnYxLlJlc3VtZVNwZWFrZXJzUmVzcG9uc2USVwoORGlzY29ubmVjdFVzZXISIS5zcXVlbGNoLnYxLkRpc2Nvbm5lY3RVc2VyUmVxdWVzdBoiLnNxdWVsY2gudjEuRGlzY29ubmVjdFVzZXJSZXNwb25zZRJCCgdCYW5Vc2VyEhouc3F1ZWxjaC52MS5CYW5Vc2VyUmVxdWVzdBobLnNxdWVsY2gudjEuQmFuVXNlclJlc3BvbnNlEkgKCVVuYmFuVXNlchIcLnNxdWVsY2gudjEuVW5iYW5Vc2VyUmVxdWVzdBodLnNxdWVsY2gudjEuVW5iYW5Vc2VyUmVzcG9uc2USRQoITGlzdEJhbnMSGy5zcXVlbGNoLnYxLkxpc3RCYW5zUmVxdWVzdBocLnNxdWVsY2gudjEuTGlzdEJhbnNSZXNwb25zZRJUCg1SZXBvcnRBcHBsaWVkEiAuc3F1ZWxjaC52MS5SZXBvcnRBcHBsaWVkUmVxdWVzdBohLnNxdWVsY2gudjEuUmVwb3J0QXBwbGllZFJlc3BvbnNlElEKDEF3YWl0QXBwbGllZBIfLnNxdWVsY2gudjEuQXdhaXRBcHBsaWVkUmVxdWVzdBogLnNxdWVsY2gudjEuQXdhaXRBcHBsaWVkUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_channel_service, file_squelch_v1_model]);
 
 /**
  * @generated from message squelch.v1.WatchPermissionsRequest
@@ -333,6 +333,22 @@ export type Change = Message<"squelch.v1.Change"> & {
      */
     value: UserDisconnected;
     case: "userDisconnected";
+  } | {
+    /**
+     * A user was banned, or the ban of one has another end.
+     *
+     * @generated from field: squelch.v1.UserBanned user_banned = 9;
+     */
+    value: UserBanned;
+    case: "userBanned";
+  } | {
+    /**
+     * The ban of a user has ended.
+     *
+     * @generated from field: squelch.v1.UserUnbanned user_unbanned = 10;
+     */
+    value: UserUnbanned;
+    case: "userUnbanned";
   } | { case: undefined; value?: undefined };
 };
 
@@ -534,6 +550,56 @@ export const UserDisconnectedSchema: GenMessage<UserDisconnected> = /*@__PURE__*
   messageDesc(file_squelch_v1_permission_service, 10);
 
 /**
+ * Routers refuse to connect the user from now on. The sockets that are open are another change's matter: a
+ * user_disconnected follows.
+ *
+ * @generated from message squelch.v1.UserBanned
+ */
+export type UserBanned = Message<"squelch.v1.UserBanned"> & {
+  /**
+   * The ban.
+   *
+   * @generated from field: squelch.v1.UserBan ban = 1;
+   */
+  ban?: UserBan | undefined;
+};
+
+/**
+ * Describes the message squelch.v1.UserBanned.
+ * Use `create(UserBannedSchema)` to create a new message.
+ */
+export const UserBannedSchema: GenMessage<UserBanned> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 11);
+
+/**
+ * Routers admit the user again.
+ *
+ * @generated from message squelch.v1.UserUnbanned
+ */
+export type UserUnbanned = Message<"squelch.v1.UserUnbanned"> & {
+  /**
+   * The user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * True if the ban ran out, false if it was lifted.
+   *
+   * @generated from field: bool expired = 2;
+   */
+  expired: boolean;
+};
+
+/**
+ * Describes the message squelch.v1.UserUnbanned.
+ * Use `create(UserUnbannedSchema)` to create a new message.
+ */
+export const UserUnbannedSchema: GenMessage<UserUnbanned> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 12);
+
+/**
  * Says how far this stream has delivered, also when nothing happens. It is sent in order with the data, so that
  * everything up to its cursors has been delivered before it.
  *
@@ -567,7 +633,7 @@ export type Checkpoint = Message<"squelch.v1.Checkpoint"> & {
  * Use `create(CheckpointSchema)` to create a new message.
  */
 export const CheckpointSchema: GenMessage<Checkpoint> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 11);
+  messageDesc(file_squelch_v1_permission_service, 13);
 
 /**
  * @generated from message squelch.v1.GetUserPermissionsRequest
@@ -593,7 +659,7 @@ export type GetUserPermissionsRequest = Message<"squelch.v1.GetUserPermissionsRe
  * Use `create(GetUserPermissionsRequestSchema)` to create a new message.
  */
 export const GetUserPermissionsRequestSchema: GenMessage<GetUserPermissionsRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 12);
+  messageDesc(file_squelch_v1_permission_service, 14);
 
 /**
  * @generated from message squelch.v1.GetUserPermissionsResponse
@@ -626,6 +692,13 @@ export type GetUserPermissionsResponse = Message<"squelch.v1.GetUserPermissionsR
    * @generated from field: bool known = 4;
    */
   known: boolean;
+
+  /**
+   * The ban of the user, if one holds in the event: a router then refuses to connect the user.
+   *
+   * @generated from field: squelch.v1.UserBan ban = 5;
+   */
+  ban?: UserBan | undefined;
 };
 
 /**
@@ -633,7 +706,7 @@ export type GetUserPermissionsResponse = Message<"squelch.v1.GetUserPermissionsR
  * Use `create(GetUserPermissionsResponseSchema)` to create a new message.
  */
 export const GetUserPermissionsResponseSchema: GenMessage<GetUserPermissionsResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 13);
+  messageDesc(file_squelch_v1_permission_service, 15);
 
 /**
  * @generated from message squelch.v1.ReconcileMembershipsRequest
@@ -646,7 +719,7 @@ export type ReconcileMembershipsRequest = Message<"squelch.v1.ReconcileMembershi
  * Use `create(ReconcileMembershipsRequestSchema)` to create a new message.
  */
 export const ReconcileMembershipsRequestSchema: GenMessage<ReconcileMembershipsRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 14);
+  messageDesc(file_squelch_v1_permission_service, 16);
 
 /**
  * @generated from message squelch.v1.ReconcileMembershipsResponse
@@ -687,7 +760,7 @@ export type ReconcileMembershipsResponse = Message<"squelch.v1.ReconcileMembersh
  * Use `create(ReconcileMembershipsResponseSchema)` to create a new message.
  */
 export const ReconcileMembershipsResponseSchema: GenMessage<ReconcileMembershipsResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 15);
+  messageDesc(file_squelch_v1_permission_service, 17);
 
 /**
  * @generated from message squelch.v1.SetUserChannelsRequest
@@ -736,7 +809,7 @@ export type SetUserChannelsRequest = Message<"squelch.v1.SetUserChannelsRequest"
  * Use `create(SetUserChannelsRequestSchema)` to create a new message.
  */
 export const SetUserChannelsRequestSchema: GenMessage<SetUserChannelsRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 16);
+  messageDesc(file_squelch_v1_permission_service, 18);
 
 /**
  * @generated from message squelch.v1.SetUserChannelsResponse
@@ -777,7 +850,7 @@ export type SetUserChannelsResponse = Message<"squelch.v1.SetUserChannelsRespons
  * Use `create(SetUserChannelsResponseSchema)` to create a new message.
  */
 export const SetUserChannelsResponseSchema: GenMessage<SetUserChannelsResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 17);
+  messageDesc(file_squelch_v1_permission_service, 19);
 
 /**
  * @generated from message squelch.v1.SyncEventMembersRequest
@@ -803,7 +876,7 @@ export type SyncEventMembersRequest = Message<"squelch.v1.SyncEventMembersReques
  * Use `create(SyncEventMembersRequestSchema)` to create a new message.
  */
 export const SyncEventMembersRequestSchema: GenMessage<SyncEventMembersRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 18);
+  messageDesc(file_squelch_v1_permission_service, 20);
 
 /**
  * One user of a SyncEventMembers stream.
@@ -831,7 +904,7 @@ export type UserChannels = Message<"squelch.v1.UserChannels"> & {
  * Use `create(UserChannelsSchema)` to create a new message.
  */
 export const UserChannelsSchema: GenMessage<UserChannels> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 19);
+  messageDesc(file_squelch_v1_permission_service, 21);
 
 /**
  * @generated from message squelch.v1.SyncEventMembersResponse
@@ -864,7 +937,7 @@ export type SyncEventMembersResponse = Message<"squelch.v1.SyncEventMembersRespo
  * Use `create(SyncEventMembersResponseSchema)` to create a new message.
  */
 export const SyncEventMembersResponseSchema: GenMessage<SyncEventMembersResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 20);
+  messageDesc(file_squelch_v1_permission_service, 22);
 
 /**
  * @generated from message squelch.v1.GetEventActiveSpeakersRequest
@@ -883,7 +956,7 @@ export type GetEventActiveSpeakersRequest = Message<"squelch.v1.GetEventActiveSp
  * Use `create(GetEventActiveSpeakersRequestSchema)` to create a new message.
  */
 export const GetEventActiveSpeakersRequestSchema: GenMessage<GetEventActiveSpeakersRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 21);
+  messageDesc(file_squelch_v1_permission_service, 23);
 
 /**
  * @generated from message squelch.v1.GetEventActiveSpeakersResponse
@@ -909,7 +982,7 @@ export type GetEventActiveSpeakersResponse = Message<"squelch.v1.GetEventActiveS
  * Use `create(GetEventActiveSpeakersResponseSchema)` to create a new message.
  */
 export const GetEventActiveSpeakersResponseSchema: GenMessage<GetEventActiveSpeakersResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 22);
+  messageDesc(file_squelch_v1_permission_service, 24);
 
 /**
  * @generated from message squelch.v1.PauseAllSpeakersRequest
@@ -964,7 +1037,7 @@ export type PauseAllSpeakersRequest = Message<"squelch.v1.PauseAllSpeakersReques
  * Use `create(PauseAllSpeakersRequestSchema)` to create a new message.
  */
 export const PauseAllSpeakersRequestSchema: GenMessage<PauseAllSpeakersRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 23);
+  messageDesc(file_squelch_v1_permission_service, 25);
 
 /**
  * @generated from message squelch.v1.PauseAllSpeakersResponse
@@ -1004,7 +1077,7 @@ export type PauseAllSpeakersResponse = Message<"squelch.v1.PauseAllSpeakersRespo
  * Use `create(PauseAllSpeakersResponseSchema)` to create a new message.
  */
 export const PauseAllSpeakersResponseSchema: GenMessage<PauseAllSpeakersResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 24);
+  messageDesc(file_squelch_v1_permission_service, 26);
 
 /**
  * @generated from message squelch.v1.ResumeSpeakersRequest
@@ -1030,7 +1103,7 @@ export type ResumeSpeakersRequest = Message<"squelch.v1.ResumeSpeakersRequest"> 
  * Use `create(ResumeSpeakersRequestSchema)` to create a new message.
  */
 export const ResumeSpeakersRequestSchema: GenMessage<ResumeSpeakersRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 25);
+  messageDesc(file_squelch_v1_permission_service, 27);
 
 /**
  * @generated from message squelch.v1.ResumeSpeakersResponse
@@ -1049,7 +1122,7 @@ export type ResumeSpeakersResponse = Message<"squelch.v1.ResumeSpeakersResponse"
  * Use `create(ResumeSpeakersResponseSchema)` to create a new message.
  */
 export const ResumeSpeakersResponseSchema: GenMessage<ResumeSpeakersResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 26);
+  messageDesc(file_squelch_v1_permission_service, 28);
 
 /**
  * @generated from message squelch.v1.DisconnectUserRequest
@@ -1070,7 +1143,7 @@ export type DisconnectUserRequest = Message<"squelch.v1.DisconnectUserRequest"> 
   userId: string;
 
   /**
-   * Told to the user.
+   * Told to the user, at most 512 bytes.
    *
    * @generated from field: string reason = 3;
    */
@@ -1082,7 +1155,7 @@ export type DisconnectUserRequest = Message<"squelch.v1.DisconnectUserRequest"> 
  * Use `create(DisconnectUserRequestSchema)` to create a new message.
  */
 export const DisconnectUserRequestSchema: GenMessage<DisconnectUserRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 27);
+  messageDesc(file_squelch_v1_permission_service, 29);
 
 /**
  * @generated from message squelch.v1.DisconnectUserResponse
@@ -1094,6 +1167,13 @@ export type DisconnectUserResponse = Message<"squelch.v1.DisconnectUserResponse"
    * @generated from field: uint64 revision = 1;
    */
   revision: bigint;
+
+  /**
+   * True if a Redis replica has acknowledged it; false where there is none or it did not answer in time.
+   *
+   * @generated from field: bool replicated = 2;
+   */
+  replicated: boolean;
 };
 
 /**
@@ -1101,7 +1181,163 @@ export type DisconnectUserResponse = Message<"squelch.v1.DisconnectUserResponse"
  * Use `create(DisconnectUserResponseSchema)` to create a new message.
  */
 export const DisconnectUserResponseSchema: GenMessage<DisconnectUserResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 28);
+  messageDesc(file_squelch_v1_permission_service, 30);
+
+/**
+ * @generated from message squelch.v1.BanUserRequest
+ */
+export type BanUserRequest = Message<"squelch.v1.BanUserRequest"> & {
+  /**
+   * The event whose log tells of it.
+   *
+   * @generated from field: string event_id = 1;
+   */
+  eventId: string;
+
+  /**
+   * The user.
+   *
+   * @generated from field: string user_id = 2;
+   */
+  userId: string;
+
+  /**
+   * Told to the user, at most 512 bytes.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * How long the ban holds, 1 s to 10 years; until it is lifted if unset.
+   *
+   * @generated from field: google.protobuf.Duration duration = 4;
+   */
+  duration?: Duration | undefined;
+};
+
+/**
+ * Describes the message squelch.v1.BanUserRequest.
+ * Use `create(BanUserRequestSchema)` to create a new message.
+ */
+export const BanUserRequestSchema: GenMessage<BanUserRequest> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 31);
+
+/**
+ * @generated from message squelch.v1.BanUserResponse
+ */
+export type BanUserResponse = Message<"squelch.v1.BanUserResponse"> & {
+  /**
+   * The ban as it now stands.
+   *
+   * @generated from field: squelch.v1.UserBan ban = 1;
+   */
+  ban?: UserBan | undefined;
+
+  /**
+   * The revision of the last change that tells routers of the event of it.
+   *
+   * @generated from field: uint64 revision = 2;
+   */
+  revision: bigint;
+
+  /**
+   * True if a Redis replica has acknowledged it; false where there is none or it did not answer in time.
+   *
+   * @generated from field: bool replicated = 3;
+   */
+  replicated: boolean;
+};
+
+/**
+ * Describes the message squelch.v1.BanUserResponse.
+ * Use `create(BanUserResponseSchema)` to create a new message.
+ */
+export const BanUserResponseSchema: GenMessage<BanUserResponse> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 32);
+
+/**
+ * @generated from message squelch.v1.UnbanUserRequest
+ */
+export type UnbanUserRequest = Message<"squelch.v1.UnbanUserRequest"> & {
+  /**
+   * The event whose log tells of it.
+   *
+   * @generated from field: string event_id = 1;
+   */
+  eventId: string;
+
+  /**
+   * The user.
+   *
+   * @generated from field: string user_id = 2;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message squelch.v1.UnbanUserRequest.
+ * Use `create(UnbanUserRequestSchema)` to create a new message.
+ */
+export const UnbanUserRequestSchema: GenMessage<UnbanUserRequest> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 33);
+
+/**
+ * @generated from message squelch.v1.UnbanUserResponse
+ */
+export type UnbanUserResponse = Message<"squelch.v1.UnbanUserResponse"> & {
+  /**
+   * The revision of the change that tells routers of the event of it.
+   *
+   * @generated from field: uint64 revision = 1;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message squelch.v1.UnbanUserResponse.
+ * Use `create(UnbanUserResponseSchema)` to create a new message.
+ */
+export const UnbanUserResponseSchema: GenMessage<UnbanUserResponse> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 34);
+
+/**
+ * @generated from message squelch.v1.ListBansRequest
+ */
+export type ListBansRequest = Message<"squelch.v1.ListBansRequest"> & {
+  /**
+   * The event.
+   *
+   * @generated from field: string event_id = 1;
+   */
+  eventId: string;
+};
+
+/**
+ * Describes the message squelch.v1.ListBansRequest.
+ * Use `create(ListBansRequestSchema)` to create a new message.
+ */
+export const ListBansRequestSchema: GenMessage<ListBansRequest> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 35);
+
+/**
+ * @generated from message squelch.v1.ListBansResponse
+ */
+export type ListBansResponse = Message<"squelch.v1.ListBansResponse"> & {
+  /**
+   * The bans, those that end first first.
+   *
+   * @generated from field: repeated squelch.v1.UserBan bans = 1;
+   */
+  bans: UserBan[];
+};
+
+/**
+ * Describes the message squelch.v1.ListBansResponse.
+ * Use `create(ListBansResponseSchema)` to create a new message.
+ */
+export const ListBansResponseSchema: GenMessage<ListBansResponse> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 36);
 
 /**
  * @generated from message squelch.v1.ReportAppliedRequest
@@ -1137,7 +1373,7 @@ export type ReportAppliedRequest = Message<"squelch.v1.ReportAppliedRequest"> & 
  * Use `create(ReportAppliedRequestSchema)` to create a new message.
  */
 export const ReportAppliedRequestSchema: GenMessage<ReportAppliedRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 29);
+  messageDesc(file_squelch_v1_permission_service, 37);
 
 /**
  * @generated from message squelch.v1.ReportAppliedResponse
@@ -1150,7 +1386,7 @@ export type ReportAppliedResponse = Message<"squelch.v1.ReportAppliedResponse"> 
  * Use `create(ReportAppliedResponseSchema)` to create a new message.
  */
 export const ReportAppliedResponseSchema: GenMessage<ReportAppliedResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 30);
+  messageDesc(file_squelch_v1_permission_service, 38);
 
 /**
  * @generated from message squelch.v1.AwaitAppliedRequest
@@ -1191,7 +1427,7 @@ export type AwaitAppliedRequest = Message<"squelch.v1.AwaitAppliedRequest"> & {
  * Use `create(AwaitAppliedRequestSchema)` to create a new message.
  */
 export const AwaitAppliedRequestSchema: GenMessage<AwaitAppliedRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 31);
+  messageDesc(file_squelch_v1_permission_service, 39);
 
 /**
  * @generated from message squelch.v1.AwaitAppliedResponse
@@ -1225,7 +1461,7 @@ export type AwaitAppliedResponse = Message<"squelch.v1.AwaitAppliedResponse"> & 
  * Use `create(AwaitAppliedResponseSchema)` to create a new message.
  */
 export const AwaitAppliedResponseSchema: GenMessage<AwaitAppliedResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 32);
+  messageDesc(file_squelch_v1_permission_service, 40);
 
 /**
  * How far a router has come in one event.
@@ -1268,7 +1504,7 @@ export type RouterProgress = Message<"squelch.v1.RouterProgress"> & {
  * Use `create(RouterProgressSchema)` to create a new message.
  */
 export const RouterProgressSchema: GenMessage<RouterProgress> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 33);
+  messageDesc(file_squelch_v1_permission_service, 41);
 
 /**
  * @generated from enum squelch.v1.SnapshotReason
@@ -1412,7 +1648,8 @@ export const PermissionService: GenService<{
     output: typeof ResumeSpeakersResponseSchema;
   },
   /**
-   * Makes every router drop all sockets of the user in the event.
+   * Takes the user's floors in the event away and makes every router drop all sockets of the user in the event, in one
+   * atomic step. The user may connect again. A user of whom nothing is known is no error.
    *
    * @generated from rpc squelch.v1.PermissionService.DisconnectUser
    */
@@ -1420,6 +1657,37 @@ export const PermissionService: GenService<{
     methodKind: "unary";
     input: typeof DisconnectUserRequestSchema;
     output: typeof DisconnectUserResponseSchema;
+  },
+  /**
+   * Keeps a user out until the ban ends: disconnects as DisconnectUser does; from then on routers refuse the user, and
+   * StartPtt denies the floor. A ban that stands is replaced. See UserBan for where it holds.
+   *
+   * @generated from rpc squelch.v1.PermissionService.BanUser
+   */
+  banUser: {
+    methodKind: "unary";
+    input: typeof BanUserRequestSchema;
+    output: typeof BanUserResponseSchema;
+  },
+  /**
+   * Lifts a ban, whoever wrote it. FAILED_PRECONDITION if the user is not banned.
+   *
+   * @generated from rpc squelch.v1.PermissionService.UnbanUser
+   */
+  unbanUser: {
+    methodKind: "unary";
+    input: typeof UnbanUserRequestSchema;
+    output: typeof UnbanUserResponseSchema;
+  },
+  /**
+   * The bans that hold in the event, those that other routers have written included.
+   *
+   * @generated from rpc squelch.v1.PermissionService.ListBans
+   */
+  listBans: {
+    methodKind: "unary";
+    input: typeof ListBansRequestSchema;
+    output: typeof ListBansResponseSchema;
   },
   /**
    * A router says up to where it has acted on the changes of its events: clients told, put off, cut. AwaitApplied
