@@ -67,7 +67,9 @@ function describeChange({ kind }: Change): string {
     case "speakersPaused": {
       const cut = kind.value.cut.map((speaker) => `${speaker.userId} on ${speaker.channelId}`);
       const pause = kind.value.pause === undefined ? "paused" : describePause(kind.value.pause);
-      return `${pause}, cut: ${formatIds(cut)}`;
+      const { replacedPauseId } = kind.value;
+      const replaced = replacedPauseId === "" ? "" : `, in the place of ${replacedPauseId}`;
+      return `${pause}${replaced}, cut: ${formatIds(cut)}`;
     }
     case "speakersResumed":
       return `pause ${kind.value.pauseId} ${kind.value.expired ? "ran out" : "was lifted"}`;

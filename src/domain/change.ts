@@ -15,6 +15,8 @@ export interface SpeakersPaused {
   pause: SpeakerPause;
   /** Each floor that was cut, as it was held. */
   cut: ActiveSpeaker[];
+  /** The pause that stood until now, if this one has taken its place; it gets no end of its own. */
+  replacedPauseId?: string | undefined;
 }
 
 export interface SpeakersResumed {

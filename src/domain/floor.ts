@@ -81,6 +81,26 @@ export function notTheHolder(channelId: string): SquelchError {
   return new SquelchError("failedPrecondition", `user_id: the floor of "${channelId}" is not held by ${holder}`);
 }
 
+/** True if a pause may take the place of the standing one: it names it, else has the same broadcaster. */
+export function mayReplace(
+  { replacePauseId, broadcaster }: { replacePauseId?: string | undefined; broadcaster?: Broadcaster | undefined },
+  standing: SpeakerPause,
+): boolean {
+  if (replacePauseId !== undefined) return replacePauseId === standing.pauseId;
+  return broadcaster !== undefined && broadcaster.userId === standing.broadcaster?.userId;
+}
+
+/** The refusal to pause an event that is paused already. */
+export function alreadyPaused(eventId: string, standing: SpeakerPause): SquelchError {
+  const { actor, broadcaster, expiresAtMs, pauseId } = standing;
+  const forWhom = broadcaster === undefined ? "" : ` for ${broadcaster.userId} to speak`;
+  return new SquelchError(
+    "failedPrecondition",
+    `event_id: "${eventId}" is already paused by ${actor}${forWhom} until ${new Date(expiresAtMs).toISOString()} ` +
+      `(pause_id ${pauseId}); resume it first, or take its place with replace_pause_id`,
+  );
+}
+
 /** True if `pause` keeps `userId` from speaking. */
 export function isHeldBack(pause: SpeakerPause | undefined, userId: string): boolean {
   if (pause === undefined || pause.expiresAtMs <= pause.startedAtMs) return false;

@@ -253,11 +253,15 @@ export interface PauseRequest {
   broadcaster?: Broadcaster | undefined;
   /** Empty if a repeat is a new pause. */
   requestId: string;
+  /** The standing pause to take the place of. Default: one with the same broadcaster. */
+  replacePauseId?: string | undefined;
 }
 
 export interface PauseOutcome {
   pause: SpeakerPause;
   cut: ActiveSpeaker[];
+  /** The pause that stood until now, if this one has taken its place. */
+  replacedPauseId?: string | undefined;
   revision: number;
   /** True if a replica of the store has acknowledged it. */
   replicated: boolean;
@@ -285,7 +289,7 @@ export interface FloorStore {
   getActiveSpeakers(eventId: string): Promise<{ speakers: ActiveSpeaker[]; pause?: SpeakerPause | undefined }>;
   /** Who speaks on these channels of the event, or on all. */
   readFloors(eventId: string, channelIds?: readonly string[]): Promise<FloorPicture>;
-  /** Rejects with `failedPrecondition`, naming it, if another pause stands. */
+  /** Rejects with `failedPrecondition`, naming it, if another pause stands that this one may not take the place of. */
   pauseAllSpeakers(request: PauseRequest): Promise<PauseOutcome>;
   /** Returns the revision. Rejects with `failedPrecondition` if that pause does not stand. */
   resumeSpeakers(eventId: string, pauseId: string, actor: string): Promise<number>;

@@ -10,6 +10,7 @@ import { describeMemberships } from "./membershipContract.js";
 import { describePause } from "./pauseContract.js";
 import { describePriorities } from "./priorityContract.js";
 import { describeSync } from "./syncContract.js";
+import { describeTakeOver } from "./takeOverContract.js";
 
 type SetUpEngine = () => Promise<{ engine: Engine; teardown(): Promise<void> }>;
 
@@ -25,6 +26,7 @@ export function describeEngineContract(name: string, setup: SetUpEngine): void {
     describe("leases", () => describeLeases(getEngine));
     describe("priorities", () => describePriorities(getEngine));
     describe("pause", () => describePause(getEngine));
+    describe("take-over of a pause", () => describeTakeOver(getEngine));
     describe("applied", () => describeApplied(getEngine));
     describe("isolation", () => describeIsolation(getEngine));
   });

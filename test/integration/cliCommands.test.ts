@@ -214,6 +214,13 @@ describe("squelch pause and resume", () => {
     ] as object[]);
   });
 
+  it("takes the place of the pause that is named, and says so", async () => {
+    const { run, calls } = await fake({ pauseAllSpeakers: () => ({ pause, replacedPauseId: "p0" }) });
+    const { stdout } = await run("pause", "e1", "--broadcaster", "carl", "--replace", "p0");
+    expect(stdout).toContain("\nit took the place of pause p0\n");
+    expect(calls[0]?.request).toMatchObject({ broadcaster: { userId: "carl" }, replacePauseId: "p0" });
+  });
+
   it("lifts whichever pause stands", async () => {
     const { run, calls } = await fake({
       getEventActiveSpeakers: () => ({ pause }),
@@ -268,7 +275,7 @@ describe("squelch watch", () => {
               revision: 9n,
               time: at(3),
               actor: "x",
-              kind: { case: "speakersPaused" as const, value: { pause, cut: [speaker] } },
+              kind: { case: "speakersPaused" as const, value: { pause, cut: [speaker], replacedPauseId: "p0" } },
             },
           ],
         },
@@ -287,7 +294,7 @@ describe("squelch watch", () => {
         "e1 snapshot (initial) at revision 7: 1 user",
         "caught up with 1 event, feed healthy",
         "e1 #8 2026-01-31T12:00:02Z anna now has a, b (+b -c) by control-plane",
-        `e1 #9 2026-01-31T12:00:03Z ${pauseLine}, cut: anna on stage by x`,
+        `e1 #9 2026-01-31T12:00:03Z ${pauseLine}, in the place of p0, cut: anna on stage by x`,
         "feed not healthy: changes may be missing",
         "",
       ].join("\n"),

@@ -17,6 +17,7 @@ interface PauseOptions extends ConnectionOptions, WaitOptions {
   exempt: string[];
   broadcaster?: string;
   requestId: string;
+  replace: string;
 }
 
 /** `squelch pause EVENT`: cuts every speaker of an event and keeps the floors closed. */
@@ -30,18 +31,20 @@ export function addPauseCommand(program: Command, context: CommandContext): void
     .option("--exempt <user...>", "users who may go on speaking", [])
     .option("--broadcaster <user>", "give this user the floor on every channel in the same step")
     .option("--request-id <id>", "makes a repeat within an hour return the first outcome", "")
+    .option("--replace <pause-id>", "take the place of this pause, for example of a dispatcher who has vanished", "")
     .addHelpText(
       "after",
       '\nExamples:\n  squelch pause festival --reason "Evacuation"\n  squelch pause festival --duration 10m --broadcaster anna\n  squelch pause festival --wait',
     );
   addConnectionOptions(addWaitOption(command)).action(async (eventId: string, options: PauseOptions) => {
-    const { reason, duration, exempt, broadcaster, requestId } = options;
+    const { reason, duration, exempt, broadcaster, requestId, replace } = options;
     await withConnection(context, options, async (connection) => {
       const response = await connection.permissions.pauseAllSpeakers({
         eventId,
         reason,
         exemptUserIds: exempt,
         requestId,
+        replacePauseId: replace,
         ...(duration === undefined ? {} : { duration: durationFromMs(duration) }),
         ...(broadcaster === undefined ? {} : { broadcaster: { userId: broadcaster } }),
       });
@@ -55,11 +58,12 @@ export function addPauseCommand(program: Command, context: CommandContext): void
 async function showPause(
   { output }: CommandContext,
   eventId: string,
-  { pause, paused }: PauseAllSpeakersResponse,
+  { pause, paused, replacedPauseId }: PauseAllSpeakersResponse,
 ): Promise<void> {
   if (paused.length === 0) await output.line(printable(`nobody was speaking in ${eventId}`));
   else await output.table([...SPEAKER_COLUMNS], paused.map(speakerRow));
   if (pause === undefined) return;
   await output.line(printable(describePause(pause)));
+  if (replacedPauseId !== "") await output.line(printable(`it took the place of pause ${replacedPauseId}`));
   if (!isCutOnly(pause)) await output.line(printable(`lift it with: squelch resume ${eventId}`));
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { SquelchError } from "../../domain/errors.js";
-import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
+import { type ActiveSpeaker, alreadyPaused, mayReplace, type SpeakerPause } from "../../domain/floor.js";
 import type { FloorStore } from "../../domain/ports.js";
 import type { EventRecord, MemoryState } from "./state.js";
 
@@ -21,11 +21,11 @@ export function createPauseStore(
   function cutFloors(event: EventRecord, pause: SpeakerPause, isLatched: boolean): ActiveSpeaker[] {
     const cut: ActiveSpeaker[] = [];
     for (const channelId of [...event.channelIds].sort()) {
-      const speaker = state.settledLease(event, channelId)?.speaker;
-      const isBroadcaster = speaker !== undefined && speaker.userId === pause.broadcaster?.userId;
-      if (speaker !== undefined && !isBroadcaster) {
-        if (pause.exemptUserIds.includes(speaker.userId)) continue;
-        cut.push(speaker);
+      const lease = state.settledLease(event, channelId);
+      if (lease !== undefined && lease.speaker.userId !== pause.broadcaster?.userId) {
+        // What a replaced pause gave to its broadcaster is no floor that an exempt user has taken.
+        if (!lease.isBroadcast && pause.exemptUserIds.includes(lease.speaker.userId)) continue;
+        cut.push(lease.speaker);
       }
       if (isLatched && pause.broadcaster !== undefined) state.giveToBroadcaster(event, pause, channelId);
       else state.vacate(event, channelId);
@@ -34,18 +34,14 @@ export function createPauseStore(
   }
 
   return {
-    async pauseAllSpeakers({ eventId, durationMs, requestId, ...request }) {
+    async pauseAllSpeakers({ eventId, durationMs, requestId, replacePauseId, ...request }) {
       const event = state.open(eventId);
       forgetOldRequests(event);
       const first = event.pauseRequests.get(requestId);
       if (first !== undefined) return first;
-      if (event.pause !== undefined) {
-        const { actor, expiresAtMs, pauseId } = event.pause;
-        throw new SquelchError(
-          "failedPrecondition",
-          `event_id: "${eventId}" is already paused by ${actor} until ${new Date(expiresAtMs).toISOString()} ` +
-            `(pause_id ${pauseId}); resume it first`,
-        );
+      const standing = event.pause;
+      if (standing !== undefined && !mayReplace({ replacePauseId, ...request }, standing)) {
+        throw alreadyPaused(eventId, standing);
       }
 
       const startedAtMs = state.now();
@@ -53,8 +49,9 @@ export function createPauseStore(
       const pause: SpeakerPause = { ...request, pauseId: randomUUID(), startedAtMs, expiresAtMs };
       const cut = cutFloors(event, pause, durationMs > 0);
       if (durationMs > 0) event.pause = pause;
-      const revision = state.append(event, request.actor, { kind: "speakersPaused", pause, cut });
-      const outcome = { pause, cut, revision, replicated: false };
+      const told = { pause, cut, ...(standing && { replacedPauseId: standing.pauseId }) };
+      const revision = state.append(event, request.actor, { kind: "speakersPaused", ...told });
+      const outcome = { ...told, revision, replicated: false };
       if (requestId !== "") event.pauseRequests.set(requestId, outcome);
       return outcome;
     },

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { SquelchError } from "../../domain/errors.js";
 import {
   type ActiveSpeaker,
+  alreadyPaused,
   type FloorDenyCause,
   MAX_PAUSE_MS,
   notTheHolder,
@@ -121,7 +122,7 @@ export function createFloorStore(
       return { ...picture, speakers: speakers.sort((a, b) => (a.channelId < b.channelId ? -1 : 1)) };
     },
 
-    async pauseAllSpeakers({ eventId, durationMs, requestId, ...rest }): Promise<PauseOutcome> {
+    async pauseAllSpeakers({ eventId, durationMs, requestId, replacePauseId = "", ...rest }): Promise<PauseOutcome> {
       await scripts.register(eventId);
       await index.adoptForeignChannels(eventId);
       const pause = JSON.stringify({
@@ -135,16 +136,9 @@ export function createFloorStore(
         eventId,
         "pause-all-speakers",
         [eventKeys(eventId).pauseAnswer(requestId)],
-        [pause.slice(1), durationMs, requestId === "" ? 0 : 1, PAUSE_ANSWER_TTL_MS],
+        [pause.slice(1), durationMs, requestId === "" ? 0 : 1, PAUSE_ANSWER_TTL_MS, replacePauseId],
       )) as unknown[];
-      if (status === "standing") {
-        const { actor, expiresAtMs, pauseId }: SpeakerPause = JSON.parse(result[0] as string);
-        throw new SquelchError(
-          "failedPrecondition",
-          `event_id: "${eventId}" is already paused by ${actor} until ${new Date(expiresAtMs).toISOString()} ` +
-            `(pause_id ${pauseId}); resume it first`,
-        );
-      }
+      if (status === "standing") throw alreadyPaused(eventId, JSON.parse(result[0] as string));
       const [replicas, answer] = result as [number, string];
       return { ...JSON.parse(answer), replicated: await urgent.awaitReplication(eventId, replicas) };
     },

@@ -69,8 +69,9 @@ function toKind(change: Change): NonNullable<MessageInitShape<typeof ChangeSchem
       return { case: "membershipChanged", value: { userId, channelIds, added, removed, action } };
     }
     case "speakersPaused": {
-      const pause = toSpeakerPauseMessage(change.pause);
-      return { case: "speakersPaused", value: { pause, cut: change.cut.map(toActiveSpeakerMessage) } };
+      const { replacedPauseId = "" } = change;
+      const [pause, cut] = [toSpeakerPauseMessage(change.pause), change.cut.map(toActiveSpeakerMessage)];
+      return { case: "speakersPaused", value: { pause, cut, replacedPauseId } };
     }
     case "speakersResumed":
       return { case: "speakersResumed", value: { pauseId: change.pauseId, expired: change.expired } };

@@ -103,6 +103,10 @@ export function createPermissionService(hub: Hub, catchUp?: CatchUp): Permission
       if (broadcaster !== undefined && durationMs === 0) {
         throw new SquelchError("invalidArgument", "duration: must be above 0 where there is a broadcaster");
       }
+      const replacePauseId = parseOptionalId("replace_pause_id", request.replacePauseId) || undefined;
+      if (replacePauseId !== undefined && durationMs === 0) {
+        throw new SquelchError("invalidArgument", "duration: must be above 0 where replace_pause_id is given");
+      }
       const outcome = await engine.pauseAllSpeakers({
         eventId,
         reason: parseText("reason", request.reason, MAX_REASON_BYTES),
@@ -114,11 +118,13 @@ export function createPermissionService(hub: Hub, catchUp?: CatchUp): Permission
           userName: parseText("broadcaster.user_name", broadcaster.userName, MAX_ID_BYTES) || broadcaster.userId,
         },
         requestId: parseOptionalId("request_id", request.requestId),
+        replacePauseId,
       });
       if (durationMs > 0) void hub.keepWhileBusy(eventId);
       return {
         pause: toSpeakerPauseMessage(outcome.pause),
         paused: outcome.cut.map(toActiveSpeakerMessage),
+        replacedPauseId: outcome.replacedPauseId ?? "",
         revision: BigInt(outcome.revision),
         replicated: outcome.replicated,
       };

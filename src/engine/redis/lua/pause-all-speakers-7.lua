@@ -1,5 +1,6 @@
 -- Takes every floor of an event away and latches it, as one step and one log entry. A broadcaster is given every
--- channel in the same step, so that no third can slip in between.
+-- channel in the same step, so that no third can slip in between. It may take the place of a standing pause that it
+-- names, or that has the same broadcaster: whatever that one has put on the channels goes with it.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
 -- KEYS[7] answer to the same request id, kept for an hour
@@ -8,7 +9,8 @@
 -- ARGV[3] duration, ms; 0 cuts without a latch
 -- ARGV[4] 1 if the request has an id
 -- ARGV[5] how long to keep the answer, ms
--- Returns { 'paused', number of Redis replicas, answer JSON of {pause, cut, revision} }
+-- ARGV[6] the pause to take the place of; empty: one with the same broadcaster
+-- Returns { 'paused', number of Redis replicas, answer JSON of {pause, cut, replacedPauseId, revision} }
 --      or { 'standing', pause JSON }.
 -- @include base
 -- @include log
@@ -19,12 +21,21 @@ if has_request_id then
   local answer = redis.call('GET', KEYS[7])
   if answer then return { 'paused', replicas, answer } end
 end
-local standing = redis.call('GET', PAUSE)
-if standing then return { 'standing', standing } end
 
 local duration = tonumber(ARGV[3])
 local pause_json = '{"startedAtMs":' .. integer(now) .. ',"expiresAtMs":' .. integer(now + duration) .. ',' .. ARGV[2]
 local pause = cjson.decode(pause_json)
+local broadcaster = type(pause.broadcaster) == 'table' and pause.broadcaster.userId or nil
+
+local standing, standing_json = read_pause()
+local replaced = nil
+if standing then
+  local names_it = standing.pauseId == ARGV[6]
+  local has_same_broadcaster = ARGV[6] == '' and broadcaster and type(standing.broadcaster) == 'table'
+    and standing.broadcaster.userId == broadcaster
+  if not names_it and not has_same_broadcaster then return { 'standing', standing_json } end
+  replaced = standing.pauseId
+end
 
 local noted_leases = {}
 local flat = redis.call('HGETALL', context.leases)
@@ -34,9 +45,10 @@ local cut, cut_channels, states = {}, {}, {}
 for_each_speaker(function(channel, key, raw)
   local speaker = decode_speaker(raw, key)
   if noted_leases[channel] then settle_lease(channel, noted_leases[channel], raw, speaker) end
-  local exempt = speaker and is_exempt(pause, speaker.userId)
-  local is_broadcaster = exempt and type(pause.broadcaster) == 'table' and pause.broadcaster.userId == speaker.userId
-  if exempt and not is_broadcaster then return end
+  local is_broadcaster = speaker and speaker.userId == broadcaster
+  -- What the replaced pause gave to its broadcaster is no floor that an exempt user has taken.
+  local is_of_replaced = speaker and replaced and speaker.pauseId == replaced
+  if speaker and not is_broadcaster and not is_of_replaced and is_exempt(pause, speaker.userId) then return end
   local holder = nil
   if duration > 0 then
     holder = hold_channel(key, pause)
@@ -56,6 +68,7 @@ if duration > 0 then
   redis.call('HSET', META, 'pause', pause.pauseId)
 end
 local body = '"pause":' .. pause_json .. ',"cut":[' .. table.concat(cut, ',') .. ']'
+if replaced then body = body .. ',"replacedPauseId":' .. cjson.encode(replaced) end
 append(pause.actor, '"kind":"speakersPaused",' .. body)
 publish_states(states)
 local answer = '{' .. body .. ',"revision":' .. integer(revision) .. '}'
