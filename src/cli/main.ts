@@ -4,6 +4,7 @@ import { debuglog } from "node:util";
 import { Command, CommanderError } from "commander";
 import { addAssignCommand } from "./commands/assign.js";
 import { addChannelsCommand } from "./commands/channels.js";
+import { addCompletionCommand } from "./commands/completion.js";
 import { addDemoCommand } from "./commands/demo.js";
 import { addPauseCommand } from "./commands/pause.js";
 import { addPermissionsCommand } from "./commands/permissions.js";
@@ -89,6 +90,8 @@ function createProgram(context: CommandContext, stdout: Writable, stderr: Writab
   addSyncCommand(program, context);
   addPauseCommand(program, context);
   addResumeCommand(program, context);
+  program.commandsGroup("Help:");
+  addCompletionCommand(program, context);
   for (const command of program.commands) command.exitOverride(rethrowAsMisuse(`squelch ${command.name()}`));
   return program;
 }

@@ -57,7 +57,8 @@ export function createNarrator(output: Output): (response: WatchPermissionsRespo
   };
 }
 
-function describeChange({ kind }: Change): string {
+/** What happened, in words; not yet printable. */
+export function describeChange({ kind }: Change): string {
   switch (kind.case) {
     case "membershipChanged": {
       const { userId, channelIds, added, removed } = kind.value;

@@ -1,11 +1,20 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
-import { WatchPermissionsResponseSchema } from "../../../gen/squelch/v1/permission_service_pb.js";
-import { addConnectionOptions, type ConnectionOptions, withConnection } from "../connection.js";
+import {
+  type WatchPermissionsRequestSchema,
+  type WatchPermissionsResponse,
+  WatchPermissionsResponseSchema,
+} from "../../../gen/squelch/v1/permission_service_pb.js";
+import { addConnectionOptions, type Connection, type ConnectionOptions, withConnection } from "../connection.js";
 import type { CommandContext } from "../context.js";
 import { parseDuration } from "../duration.js";
 import { CommandFailure } from "../failure.js";
+import { untilStopped } from "../lifetime.js";
+import { LivePicture } from "../livePicture.js";
 import { createNarrator } from "../narrator.js";
+import type { Colors } from "../output.js";
+import { Screen, type Terminal } from "../screen.js";
 
 // What a replica does if it is not told.
 const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000;
@@ -14,54 +23,101 @@ interface WatchOptions extends ConnectionOptions {
   user: string[];
   routerId: string;
   checkpointInterval?: number;
+  lines: boolean;
 }
 
-/** `squelch watch [EVENT…]`: prints what a router would be told, until it is stopped or the stream ends. */
+/**
+ * `squelch watch [EVENT…]`: what a router would be told, until it is stopped or the stream ends. On a terminal a page
+ * that changes, else a line for each change.
+ */
 export function addWatchCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("watch")
-    .description("print permission changes as they happen, as a router is told them")
+    .description("show permission changes as they happen, as a router is told them: live on a terminal, else in lines")
     .argument("[events...]", "the events; without one, all, those created later included")
     .option("--user <user>", "only changes of this user; may be repeated", collect, [])
     .option("--router-id <id>", "be this router, for which --wait then waits in vain (default: none)", "")
     .option("--checkpoint-interval <time>", "the longest silence, 1s to 60s (default 5s)", parseDuration)
+    .option("--lines", "print lines on a terminal too", false)
     .addHelpText(
       "after",
       "\nIt does not reconnect: when the stream ends it says why and exits with 1." +
         "\n\nExamples:\n  squelch watch festival\n  squelch watch --user anna --json | jq .changes",
     );
   addConnectionOptions(command).action(async (eventIds: string[], options: WatchOptions) => {
-    const { output } = context;
-    const narrate = createNarrator(output);
     const { checkpointInterval } = options;
+    const { terminal } = context.output;
+    const isLive = terminal !== undefined && !options.json && !options.lines;
     const request = {
       eventIds,
       userIds: options.user,
       routerId: options.routerId,
+      withSpeakers: isLive,
       ...(checkpointInterval === undefined ? {} : { checkpointInterval: durationFromMs(checkpointInterval) }),
     };
-    await withConnection(context, options, async ({ permissions, address, timeoutMs }) => {
-      // A watch has no deadline, but a replica that is alive sends a checkpoint now and then.
-      const longestSilenceMs = timeoutMs + (checkpointInterval ?? DEFAULT_CHECKPOINT_INTERVAL_MS);
-      const silence = new AbortController();
-      const listen = (ms: number) => setTimeout(() => silence.abort(), ms);
-      let timer = listen(timeoutMs);
-      try {
-        for await (const response of permissions.watchPermissions(request, { timeoutMs: 0, signal: silence.signal })) {
-          clearTimeout(timer);
-          if (options.json) await output.json(WatchPermissionsResponseSchema, response);
+    await withConnection(context, options, async (connection) => {
+      const stopped = new AbortController();
+      const intervalMs = checkpointInterval ?? DEFAULT_CHECKPOINT_INTERVAL_MS;
+      const responses = follow(connection, request, intervalMs, stopped.signal);
+      if (terminal !== undefined && isLive) {
+        void untilStopped().then(() => stopped.abort());
+        await showLive(responses, terminal, context.output.colors, connection.address);
+        if (stopped.signal.aborted) return;
+      } else {
+        const narrate = createNarrator(context.output);
+        for await (const response of responses) {
+          if (options.json) await context.output.json(WatchPermissionsResponseSchema, response);
           else await narrate(response);
-          timer = listen(longestSilenceMs);
         }
-      } catch (error) {
-        if (!silence.signal.aborted) throw error;
-        throw new CommandFailure(`${address} fell silent, not even a checkpoint came; start the watch again`);
-      } finally {
-        clearTimeout(timer);
       }
-      throw new CommandFailure(`${address} ended the watch without an error; start it again`);
+      throw new CommandFailure(`${connection.address} ended the watch without an error; start it again`);
     });
   });
+}
+
+/** What the watch is sent, until it ends or `stopped`. */
+async function* follow(
+  { permissions, address, timeoutMs }: Connection,
+  request: MessageInitShape<typeof WatchPermissionsRequestSchema>,
+  intervalMs: number,
+  stopped: AbortSignal,
+): AsyncGenerator<WatchPermissionsResponse> {
+  // A watch has no deadline, but a replica that is alive sends a checkpoint now and then.
+  const silence = new AbortController();
+  const listen = (ms: number) => setTimeout(() => silence.abort(), ms);
+  let timer = listen(timeoutMs);
+  const signal = AbortSignal.any([silence.signal, stopped]);
+  try {
+    for await (const response of permissions.watchPermissions(request, { timeoutMs: 0, signal })) {
+      clearTimeout(timer);
+      yield response;
+      timer = listen(timeoutMs + intervalMs);
+    }
+  } catch (error) {
+    if (stopped.aborted) return;
+    if (!silence.signal.aborted) throw error;
+    throw new CommandFailure(`${address} fell silent, not even a checkpoint came; start the watch again`);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function showLive(
+  responses: AsyncIterable<WatchPermissionsResponse>,
+  terminal: Terminal,
+  colors: Colors,
+  address: string,
+): Promise<void> {
+  const picture = new LivePicture(address);
+  const screen = new Screen(terminal, (size) => picture.lines({ ...size, colors, nowMs: Date.now() }));
+  try {
+    for await (const response of responses) {
+      picture.take(response, Date.now());
+      screen.changed();
+    }
+  } finally {
+    screen.close();
+  }
 }
 
 function collect(value: string, before: string[]): string[] {

@@ -1,0 +1,56 @@
+import type { Writable } from "node:stream";
+
+/** A terminal's size, as Node tells it. */
+export interface Terminal extends Writable {
+  readonly columns?: number;
+  readonly rows?: number;
+}
+
+const ENTER = "\u001b[?1049h\u001b[?25l";
+const LEAVE = "\u001b[?25h\u001b[?1049l";
+const HOME = "\u001b[H";
+const CLEAR_LINE = "\u001b[K";
+const CLEAR_BELOW = "\u001b[J";
+/** Frames come no closer than that, ms. */
+const FRAME_MS = 100;
+/** How often a page is drawn though nothing has come, ms: what counts down goes on. */
+const IDLE_MS = 1_000;
+
+/** The second page of a terminal, drawn anew as things change; the first is as it was afterwards. */
+export class Screen {
+  readonly #terminal: Terminal;
+  readonly #draw: (size: { columns: number; rows: number }) => string[];
+  readonly #ticking: NodeJS.Timeout;
+  #pending: NodeJS.Timeout | undefined;
+
+  /** @param draw the lines to show, no more and no longer than fit */
+  constructor(terminal: Terminal, draw: (size: { columns: number; rows: number }) => string[]) {
+    this.#terminal = terminal;
+    this.#draw = draw;
+    terminal.write(ENTER);
+    terminal.on("resize", this.changed);
+    this.#ticking = setInterval(() => this.#show(), IDLE_MS);
+    this.#show();
+  }
+
+  /** Something is to be seen that was not there before. */
+  readonly changed = (): void => {
+    this.#pending ??= setTimeout(() => this.#show(), FRAME_MS);
+  };
+
+  /** Gives the terminal back. */
+  close(): void {
+    clearInterval(this.#ticking);
+    clearTimeout(this.#pending);
+    this.#terminal.off("resize", this.changed);
+    this.#terminal.write(LEAVE);
+  }
+
+  #show(): void {
+    clearTimeout(this.#pending);
+    this.#pending = undefined;
+    const { columns = 80, rows = 24 } = this.#terminal;
+    const lines = this.#draw({ columns, rows });
+    this.#terminal.write(HOME + lines.map((line) => line + CLEAR_LINE).join("\r\n") + CLEAR_BELOW);
+  }
+}
