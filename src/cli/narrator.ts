@@ -1,4 +1,4 @@
-import { FloorRevokeCause } from "../../gen/squelch/v1/model_pb.js";
+import { FloorDenyCause, FloorRevokeCause } from "../../gen/squelch/v1/model_pb.js";
 import {
   type Change,
   type Checkpoint,
@@ -24,7 +24,7 @@ export function createNarrator(output: Output): (response: WatchPermissionsRespo
     users.set(eventId, count);
     if (!snapshot.complete) return;
     users.delete(eventId);
-    const reason = (SnapshotReason[snapshot.reason] ?? "").toLowerCase().replaceAll("_", " ");
+    const reason = describeName(SnapshotReason[snapshot.reason]);
     const pause = snapshot.pause === undefined ? "" : `, ${describePause(snapshot.pause)}`;
     const picture = `at revision ${snapshot.cursor?.revision ?? 0}: ${formatCount(count, "user")}${pause}`;
     await output.line(`${bold(printable(eventId))} snapshot (${reason}) ${printable(picture)}`);
@@ -76,8 +76,16 @@ export function describeChange({ kind }: Change): string {
       return `pause ${kind.value.pauseId} ${kind.value.expired ? "ran out" : "was lifted"}`;
     case "floorRevoked": {
       const { channelId, userId, cause, byUserId } = kind.value;
-      const why = (FloorRevokeCause[cause] ?? "").toLowerCase().replaceAll("_", " ");
+      const why = describeName(FloorRevokeCause[cause]);
       return `${userId} lost the floor of ${channelId}: ${why}${byUserId === "" ? "" : ` for ${byUserId}`}`;
+    }
+    case "floorRequestGranted": {
+      const { channelId, userId } = kind.value;
+      return `${userId}, who waited, has the floor of ${channelId}`;
+    }
+    case "floorRequestDenied": {
+      const { channelId, userId, cause } = kind.value;
+      return `${userId} waits no longer for the floor of ${channelId}: ${describeName(FloorDenyCause[cause])}`;
     }
     case "userDisconnected":
       return `${kind.value.userId} is disconnected (${kind.value.reason || "no reason given"})`;
@@ -88,4 +96,9 @@ export function describeChange({ kind }: Change): string {
     case undefined:
       return "a kind of change that this version does not know";
   }
+}
+
+// A value of an enum that this version does not know has no name.
+function describeName(name = ""): string {
+  return name.toLowerCase().replaceAll("_", " ");
 }

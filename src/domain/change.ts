@@ -1,4 +1,4 @@
-import type { ActiveSpeaker, FloorRevokeCause, SpeakerPause } from "./floor.js";
+import type { ActiveSpeaker, FloorDenyCause, FloorPriority, FloorRevokeCause, SpeakerPause } from "./floor.js";
 
 export interface MembershipChanged {
   kind: "membershipChanged";
@@ -38,13 +38,46 @@ export interface FloorRevoked {
   byUserId: string;
 }
 
+/** A request that waited for a floor was granted, by the step that ended the floor before. Times are ms since 1970. */
+export interface FloorRequestGranted {
+  kind: "floorRequestGranted";
+  channelId: string;
+  userId: string;
+  userName: string;
+  sessionId: string;
+  queueId: number;
+  leaseId: number;
+  startedAtMs: number;
+  /** Soon: the lease must be renewed. */
+  expiresAtMs: number;
+  talkUntilMs: number;
+  priority: FloorPriority;
+}
+
+/** A request that waited for a floor waits no longer, and was not granted. */
+export interface FloorRequestDenied {
+  kind: "floorRequestDenied";
+  channelId: string;
+  userId: string;
+  sessionId: string;
+  queueId: number;
+  cause: FloorDenyCause;
+}
+
 export interface UserDisconnected {
   kind: "userDisconnected";
   userId: string;
   reason: string;
 }
 
-export type ChangeKind = MembershipChanged | SpeakersPaused | SpeakersResumed | FloorRevoked | UserDisconnected;
+export type ChangeKind =
+  | MembershipChanged
+  | SpeakersPaused
+  | SpeakersResumed
+  | FloorRevoked
+  | FloorRequestGranted
+  | FloorRequestDenied
+  | UserDisconnected;
 
 /** One entry of an event's log. */
 export type Change = ChangeKind & {
@@ -63,6 +96,8 @@ export function concernedUser(change: Change): string | undefined {
   switch (change.kind) {
     case "membershipChanged":
     case "floorRevoked":
+    case "floorRequestGranted":
+    case "floorRequestDenied":
     case "userDisconnected":
       return change.userId;
     case "speakersPaused":

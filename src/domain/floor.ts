@@ -65,7 +65,7 @@ export interface SpeakerPause {
 }
 
 /** Reject causes of 3GPP TS 24.380, 8.2.6.2. */
-export type FloorDenyCause = "anotherHasPermission" | "retryAfter" | "receiveOnly";
+export type FloorDenyCause = "anotherHasPermission" | "retryAfter" | "receiveOnly" | "queueFull";
 
 /** Revoke causes of 3GPP TS 24.380, 8.2.10.2. */
 export type FloorRevokeCause = "talkedTooLong" | "noPermission" | "preEmpted" | "other";

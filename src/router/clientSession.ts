@@ -260,6 +260,8 @@ function describeDenial(outcome: Exclude<PressOutcome, { granted: true }>): Omit
       return { cause, holder, message: NOT_AUTHORIZED };
     case "retryAfter":
       return { cause, holder, message: pause?.reason || "The event is paused" };
+    case "queueFull":
+      return { cause, holder, message: "Too many are waiting to speak" };
     case "other":
       return { cause, holder, message: "The floor was denied" };
   }

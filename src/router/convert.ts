@@ -1,3 +1,4 @@
+import type { Message } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type {
   ActiveSpeaker as ActiveSpeakerMessage,
@@ -47,7 +48,7 @@ export function banOf({ userId, reason, bannedBy, bannedAt, expiresAt }: UserBan
 }
 
 /** A speaker with times in ms; one without a name goes by the user id. */
-export function speakerOf(message: ActiveSpeakerMessage): ActiveSpeaker {
+export function speakerOf(message: Omit<ActiveSpeakerMessage, keyof Message>): ActiveSpeaker {
   const { channelId, userId, userName } = message;
   return {
     channelId,
@@ -55,8 +56,13 @@ export function speakerOf(message: ActiveSpeakerMessage): ActiveSpeaker {
     userName: userName === "" ? userId : userName,
     startedAtMs: msOf(message.startedAt),
     expiresAtMs: msOf(message.expiresAt),
-    priority: FLOOR_PRIORITIES.find((priority) => priorities[priority] === message.priority) ?? "normal",
+    priority: priorityOf(message.priority),
   };
+}
+
+// One that a newer replica may add is normal.
+function priorityOf(message: Priority): FloorPriority {
+  return FLOOR_PRIORITIES.find((priority) => priorities[priority] === message) ?? "normal";
 }
 
 const priorities: Record<FloorPriority, Priority> = {
@@ -81,5 +87,6 @@ export function revokeCauseOf(cause: RevokeCause): FloorRevokeCause {
 export function denyCauseOf(cause: DenyCause): FloorDenyCause | "other" {
   if (cause === DenyCause.ANOTHER_HAS_PERMISSION) return "anotherHasPermission";
   if (cause === DenyCause.RETRY_AFTER) return "retryAfter";
-  return cause === DenyCause.RECEIVE_ONLY ? "receiveOnly" : "other";
+  if (cause === DenyCause.RECEIVE_ONLY) return "receiveOnly";
+  return cause === DenyCause.QUEUE_FULL ? "queueFull" : "other";
 }

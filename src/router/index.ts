@@ -1,10 +1,19 @@
 export type { UserBan } from "../domain/ban.js";
-export type { ActiveSpeaker, Broadcaster, FloorPriority, FloorRevokeCause, SpeakerPause } from "../domain/floor.js";
+export type {
+  ActiveSpeaker,
+  Broadcaster,
+  FloorDenyCause,
+  FloorPriority,
+  FloorRevokeCause,
+  SpeakerPause,
+} from "../domain/floor.js";
 export * from "./frames.js";
 export { PermissionClient, type PermissionClientOptions, type UserPermissions } from "./permissionClient.js";
 export type {
   BanNotice,
   DisconnectNotice,
+  FloorGrant,
+  FloorRequestDenial,
   FloorRevocation,
   PauseNotice,
   PermissionChange,

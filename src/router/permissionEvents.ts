@@ -1,5 +1,5 @@
 import type { UserBan } from "../domain/ban.js";
-import type { ActiveSpeaker, FloorRevokeCause, SpeakerPause } from "../domain/floor.js";
+import type { ActiveSpeaker, FloorDenyCause, FloorRevokeCause, SpeakerPause } from "../domain/floor.js";
 
 /** The channels of a user are now these. */
 export interface PermissionChange {
@@ -51,6 +51,36 @@ export interface FloorRevocation {
   byUserId: string;
 }
 
+/** A request that waited for the floor of a channel was granted. Times are ms since 1970, by the store's clock. */
+export interface FloorGrant {
+  eventId: string;
+  channelId: string;
+  /** Who has the floor. */
+  speaker: ActiveSpeaker;
+  /** The session that asked. */
+  sessionId: string;
+  /** The request, as StartPtt has answered. */
+  queueId: bigint;
+  /** To be renewed before it expires: the router of the session has 3 s. */
+  leaseId: bigint;
+  talkUntilMs: number;
+}
+
+/**
+ * A request that waited for the floor of a channel waits no longer, and was not granted. Those that a pause has ended are
+ * not told: it ends all of the event.
+ */
+export interface FloorRequestDenial {
+  eventId: string;
+  channelId: string;
+  userId: string;
+  /** The session that asked. */
+  sessionId: string;
+  /** The request, as StartPtt has answered. */
+  queueId: bigint;
+  cause: FloorDenyCause | "other";
+}
+
 /** The sockets of a user in an event are to be closed. */
 export interface DisconnectNotice {
   eventId: string;
@@ -87,6 +117,8 @@ export interface PermissionEvents {
   paused: [PauseNotice];
   resumed: [ResumeNotice];
   floorRevoked: [FloorRevocation];
+  floorGranted: [FloorGrant];
+  floorDenied: [FloorRequestDenial];
   disconnect: [DisconnectNotice];
   /** Only as it happens: what of it was missed is not in a snapshot; `refreshUser` says who is banned. */
   banned: [BanNotice];

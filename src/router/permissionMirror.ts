@@ -3,7 +3,7 @@ import { SnapshotReason } from "../../gen/squelch/v1/permission_service_pb.js";
 import type { Cursor } from "../domain/cursor.js";
 import type { SpeakerPause } from "../domain/floor.js";
 import { diffChannels } from "../domain/membership.js";
-import { banOf, msOf, pauseOf, revokeCauseOf, speakerOf } from "./convert.js";
+import { banOf, denyCauseOf, msOf, pauseOf, revokeCauseOf, speakerOf } from "./convert.js";
 import { changeNotices, type Notice } from "./permissionEvents.js";
 
 type Change = EventChanges["changes"][number];
@@ -134,6 +134,17 @@ export class PermissionMirror {
         const startedAtMs = msOf(startedAt);
         const revocation = { eventId, channelId, userId, startedAtMs, cause: revokeCauseOf(cause), byUserId };
         return [{ name: "floorRevoked", arguments: [revocation] }];
+      }
+      case "floorRequestGranted": {
+        const { value } = change.kind;
+        const { channelId, sessionId, queueId, leaseId, talkUntil } = value;
+        const terms = { sessionId, queueId, leaseId, talkUntilMs: msOf(talkUntil) };
+        return [{ name: "floorGranted", arguments: [{ eventId, channelId, speaker: speakerOf(value), ...terms }] }];
+      }
+      case "floorRequestDenied": {
+        const { channelId, userId, sessionId, queueId, cause } = change.kind.value;
+        const denial = { eventId, channelId, userId, sessionId, queueId, cause: denyCauseOf(cause) };
+        return [{ name: "floorDenied", arguments: [denial] }];
       }
       case "userDisconnected": {
         const { userId, reason } = change.kind.value;

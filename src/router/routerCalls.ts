@@ -90,6 +90,7 @@ export class RouterCalls {
           pause: pause && pauseOf(pause),
         };
       }
+      case "queued":
       case undefined:
         return { granted: false, cause: "other", holder: undefined, pause: undefined };
     }

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file squelch/v1/channel_service.proto.
  */
 export const file_squelch_v1_channel_service: GenFile = /*@__PURE__*/
-  fileDesc("CiBzcXVlbGNoL3YxL2NoYW5uZWxfc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSJaChZTZXRDaGFubmVsRXZlbnRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSEAoIZXZlbnRfaWQYAiABKAkSGgoSb25seV9pZl91bmFzc2lnbmVkGAMgASgIIjQKF1NldENoYW5uZWxFdmVudFJlc3BvbnNlEhkKEXByZXZpb3VzX2V2ZW50X2lkGAEgASgJIiwKFkdldENoYW5uZWxFdmVudFJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCSIrChdHZXRDaGFubmVsRXZlbnRSZXNwb25zZRIQCghldmVudF9pZBgBIAEoCSIsChhMaXN0RXZlbnRDaGFubmVsc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkiMAoZTGlzdEV2ZW50Q2hhbm5lbHNSZXNwb25zZRITCgtjaGFubmVsX2lkcxgBIAMoCSLnAQoPU3RhcnRQdHRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRIrCghwcmlvcml0eRgFIAEoDjIZLnNxdWVsY2gudjEuRmxvb3JQcmlvcml0eRIsCgl0YWxrX3RpbWUYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLQoKbGVhc2VfdGltZRgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJ1ChBTdGFydFB0dFJlc3BvbnNlEisKB2dyYW50ZWQYASABKAsyGC5zcXVlbGNoLnYxLkZsb29yR3JhbnRlZEgAEikKBmRlbmllZBgCIAEoCzIXLnNxdWVsY2gudjEuRmxvb3JEZW5pZWRIAEIJCgdvdXRjb21lIrABCgxGbG9vckdyYW50ZWQSEAoIbGVhc2VfaWQYASABKAQSLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdGFsa191bnRpbBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAirgEKC0Zsb29yRGVuaWVkEikKBWNhdXNlGAEgASgOMhouc3F1ZWxjaC52MS5GbG9vckRlbnlDYXVzZRIpCgZob2xkZXIYAiABKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISJwoFcGF1c2UYAyABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRIgCgNiYW4YBCABKAsyEy5zcXVlbGNoLnYxLlVzZXJCYW4iNwoPUmVuZXdQdHRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSEAoIbGVhc2VfaWQYAiABKAQiQgoQUmVuZXdQdHRSZXNwb25zZRIuCgpleHBpcmVzX2F0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJbCg5TdG9wUHR0UmVxdWVzdBISCgpjaGFubmVsX2lkGAEgASgJEhAKCGxlYXNlX2lkGAIgASgEEg8KB3VzZXJfaWQYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCSIRCg9TdG9wUHR0UmVzcG9uc2UiLAoWR2V0Q2hhbm5lbFN0YXRlUmVxdWVzdBISCgpjaGFubmVsX2lkGAEgASgJIlYKF0dldENoYW5uZWxTdGF0ZVJlc3BvbnNlEhAKCGV2ZW50X2lkGAEgASgJEikKBmhvbGRlchgCIAEoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlciIpChRXYXRjaENoYW5uZWxzUmVxdWVzdBIRCglldmVudF9pZHMYASADKAkiwgEKFVdhdGNoQ2hhbm5lbHNSZXNwb25zZRIQCghldmVudF9pZBgBIAEoCRISCgpjaGFubmVsX2lkGAIgASgJEikKBmhvbGRlchgDIAEoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlchIoCgR0aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCghzbmFwc2hvdBgFIAEoCzIcLnNxdWVsY2gudjEuU3BlYWtlcnNTbmFwc2hvdCI/ChBTcGVha2Vyc1NuYXBzaG90EisKCHNwZWFrZXJzGAEgAygLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyMrAFCg5DaGFubmVsU2VydmljZRJaCg9TZXRDaGFubmVsRXZlbnQSIi5zcXVlbGNoLnYxLlNldENoYW5uZWxFdmVudFJlcXVlc3QaIy5zcXVlbGNoLnYxLlNldENoYW5uZWxFdmVudFJlc3BvbnNlEloKD0dldENoYW5uZWxFdmVudBIiLnNxdWVsY2gudjEuR2V0Q2hhbm5lbEV2ZW50UmVxdWVzdBojLnNxdWVsY2gudjEuR2V0Q2hhbm5lbEV2ZW50UmVzcG9uc2USYAoRTGlzdEV2ZW50Q2hhbm5lbHMSJC5zcXVlbGNoLnYxLkxpc3RFdmVudENoYW5uZWxzUmVxdWVzdBolLnNxdWVsY2gudjEuTGlzdEV2ZW50Q2hhbm5lbHNSZXNwb25zZRJFCghTdGFydFB0dBIbLnNxdWVsY2gudjEuU3RhcnRQdHRSZXF1ZXN0Ghwuc3F1ZWxjaC52MS5TdGFydFB0dFJlc3BvbnNlEkUKCFJlbmV3UHR0Ehsuc3F1ZWxjaC52MS5SZW5ld1B0dFJlcXVlc3QaHC5zcXVlbGNoLnYxLlJlbmV3UHR0UmVzcG9uc2USQgoHU3RvcFB0dBIaLnNxdWVsY2gudjEuU3RvcFB0dFJlcXVlc3QaGy5zcXVlbGNoLnYxLlN0b3BQdHRSZXNwb25zZRJaCg9HZXRDaGFubmVsU3RhdGUSIi5zcXVlbGNoLnYxLkdldENoYW5uZWxTdGF0ZVJlcXVlc3QaIy5zcXVlbGNoLnYxLkdldENoYW5uZWxTdGF0ZVJlc3BvbnNlElYKDVdhdGNoQ2hhbm5lbHMSIC5zcXVlbGNoLnYxLldhdGNoQ2hhbm5lbHNSZXF1ZXN0GiEuc3F1ZWxjaC52MS5XYXRjaENoYW5uZWxzUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_model]);
+  fileDesc("CiBzcXVlbGNoL3YxL2NoYW5uZWxfc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSJaChZTZXRDaGFubmVsRXZlbnRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSEAoIZXZlbnRfaWQYAiABKAkSGgoSb25seV9pZl91bmFzc2lnbmVkGAMgASgIIjQKF1NldENoYW5uZWxFdmVudFJlc3BvbnNlEhkKEXByZXZpb3VzX2V2ZW50X2lkGAEgASgJIiwKFkdldENoYW5uZWxFdmVudFJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCSIrChdHZXRDaGFubmVsRXZlbnRSZXNwb25zZRIQCghldmVudF9pZBgBIAEoCSIsChhMaXN0RXZlbnRDaGFubmVsc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkiMAoZTGlzdEV2ZW50Q2hhbm5lbHNSZXNwb25zZRITCgtjaGFubmVsX2lkcxgBIAMoCSKVAgoPU3RhcnRQdHRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRIrCghwcmlvcml0eRgFIAEoDjIZLnNxdWVsY2gudjEuRmxvb3JQcmlvcml0eRIsCgl0YWxrX3RpbWUYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLQoKbGVhc2VfdGltZRgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIsCglxdWV1ZV9mb3IYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24ioAEKEFN0YXJ0UHR0UmVzcG9uc2USKwoHZ3JhbnRlZBgBIAEoCzIYLnNxdWVsY2gudjEuRmxvb3JHcmFudGVkSAASKQoGZGVuaWVkGAIgASgLMhcuc3F1ZWxjaC52MS5GbG9vckRlbmllZEgAEikKBnF1ZXVlZBgDIAEoCzIXLnNxdWVsY2gudjEuRmxvb3JRdWV1ZWRIAEIJCgdvdXRjb21lIrABCgxGbG9vckdyYW50ZWQSEAoIbGVhc2VfaWQYASABKAQSLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdGFsa191bnRpbBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAirgEKC0Zsb29yRGVuaWVkEikKBWNhdXNlGAEgASgOMhouc3F1ZWxjaC52MS5GbG9vckRlbnlDYXVzZRIpCgZob2xkZXIYAiABKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISJwoFcGF1c2UYAyABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRIgCgNiYW4YBCABKAsyEy5zcXVlbGNoLnYxLlVzZXJCYW4inQEKC0Zsb29yUXVldWVkEhAKCHF1ZXVlX2lkGAEgASgEEhAKCHBvc2l0aW9uGAIgASgNEg8KB3dhaXRpbmcYAyABKA0SLgoKZXhwaXJlc19hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoGaG9sZGVyGAUgASgLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyIjcKD1JlbmV3UHR0UmVxdWVzdBISCgpjaGFubmVsX2lkGAEgASgJEhAKCGxlYXNlX2lkGAIgASgEIkIKEFJlbmV3UHR0UmVzcG9uc2USLgoKZXhwaXJlc19hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWwoOU3RvcFB0dFJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCRIQCghsZWFzZV9pZBgCIAEoBBIPCgd1c2VyX2lkGAMgASgJEhIKCnNlc3Npb25faWQYBCABKAkiEQoPU3RvcFB0dFJlc3BvbnNlIiwKFkdldENoYW5uZWxTdGF0ZVJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCSJWChdHZXRDaGFubmVsU3RhdGVSZXNwb25zZRIQCghldmVudF9pZBgBIAEoCRIpCgZob2xkZXIYAiABKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXIiKQoUV2F0Y2hDaGFubmVsc1JlcXVlc3QSEQoJZXZlbnRfaWRzGAEgAygJIsIBChVXYXRjaENoYW5uZWxzUmVzcG9uc2USEAoIZXZlbnRfaWQYASABKAkSEgoKY2hhbm5lbF9pZBgCIAEoCRIpCgZob2xkZXIYAyABKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISKAoEdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoIc25hcHNob3QYBSABKAsyHC5zcXVlbGNoLnYxLlNwZWFrZXJzU25hcHNob3QiPwoQU3BlYWtlcnNTbmFwc2hvdBIrCghzcGVha2VycxgBIAMoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlcjKwBQoOQ2hhbm5lbFNlcnZpY2USWgoPU2V0Q2hhbm5lbEV2ZW50EiIuc3F1ZWxjaC52MS5TZXRDaGFubmVsRXZlbnRSZXF1ZXN0GiMuc3F1ZWxjaC52MS5TZXRDaGFubmVsRXZlbnRSZXNwb25zZRJaCg9HZXRDaGFubmVsRXZlbnQSIi5zcXVlbGNoLnYxLkdldENoYW5uZWxFdmVudFJlcXVlc3QaIy5zcXVlbGNoLnYxLkdldENoYW5uZWxFdmVudFJlc3BvbnNlEmAKEUxpc3RFdmVudENoYW5uZWxzEiQuc3F1ZWxjaC52MS5MaXN0RXZlbnRDaGFubmVsc1JlcXVlc3QaJS5zcXVlbGNoLnYxLkxpc3RFdmVudENoYW5uZWxzUmVzcG9uc2USRQoIU3RhcnRQdHQSGy5zcXVlbGNoLnYxLlN0YXJ0UHR0UmVxdWVzdBocLnNxdWVsY2gudjEuU3RhcnRQdHRSZXNwb25zZRJFCghSZW5ld1B0dBIbLnNxdWVsY2gudjEuUmVuZXdQdHRSZXF1ZXN0Ghwuc3F1ZWxjaC52MS5SZW5ld1B0dFJlc3BvbnNlEkIKB1N0b3BQdHQSGi5zcXVlbGNoLnYxLlN0b3BQdHRSZXF1ZXN0Ghsuc3F1ZWxjaC52MS5TdG9wUHR0UmVzcG9uc2USWgoPR2V0Q2hhbm5lbFN0YXRlEiIuc3F1ZWxjaC52MS5HZXRDaGFubmVsU3RhdGVSZXF1ZXN0GiMuc3F1ZWxjaC52MS5HZXRDaGFubmVsU3RhdGVSZXNwb25zZRJWCg1XYXRjaENoYW5uZWxzEiAuc3F1ZWxjaC52MS5XYXRjaENoYW5uZWxzUmVxdWVzdBohLnNxdWVsY2gudjEuV2F0Y2hDaGFubmVsc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_model]);
 
 /**
  * @generated from message squelch.v1.SetChannelEventRequest
@@ -198,6 +198,14 @@ export type StartPttRequest = Message<"squelch.v1.StartPttRequest"> & {
    * @generated from field: google.protobuf.Duration lease_time = 7;
    */
   leaseTime?: Duration | undefined;
+
+  /**
+   * How long to wait in the queue of the channel, 1 s to 60 s; a repeat under the same session keeps the place and begins
+   * this time anew. Does not wait if unset: a session that waited gives up its place.
+   *
+   * @generated from field: google.protobuf.Duration queue_for = 8;
+   */
+  queueFor?: Duration | undefined;
 };
 
 /**
@@ -232,6 +240,14 @@ export type StartPttResponse = Message<"squelch.v1.StartPttResponse"> & {
      */
     value: FloorDenied;
     case: "denied";
+  } | {
+    /**
+     * The user waits for it; only with queue_for.
+     *
+     * @generated from field: squelch.v1.FloorQueued queued = 3;
+     */
+    value: FloorQueued;
+    case: "queued";
   } | { case: undefined; value?: undefined };
 };
 
@@ -327,6 +343,55 @@ export const FloorDeniedSchema: GenMessage<FloorDenied> = /*@__PURE__*/
   messageDesc(file_squelch_v1_channel_service, 9);
 
 /**
+ * A place in the queue of a channel.
+ *
+ * @generated from message squelch.v1.FloorQueued
+ */
+export type FloorQueued = Message<"squelch.v1.FloorQueued"> & {
+  /**
+   * Names the request, as the change that tells of its end will.
+   *
+   * @generated from field: uint64 queue_id = 1;
+   */
+  queueId: bigint;
+
+  /**
+   * 1 is next. Requests of a higher priority come before.
+   *
+   * @generated from field: uint32 position = 2;
+   */
+  position: number;
+
+  /**
+   * How many wait, this one included.
+   *
+   * @generated from field: uint32 waiting = 3;
+   */
+  waiting: number;
+
+  /**
+   * When the wait ends if nothing is heard before, by the store's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 4;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * Who holds the floor.
+   *
+   * @generated from field: squelch.v1.ActiveSpeaker holder = 5;
+   */
+  holder?: ActiveSpeaker | undefined;
+};
+
+/**
+ * Describes the message squelch.v1.FloorQueued.
+ * Use `create(FloorQueuedSchema)` to create a new message.
+ */
+export const FloorQueuedSchema: GenMessage<FloorQueued> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_channel_service, 10);
+
+/**
  * @generated from message squelch.v1.RenewPttRequest
  */
 export type RenewPttRequest = Message<"squelch.v1.RenewPttRequest"> & {
@@ -350,7 +415,7 @@ export type RenewPttRequest = Message<"squelch.v1.RenewPttRequest"> & {
  * Use `create(RenewPttRequestSchema)` to create a new message.
  */
 export const RenewPttRequestSchema: GenMessage<RenewPttRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_channel_service, 10);
+  messageDesc(file_squelch_v1_channel_service, 11);
 
 /**
  * @generated from message squelch.v1.RenewPttResponse
@@ -369,7 +434,7 @@ export type RenewPttResponse = Message<"squelch.v1.RenewPttResponse"> & {
  * Use `create(RenewPttResponseSchema)` to create a new message.
  */
 export const RenewPttResponseSchema: GenMessage<RenewPttResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_channel_service, 11);
+  messageDesc(file_squelch_v1_channel_service, 12);
 
 /**
  * @generated from message squelch.v1.StopPttRequest
@@ -391,14 +456,14 @@ export type StopPttRequest = Message<"squelch.v1.StopPttRequest"> & {
 
   /**
    * The holder, where lease_id is not given: with the session_id it was taken under, or alone where it was taken
-   * without one or by a legacy router.
+   * without one or by a legacy router. Also who gives up a place in the queue.
    *
    * @generated from field: string user_id = 3;
    */
   userId: string;
 
   /**
-   * The session under which the floor was taken.
+   * The session under which the floor was taken or asked for.
    *
    * @generated from field: string session_id = 4;
    */
@@ -410,7 +475,7 @@ export type StopPttRequest = Message<"squelch.v1.StopPttRequest"> & {
  * Use `create(StopPttRequestSchema)` to create a new message.
  */
 export const StopPttRequestSchema: GenMessage<StopPttRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_channel_service, 12);
+  messageDesc(file_squelch_v1_channel_service, 13);
 
 /**
  * @generated from message squelch.v1.StopPttResponse
@@ -423,7 +488,7 @@ export type StopPttResponse = Message<"squelch.v1.StopPttResponse"> & {
  * Use `create(StopPttResponseSchema)` to create a new message.
  */
 export const StopPttResponseSchema: GenMessage<StopPttResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_channel_service, 13);
+  messageDesc(file_squelch_v1_channel_service, 14);
 
 /**
  * @generated from message squelch.v1.GetChannelStateRequest
@@ -442,7 +507,7 @@ export type GetChannelStateRequest = Message<"squelch.v1.GetChannelStateRequest"
  * Use `create(GetChannelStateRequestSchema)` to create a new message.
  */
 export const GetChannelStateRequestSchema: GenMessage<GetChannelStateRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_channel_service, 14);
+  messageDesc(file_squelch_v1_channel_service, 15);
 
 /**
  * @generated from message squelch.v1.GetChannelStateResponse
@@ -468,7 +533,7 @@ export type GetChannelStateResponse = Message<"squelch.v1.GetChannelStateRespons
  * Use `create(GetChannelStateResponseSchema)` to create a new message.
  */
 export const GetChannelStateResponseSchema: GenMessage<GetChannelStateResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_channel_service, 15);
+  messageDesc(file_squelch_v1_channel_service, 16);
 
 /**
  * @generated from message squelch.v1.WatchChannelsRequest
@@ -487,7 +552,7 @@ export type WatchChannelsRequest = Message<"squelch.v1.WatchChannelsRequest"> & 
  * Use `create(WatchChannelsRequestSchema)` to create a new message.
  */
 export const WatchChannelsRequestSchema: GenMessage<WatchChannelsRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_channel_service, 16);
+  messageDesc(file_squelch_v1_channel_service, 17);
 
 /**
  * A snapshot, or a change of one channel.
@@ -536,7 +601,7 @@ export type WatchChannelsResponse = Message<"squelch.v1.WatchChannelsResponse"> 
  * Use `create(WatchChannelsResponseSchema)` to create a new message.
  */
 export const WatchChannelsResponseSchema: GenMessage<WatchChannelsResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_channel_service, 17);
+  messageDesc(file_squelch_v1_channel_service, 18);
 
 /**
  * Who speaks in one event. Channels that are not named are free.
@@ -557,7 +622,7 @@ export type SpeakersSnapshot = Message<"squelch.v1.SpeakersSnapshot"> & {
  * Use `create(SpeakersSnapshotSchema)` to create a new message.
  */
 export const SpeakersSnapshotSchema: GenMessage<SpeakersSnapshot> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_channel_service, 18);
+  messageDesc(file_squelch_v1_channel_service, 19);
 
 /**
  * Which channel belongs to which event, and who holds the floor.
@@ -602,6 +667,10 @@ export const ChannelService: GenService<{
    * priority loses the floor in that same step. A denial is an answer, not an error. A user who asks again under the same
    * session while holding the floor is granted the same lease, with the higher of both priorities.
    *
+   * With queue_for, a request that would be denied because another holds the floor waits instead, by priority, then by age.
+   * The step that ends the floor of the holder grants it to the first who waits. Watchers are told by
+   * FloorRequestGranted; such a lease must be renewed within 3 s.
+   *
    * @generated from rpc squelch.v1.ChannelService.StartPtt
    */
   startPtt: {
@@ -621,7 +690,8 @@ export const ChannelService: GenService<{
     output: typeof RenewPttResponseSchema;
   },
   /**
-   * Gives the floor back. FAILED_PRECONDITION, and nothing is touched, if the caller does not hold it.
+   * Gives the floor back, or the place in its queue. FAILED_PRECONDITION, and nothing is touched, if the caller has
+   * neither.
    *
    * @generated from rpc squelch.v1.ChannelService.StopPtt
    */

@@ -8,7 +8,7 @@ import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { WatchChannelsResponse } from "./channel_service_pb.js";
 import { file_squelch_v1_channel_service } from "./channel_service_pb.js";
-import type { ActiveSpeaker, Broadcaster, Cursor, FloorRevokeCause, SpeakerPause, UserBan } from "./model_pb.js";
+import type { ActiveSpeaker, Broadcaster, Cursor, FloorDenyCause, FloorPriority, FloorRevokeCause, SpeakerPause, UserBan, WaitingSpeaker } from "./model_pb.js";
 import { file_squelch_v1_model } from "./model_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file squelch/v1/permission_service.proto.
  */
 export const file_squelch_v1_permission_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzcXVlbGNoL3YxL3Blcm1pc3Npb25fc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSLFAQoXV2F0Y2hQZXJtaXNzaW9uc1JlcXVlc3QSEQoJZXZlbnRfaWRzGAEgAygJEhAKCHVzZXJfaWRzGAIgAygJEiMKB2N1cnNvcnMYAyADKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIRCglyb3V0ZXJfaWQYBCABKAkSNgoTY2hlY2twb2ludF9pbnRlcnZhbBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg13aXRoX3NwZWFrZXJzGAYgASgIIuEBChhXYXRjaFBlcm1pc3Npb25zUmVzcG9uc2USKAoIc25hcHNob3QYASABKAsyFC5zcXVlbGNoLnYxLlNuYXBzaG90SAASKwoHY2hhbmdlcxgCIAEoCzIYLnNxdWVsY2gudjEuRXZlbnRDaGFuZ2VzSAASLAoKY2hlY2twb2ludBgDIAEoCzIWLnNxdWVsY2gudjEuQ2hlY2twb2ludEgAEjUKCHNwZWFrZXJzGAQgASgLMiEuc3F1ZWxjaC52MS5XYXRjaENoYW5uZWxzUmVzcG9uc2VIAEIJCgdwYXlsb2FkIucBCghTbmFwc2hvdBIQCghldmVudF9pZBgBIAEoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIpCgV1c2VycxgDIAMoCzIaLnNxdWVsY2gudjEuVXNlck1lbWJlcnNoaXASJwoFcGF1c2UYBCABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRIqCgZyZWFzb24YBSABKA4yGi5zcXVlbGNoLnYxLlNuYXBzaG90UmVhc29uEhAKCGNvbXBsZXRlGAYgASgIEhMKC2NodW5rX2luZGV4GAcgASgNImsKDlVzZXJNZW1iZXJzaGlwEg8KB3VzZXJfaWQYASABKAkSEwoLY2hhbm5lbF9pZHMYAiADKAkSMwoPZGlzY29ubmVjdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJUCgxFdmVudENoYW5nZXMSEAoIZXZlbnRfaWQYASABKAkSDQoFZXBvY2gYAiABKAkSIwoHY2hhbmdlcxgDIAMoCzISLnNxdWVsY2gudjEuQ2hhbmdlItgDCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYAyABKAkSOwoSbWVtYmVyc2hpcF9jaGFuZ2VkGAQgASgLMh0uc3F1ZWxjaC52MS5NZW1iZXJzaGlwQ2hhbmdlZEgAEjUKD3NwZWFrZXJzX3BhdXNlZBgFIAEoCzIaLnNxdWVsY2gudjEuU3BlYWtlcnNQYXVzZWRIABI3ChBzcGVha2Vyc19yZXN1bWVkGAYgASgLMhsuc3F1ZWxjaC52MS5TcGVha2Vyc1Jlc3VtZWRIABIxCg1mbG9vcl9yZXZva2VkGAcgASgLMhguc3F1ZWxjaC52MS5GbG9vclJldm9rZWRIABI5ChF1c2VyX2Rpc2Nvbm5lY3RlZBgIIAEoCzIcLnNxdWVsY2gudjEuVXNlckRpc2Nvbm5lY3RlZEgAEi0KC3VzZXJfYmFubmVkGAkgASgLMhYuc3F1ZWxjaC52MS5Vc2VyQmFubmVkSAASMQoNdXNlcl91bmJhbm5lZBgKIAEoCzIYLnNxdWVsY2gudjEuVXNlclVuYmFubmVkSABCBgoEa2luZCJpChFNZW1iZXJzaGlwQ2hhbmdlZBIPCgd1c2VyX2lkGAEgASgJEhMKC2NoYW5uZWxfaWRzGAIgAygJEg0KBWFkZGVkGAMgAygJEg8KB3JlbW92ZWQYBCADKAkSDgoGYWN0aW9uGAUgASgJInwKDlNwZWFrZXJzUGF1c2VkEicKBXBhdXNlGAEgASgLMhguc3F1ZWxjaC52MS5TcGVha2VyUGF1c2USJgoDY3V0GAIgAygLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyEhkKEXJlcGxhY2VkX3BhdXNlX2lkGAMgASgJIjQKD1NwZWFrZXJzUmVzdW1lZBIQCghwYXVzZV9pZBgBIAEoCRIPCgdleHBpcmVkGAIgASgIIrYBCgxGbG9vclJldm9rZWQSEgoKY2hhbm5lbF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEisKBWNhdXNlGAMgASgOMhwuc3F1ZWxjaC52MS5GbG9vclJldm9rZUNhdXNlEhIKCmJ5X3VzZXJfaWQYBCABKAkSLgoKc3RhcnRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIbGVhc2VfaWQYBiABKAQiMwoQVXNlckRpc2Nvbm5lY3RlZBIPCgd1c2VyX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIuCgpVc2VyQmFubmVkEiAKA2JhbhgBIAEoCzITLnNxdWVsY2gudjEuVXNlckJhbiIwCgxVc2VyVW5iYW5uZWQSDwoHdXNlcl9pZBgBIAEoCRIPCgdleHBpcmVkGAIgASgIInQKCkNoZWNrcG9pbnQSIwoHY3Vyc29ycxgBIAMoCzISLnNxdWVsY2gudjEuQ3Vyc29yEhQKDGZlZWRfaGVhbHRoeRgCIAEoCBIrCghmZWVkX2FnZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiI+ChlHZXRVc2VyUGVybWlzc2lvbnNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkirwEKGkdldFVzZXJQZXJtaXNzaW9uc1Jlc3BvbnNlEhMKC2NoYW5uZWxfaWRzGAEgAygJEiIKBmN1cnNvchgCIAEoCzISLnNxdWVsY2gudjEuQ3Vyc29yEicKBXBhdXNlGAMgASgLMhguc3F1ZWxjaC52MS5TcGVha2VyUGF1c2USDQoFa25vd24YBCABKAgSIAoDYmFuGAUgASgLMhMuc3F1ZWxjaC52MS5Vc2VyQmFuIh0KG1JlY29uY2lsZU1lbWJlcnNoaXBzUmVxdWVzdCJ6ChxSZWNvbmNpbGVNZW1iZXJzaGlwc1Jlc3BvbnNlEhIKCmdlbmVyYXRpb24YASABKAQSFgoOY29tcGFyZWRfdXNlcnMYAiABKA0SFQoNY2hhbmdlZF91c2VycxgDIAEoDRIXCg9hbWJpZ3VvdXNfdXNlcnMYBCABKA0ieQoWU2V0VXNlckNoYW5uZWxzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEhMKC2NoYW5uZWxfaWRzGAMgAygJEg4KBmFjdGlvbhgEIAEoCRIXCg9vbmx5X2lmX3Vua25vd24YBSABKAgiXwoXU2V0VXNlckNoYW5uZWxzUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSDQoFYWRkZWQYAiADKAkSDwoHcmVtb3ZlZBgDIAMoCRISCgpzdXBlcnNlZGVkGAQgASgIIlQKF1N5bmNFdmVudE1lbWJlcnNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEicKBXVzZXJzGAIgAygLMhguc3F1ZWxjaC52MS5Vc2VyQ2hhbm5lbHMiNAoMVXNlckNoYW5uZWxzEg8KB3VzZXJfaWQYASABKAkSEwoLY2hhbm5lbF9pZHMYAiADKAkiWgoYU3luY0V2ZW50TWVtYmVyc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEhUKDWNoYW5nZWRfdXNlcnMYAiABKA0SFQoNcmV2b2tlZF91c2VycxgDIAEoDSIxCh1HZXRFdmVudEFjdGl2ZVNwZWFrZXJzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCSJ2Ch5HZXRFdmVudEFjdGl2ZVNwZWFrZXJzUmVzcG9uc2USKwoIc3BlYWtlcnMYASADKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISJwoFcGF1c2UYAiABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZSLdAQoXUGF1c2VBbGxTcGVha2Vyc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSDgoGcmVhc29uGAIgASgJEisKCGR1cmF0aW9uGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhcKD2V4ZW1wdF91c2VyX2lkcxgEIAMoCRIsCgticm9hZGNhc3RlchgFIAEoCzIXLnNxdWVsY2gudjEuQnJvYWRjYXN0ZXISEgoKcmVxdWVzdF9pZBgGIAEoCRIYChByZXBsYWNlX3BhdXNlX2lkGAcgASgJIq8BChhQYXVzZUFsbFNwZWFrZXJzUmVzcG9uc2USJwoFcGF1c2UYASABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRIpCgZwYXVzZWQYAiADKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISEAoIcmV2aXNpb24YAyABKAQSEgoKcmVwbGljYXRlZBgEIAEoCBIZChFyZXBsYWNlZF9wYXVzZV9pZBgFIAEoCSI7ChVSZXN1bWVTcGVha2Vyc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSEAoIcGF1c2VfaWQYAiABKAkiKgoWUmVzdW1lU3BlYWtlcnNSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBCJKChVEaXNjb25uZWN0VXNlclJlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIOCgZyZWFzb24YAyABKAkiPgoWRGlzY29ubmVjdFVzZXJSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBISCgpyZXBsaWNhdGVkGAIgASgIInAKDkJhblVzZXJSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSDgoGcmVhc29uGAMgASgJEisKCGR1cmF0aW9uGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIlkKD0JhblVzZXJSZXNwb25zZRIgCgNiYW4YASABKAsyEy5zcXVlbGNoLnYxLlVzZXJCYW4SEAoIcmV2aXNpb24YAiABKAQSEgoKcmVwbGljYXRlZBgDIAEoCCI1ChBVbmJhblVzZXJSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkiJQoRVW5iYW5Vc2VyUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQiIwoPTGlzdEJhbnNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJIjUKEExpc3RCYW5zUmVzcG9uc2USIQoEYmFucxgBIAMoCzITLnNxdWVsY2gudjEuVXNlckJhbiJfChRSZXBvcnRBcHBsaWVkUmVxdWVzdBIRCglyb3V0ZXJfaWQYASABKAkSIwoHY3Vyc29ycxgCIAMoCzISLnNxdWVsY2gudjEuQ3Vyc29yEg8KB2xlYXZpbmcYAyABKAgiFwoVUmVwb3J0QXBwbGllZFJlc3BvbnNlInQKE0F3YWl0QXBwbGllZFJlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSEAoIcmV2aXNpb24YAiABKAQSKgoHdGltZW91dBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhINCgVlcG9jaBgEIAEoCSKVAQoUQXdhaXRBcHBsaWVkUmVzcG9uc2USLAoIaW5fZm9yY2UYASADKAsyGi5zcXVlbGNoLnYxLlJvdXRlclByb2dyZXNzEisKB21pc3NpbmcYAiADKAsyGi5zcXVlbGNoLnYxLlJvdXRlclByb2dyZXNzEiIKBmN1cnNvchgDIAEoCzISLnNxdWVsY2gudjEuQ3Vyc29yIqkBCg5Sb3V0ZXJQcm9ncmVzcxIRCglyb3V0ZXJfaWQYASABKAkSIgoGY3Vyc29yGAIgASgLMhIuc3F1ZWxjaC52MS5DdXJzb3ISLQoJbGFzdF9zZWVuGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg5pbl9mb3JjZV9hZnRlchgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiqTAQoOU25hcHNob3RSZWFzb24SHwobU05BUFNIT1RfUkVBU09OX1VOU1BFQ0lGSUVEEAASGwoXU05BUFNIT1RfUkVBU09OX0lOSVRJQUwQARIiCh5TTkFQU0hPVF9SRUFTT05fQ1VSU09SX1RPT19PTEQQAhIfChtTTkFQU0hPVF9SRUFTT05fU1RPUkVfUkVTRVQQAzKBCgoRUGVybWlzc2lvblNlcnZpY2USXwoQV2F0Y2hQZXJtaXNzaW9ucxIjLnNxdWVsY2gudjEuV2F0Y2hQZXJtaXNzaW9uc1JlcXVlc3QaJC5zcXVlbGNoLnYxLldhdGNoUGVybWlzc2lvbnNSZXNwb25zZTABEmMKEkdldFVzZXJQZXJtaXNzaW9ucxIlLnNxdWVsY2gudjEuR2V0VXNlclBlcm1pc3Npb25zUmVxdWVzdBomLnNxdWVsY2gudjEuR2V0VXNlclBlcm1pc3Npb25zUmVzcG9uc2USWgoPU2V0VXNlckNoYW5uZWxzEiIuc3F1ZWxjaC52MS5TZXRVc2VyQ2hhbm5lbHNSZXF1ZXN0GiMuc3F1ZWxjaC52MS5TZXRVc2VyQ2hhbm5lbHNSZXNwb25zZRJfChBTeW5jRXZlbnRNZW1iZXJzEiMuc3F1ZWxjaC52MS5TeW5jRXZlbnRNZW1iZXJzUmVxdWVzdBokLnNxdWVsY2gudjEuU3luY0V2ZW50TWVtYmVyc1Jlc3BvbnNlKAESaQoUUmVjb25jaWxlTWVtYmVyc2hpcHMSJy5zcXVlbGNoLnYxLlJlY29uY2lsZU1lbWJlcnNoaXBzUmVxdWVzdBooLnNxdWVsY2gudjEuUmVjb25jaWxlTWVtYmVyc2hpcHNSZXNwb25zZRJvChZHZXRFdmVudEFjdGl2ZVNwZWFrZXJzEikuc3F1ZWxjaC52MS5HZXRFdmVudEFjdGl2ZVNwZWFrZXJzUmVxdWVzdBoqLnNxdWVsY2gudjEuR2V0RXZlbnRBY3RpdmVTcGVha2Vyc1Jlc3BvbnNlEl0KEFBhdXNlQWxsU3BlYWtlcnMSIy5zcXVlbGNoLnYxLlBhdXNlQWxsU3BlYWtlcnNSZXF1ZXN0GiQuc3F1ZWxjaC52MS5QYXVzZUFsbFNwZWFrZXJzUmVzcG9uc2USVwoOUmVzdW1lU3BlYWtlcnMSIS5zcXVlbGNoLnYxLlJlc3VtZVNwZWFrZXJzUmVxdWVzdBoiLnNxdWVsY2gudjEuUmVzdW1lU3BlYWtlcnNSZXNwb25zZRJXCg5EaXNjb25uZWN0VXNlchIhLnNxdWVsY2gudjEuRGlzY29ubmVjdFVzZXJSZXF1ZXN0GiIuc3F1ZWxjaC52MS5EaXNjb25uZWN0VXNlclJlc3BvbnNlEkIKB0JhblVzZXISGi5zcXVlbGNoLnYxLkJhblVzZXJSZXF1ZXN0Ghsuc3F1ZWxjaC52MS5CYW5Vc2VyUmVzcG9uc2USSAoJVW5iYW5Vc2VyEhwuc3F1ZWxjaC52MS5VbmJhblVzZXJSZXF1ZXN0Gh0uc3F1ZWxjaC52MS5VbmJhblVzZXJSZXNwb25zZRJFCghMaXN0QmFucxIbLnNxdWVsY2gudjEuTGlzdEJhbnNSZXF1ZXN0Ghwuc3F1ZWxjaC52MS5MaXN0QmFuc1Jlc3BvbnNlElQKDVJlcG9ydEFwcGxpZWQSIC5zcXVlbGNoLnYxLlJlcG9ydEFwcGxpZWRSZXF1ZXN0GiEuc3F1ZWxjaC52MS5SZXBvcnRBcHBsaWVkUmVzcG9uc2USUQoMQXdhaXRBcHBsaWVkEh8uc3F1ZWxjaC52MS5Bd2FpdEFwcGxpZWRSZXF1ZXN0GiAuc3F1ZWxjaC52MS5Bd2FpdEFwcGxpZWRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_channel_service, file_squelch_v1_model]);
+  fileDesc("CiNzcXVlbGNoL3YxL3Blcm1pc3Npb25fc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSLFAQoXV2F0Y2hQZXJtaXNzaW9uc1JlcXVlc3QSEQoJZXZlbnRfaWRzGAEgAygJEhAKCHVzZXJfaWRzGAIgAygJEiMKB2N1cnNvcnMYAyADKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIRCglyb3V0ZXJfaWQYBCABKAkSNgoTY2hlY2twb2ludF9pbnRlcnZhbBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg13aXRoX3NwZWFrZXJzGAYgASgIIuEBChhXYXRjaFBlcm1pc3Npb25zUmVzcG9uc2USKAoIc25hcHNob3QYASABKAsyFC5zcXVlbGNoLnYxLlNuYXBzaG90SAASKwoHY2hhbmdlcxgCIAEoCzIYLnNxdWVsY2gudjEuRXZlbnRDaGFuZ2VzSAASLAoKY2hlY2twb2ludBgDIAEoCzIWLnNxdWVsY2gudjEuQ2hlY2twb2ludEgAEjUKCHNwZWFrZXJzGAQgASgLMiEuc3F1ZWxjaC52MS5XYXRjaENoYW5uZWxzUmVzcG9uc2VIAEIJCgdwYXlsb2FkIucBCghTbmFwc2hvdBIQCghldmVudF9pZBgBIAEoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIpCgV1c2VycxgDIAMoCzIaLnNxdWVsY2gudjEuVXNlck1lbWJlcnNoaXASJwoFcGF1c2UYBCABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRIqCgZyZWFzb24YBSABKA4yGi5zcXVlbGNoLnYxLlNuYXBzaG90UmVhc29uEhAKCGNvbXBsZXRlGAYgASgIEhMKC2NodW5rX2luZGV4GAcgASgNImsKDlVzZXJNZW1iZXJzaGlwEg8KB3VzZXJfaWQYASABKAkSEwoLY2hhbm5lbF9pZHMYAiADKAkSMwoPZGlzY29ubmVjdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJUCgxFdmVudENoYW5nZXMSEAoIZXZlbnRfaWQYASABKAkSDQoFZXBvY2gYAiABKAkSIwoHY2hhbmdlcxgDIAMoCzISLnNxdWVsY2gudjEuQ2hhbmdlItoECgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYAyABKAkSOwoSbWVtYmVyc2hpcF9jaGFuZ2VkGAQgASgLMh0uc3F1ZWxjaC52MS5NZW1iZXJzaGlwQ2hhbmdlZEgAEjUKD3NwZWFrZXJzX3BhdXNlZBgFIAEoCzIaLnNxdWVsY2gudjEuU3BlYWtlcnNQYXVzZWRIABI3ChBzcGVha2Vyc19yZXN1bWVkGAYgASgLMhsuc3F1ZWxjaC52MS5TcGVha2Vyc1Jlc3VtZWRIABIxCg1mbG9vcl9yZXZva2VkGAcgASgLMhguc3F1ZWxjaC52MS5GbG9vclJldm9rZWRIABI5ChF1c2VyX2Rpc2Nvbm5lY3RlZBgIIAEoCzIcLnNxdWVsY2gudjEuVXNlckRpc2Nvbm5lY3RlZEgAEi0KC3VzZXJfYmFubmVkGAkgASgLMhYuc3F1ZWxjaC52MS5Vc2VyQmFubmVkSAASMQoNdXNlcl91bmJhbm5lZBgKIAEoCzIYLnNxdWVsY2gudjEuVXNlclVuYmFubmVkSAASQAoVZmxvb3JfcmVxdWVzdF9ncmFudGVkGAsgASgLMh8uc3F1ZWxjaC52MS5GbG9vclJlcXVlc3RHcmFudGVkSAASPgoUZmxvb3JfcmVxdWVzdF9kZW5pZWQYDCABKAsyHi5zcXVlbGNoLnYxLkZsb29yUmVxdWVzdERlbmllZEgAQgYKBGtpbmQiaQoRTWVtYmVyc2hpcENoYW5nZWQSDwoHdXNlcl9pZBgBIAEoCRITCgtjaGFubmVsX2lkcxgCIAMoCRINCgVhZGRlZBgDIAMoCRIPCgdyZW1vdmVkGAQgAygJEg4KBmFjdGlvbhgFIAEoCSJ8Cg5TcGVha2Vyc1BhdXNlZBInCgVwYXVzZRgBIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEiYKA2N1dBgCIAMoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlchIZChFyZXBsYWNlZF9wYXVzZV9pZBgDIAEoCSI0Cg9TcGVha2Vyc1Jlc3VtZWQSEAoIcGF1c2VfaWQYASABKAkSDwoHZXhwaXJlZBgCIAEoCCK2AQoMRmxvb3JSZXZva2VkEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIrCgVjYXVzZRgDIAEoDjIcLnNxdWVsY2gudjEuRmxvb3JSZXZva2VDYXVzZRISCgpieV91c2VyX2lkGAQgASgJEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGxlYXNlX2lkGAYgASgEIsICChNGbG9vclJlcXVlc3RHcmFudGVkEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRIQCghxdWV1ZV9pZBgFIAEoBBIQCghsZWFzZV9pZBgGIAEoBBIuCgpzdGFydGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp0YWxrX3VudGlsGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghwcmlvcml0eRgKIAEoDjIZLnNxdWVsY2gudjEuRmxvb3JQcmlvcml0eSKKAQoSRmxvb3JSZXF1ZXN0RGVuaWVkEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRISCgpzZXNzaW9uX2lkGAMgASgJEhAKCHF1ZXVlX2lkGAQgASgEEikKBWNhdXNlGAUgASgOMhouc3F1ZWxjaC52MS5GbG9vckRlbnlDYXVzZSIzChBVc2VyRGlzY29ubmVjdGVkEg8KB3VzZXJfaWQYASABKAkSDgoGcmVhc29uGAIgASgJIi4KClVzZXJCYW5uZWQSIAoDYmFuGAEgASgLMhMuc3F1ZWxjaC52MS5Vc2VyQmFuIjAKDFVzZXJVbmJhbm5lZBIPCgd1c2VyX2lkGAEgASgJEg8KB2V4cGlyZWQYAiABKAgidAoKQ2hlY2twb2ludBIjCgdjdXJzb3JzGAEgAygLMhIuc3F1ZWxjaC52MS5DdXJzb3ISFAoMZmVlZF9oZWFsdGh5GAIgASgIEisKCGZlZWRfYWdlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIj4KGUdldFVzZXJQZXJtaXNzaW9uc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCSKvAQoaR2V0VXNlclBlcm1pc3Npb25zUmVzcG9uc2USEwoLY2hhbm5lbF9pZHMYASADKAkSIgoGY3Vyc29yGAIgASgLMhIuc3F1ZWxjaC52MS5DdXJzb3ISJwoFcGF1c2UYAyABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRINCgVrbm93bhgEIAEoCBIgCgNiYW4YBSABKAsyEy5zcXVlbGNoLnYxLlVzZXJCYW4iHQobUmVjb25jaWxlTWVtYmVyc2hpcHNSZXF1ZXN0InoKHFJlY29uY2lsZU1lbWJlcnNoaXBzUmVzcG9uc2USEgoKZ2VuZXJhdGlvbhgBIAEoBBIWCg5jb21wYXJlZF91c2VycxgCIAEoDRIVCg1jaGFuZ2VkX3VzZXJzGAMgASgNEhcKD2FtYmlndW91c191c2VycxgEIAEoDSJ5ChZTZXRVc2VyQ2hhbm5lbHNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEwoLY2hhbm5lbF9pZHMYAyADKAkSDgoGYWN0aW9uGAQgASgJEhcKD29ubHlfaWZfdW5rbm93bhgFIAEoCCJfChdTZXRVc2VyQ2hhbm5lbHNSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBINCgVhZGRlZBgCIAMoCRIPCgdyZW1vdmVkGAMgAygJEhIKCnN1cGVyc2VkZWQYBCABKAgiVAoXU3luY0V2ZW50TWVtYmVyc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSJwoFdXNlcnMYAiADKAsyGC5zcXVlbGNoLnYxLlVzZXJDaGFubmVscyI0CgxVc2VyQ2hhbm5lbHMSDwoHdXNlcl9pZBgBIAEoCRITCgtjaGFubmVsX2lkcxgCIAMoCSJaChhTeW5jRXZlbnRNZW1iZXJzUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSFQoNY2hhbmdlZF91c2VycxgCIAEoDRIVCg1yZXZva2VkX3VzZXJzGAMgASgNIjEKHUdldEV2ZW50QWN0aXZlU3BlYWtlcnNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJIqMBCh5HZXRFdmVudEFjdGl2ZVNwZWFrZXJzUmVzcG9uc2USKwoIc3BlYWtlcnMYASADKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISJwoFcGF1c2UYAiABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRIrCgd3YWl0aW5nGAMgAygLMhouc3F1ZWxjaC52MS5XYWl0aW5nU3BlYWtlciLdAQoXUGF1c2VBbGxTcGVha2Vyc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSDgoGcmVhc29uGAIgASgJEisKCGR1cmF0aW9uGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhcKD2V4ZW1wdF91c2VyX2lkcxgEIAMoCRIsCgticm9hZGNhc3RlchgFIAEoCzIXLnNxdWVsY2gudjEuQnJvYWRjYXN0ZXISEgoKcmVxdWVzdF9pZBgGIAEoCRIYChByZXBsYWNlX3BhdXNlX2lkGAcgASgJIq8BChhQYXVzZUFsbFNwZWFrZXJzUmVzcG9uc2USJwoFcGF1c2UYASABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRIpCgZwYXVzZWQYAiADKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISEAoIcmV2aXNpb24YAyABKAQSEgoKcmVwbGljYXRlZBgEIAEoCBIZChFyZXBsYWNlZF9wYXVzZV9pZBgFIAEoCSI7ChVSZXN1bWVTcGVha2Vyc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSEAoIcGF1c2VfaWQYAiABKAkiKgoWUmVzdW1lU3BlYWtlcnNSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBCJKChVEaXNjb25uZWN0VXNlclJlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIOCgZyZWFzb24YAyABKAkiPgoWRGlzY29ubmVjdFVzZXJSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBISCgpyZXBsaWNhdGVkGAIgASgIInAKDkJhblVzZXJSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSDgoGcmVhc29uGAMgASgJEisKCGR1cmF0aW9uGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIlkKD0JhblVzZXJSZXNwb25zZRIgCgNiYW4YASABKAsyEy5zcXVlbGNoLnYxLlVzZXJCYW4SEAoIcmV2aXNpb24YAiABKAQSEgoKcmVwbGljYXRlZBgDIAEoCCI1ChBVbmJhblVzZXJSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkiJQoRVW5iYW5Vc2VyUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQiIwoPTGlzdEJhbnNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJIjUKEExpc3RCYW5zUmVzcG9uc2USIQoEYmFucxgBIAMoCzITLnNxdWVsY2gudjEuVXNlckJhbiJfChRSZXBvcnRBcHBsaWVkUmVxdWVzdBIRCglyb3V0ZXJfaWQYASABKAkSIwoHY3Vyc29ycxgCIAMoCzISLnNxdWVsY2gudjEuQ3Vyc29yEg8KB2xlYXZpbmcYAyABKAgiFwoVUmVwb3J0QXBwbGllZFJlc3BvbnNlInQKE0F3YWl0QXBwbGllZFJlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSEAoIcmV2aXNpb24YAiABKAQSKgoHdGltZW91dBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhINCgVlcG9jaBgEIAEoCSKVAQoUQXdhaXRBcHBsaWVkUmVzcG9uc2USLAoIaW5fZm9yY2UYASADKAsyGi5zcXVlbGNoLnYxLlJvdXRlclByb2dyZXNzEisKB21pc3NpbmcYAiADKAsyGi5zcXVlbGNoLnYxLlJvdXRlclByb2dyZXNzEiIKBmN1cnNvchgDIAEoCzISLnNxdWVsY2gudjEuQ3Vyc29yIqkBCg5Sb3V0ZXJQcm9ncmVzcxIRCglyb3V0ZXJfaWQYASABKAkSIgoGY3Vyc29yGAIgASgLMhIuc3F1ZWxjaC52MS5DdXJzb3ISLQoJbGFzdF9zZWVuGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg5pbl9mb3JjZV9hZnRlchgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiqTAQoOU25hcHNob3RSZWFzb24SHwobU05BUFNIT1RfUkVBU09OX1VOU1BFQ0lGSUVEEAASGwoXU05BUFNIT1RfUkVBU09OX0lOSVRJQUwQARIiCh5TTkFQU0hPVF9SRUFTT05fQ1VSU09SX1RPT19PTEQQAhIfChtTTkFQU0hPVF9SRUFTT05fU1RPUkVfUkVTRVQQAzKBCgoRUGVybWlzc2lvblNlcnZpY2USXwoQV2F0Y2hQZXJtaXNzaW9ucxIjLnNxdWVsY2gudjEuV2F0Y2hQZXJtaXNzaW9uc1JlcXVlc3QaJC5zcXVlbGNoLnYxLldhdGNoUGVybWlzc2lvbnNSZXNwb25zZTABEmMKEkdldFVzZXJQZXJtaXNzaW9ucxIlLnNxdWVsY2gudjEuR2V0VXNlclBlcm1pc3Npb25zUmVxdWVzdBomLnNxdWVsY2gudjEuR2V0VXNlclBlcm1pc3Npb25zUmVzcG9uc2USWgoPU2V0VXNlckNoYW5uZWxzEiIuc3F1ZWxjaC52MS5TZXRVc2VyQ2hhbm5lbHNSZXF1ZXN0GiMuc3F1ZWxjaC52MS5TZXRVc2VyQ2hhbm5lbHNSZXNwb25zZRJfChBTeW5jRXZlbnRNZW1iZXJzEiMuc3F1ZWxjaC52MS5TeW5jRXZlbnRNZW1iZXJzUmVxdWVzdBokLnNxdWVsY2gudjEuU3luY0V2ZW50TWVtYmVyc1Jlc3BvbnNlKAESaQoUUmVjb25jaWxlTWVtYmVyc2hpcHMSJy5zcXVlbGNoLnYxLlJlY29uY2lsZU1lbWJlcnNoaXBzUmVxdWVzdBooLnNxdWVsY2gudjEuUmVjb25jaWxlTWVtYmVyc2hpcHNSZXNwb25zZRJvChZHZXRFdmVudEFjdGl2ZVNwZWFrZXJzEikuc3F1ZWxjaC52MS5HZXRFdmVudEFjdGl2ZVNwZWFrZXJzUmVxdWVzdBoqLnNxdWVsY2gudjEuR2V0RXZlbnRBY3RpdmVTcGVha2Vyc1Jlc3BvbnNlEl0KEFBhdXNlQWxsU3BlYWtlcnMSIy5zcXVlbGNoLnYxLlBhdXNlQWxsU3BlYWtlcnNSZXF1ZXN0GiQuc3F1ZWxjaC52MS5QYXVzZUFsbFNwZWFrZXJzUmVzcG9uc2USVwoOUmVzdW1lU3BlYWtlcnMSIS5zcXVlbGNoLnYxLlJlc3VtZVNwZWFrZXJzUmVxdWVzdBoiLnNxdWVsY2gudjEuUmVzdW1lU3BlYWtlcnNSZXNwb25zZRJXCg5EaXNjb25uZWN0VXNlchIhLnNxdWVsY2gudjEuRGlzY29ubmVjdFVzZXJSZXF1ZXN0GiIuc3F1ZWxjaC52MS5EaXNjb25uZWN0VXNlclJlc3BvbnNlEkIKB0JhblVzZXISGi5zcXVlbGNoLnYxLkJhblVzZXJSZXF1ZXN0Ghsuc3F1ZWxjaC52MS5CYW5Vc2VyUmVzcG9uc2USSAoJVW5iYW5Vc2VyEhwuc3F1ZWxjaC52MS5VbmJhblVzZXJSZXF1ZXN0Gh0uc3F1ZWxjaC52MS5VbmJhblVzZXJSZXNwb25zZRJFCghMaXN0QmFucxIbLnNxdWVsY2gudjEuTGlzdEJhbnNSZXF1ZXN0Ghwuc3F1ZWxjaC52MS5MaXN0QmFuc1Jlc3BvbnNlElQKDVJlcG9ydEFwcGxpZWQSIC5zcXVlbGNoLnYxLlJlcG9ydEFwcGxpZWRSZXF1ZXN0GiEuc3F1ZWxjaC52MS5SZXBvcnRBcHBsaWVkUmVzcG9uc2USUQoMQXdhaXRBcHBsaWVkEh8uc3F1ZWxjaC52MS5Bd2FpdEFwcGxpZWRSZXF1ZXN0GiAuc3F1ZWxjaC52MS5Bd2FpdEFwcGxpZWRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_channel_service, file_squelch_v1_model]);
 
 /**
  * @generated from message squelch.v1.WatchPermissionsRequest
@@ -349,6 +349,22 @@ export type Change = Message<"squelch.v1.Change"> & {
      */
     value: UserUnbanned;
     case: "userUnbanned";
+  } | {
+    /**
+     * A request that waited for a floor was granted.
+     *
+     * @generated from field: squelch.v1.FloorRequestGranted floor_request_granted = 11;
+     */
+    value: FloorRequestGranted;
+    case: "floorRequestGranted";
+  } | {
+    /**
+     * A request that waited for a floor is not granted.
+     *
+     * @generated from field: squelch.v1.FloorRequestDenied floor_request_denied = 12;
+     */
+    value: FloorRequestDenied;
+    case: "floorRequestDenied";
   } | { case: undefined; value?: undefined };
 };
 
@@ -529,6 +545,142 @@ export const FloorRevokedSchema: GenMessage<FloorRevoked> = /*@__PURE__*/
   messageDesc(file_squelch_v1_permission_service, 9);
 
 /**
+ * A user who waited in the queue of a channel has its floor, since the step that ended the one before. The user's router
+ * must renew the lease by expires_at: a session that has gone must not keep the floor.
+ *
+ * @generated from message squelch.v1.FloorRequestGranted
+ */
+export type FloorRequestGranted = Message<"squelch.v1.FloorRequestGranted"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * The user.
+   *
+   * @generated from field: string user_id = 2;
+   */
+  userId: string;
+
+  /**
+   * The user's name, as given with the request.
+   *
+   * @generated from field: string user_name = 3;
+   */
+  userName: string;
+
+  /**
+   * The session that asked.
+   *
+   * @generated from field: string session_id = 4;
+   */
+  sessionId: string;
+
+  /**
+   * The request, as StartPtt has answered.
+   *
+   * @generated from field: uint64 queue_id = 5;
+   */
+  queueId: bigint;
+
+  /**
+   * Names the lease (fencing).
+   *
+   * @generated from field: uint64 lease_id = 6;
+   */
+  leaseId: bigint;
+
+  /**
+   * When the floor was granted.
+   *
+   * @generated from field: google.protobuf.Timestamp started_at = 7;
+   */
+  startedAt?: Timestamp | undefined;
+
+  /**
+   * When the lease ends if it is not renewed: at most 3 s later.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 8;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * When the talk time is over: no renewal goes beyond.
+   *
+   * @generated from field: google.protobuf.Timestamp talk_until = 9;
+   */
+  talkUntil?: Timestamp | undefined;
+
+  /**
+   * The priority of the request.
+   *
+   * @generated from field: squelch.v1.FloorPriority priority = 10;
+   */
+  priority: FloorPriority;
+};
+
+/**
+ * Describes the message squelch.v1.FloorRequestGranted.
+ * Use `create(FloorRequestGrantedSchema)` to create a new message.
+ */
+export const FloorRequestGrantedSchema: GenMessage<FloorRequestGranted> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 10);
+
+/**
+ * A user waits no longer in the queue of a channel, and has not got the floor. Whoever gives up the place, and those who
+ * wait when the event is paused (SpeakersPaused ends them all), are not told of one by one.
+ *
+ * @generated from message squelch.v1.FloorRequestDenied
+ */
+export type FloorRequestDenied = Message<"squelch.v1.FloorRequestDenied"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * The user.
+   *
+   * @generated from field: string user_id = 2;
+   */
+  userId: string;
+
+  /**
+   * The session that asked.
+   *
+   * @generated from field: string session_id = 3;
+   */
+  sessionId: string;
+
+  /**
+   * The request, as StartPtt has answered.
+   *
+   * @generated from field: uint64 queue_id = 4;
+   */
+  queueId: bigint;
+
+  /**
+   * ANOTHER_HAS_PERMISSION: the time to wait is over. QUEUE_FULL: a higher priority took the place. RECEIVE_ONLY: the user
+   * may no longer speak on the channel, or the channel was moved to another event.
+   *
+   * @generated from field: squelch.v1.FloorDenyCause cause = 5;
+   */
+  cause: FloorDenyCause;
+};
+
+/**
+ * Describes the message squelch.v1.FloorRequestDenied.
+ * Use `create(FloorRequestDeniedSchema)` to create a new message.
+ */
+export const FloorRequestDeniedSchema: GenMessage<FloorRequestDenied> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_permission_service, 11);
+
+/**
  * Routers close every socket of the user in the event.
  *
  * @generated from message squelch.v1.UserDisconnected
@@ -554,7 +706,7 @@ export type UserDisconnected = Message<"squelch.v1.UserDisconnected"> & {
  * Use `create(UserDisconnectedSchema)` to create a new message.
  */
 export const UserDisconnectedSchema: GenMessage<UserDisconnected> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 10);
+  messageDesc(file_squelch_v1_permission_service, 12);
 
 /**
  * Routers refuse to connect the user from now on. The sockets that are open are another change's matter: a
@@ -576,7 +728,7 @@ export type UserBanned = Message<"squelch.v1.UserBanned"> & {
  * Use `create(UserBannedSchema)` to create a new message.
  */
 export const UserBannedSchema: GenMessage<UserBanned> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 11);
+  messageDesc(file_squelch_v1_permission_service, 13);
 
 /**
  * Routers admit the user again.
@@ -604,7 +756,7 @@ export type UserUnbanned = Message<"squelch.v1.UserUnbanned"> & {
  * Use `create(UserUnbannedSchema)` to create a new message.
  */
 export const UserUnbannedSchema: GenMessage<UserUnbanned> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 12);
+  messageDesc(file_squelch_v1_permission_service, 14);
 
 /**
  * Says how far this stream has delivered, also when nothing happens. It is sent in order with the data, so that
@@ -640,7 +792,7 @@ export type Checkpoint = Message<"squelch.v1.Checkpoint"> & {
  * Use `create(CheckpointSchema)` to create a new message.
  */
 export const CheckpointSchema: GenMessage<Checkpoint> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 13);
+  messageDesc(file_squelch_v1_permission_service, 15);
 
 /**
  * @generated from message squelch.v1.GetUserPermissionsRequest
@@ -666,7 +818,7 @@ export type GetUserPermissionsRequest = Message<"squelch.v1.GetUserPermissionsRe
  * Use `create(GetUserPermissionsRequestSchema)` to create a new message.
  */
 export const GetUserPermissionsRequestSchema: GenMessage<GetUserPermissionsRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 14);
+  messageDesc(file_squelch_v1_permission_service, 16);
 
 /**
  * @generated from message squelch.v1.GetUserPermissionsResponse
@@ -713,7 +865,7 @@ export type GetUserPermissionsResponse = Message<"squelch.v1.GetUserPermissionsR
  * Use `create(GetUserPermissionsResponseSchema)` to create a new message.
  */
 export const GetUserPermissionsResponseSchema: GenMessage<GetUserPermissionsResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 15);
+  messageDesc(file_squelch_v1_permission_service, 17);
 
 /**
  * @generated from message squelch.v1.ReconcileMembershipsRequest
@@ -726,7 +878,7 @@ export type ReconcileMembershipsRequest = Message<"squelch.v1.ReconcileMembershi
  * Use `create(ReconcileMembershipsRequestSchema)` to create a new message.
  */
 export const ReconcileMembershipsRequestSchema: GenMessage<ReconcileMembershipsRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 16);
+  messageDesc(file_squelch_v1_permission_service, 18);
 
 /**
  * @generated from message squelch.v1.ReconcileMembershipsResponse
@@ -767,7 +919,7 @@ export type ReconcileMembershipsResponse = Message<"squelch.v1.ReconcileMembersh
  * Use `create(ReconcileMembershipsResponseSchema)` to create a new message.
  */
 export const ReconcileMembershipsResponseSchema: GenMessage<ReconcileMembershipsResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 17);
+  messageDesc(file_squelch_v1_permission_service, 19);
 
 /**
  * @generated from message squelch.v1.SetUserChannelsRequest
@@ -816,7 +968,7 @@ export type SetUserChannelsRequest = Message<"squelch.v1.SetUserChannelsRequest"
  * Use `create(SetUserChannelsRequestSchema)` to create a new message.
  */
 export const SetUserChannelsRequestSchema: GenMessage<SetUserChannelsRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 18);
+  messageDesc(file_squelch_v1_permission_service, 20);
 
 /**
  * @generated from message squelch.v1.SetUserChannelsResponse
@@ -857,7 +1009,7 @@ export type SetUserChannelsResponse = Message<"squelch.v1.SetUserChannelsRespons
  * Use `create(SetUserChannelsResponseSchema)` to create a new message.
  */
 export const SetUserChannelsResponseSchema: GenMessage<SetUserChannelsResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 19);
+  messageDesc(file_squelch_v1_permission_service, 21);
 
 /**
  * @generated from message squelch.v1.SyncEventMembersRequest
@@ -883,7 +1035,7 @@ export type SyncEventMembersRequest = Message<"squelch.v1.SyncEventMembersReques
  * Use `create(SyncEventMembersRequestSchema)` to create a new message.
  */
 export const SyncEventMembersRequestSchema: GenMessage<SyncEventMembersRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 20);
+  messageDesc(file_squelch_v1_permission_service, 22);
 
 /**
  * One user of a SyncEventMembers stream.
@@ -911,7 +1063,7 @@ export type UserChannels = Message<"squelch.v1.UserChannels"> & {
  * Use `create(UserChannelsSchema)` to create a new message.
  */
 export const UserChannelsSchema: GenMessage<UserChannels> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 21);
+  messageDesc(file_squelch_v1_permission_service, 23);
 
 /**
  * @generated from message squelch.v1.SyncEventMembersResponse
@@ -944,7 +1096,7 @@ export type SyncEventMembersResponse = Message<"squelch.v1.SyncEventMembersRespo
  * Use `create(SyncEventMembersResponseSchema)` to create a new message.
  */
 export const SyncEventMembersResponseSchema: GenMessage<SyncEventMembersResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 22);
+  messageDesc(file_squelch_v1_permission_service, 24);
 
 /**
  * @generated from message squelch.v1.GetEventActiveSpeakersRequest
@@ -963,7 +1115,7 @@ export type GetEventActiveSpeakersRequest = Message<"squelch.v1.GetEventActiveSp
  * Use `create(GetEventActiveSpeakersRequestSchema)` to create a new message.
  */
 export const GetEventActiveSpeakersRequestSchema: GenMessage<GetEventActiveSpeakersRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 23);
+  messageDesc(file_squelch_v1_permission_service, 25);
 
 /**
  * @generated from message squelch.v1.GetEventActiveSpeakersResponse
@@ -982,6 +1134,13 @@ export type GetEventActiveSpeakersResponse = Message<"squelch.v1.GetEventActiveS
    * @generated from field: squelch.v1.SpeakerPause pause = 2;
    */
   pause?: SpeakerPause | undefined;
+
+  /**
+   * Every place in a queue, by channel id, then by position.
+   *
+   * @generated from field: repeated squelch.v1.WaitingSpeaker waiting = 3;
+   */
+  waiting: WaitingSpeaker[];
 };
 
 /**
@@ -989,7 +1148,7 @@ export type GetEventActiveSpeakersResponse = Message<"squelch.v1.GetEventActiveS
  * Use `create(GetEventActiveSpeakersResponseSchema)` to create a new message.
  */
 export const GetEventActiveSpeakersResponseSchema: GenMessage<GetEventActiveSpeakersResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 24);
+  messageDesc(file_squelch_v1_permission_service, 26);
 
 /**
  * @generated from message squelch.v1.PauseAllSpeakersRequest
@@ -1053,7 +1212,7 @@ export type PauseAllSpeakersRequest = Message<"squelch.v1.PauseAllSpeakersReques
  * Use `create(PauseAllSpeakersRequestSchema)` to create a new message.
  */
 export const PauseAllSpeakersRequestSchema: GenMessage<PauseAllSpeakersRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 25);
+  messageDesc(file_squelch_v1_permission_service, 27);
 
 /**
  * @generated from message squelch.v1.PauseAllSpeakersResponse
@@ -1100,7 +1259,7 @@ export type PauseAllSpeakersResponse = Message<"squelch.v1.PauseAllSpeakersRespo
  * Use `create(PauseAllSpeakersResponseSchema)` to create a new message.
  */
 export const PauseAllSpeakersResponseSchema: GenMessage<PauseAllSpeakersResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 26);
+  messageDesc(file_squelch_v1_permission_service, 28);
 
 /**
  * @generated from message squelch.v1.ResumeSpeakersRequest
@@ -1126,7 +1285,7 @@ export type ResumeSpeakersRequest = Message<"squelch.v1.ResumeSpeakersRequest"> 
  * Use `create(ResumeSpeakersRequestSchema)` to create a new message.
  */
 export const ResumeSpeakersRequestSchema: GenMessage<ResumeSpeakersRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 27);
+  messageDesc(file_squelch_v1_permission_service, 29);
 
 /**
  * @generated from message squelch.v1.ResumeSpeakersResponse
@@ -1145,7 +1304,7 @@ export type ResumeSpeakersResponse = Message<"squelch.v1.ResumeSpeakersResponse"
  * Use `create(ResumeSpeakersResponseSchema)` to create a new message.
  */
 export const ResumeSpeakersResponseSchema: GenMessage<ResumeSpeakersResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 28);
+  messageDesc(file_squelch_v1_permission_service, 30);
 
 /**
  * @generated from message squelch.v1.DisconnectUserRequest
@@ -1178,7 +1337,7 @@ export type DisconnectUserRequest = Message<"squelch.v1.DisconnectUserRequest"> 
  * Use `create(DisconnectUserRequestSchema)` to create a new message.
  */
 export const DisconnectUserRequestSchema: GenMessage<DisconnectUserRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 29);
+  messageDesc(file_squelch_v1_permission_service, 31);
 
 /**
  * @generated from message squelch.v1.DisconnectUserResponse
@@ -1204,7 +1363,7 @@ export type DisconnectUserResponse = Message<"squelch.v1.DisconnectUserResponse"
  * Use `create(DisconnectUserResponseSchema)` to create a new message.
  */
 export const DisconnectUserResponseSchema: GenMessage<DisconnectUserResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 30);
+  messageDesc(file_squelch_v1_permission_service, 32);
 
 /**
  * @generated from message squelch.v1.BanUserRequest
@@ -1244,7 +1403,7 @@ export type BanUserRequest = Message<"squelch.v1.BanUserRequest"> & {
  * Use `create(BanUserRequestSchema)` to create a new message.
  */
 export const BanUserRequestSchema: GenMessage<BanUserRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 31);
+  messageDesc(file_squelch_v1_permission_service, 33);
 
 /**
  * @generated from message squelch.v1.BanUserResponse
@@ -1277,7 +1436,7 @@ export type BanUserResponse = Message<"squelch.v1.BanUserResponse"> & {
  * Use `create(BanUserResponseSchema)` to create a new message.
  */
 export const BanUserResponseSchema: GenMessage<BanUserResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 32);
+  messageDesc(file_squelch_v1_permission_service, 34);
 
 /**
  * @generated from message squelch.v1.UnbanUserRequest
@@ -1303,7 +1462,7 @@ export type UnbanUserRequest = Message<"squelch.v1.UnbanUserRequest"> & {
  * Use `create(UnbanUserRequestSchema)` to create a new message.
  */
 export const UnbanUserRequestSchema: GenMessage<UnbanUserRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 33);
+  messageDesc(file_squelch_v1_permission_service, 35);
 
 /**
  * @generated from message squelch.v1.UnbanUserResponse
@@ -1322,7 +1481,7 @@ export type UnbanUserResponse = Message<"squelch.v1.UnbanUserResponse"> & {
  * Use `create(UnbanUserResponseSchema)` to create a new message.
  */
 export const UnbanUserResponseSchema: GenMessage<UnbanUserResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 34);
+  messageDesc(file_squelch_v1_permission_service, 36);
 
 /**
  * @generated from message squelch.v1.ListBansRequest
@@ -1341,7 +1500,7 @@ export type ListBansRequest = Message<"squelch.v1.ListBansRequest"> & {
  * Use `create(ListBansRequestSchema)` to create a new message.
  */
 export const ListBansRequestSchema: GenMessage<ListBansRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 35);
+  messageDesc(file_squelch_v1_permission_service, 37);
 
 /**
  * @generated from message squelch.v1.ListBansResponse
@@ -1360,7 +1519,7 @@ export type ListBansResponse = Message<"squelch.v1.ListBansResponse"> & {
  * Use `create(ListBansResponseSchema)` to create a new message.
  */
 export const ListBansResponseSchema: GenMessage<ListBansResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 36);
+  messageDesc(file_squelch_v1_permission_service, 38);
 
 /**
  * @generated from message squelch.v1.ReportAppliedRequest
@@ -1396,7 +1555,7 @@ export type ReportAppliedRequest = Message<"squelch.v1.ReportAppliedRequest"> & 
  * Use `create(ReportAppliedRequestSchema)` to create a new message.
  */
 export const ReportAppliedRequestSchema: GenMessage<ReportAppliedRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 37);
+  messageDesc(file_squelch_v1_permission_service, 39);
 
 /**
  * @generated from message squelch.v1.ReportAppliedResponse
@@ -1409,7 +1568,7 @@ export type ReportAppliedResponse = Message<"squelch.v1.ReportAppliedResponse"> 
  * Use `create(ReportAppliedResponseSchema)` to create a new message.
  */
 export const ReportAppliedResponseSchema: GenMessage<ReportAppliedResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 38);
+  messageDesc(file_squelch_v1_permission_service, 40);
 
 /**
  * @generated from message squelch.v1.AwaitAppliedRequest
@@ -1450,7 +1609,7 @@ export type AwaitAppliedRequest = Message<"squelch.v1.AwaitAppliedRequest"> & {
  * Use `create(AwaitAppliedRequestSchema)` to create a new message.
  */
 export const AwaitAppliedRequestSchema: GenMessage<AwaitAppliedRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 39);
+  messageDesc(file_squelch_v1_permission_service, 41);
 
 /**
  * @generated from message squelch.v1.AwaitAppliedResponse
@@ -1484,7 +1643,7 @@ export type AwaitAppliedResponse = Message<"squelch.v1.AwaitAppliedResponse"> & 
  * Use `create(AwaitAppliedResponseSchema)` to create a new message.
  */
 export const AwaitAppliedResponseSchema: GenMessage<AwaitAppliedResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 40);
+  messageDesc(file_squelch_v1_permission_service, 42);
 
 /**
  * How far a router has come in one event.
@@ -1527,7 +1686,7 @@ export type RouterProgress = Message<"squelch.v1.RouterProgress"> & {
  * Use `create(RouterProgressSchema)` to create a new message.
  */
 export const RouterProgressSchema: GenMessage<RouterProgress> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 41);
+  messageDesc(file_squelch_v1_permission_service, 43);
 
 /**
  * @generated from enum squelch.v1.SnapshotReason

@@ -35,6 +35,8 @@ export class EventPicture {
         break;
       }
       case "floorRevoked":
+      case "floorRequestGranted":
+      case "floorRequestDenied":
         break;
     }
   }

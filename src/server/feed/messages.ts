@@ -5,6 +5,7 @@ import {
   ActiveSpeakerSchema,
   type Cursor as CursorMessage,
   CursorSchema,
+  FloorDenyCause,
   FloorPriority,
   FloorRevokeCause,
   type SpeakerPause as SpeakerPauseMessage,
@@ -29,6 +30,14 @@ const revokeCauses = {
   noPermission: FloorRevokeCause.NO_PERMISSION,
   preEmpted: FloorRevokeCause.PRE_EMPTED,
   other: FloorRevokeCause.OTHER,
+} as const;
+
+/** The causes of a denial, as messages name them. */
+export const denyCauses = {
+  anotherHasPermission: FloorDenyCause.ANOTHER_HAS_PERMISSION,
+  retryAfter: FloorDenyCause.RETRY_AFTER,
+  receiveOnly: FloorDenyCause.RECEIVE_ONLY,
+  queueFull: FloorDenyCause.QUEUE_FULL,
 } as const;
 
 export function toCursorMessage(eventId: string, { epoch, revision }: LogPosition): CursorMessage {
@@ -82,6 +91,20 @@ function toKind(change: Change): NonNullable<MessageInitShape<typeof ChangeSchem
       const startedAt = startedAtMs > 0 && { startedAt: timestampFromMs(startedAtMs) };
       const cause = revokeCauses[change.cause];
       return { case: "floorRevoked", value: { channelId, userId, cause, byUserId, leaseId, ...startedAt } };
+    }
+    case "floorRequestGranted": {
+      const { channelId, userId, userName, sessionId } = change;
+      const ids = { queueId: BigInt(change.queueId), leaseId: BigInt(change.leaseId) };
+      const startedAt = timestampFromMs(change.startedAtMs);
+      const expiresAt = timestampFromMs(change.expiresAtMs);
+      const talkUntil = timestampFromMs(change.talkUntilMs);
+      const terms = { startedAt, expiresAt, talkUntil, priority: priorities[change.priority] };
+      return { case: "floorRequestGranted", value: { channelId, userId, userName, sessionId, ...ids, ...terms } };
+    }
+    case "floorRequestDenied": {
+      const { channelId, userId, sessionId } = change;
+      const [queueId, cause] = [BigInt(change.queueId), denyCauses[change.cause]];
+      return { case: "floorRequestDenied", value: { channelId, userId, sessionId, queueId, cause } };
     }
     case "userDisconnected":
       return { case: "userDisconnected", value: { userId: change.userId, reason: change.reason } };

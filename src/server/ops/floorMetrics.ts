@@ -6,6 +6,7 @@ const CAUSE_LABELS: Record<FloorDenyCause, string> = {
   anotherHasPermission: "another_has_permission",
   retryAfter: "retry_after",
   receiveOnly: "receive_only",
+  queueFull: "queue_full",
 };
 
 /** The same engine, with its floors and pauses counted. */

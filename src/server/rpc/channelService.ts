@@ -1,13 +1,12 @@
 import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ChannelService, StartPttResponseSchema } from "../../../gen/squelch/v1/channel_service_pb.js";
-import { FloorDenyCause } from "../../../gen/squelch/v1/model_pb.js";
 import { SquelchError } from "../../domain/errors.js";
 import { DEFAULT_TALK_TIME_MS, MAX_LEASE_TIME_MS, MIN_LEASE_TIME_MS, MIN_TALK_TIME_MS } from "../../domain/floor.js";
 import { MAX_ID_BYTES, parseId } from "../../domain/id.js";
 import type { StartPttOutcome } from "../../domain/ports.js";
 import type { Hub } from "../feed/hub.js";
-import { toActiveSpeakerMessage, toSpeakerPauseMessage } from "../feed/messages.js";
+import { denyCauses, toActiveSpeakerMessage, toSpeakerPauseMessage } from "../feed/messages.js";
 import type { CallContext } from "./callContext.js";
 import { parseCount, parseDuration, parseOptionalId, parsePriority, parseSpeakerId, parseText } from "./convert.js";
 
@@ -28,12 +27,6 @@ export type ChannelServiceCalls = {
     | "stopPtt"
     | "getChannelState"]: Unary<Name>;
 };
-
-const denyCauses = {
-  anotherHasPermission: FloorDenyCause.ANOTHER_HAS_PERMISSION,
-  retryAfter: FloorDenyCause.RETRY_AFTER,
-  receiveOnly: FloorDenyCause.RECEIVE_ONLY,
-} as const;
 
 /** What requests are held to. */
 export interface ChannelServiceLimits {
