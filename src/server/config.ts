@@ -15,6 +15,7 @@ export interface ServerConfig {
   redisLayout: (typeof REDIS_LAYOUTS)[number];
   grpcAddress: string;
   httpAddress: string;
+  corsOrigins: readonly string[];
   logLevel: LogLevel;
   insecure: boolean;
   legacyRouters: boolean;
@@ -64,8 +65,15 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     name: "httpAddress",
     flag: "--http-address",
     env: "SQUELCH_HTTP_ADDRESS",
-    description: "host:port for /healthz, /readyz and /metrics; port 0 picks a free one",
+    description: "host:port for Connect, gRPC-Web, the web console, health and metrics; port 0 picks a free one",
     defaultText: "127.0.0.1:8080",
+  },
+  {
+    name: "corsOrigins",
+    flag: "--cors-origins",
+    env: "SQUELCH_CORS_ORIGINS",
+    description: "origins of other web pages that may call over HTTP, separated by commas; * is any",
+    defaultText: "none",
   },
   {
     name: "logLevel",
@@ -148,6 +156,7 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     redisLayout: read("redisLayout", parseLayout, `one of ${REDIS_LAYOUTS.join(", ")}`, "legacy"),
     grpcAddress: read("grpcAddress", parseAddress, "host:port", "127.0.0.1:50051"),
     httpAddress: read("httpAddress", parseAddress, "host:port", "127.0.0.1:8080"),
+    corsOrigins: read("corsOrigins", parseOrigins, "origins as https://host:port, or *", []),
     logLevel: read("logLevel", parseLogLevel, `one of ${LOG_LEVELS.join(", ")}`, "info"),
     insecure: read("insecure", parseSwitch, "on or off", false),
     legacyRouters: read("legacyRouters", parseSwitch, "on or off", true),
@@ -223,6 +232,14 @@ function parseLayout(text: string): ServerConfig["redisLayout"] | undefined {
 
 function parseLogLevel(text: string): LogLevel | undefined {
   return LOG_LEVELS.find((level) => level === text);
+}
+
+function parseOrigins(text: string): string[] | undefined {
+  const origins = text.split(",").map((origin) => origin.trim());
+  const areOrigins = origins.every(
+    (origin) => origin === "*" || (URL.canParse(origin) && new URL(origin).origin === origin),
+  );
+  return areOrigins ? origins : undefined;
 }
 
 function parseSwitch(text: string): boolean | undefined {

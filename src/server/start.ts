@@ -1,3 +1,5 @@
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Registry } from "prom-client";
 import type { Engine } from "../domain/ports.js";
@@ -14,6 +16,9 @@ import { exposeMetrics } from "./ops/metrics.js";
 import { addRedisMetrics } from "./ops/redisMetrics.js";
 import { startGrpcPlane } from "./rpc/grpcPlane.js";
 import { type Readiness, startHttpPlane } from "./rpc/httpPlane.js";
+import { createServedCalls } from "./rpc/services.js";
+import type { Serving } from "./rpc/serving.js";
+import { createStaticFiles } from "./rpc/staticFiles.js";
 import { type CatchUp, createCatchUp } from "./state/catchUp.js";
 import { Ingest } from "./state/ingest.js";
 import { PermissionSyncManager } from "./state/permissionSync.js";
@@ -24,6 +29,9 @@ import { Watermark } from "./state/watermark.js";
 const START_PATIENCE_MS = 3_000;
 /** How often health checks learn of the feed's health. */
 const HEALTH_INTERVAL_MS = 500;
+
+/** Where the build puts the web console. */
+const CONSOLE_FOLDER = join(dirname(createRequire(import.meta.url).resolve("squelch/package.json")), "dist", "console");
 
 /** A running replica. */
 export interface Replica {
@@ -73,10 +81,17 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
 
   await source.start();
   try {
-    const http = await startHttpPlane(config.httpAddress, readiness, () => exposeMetrics(registry));
-    const calls = addCallMetrics(registry);
-    const grpc = await startGrpcPlane(hub, source.catchUp, config, calls, logger).catch(async (error: unknown) => {
-      await http.close();
+    const serving: Serving = {
+      calls: createServedCalls(hub, source.catchUp, config),
+      endings: new Set(),
+      metrics: addCallMetrics(registry),
+      logger,
+    };
+    const origins = { corsOrigins: config.corsOrigins, onlyLoopbackNames: !config.insecure };
+    const pages = { readiness, metrics: () => exposeMetrics(registry), console: createStaticFiles(CONSOLE_FOLDER) };
+    const http = await startHttpPlane(config.httpAddress, origins, pages, serving);
+    const grpc = await startGrpcPlane(config.grpcAddress, serving).catch(async (error: unknown) => {
+      await http.close(0);
       throw error;
     });
     const setServing = () => grpc.setServing(readiness().ready);
@@ -87,8 +102,10 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
       isDraining = true;
       clearInterval(healthTimer);
       setServing();
+      const deadlineMs = performance.now() + config.drainTimeoutMs;
+      http.drain();
       await grpc.drain(config.drainTimeoutMs);
-      await http.close();
+      await http.close(Math.max(deadlineMs - performance.now(), 0));
       await releaseAll();
       logger.info("stopped");
     };

@@ -45,7 +45,7 @@ describe("health", () => {
     }
     await expect(check(client, "squelch.v1.Nothing")).rejects.toMatchObject({ code: 5 });
     const get = async (path: string) => (await fetch(`http://${replica.httpAddress}${path}`)).status;
-    expect([await get("/healthz"), await get("/readyz"), await get("/")]).toEqual([200, 200, 404]);
+    expect([await get("/healthz"), await get("/readyz"), await get("/nothing")]).toEqual([200, 200, 404]);
   });
 
   it("is not serving, though alive, until changes from Redis are proven to arrive (pitfalls 7, 28)", async () => {

@@ -1,3 +1,6 @@
+import { SquelchError } from "../../domain/errors.js";
+import { idProblem } from "../../domain/id.js";
+
 /** What a service knows of a call beside its request. */
 export interface CallContext {
   /** Who asks; goes into the log of the event as the author of a change. */
@@ -16,4 +19,16 @@ export interface WaitContext extends CallContext {
 export const ACTOR_KEY = "squelch-actor";
 
 /** The actor of a caller who does not. */
-export const ANONYMOUS = "anonymous";
+const ANONYMOUS = "anonymous";
+
+/**
+ * The context of a call whose caller names itself, or does not.
+ *
+ * @throws SquelchError `invalidArgument` if the name is no id
+ */
+export function parseCallContext(actor: string | undefined): CallContext {
+  if (actor === undefined) return { actor: ANONYMOUS };
+  const problem = idProblem(actor);
+  if (problem !== undefined) throw new SquelchError("invalidArgument", `${ACTOR_KEY}: ${problem}`);
+  return { actor };
+}

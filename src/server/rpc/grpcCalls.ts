@@ -1,79 +1,60 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { create, type DescMethod } from "@bufbuild/protobuf";
 import type {
   handleClientStreamingCall,
+  handleServerStreamingCall,
   handleUnaryCall,
   Metadata,
-  ServerReadableStream,
   ServerUnaryCall,
   sendUnaryData,
+  UntypedHandleCall,
 } from "@grpc/grpc-js";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { SquelchError } from "../../domain/errors.js";
-import { idProblem } from "../../domain/id.js";
-import type { Logger } from "../../lib/logger.js";
-import { ACTOR_KEY, ANONYMOUS, type CallContext, type WaitContext } from "./callContext.js";
+import { ACTOR_KEY, type CallContext, parseCallContext } from "./callContext.js";
+import { answerBefore, CallBudget, readToEnd } from "./callBudget.js";
+import { measured } from "./measuredCall.js";
+import { runWatch } from "./runWatch.js";
+import type { ClientStreamCall, ServedCall, UnaryCall, WaitCall, WatchCall, WatchRequest } from "./services.js";
+import { logDefect, type Serving } from "./serving.js";
 import { toStatus } from "./status.js";
-import type { Endings } from "./streamEndings.js";
 
-/** The longest time for a call, ms. */
-const CALL_BUDGET_MS = 2_000;
-/** The same for calls whose work grows with the fleet, or that wait, ms. */
-const LONG_CALL_BUDGETS_MS = new Map<DescMethod, number>([
-  [PermissionService.method.reconcileMemberships, 60_000],
-  // The longest wait, and what it needs of the store.
-  [PermissionService.method.awaitApplied, 65_000],
-]);
-
-/**
- * How long a client stream that has ended may still turn out to be cancelled, ms. Clients on Node.js end a stream
- * before they reset it, in two packets, so that one that was cancelled half way, or ran into its deadline, looks
- * complete at first.
- */
-const END_GRACE_MS = 100;
-
-/** A call that is asked once and answers once. */
-export type UnaryCall = (request: unknown, context: CallContext) => Promise<Record<string, unknown>>;
-
-/** A call that answers once something has happened, or when its own time is up. */
-export type WaitCall = (request: unknown, context: WaitContext) => Promise<Record<string, unknown>>;
-
-/** A call that reads a stream and then answers once. What the stream throws when it breaks goes through it. */
-export type ClientStreamCall = (
-  requests: AsyncIterable<unknown>,
-  context: CallContext,
-) => Promise<Record<string, unknown>>;
-
-/** Serves a unary call of grpc-js within its deadline. */
-export function createUnaryHandler(
-  method: DescMethod,
-  handle: UnaryCall,
-  logger: Logger,
-): handleUnaryCall<unknown, unknown> {
-  return (call, callback) =>
-    answer(method, call, callback, logger, async () => handle(call.request, contextOf(call.metadata)));
+/** Serves a call with grpc-js. */
+export function createGrpcHandler(method: DescMethod, call: ServedCall, serving: Serving): UntypedHandleCall {
+  const { metrics } = serving;
+  switch (call.kind) {
+    case "unary":
+      return measured(method, createUnaryHandler(method, call.handle, serving), metrics);
+    case "wait":
+      return measured(method, createWaitHandler(method, call.handle, serving), metrics);
+    case "clientStream":
+      return measured(method, createClientStreamHandler(method, call.handle, serving), metrics);
+    case "watch":
+      return createWatchHandler(method, call.open, serving) as UntypedHandleCall;
+  }
 }
 
-/** Serves a unary call of grpc-js that may wait for as long as its client lets it. */
-export function createWaitHandler(
+// Answers a unary call within its deadline.
+function createUnaryHandler(
   method: DescMethod,
-  handle: WaitCall,
-  endings: Endings,
-  logger: Logger,
+  handle: UnaryCall,
+  serving: Serving,
 ): handleUnaryCall<unknown, unknown> {
+  return (call, callback) =>
+    answer(method, call, callback, serving, async () => handle(call.request, contextOf(call.metadata)));
+}
+
+// The same for a call that may wait for as long as its client lets it.
+function createWaitHandler(method: DescMethod, handle: WaitCall, serving: Serving): handleUnaryCall<unknown, unknown> {
   return async (call, callback) => {
     const waiting = new AbortController();
     const end = (error: SquelchError) => waiting.abort(error);
     const endUnheard = () => end(new SquelchError("unavailable", "nobody waits for the answer any more"));
-    endings.add(end);
+    serving.endings.add(end);
     call.on("cancelled", endUnheard);
-    const remainingMs = Number(call.getDeadline()) - Date.now();
-    // Time for a last look at the store, and for the answer to arrive.
-    const answerBeforeMs = performance.now() + remainingMs - Math.min(300, remainingMs / 4);
-    await answer(method, call, callback, logger, async () =>
+    const answerBeforeMs = answerBefore(remainingMs(call));
+    await answer(method, call, callback, serving, async () =>
       handle(call.request, { ...contextOf(call.metadata), answerBeforeMs, signal: waiting.signal }),
     );
-    endings.delete(end);
+    serving.endings.delete(end);
     endUnheard();
   };
 }
@@ -83,12 +64,12 @@ async function answer(
   method: DescMethod,
   call: ServerUnaryCall<unknown, unknown>,
   callback: sendUnaryData<unknown>,
-  logger: Logger,
+  { logger }: Serving,
   work: () => Promise<Record<string, unknown>>,
 ): Promise<void> {
-  const budget = new Budget(LONG_CALL_BUDGETS_MS.get(method));
+  const budget = new CallBudget(method);
   try {
-    budget.start(call.getDeadline());
+    budget.start(remainingMs(call));
     callback(null, create(method.output, await budget.spendOn(work())));
   } catch (error) {
     logDefect(error, method, logger);
@@ -96,26 +77,24 @@ async function answer(
   }
 }
 
-/**
- * Serves a client stream of grpc-js. Its time runs from the end of the stream; until then it may break or be ended at
- * any moment, and then the call never sees an end.
- */
-export function createClientStreamHandler(
+// The time of a client stream runs from the end of the stream; until then it may break or be ended at any moment, and
+// then the call never sees an end.
+function createClientStreamHandler(
   method: DescMethod,
   handle: ClientStreamCall,
-  endings: Endings,
-  logger: Logger,
+  { endings, logger }: Serving,
 ): handleClientStreamingCall<unknown, unknown> {
   return async (call, callback) => {
-    const budget = new Budget();
+    const budget = new CallBudget(method);
     const end = (error: SquelchError) => budget.fail(error);
     endings.add(end);
     const onEnd = () => {
       endings.delete(end);
-      budget.start(call.getDeadline());
+      budget.start(remainingMs(call));
     };
     try {
-      const work = handle(readToEnd(call, onEnd), contextOf(call.metadata));
+      const requests = readToEnd(call.iterator({ destroyOnReturn: false }), () => call.cancelled, onEnd);
+      const work = handle(requests, contextOf(call.metadata));
       callback(null, create(method.output, await budget.spendOn(work)));
     } catch (error) {
       // Nobody waits for the answer of a call that was cancelled.
@@ -128,55 +107,26 @@ export function createClientStreamHandler(
   };
 }
 
-// Throws if the stream breaks before its end.
-async function* readToEnd(call: ServerReadableStream<unknown, unknown>, onEnd: () => void): AsyncGenerator<unknown> {
-  for await (const request of call.iterator({ destroyOnReturn: false })) yield request;
-  await sleep(END_GRACE_MS);
-  if (call.cancelled) throw new Error("the stream was cancelled");
-  onEnd();
+function createWatchHandler(
+  method: DescMethod,
+  open: WatchCall,
+  serving: Serving,
+): handleServerStreamingCall<WatchRequest, Buffer> {
+  return (call) => {
+    const stream = {
+      sink: { write: (message: Buffer, done: () => void) => void call.write(message, done) },
+      peer: call.getPeer(),
+      fail: (error: unknown) => void call.emit("error", toStatus(error)),
+    };
+    const close = runWatch(method, open, call.request, stream, serving);
+    for (const ending of ["cancelled", "close", "error"]) call.on(ending, close);
+  };
 }
 
-/** The time that a call may take. */
-class Budget {
-  /** Gives the call up at once. */
-  fail!: (error: SquelchError) => void;
-  readonly #failed = new Promise<never>((_, reject) => {
-    this.fail = reject;
-  });
-  readonly #longestMs: number;
-  #timer: NodeJS.Timeout | undefined;
-
-  constructor(longestMs = CALL_BUDGET_MS) {
-    this.#longestMs = longestMs;
-  }
-
-  /** Lets the time run, less what the answer needs to arrive before the client gives up. `spendOn` has to follow. */
-  start(deadline: Date | number): void {
-    const remainingMs = Number(deadline) - Date.now();
-    const budgetMs = Math.min(this.#longestMs, remainingMs - Math.min(100, remainingMs / 10));
-    const message = "the store did not answer in time; the outcome is unknown, try again";
-    this.#timer = setTimeout(() => this.fail(new SquelchError("unavailable", message)), Math.max(budgetMs, 0));
-  }
-
-  /** Rejects with `unavailable` when the time is up; the work goes on then, and what it comes to is lost. */
-  async spendOn<T>(work: Promise<T>): Promise<T> {
-    try {
-      return await Promise.race([work, this.#failed]);
-    } finally {
-      clearTimeout(this.#timer);
-    }
-  }
-}
-
-function logDefect(error: unknown, method: DescMethod, logger: Logger): void {
-  if (!(error instanceof SquelchError)) logger.error({ err: error, method: method.name }, "call failed");
+function remainingMs(call: { getDeadline(): Date | number }): number {
+  return Number(call.getDeadline()) - Date.now();
 }
 
 function contextOf(metadata: Metadata): CallContext {
-  const [value] = metadata.get(ACTOR_KEY);
-  if (value === undefined) return { actor: ANONYMOUS };
-  const actor = value.toString();
-  const problem = idProblem(actor);
-  if (problem !== undefined) throw new SquelchError("invalidArgument", `${ACTOR_KEY}: ${problem}`);
-  return { actor };
+  return parseCallContext(metadata.get(ACTOR_KEY)[0]?.toString());
 }

@@ -1,44 +1,73 @@
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { Code, ConnectError, createConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
+import {
+  compressionGzip,
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from "@connectrpc/connect-node";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import type { Logger } from "../../lib/logger.js";
 import { splitAddress } from "../config.js";
 import { METRICS_CONTENT_TYPE } from "../ops/metrics.js";
+import { addHttpCalls } from "./httpCalls.js";
+import { admitOrigin, type OriginRules } from "./httpOrigins.js";
+import { peerKey } from "./httpPeer.js";
+import { MAX_REQUEST_BYTES } from "./services.js";
+import type { Serving } from "./serving.js";
+import type { StaticFiles } from "./staticFiles.js";
 
 /** Whether this replica can be used, and if not, why. */
 export type Readiness = { ready: true } | { ready: false; reason: string };
 
-/** The HTTP listener: health and metrics. */
+/** What is served beside the calls. */
+export interface HttpPages {
+  readiness(): Readiness;
+  metrics(): Promise<string>;
+  /** Undefined if the web console is not built. */
+  console: StaticFiles | undefined;
+}
+
+/** The HTTP listener: both services as Connect and gRPC-Web, health, metrics and the web console. */
 export interface HttpPlane {
   /** host:port it really listens on. */
   address: string;
-  close(): Promise<void>;
+  /** Takes no more calls; health and metrics are still served. Open streams are ended through `Serving`. */
+  drain(): void;
+  /** Lets answers that are on their way finish for up to `timeoutMs`, then cuts all connections. */
+  close(timeoutMs: number): Promise<void>;
 }
 
-/**
- * Serves `/healthz` (200 while the process lives), `/readyz` (200, or 503 with the reason) and `/metrics`. Rejects if the
- * address cannot be bound.
- */
+/** Starts to listen. Rejects if the address cannot be bound. */
 export async function startHttpPlane(
   address: string,
-  readiness: () => Readiness,
-  metrics: () => Promise<string>,
+  origins: OriginRules,
+  pages: HttpPages,
+  serving: Serving,
 ): Promise<HttpPlane> {
+  let isDraining = false;
+  const refuseWhileDraining: Interceptor = (next) => async (call) => {
+    if (isDraining) throw new ConnectError("the replica is shutting down; reconnect", Code.Unavailable);
+    return await next(call);
+  };
+  const router = createConnectRouter({
+    grpc: false,
+    acceptCompression: [compressionGzip],
+    readMaxBytes: MAX_REQUEST_BYTES,
+    jsonOptions: { ignoreUnknownFields: false },
+    interceptors: [refuseWhileDraining],
+  });
+  addHttpCalls(router, serving);
+  const calls = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+
   const server = createServer((request, response) => {
-    const answer = (code: number, body: object) => {
-      response.writeHead(code, { "content-type": "application/json" }).end(`${JSON.stringify(body)}\n`);
-    };
-    if (request.url === "/healthz") {
-      answer(200, { alive: true });
-    } else if (request.url === "/readyz") {
-      const state = readiness();
-      answer(state.ready ? 200 : 503, state);
-    } else if (request.url === "/metrics") {
-      metrics().then(
-        (text) => response.writeHead(200, { "content-type": METRICS_CONTENT_TYPE }).end(text),
-        (error: unknown) => answer(500, { error: `the metrics could not be read: ${error}` }),
-      );
-    } else {
-      answer(404, { error: "not found; there are /healthz, /readyz and /metrics" });
-    }
+    const [path = ""] = (request.url ?? "").split("?", 1);
+    if (isDraining) response.setHeader("connection", "close");
+    const call = calls.get(path);
+    if (call === undefined) return servePage(path, request, response, pages);
+    const refusal = admitOrigin(request, response, origins);
+    if (refusal === undefined) void serveCall(call, request, response, serving.logger);
+    else if (refusal !== "answered") answerJson(response, 403, { code: "permission_denied", message: refusal });
   });
   const { host, port } = splitAddress(address) as { host: string; port: number };
   await new Promise<void>((resolve, reject) => {
@@ -47,10 +76,60 @@ export async function startHttpPlane(
   });
   return {
     address: address.replace(/:\d+$/, `:${(server.address() as AddressInfo).port}`),
-    close: () =>
+    drain() {
+      isDraining = true;
+    },
+    close: (timeoutMs) =>
       new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
+        const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
+        server.close(() => {
+          clearTimeout(timer);
+          resolve();
+        });
       }),
   };
+}
+
+function servePage(path: string, request: IncomingMessage, response: ServerResponse, pages: HttpPages): void {
+  if (request.method !== "GET" && request.method !== "HEAD") {
+    answerJson(response, 404, { error: `there is no call ${path}` });
+  } else if (path === "/healthz") {
+    answerJson(response, 200, { alive: true });
+  } else if (path === "/readyz") {
+    const state = pages.readiness();
+    answerJson(response, state.ready ? 200 : 503, state);
+  } else if (path === "/metrics") {
+    pages.metrics().then(
+      (text) => response.writeHead(200, { "content-type": METRICS_CONTENT_TYPE }).end(text),
+      (error: unknown) => answerJson(response, 500, { error: `the metrics could not be read: ${error}` }),
+    );
+  } else if (pages.console === undefined && path === "/") {
+    answerJson(response, 404, { error: "the web console is not built; run npm run build" });
+  } else if (!pages.console?.(path, request, response)) {
+    answerJson(response, 404, { error: "not found; there are /, /healthz, /readyz and /metrics" });
+  }
+}
+
+async function serveCall(
+  call: UniversalHandler,
+  request: IncomingMessage,
+  response: ServerResponse,
+  logger: Logger,
+): Promise<void> {
+  try {
+    const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`;
+    const values = createContextValues().set(peerKey, peer);
+    const answer = await call(universalRequestFromNodeRequest(request, response, undefined, values));
+    await universalResponseToNodeResponse(answer, response);
+  } catch (error) {
+    // The client has gone, or what it asks for is no URL.
+    logger.debug({ err: error, path: call.requestPath }, "call could not be answered");
+    if (response.headersSent) response.destroy();
+    else answerJson(response, 400, { code: "invalid_argument", message: "the request cannot be understood" });
+  }
+}
+
+function answerJson(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { "content-type": "application/json", "x-content-type-options": "nosniff" });
+  response.end(`${JSON.stringify(body)}\n`);
 }

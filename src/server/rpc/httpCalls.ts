@@ -1,0 +1,174 @@
+import { create, type DescMethod, fromBinary } from "@bufbuild/protobuf";
+import { ConnectError, type ConnectRouter, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import { status } from "@grpc/grpc-js";
+import { SquelchError } from "../../domain/errors.js";
+import { answerBefore, CallBudget, readToEnd } from "./callBudget.js";
+import { ACTOR_KEY, type CallContext, parseCallContext } from "./callContext.js";
+import { peerKey } from "./httpPeer.js";
+import { runWatch } from "./runWatch.js";
+import {
+  type ClientStreamCall,
+  type ServedCall,
+  services,
+  type UnaryCall,
+  type WaitCall,
+  type WatchCall,
+  type WatchRequest,
+} from "./services.js";
+import { logDefect, type Serving } from "./serving.js";
+import { toStatus } from "./status.js";
+
+/** Serves all calls with Connect. Those that are not built answer UNIMPLEMENTED. */
+export function addHttpCalls(router: ConnectRouter, serving: Serving): void {
+  for (const service of services) {
+    const served = service.methods.flatMap((method) => {
+      const call = serving.calls.get(method);
+      return call === undefined ? [] : [[method.localName, createHttpHandler(method, call, serving)] as const];
+    });
+    router.service(service, Object.fromEntries(served) as Partial<ServiceImpl<typeof service>>);
+  }
+}
+
+function createHttpHandler(method: DescMethod, call: ServedCall, serving: Serving) {
+  switch (call.kind) {
+    case "unary":
+      return createUnaryHandler(method, call.handle, serving);
+    case "wait":
+      return createWaitHandler(method, call.handle, serving);
+    case "clientStream":
+      return createClientStreamHandler(method, call.handle, serving);
+    case "watch":
+      return createWatchHandler(method, call.open, serving);
+  }
+}
+
+function createUnaryHandler(method: DescMethod, handle: UnaryCall, serving: Serving) {
+  return (request: unknown, context: HandlerContext) =>
+    answer(method, context, serving, (budget) => {
+      budget.start(remainingMs(context));
+      return handle(request, contextOf(context));
+    });
+}
+
+function createWaitHandler(method: DescMethod, handle: WaitCall, serving: Serving) {
+  return (request: unknown, context: HandlerContext) =>
+    answer(method, context, serving, async (budget) => {
+      budget.start(remainingMs(context));
+      const waiting = new AbortController();
+      const end = (error: SquelchError) => waiting.abort(error);
+      const endUnheard = () => end(new SquelchError("unavailable", "nobody waits for the answer any more"));
+      serving.endings.add(end);
+      context.signal.addEventListener("abort", endUnheard);
+      const answerBeforeMs = answerBefore(remainingMs(context));
+      try {
+        return await handle(request, { ...contextOf(context), answerBeforeMs, signal: waiting.signal });
+      } finally {
+        serving.endings.delete(end);
+        endUnheard();
+      }
+    });
+}
+
+function createClientStreamHandler(method: DescMethod, handle: ClientStreamCall, serving: Serving) {
+  return (requests: AsyncIterable<unknown>, context: HandlerContext) =>
+    answer(method, context, serving, async (budget) => {
+      const { endings } = serving;
+      const end = (error: SquelchError) => budget.fail(error);
+      endings.add(end);
+      const onEnd = () => {
+        endings.delete(end);
+        budget.start(remainingMs(context));
+      };
+      try {
+        return await handle(
+          readToEnd(requests, () => context.signal.aborted, onEnd),
+          contextOf(context),
+        );
+      } finally {
+        endings.delete(end);
+      }
+    });
+}
+
+// Answers with what the work comes to, well or not, within the time that the call may take.
+async function answer(
+  method: DescMethod,
+  context: HandlerContext,
+  { metrics, logger }: Serving,
+  work: (budget: CallBudget) => Promise<Record<string, unknown>>,
+) {
+  const end = metrics.begin(method.name);
+  context.signal.addEventListener("abort", () => end(status.CANCELLED));
+  const budget = new CallBudget(method);
+  try {
+    const response = create(method.output, await budget.spendOn(work(budget)));
+    end(status.OK);
+    return response;
+  } catch (error) {
+    // Nobody waits for the answer of a call that was cancelled.
+    if (!context.signal.aborted) logDefect(error, method, logger);
+    end(toStatus(error).code);
+    throw toConnectError(error);
+  }
+}
+
+// The stream takes a message when it asks for the next, which it does when the one before has left for the socket: so
+// that there is at most one outstanding, and a slow reader costs no more than a fast one.
+function createWatchHandler(method: DescMethod, open: WatchCall, serving: Serving) {
+  return async function* (request: WatchRequest, context: HandlerContext) {
+    let next: { message: Buffer; done: () => void } | undefined;
+    let failure: ConnectError | undefined;
+    let wake: (() => void) | undefined;
+    const stream = {
+      sink: {
+        write(message: Buffer, done: () => void) {
+          next = { message, done };
+          wake?.();
+        },
+      },
+      peer: context.values.get(peerKey),
+      fail(error: unknown) {
+        failure = toConnectError(error);
+        wake?.();
+      },
+    };
+    const onAbort = () => {
+      close();
+      wake?.();
+    };
+    const close = runWatch(method, open, request, stream, serving);
+    context.signal.addEventListener("abort", onAbort);
+    try {
+      for (;;) {
+        while (next === undefined && failure === undefined && !context.signal.aborted) {
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+        }
+        if (failure !== undefined) throw failure;
+        if (next === undefined) throw context.signal.reason;
+        const { message, done } = next;
+        next = undefined;
+        yield fromBinary(method.output, message);
+        done();
+      }
+    } finally {
+      close();
+    }
+  };
+}
+
+function remainingMs(context: HandlerContext): number {
+  return context.timeoutMs() ?? Number.POSITIVE_INFINITY;
+}
+
+function contextOf({ requestHeader }: HandlerContext): CallContext {
+  return parseCallContext(requestHeader.get(ACTOR_KEY) ?? undefined);
+}
+
+function toConnectError(error: unknown): ConnectError {
+  const { code, details, metadata } = toStatus(error);
+  const headers = metadata?.getMap() as Record<string, string> | undefined;
+  // The numbers of the codes are the same.
+  return new ConnectError(details, code as number, headers);
+}

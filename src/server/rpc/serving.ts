@@ -1,0 +1,20 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+import { SquelchError } from "../../domain/errors.js";
+import type { Logger } from "../../lib/logger.js";
+import type { CallMetrics } from "../ops/callMetrics.js";
+import type { ServedCalls } from "./services.js";
+import type { Endings } from "./streamEndings.js";
+
+/** What the planes share. */
+export interface Serving {
+  calls: ServedCalls;
+  /** The open streams of all planes. */
+  endings: Endings;
+  metrics: CallMetrics;
+  logger: Logger;
+}
+
+/** Logs an error that is nobody's but ours: the caller is told nothing of it. */
+export function logDefect(error: unknown, method: DescMethod, logger: Logger): void {
+  if (!(error instanceof SquelchError)) logger.error({ err: error, method: method.name }, "call failed");
+}
