@@ -6,6 +6,7 @@
 -- @include base
 -- @include log
 -- @include floor
+-- @include leases
 local channels = cjson.decode(ARGV[2])
 local noted_leases = {}
 if #channels == 0 then

@@ -10,6 +10,7 @@
 -- @include base
 -- @include log
 -- @include floor
+-- @include leases
 if redis.call('HGET', KEYS[7], ARGV[2]) ~= context.event then return -1 end
 local speaker = read_speaker(ARGV[2], KEYS[8])
 redis.call('HSET', KEYS[7], ARGV[2], ARGV[3])

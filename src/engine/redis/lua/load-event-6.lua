@@ -5,5 +5,6 @@
 -- @include base
 -- @include log
 -- @include floor
+-- @include leases
 settle_all_leases()
 return { epoch, revision, redis.call('GET', PAUSE), redis.call('HGETALL', MEMBERS) }

@@ -15,6 +15,7 @@
 -- @include base
 -- @include log
 -- @include floor
+-- @include leases
 local has_request_id = ARGV[4] == '1'
 local replicas = tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0
 if has_request_id then

@@ -11,6 +11,7 @@
 -- @include base
 -- @include log
 -- @include floor
+-- @include leases
 local request = cjson.decode(ARGV[2])
 local owner = redis.call('HGET', KEYS[7], request.channelId)
 if owner ~= context.event then return { 'moved', owner } end

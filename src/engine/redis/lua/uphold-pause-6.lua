@@ -7,6 +7,7 @@
 -- @include base
 -- @include log
 -- @include floor
+-- @include leases
 local pause = read_pause()
 local has_ended = not pause and redis.call('HDEL', META, 'ended') == 1
 if not pause and not has_ended then return revision end
