@@ -15,6 +15,8 @@ export interface Grant {
   talkUntilMs: number;
   /** How often it was given back with success. */
   releases: number;
+  /** How often it was renewed after that. */
+  lateRenewals: number;
 }
 
 /** A lock that a legacy router wrote, and the time at which it was gone for certain. */
@@ -95,7 +97,11 @@ function oneEnd({ grants, told }: FloorHistory): string[] {
 
 function bounded({ grants }: FloorHistory): string[] {
   const overdue = grants.filter(({ expiresAtMs, talkUntilMs }) => expiresAtMs > talkUntilMs);
-  return overdue.map((grant) => `${nameOf(grant)} was renewed beyond its talk time`);
+  const late = grants.filter(({ lateRenewals }) => lateRenewals > 0);
+  return [
+    ...overdue.map((grant) => `${nameOf(grant)} was renewed beyond its talk time`),
+    ...late.map((grant) => `${nameOf(grant)} was renewed after it had been given back`),
+  ];
 }
 
 // Whoever pre-empts a lease has the higher priority; who is next is told right after the end.

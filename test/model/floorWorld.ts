@@ -18,11 +18,19 @@ const LEGACY_ROUTERS = 2;
 /** Names the replicas' subscriptions, so that a fault can hit them. */
 const SUBSCRIPTIONS = "squelch-subscriptions";
 
+export interface FloorGame {
+  random: () => number;
+  durationMs: number;
+  /** False: no replica watches for the ends of leases, so that the next script that comes across one has to tell it. */
+  isWatched: boolean;
+}
+
 /**
  * Lets sessions on two replicas, dispatchers and legacy routers at the floors of one event for a while, breaks the
- * replicas' subscriptions now and then, and returns what came of it once all leases have ended.
+ * replicas' subscriptions now and then, and returns what came of it once all leases have ended. The scripts are read
+ * before it returns.
  */
-export async function playFloors(url: string, random: () => number, durationMs: number): Promise<FloorHistory> {
+export async function playFloors(url: string, { random, durationMs, isWatched }: FloorGame): Promise<FloorHistory> {
   const history: FloorHistory = { grants: [], locks: [], deletions: [], told: [] };
   const engines = [0, 1].map(() => createRedisEngine({ url, logger }));
   const hubs = engines.map((engine) => new Hub(engine, logger));
@@ -35,7 +43,7 @@ export async function playFloors(url: string, random: () => number, durationMs: 
     const { eventId, channelIds } = await makeEvent(engine, USERS, 2);
     listener.on("message", (_, message) => history.told.push(JSON.parse(message)));
     await listener.subscribe(`squelch:{${eventId}}:changes`, `squelch:{${eventId}}:floor`);
-    for (const hub of hubs) await hub.keepWhileBusy(eventId);
+    if (isWatched) for (const hub of hubs) await hub.keepWhileBusy(eventId);
 
     const endsAt = performance.now() + durationMs;
     const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)] as T;
@@ -52,7 +60,6 @@ export async function playFloors(url: string, random: () => number, durationMs: 
       let held: Grant | undefined;
       return repeat(40, async () => {
         const replica = pick(engines);
-        const leaseId = held?.leaseId ?? 0;
         if (held === undefined) {
           const channelId = pick(channelIds);
           const request = { channelId, userId, userName: sessionId, sessionId, actor: sessionId };
@@ -61,17 +68,26 @@ export async function playFloors(url: string, random: () => number, durationMs: 
           const priority = random() < 0.7 ? "normal" : pick(FLOOR_PRIORITIES);
           const outcome = await replica.startPtt({ ...request, priority, talkTimeMs, leaseTimeMs });
           if (outcome.granted) held = noteGrant(history, channelId, outcome);
-        } else if (random() < 0.5) {
-          const expiresAtMs = await orStale(replica.renewPtt(held.channelId, leaseId));
-          if (expiresAtMs === undefined) held = undefined;
-          else held.expiresAtMs = Math.max(held.expiresAtMs, expiresAtMs);
-        } else {
-          const by = random() < 0.5 ? { leaseId } : { userId, sessionId };
+          return;
+        }
+        const next = pick(["renews", "renews", "stops", "stops", "goes without a word"] as const);
+        if (next === "renews") {
+          const expiresAtMs = await orStale(replica.renewPtt(held.channelId, held.leaseId));
+          if (expiresAtMs === undefined) {
+            held = undefined;
+          } else {
+            held.expiresAtMs = Math.max(held.expiresAtMs, expiresAtMs);
+            if (held.releases > 0) held.lateRenewals += 1;
+          }
+        } else if (next === "stops") {
+          const by = random() < 0.5 ? { leaseId: held.leaseId } : { userId, sessionId };
           const grant = held;
           const isReleased = await orStale(replica.stopPtt(grant.channelId, by).then(() => true));
           if (isReleased) grant.releases += 1;
-          // Some devices have gone without a word, and some come back with an old lease.
-          if (isReleased || random() < 0.7) held = undefined;
+          // Some do not believe it and come back with the old lease.
+          if (random() < 0.7) held = undefined;
+        } else {
+          held = undefined;
         }
       });
     });
@@ -134,7 +150,7 @@ function noteGrant(history: FloorHistory, channelId: string, outcome: StartPttOu
   const known = history.grants.find((grant) => grant.channelId === channelId && grant.leaseId === leaseId);
   if (known !== undefined) return known;
   const { userId, userName, startedAtMs, expiresAtMs } = speaker;
-  const grant = { channelId, leaseId, userId, userName, startedAtMs, expiresAtMs, talkUntilMs, releases: 0 };
+  const grant = { channelId, leaseId, userId, userName, startedAtMs, expiresAtMs, talkUntilMs, releases: 0, lateRenewals: 0 };
   history.grants.push(grant);
   return grant;
 }
