@@ -59,17 +59,21 @@ function play(game: FloorGame, flaw?: Flaw): Promise<FloorHistory> {
 test.concurrent.each([
   ["replicas watch for the ends of leases", true],
   ["only the next script tells the end of a lease", false],
-])("G4, G5: where %s there is one holder, each grant has one end, and leases rise", {
-  timeout: 60_000,
-}, async (_, isWatched) => {
-  const seed = Date.now() % 1_000_000;
-  const history = await play({ random: seeded(seed), durationMs: 5_000, isWatched });
-  expect(findBreaches(history), `seed ${seed}`).toEqual([]);
-  expect(history.grants.length).toBeGreaterThan(30);
-  expect(history.locks.length).toBeGreaterThan(5);
-  const kinds = new Set(history.told.map((one) => ("kind" in one ? one.kind : "news")));
-  expect([...kinds]).toEqual(expect.arrayContaining(["news", "floorRevoked", "speakersPaused", "speakersResumed"]));
-});
+])(
+  "G4, G5: where %s there is one holder, each grant has one end, and leases rise",
+  {
+    timeout: 60_000,
+  },
+  async (_, isWatched) => {
+    const seed = Date.now() % 1_000_000;
+    const history = await play({ random: seeded(seed), durationMs: 5_000, isWatched });
+    expect(findBreaches(history), `seed ${seed}`).toEqual([]);
+    expect(history.grants.length).toBeGreaterThan(30);
+    expect(history.locks.length).toBeGreaterThan(5);
+    const kinds = new Set(history.told.map((one) => ("kind" in one ? one.kind : "news")));
+    expect([...kinds]).toEqual(expect.arrayContaining(["news", "floorRevoked", "speakersPaused", "speakersResumed"]));
+  },
+);
 
 test.concurrent.each([
   ["a stop that asks for no lease", "if not is_own then return { 'stale' } end", ""],

@@ -150,7 +150,17 @@ function noteGrant(history: FloorHistory, channelId: string, outcome: StartPttOu
   const known = history.grants.find((grant) => grant.channelId === channelId && grant.leaseId === leaseId);
   if (known !== undefined) return known;
   const { userId, userName, startedAtMs, expiresAtMs } = speaker;
-  const grant = { channelId, leaseId, userId, userName, startedAtMs, expiresAtMs, talkUntilMs, releases: 0, lateRenewals: 0 };
+  const grant = {
+    channelId,
+    leaseId,
+    userId,
+    userName,
+    startedAtMs,
+    expiresAtMs,
+    talkUntilMs,
+    releases: 0,
+    lateRenewals: 0,
+  };
   history.grants.push(grant);
   return grant;
 }
