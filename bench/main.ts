@@ -1,26 +1,29 @@
-// Measures Squelch beside its peers: `npm run bench -- [scenario…] [--json] [--smoke]`. Without a name all scenarios are
-// run. Exit code 1 if a scenario failed, 2 if the arguments are wrong.
+// Measures Squelch beside its peers: `npm run bench -- [scenario…] [--json] [--smoke] [--report FILE]`. Without a name all
+// scenarios are run. Exit code 1 if a scenario failed, 2 if the arguments are wrong.
 import { parseArgs } from "node:util";
 import { cold } from "./scenarios/cold.js";
+import { fanout } from "./scenarios/fanout.js";
 import { failover } from "./scenarios/failover.js";
 import { latency } from "./scenarios/latency.js";
 import { pause } from "./scenarios/pause.js";
 import { resume } from "./scenarios/resume.js";
 import { speakers } from "./scenarios/speakers.js";
-import { readEnvironment } from "./support/environment.js";
-import { renderTable } from "./support/report.js";
-import type { Row, Scenario } from "./support/scenario.js";
+import { describeEnvironment, readEnvironment } from "./support/environment.js";
+import { writeReport } from "./support/markdownReport.js";
+import { renderTable } from "./support/table.js";
+import type { Result, Row, Scenario } from "./support/scenario.js";
 
-interface NamedRun extends Pick<Scenario, "name" | "title" | "columns"> {
+interface NamedRun extends Omit<Scenario, "full" | "smoke" | "run"> {
   run(isSmoke: boolean): Promise<Row[]>;
 }
 
 function toRun<Options>(scenario: Scenario<Options>): NamedRun {
-  const { name, title, columns, full, smoke } = scenario;
-  return { name, title, columns, run: (isSmoke) => scenario.run(isSmoke ? smoke : full) };
+  const { full, smoke, run, ...described } = scenario;
+  return { ...described, run: (isSmoke) => run(isSmoke ? smoke : full) };
 }
 
 const SCENARIOS: readonly NamedRun[] = [
+  toRun(fanout),
   toRun(latency),
   toRun(pause),
   toRun(speakers),
@@ -29,10 +32,11 @@ const SCENARIOS: readonly NamedRun[] = [
   toRun(cold),
 ];
 
-const USAGE = `usage: npm run bench -- [scenario…] [--json] [--smoke]
+const USAGE = `usage: npm run bench -- [scenario…] [--json] [--smoke] [--report FILE]
 
-  --json   one line a scenario, with the environment
-  --smoke  tiny numbers: shows that it works, measures nothing
+  --json         one line a scenario, with the environment
+  --smoke        tiny numbers: shows that it works, measures nothing
+  --report FILE  writes all tables as Markdown, and plots into a folder beside it
 
 scenarios:
 ${SCENARIOS.map(({ name, title }) => `  ${name.padEnd(10)}${title}`).join("\n")}`;
@@ -40,33 +44,40 @@ ${SCENARIOS.map(({ name, title }) => `  ${name.padEnd(10)}${title}`).join("\n")}
 interface Arguments {
   json: boolean;
   smoke: boolean;
+  report: string | undefined;
   scenarios: readonly NamedRun[];
 }
 
 function readArguments(): Arguments {
-  const options = { json: { type: "boolean", default: false }, smoke: { type: "boolean", default: false } } as const;
+  const options = {
+    json: { type: "boolean", default: false },
+    smoke: { type: "boolean", default: false },
+    report: { type: "string" },
+  } as const;
   const { values, positionals } = parseArgs({ options, allowPositionals: true });
   const chosen = positionals.map((name) => {
     const scenario = SCENARIOS.find((known) => known.name === name);
     if (scenario === undefined) throw new Error(`there is no scenario "${name}"`);
     return scenario;
   });
-  return { ...values, scenarios: chosen.length > 0 ? chosen : SCENARIOS };
+  return { ...values, report: values.report, scenarios: chosen.length > 0 ? chosen : SCENARIOS };
 }
 
-async function runScenarios({ json, smoke, scenarios }: Arguments): Promise<void> {
+async function runScenarios({ json, smoke, report, scenarios }: Arguments): Promise<void> {
   const environment = await readEnvironment();
-  const { cpu, cores, node, redis, load } = environment;
-  if (!json) console.log(`${cpu}, ${cores} cores, load ${load.toFixed(2)}, Node ${node}, Redis ${redis}`);
-  for (const { name, title, columns, run } of scenarios) {
+  if (!json) console.log(describeEnvironment(environment));
+  const results: Result[] = [];
+  for (const { run, ...scenario } of scenarios) {
     const rows = await run(smoke);
-    if (json) console.log(JSON.stringify({ scenario: name, environment, rows }));
-    else console.log(`\n${name}: ${title}\n${renderTable({ columns }, rows)}`);
-    if (rows.some(({ missing, repeated }) => Boolean(missing) || Boolean(repeated))) {
-      console.error(`${name}: messages are missing or came twice`);
+    results.push({ ...scenario, rows });
+    if (json) console.log(JSON.stringify({ scenario: scenario.name, environment, rows }));
+    else console.log(`\n${scenario.name}: ${scenario.title}\n${renderTable(scenario, rows)}`);
+    if (rows.some(({ missing, repeated, disordered }) => [missing, repeated, disordered].some(Boolean))) {
+      console.error(`${scenario.name}: messages are missing, came twice or in another order`);
       process.exitCode = 1;
     }
   }
+  if (report !== undefined) await writeReport(report, environment, results);
 }
 
 let given: Arguments | undefined;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Fleet, withFleet } from "../support/fleet.js";
-import { publishOpenLoop } from "../support/openLoop.js";
+import { publishUpdates } from "../support/openLoop.js";
 import { percentile } from "../support/percentiles.js";
 import { type Receipts, rotatingUpdate, type Source } from "../support/receiverProtocol.js";
 import { Receivers } from "../support/receivers.js";
@@ -92,8 +92,7 @@ async function measure(
   const count = (warmUpSeconds + seconds) * updatesPerSecond;
   const { victim, victims } = await openRouters(name, eventIds, count, fleet, receivers, options);
   const [publishedAtUs] = await Promise.all([
-    publishOpenLoop(fleet.redisClient, {
-      channel: "vp:membership_updates",
+    publishUpdates(fleet.redisClient, {
       count,
       perSecond: updatesPerSecond,
       message: (sequence) => rotatingUpdate(eventIds, users, sequence),

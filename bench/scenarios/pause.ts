@@ -19,6 +19,9 @@ export const pause: Scenario<PauseOptions> = {
   columns: WAY_COLUMNS,
   full: { channels: [10, 100, 1_000], rounds: 30, warmUpRounds: 5 },
   smoke: { channels: [3], rounds: 2, warmUpRounds: 1 },
+  plots: [
+    { title: "Silencing every speaker of an event, median", value: "medianMs", unit: "ms", labels: ["channels"] },
+  ],
 
   run: ({ channels, ...rounds }) =>
     withStack((stack) =>

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { withFleet } from "../support/fleet.js";
-import { publishOpenLoop } from "../support/openLoop.js";
+import { publishUpdates } from "../support/openLoop.js";
 import { percentile } from "../support/percentiles.js";
 import { rotatingUpdate } from "../support/receiverProtocol.js";
 import { Receivers } from "../support/receivers.js";
@@ -81,8 +81,7 @@ function measure({ name, signal, mayMove }: Restart, options: ResumeOptions): Pr
       const counts = fleet.replicas.map((_, replica) => placed.filter((place) => place === replica).length);
       const fullest = counts.indexOf(Math.max(...counts));
       await Promise.all([
-        publishOpenLoop(fleet.redisClient, {
-          channel: "vp:membership_updates",
+        publishUpdates(fleet.redisClient, {
           count,
           perSecond: updatesPerSecond,
           message: (sequence) => rotatingUpdate(eventIds, users, sequence),

@@ -19,6 +19,9 @@ export const speakers: Scenario<SpeakersOptions> = {
   columns: WAY_COLUMNS,
   full: { channels: 1_000, rounds: 30, warmUpRounds: 5 },
   smoke: { channels: 3, rounds: 2, warmUpRounds: 1 },
+  plots: [
+    { title: "Who speaks on every channel of an event, median", value: "medianMs", unit: "ms", labels: ["channels"] },
+  ],
 
   run: ({ channels, ...rounds }) =>
     withStack((stack) =>

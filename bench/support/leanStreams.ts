@@ -34,6 +34,8 @@ export interface LeanStreamsOptions {
   request: Uint8Array;
   /** How many streams to open on one connection. */
   streams: number;
+  /** The method takes a stream of requests, which is to stay open. */
+  isBidirectional?: boolean;
   /** Takes an encoded response of the stream with that index, and when the socket brought it. */
   onMessage(stream: number, message: Buffer, atUs: number): void;
   /** The connection or a stream has ended. */
@@ -42,7 +44,7 @@ export interface LeanStreamsOptions {
 
 /** Opens many streams of one gRPC method on one connection. Resolves when all requests are sent; `destroy()` ends it. */
 export async function openLeanStreams(options: LeanStreamsOptions): Promise<Socket> {
-  const { host, port, path, request, streams, onMessage, onEnd } = options;
+  const { host, port, path, request, streams, isBidirectional = false, onMessage, onEnd } = options;
   const socket = connect({ host, port, noDelay: true });
   await once(socket, "connect");
   const partialMessages: (Buffer | undefined)[] = [];
@@ -105,10 +107,12 @@ export async function openLeanStreams(options: LeanStreamsOptions): Promise<Sock
   socket.write(frame(WINDOW_UPDATE, 0, 0, uint32(MAX_WINDOW - DEFAULT_WINDOW)));
   const headers = encodeHeaders(path, `${host}:${port}`);
   const message = Buffer.concat([Buffer.from([0]), uint32(request.length), request]);
+  socket.cork();
   for (let stream = 0; stream < streams; stream++) {
     socket.write(frame(HEADERS, END_HEADERS, 2 * stream + 1, headers));
-    socket.write(frame(DATA, END_STREAM, 2 * stream + 1, message));
+    socket.write(frame(DATA, isBidirectional ? 0 : END_STREAM, 2 * stream + 1, message));
   }
+  socket.uncork();
   return socket;
 }
 

@@ -8,8 +8,8 @@ export interface LeanSubscriberOptions {
   host: string;
   port: number;
   channel: string;
-  /** Takes a published message and when the socket brought it. */
-  onMessage(message: Buffer, atUs: number): void;
+  /** Takes a published message, a part of `bytes`, and when the socket brought it. */
+  onMessage(bytes: Buffer, start: number, end: number, atUs: number): void;
   /** The connection has ended. */
   onEnd(error: Error): void;
 }
@@ -40,7 +40,7 @@ export async function openLeanSubscriber(options: LeanSubscriberOptions): Promis
       const messageAt = lengthEnd + LINE_END.length;
       const messageEnd = messageAt + Number(bytes.toString("latin1", lengthAt, lengthEnd));
       if (bytes.length < messageEnd + LINE_END.length) break;
-      onMessage(bytes.subarray(messageAt, messageEnd), atUs);
+      onMessage(bytes, messageAt, messageEnd, atUs);
       offset = messageEnd + LINE_END.length;
     }
     rest = bytes.subarray(offset);

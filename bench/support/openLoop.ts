@@ -1,36 +1,45 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
+import { MEMBERSHIP_UPDATES } from "../../src/engine/redis/keys.js";
 import { monotonicUs } from "./clock.js";
 
-/** What is published, and how fast. */
-export interface OpenLoop {
-  channel: string;
-  /** How many messages. */
-  count: number;
-  perSecond: number;
-  message(sequence: number): string;
-}
+/** What Node's timers are late by on an idle machine. */
+const TIMER_SLACK_US = 2_000;
 
 /**
  * Publishes at a steady rate whatever the answers take, so that a stall shows as delay and not as less load. Resolves
- * with when each message was published, µs of `monotonicUs`.
+ * with when each message was published, µs of `monotonicUs`; one that was late by more than timers are always was
+ * published when it was due, so that a stall of the publisher hides nothing either.
  */
 export async function publishOpenLoop(
-  redis: Redis,
-  { channel, count, perSecond, message }: OpenLoop,
+  count: number,
+  perSecond: number,
+  publish: (sequence: number) => void,
 ): Promise<number[]> {
   const publishedAtUs: number[] = [];
-  const replies: Promise<number>[] = [];
-  const startMs = performance.now();
+  const startUs = monotonicUs();
+  const dueUs = (sequence: number) => startUs + (sequence * 1e6) / perSecond;
   while (publishedAtUs.length < count) {
-    const due = Math.min(1 + Math.floor(((performance.now() - startMs) * perSecond) / 1_000), count);
-    while (publishedAtUs.length < due) {
-      const text = message(publishedAtUs.length);
-      publishedAtUs.push(monotonicUs());
-      replies.push(redis.publish(channel, text));
+    const nowUs = monotonicUs();
+    for (let next = publishedAtUs.length; next < count && dueUs(next) <= nowUs; next++) {
+      const atUs = monotonicUs();
+      publishedAtUs.push(atUs - dueUs(next) > TIMER_SLACK_US ? dueUs(next) : atUs);
+      publish(next);
     }
     await sleep(1);
   }
+  return publishedAtUs;
+}
+
+/** The same with what the control plane publishes. Rejects if Redis refuses one. */
+export async function publishUpdates(
+  redis: Redis,
+  { count, perSecond, message }: { count: number; perSecond: number; message(sequence: number): string },
+): Promise<number[]> {
+  const replies: Promise<number>[] = [];
+  const publishedAtUs = await publishOpenLoop(count, perSecond, (sequence) => {
+    replies.push(redis.publish(MEMBERSHIP_UPDATES, message(sequence)));
+  });
   await Promise.all(replies);
   return publishedAtUs;
 }

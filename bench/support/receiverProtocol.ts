@@ -1,7 +1,17 @@
+interface Endpoint {
+  host: string;
+  port: number;
+  /** What messages are published in: an event, or for a peer what tells one run's from another's. */
+  eventId: string;
+  receivers: number;
+}
+
 /** Receivers that take bytes off a socket and do no more than they must. */
 export type StreamSource =
-  | { kind: "redis"; host: string; port: number; channel: string; receivers: number }
-  | { kind: "squelch"; host: string; port: number; eventId: string; receivers: number; connections: number };
+  /** Each on a connection of its own: two subscriptions to one channel on one connection are one. */
+  | (Endpoint & { kind: "redis" })
+  /** Streams or subscriptions that share connections. `bare` is the writer of the bench, which sends the same messages. */
+  | (Endpoint & { kind: "squelch" | "bare" | "nats" | "natsKv" | "etcd"; connections: number });
 
 /** Where receivers get messages from. */
 export type Source =
@@ -41,6 +51,8 @@ export interface Receipts {
   receivedAtUs: Float64Array;
   /** Messages that arrived at a receiver more than once. */
   repeated: number;
+  /** Messages of which another receiver had a different one at that place. */
+  disordered: number;
   /** Of routers: each time without a stream that is over. */
   absences: RouterAbsence[];
 }

@@ -14,7 +14,8 @@ export function renderTable({ columns }: Pick<Scenario, "columns">, rows: readon
   return table.toString();
 }
 
-function formatCell(value: string | number | undefined): string {
+/** A value as tables show it: about three digits. */
+export function formatCell(value: string | number | undefined): string {
   if (typeof value !== "number") return value ?? "–";
   const fractionDigits = Number.isInteger(value) ? 0 : Math.max(2 - Math.floor(Math.log10(Math.max(value, 1))), 0);
   return value.toLocaleString("en-US", {

@@ -1,0 +1,129 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { monotonicUs } from "./clock.js";
+import { publishOpenLoop } from "./openLoop.js";
+import type { Path } from "./paths/path.js";
+import { percentile } from "./percentiles.js";
+import { processCpuUs } from "./processCpu.js";
+import type { Receivers } from "./receivers.js";
+
+/** How long the last messages may take to arrive; what is not there by then is missing. */
+const ARRIVAL_TIMEOUT_MS = 30_000;
+/** How long a path is left alone before it is measured, so that what opening has cost is not counted. */
+const SETTLE_MS = 100;
+
+export interface Load {
+  eventId: string;
+  receivers: number;
+  connections: number;
+  warmUpMessages: number;
+  /** Messages that are measured. */
+  messages: number;
+  /** As fast as they go in if undefined. */
+  perSecond?: number;
+}
+
+/** What became of the messages of a load. */
+export interface Delivery {
+  deliveries: number;
+  missing: number;
+  repeated: number;
+  disordered: number;
+  /** From the first message's publishing to the last one's arrival. */
+  elapsedMs: number;
+  /** CPU of all servers for one message at one receiver. */
+  cpuUs: number;
+  /** CPU of the server that receivers are connected to, likewise. */
+  ownCpuUs: number;
+  /** From publishing to arrival, of each delivery. */
+  delaysMs: Float64Array;
+  /** From the first receiver to the last, of each message. */
+  spreadsMs: Float64Array;
+}
+
+/** Sends a load down a path. Rejects if something arrived that was not published, or before it was. */
+export async function measureDelivery(path: Path, receivers: Receivers, load: Load): Promise<Delivery> {
+  const { eventId, warmUpMessages, messages } = load;
+  const sequences = warmUpMessages + messages;
+  await path.prepare?.(eventId);
+  await receivers.open(path.source(eventId, load.receivers, load.connections), sequences);
+  await publish(path, load, 0, warmUpMessages);
+  await receivers.waitFor(warmUpMessages * load.receivers, ARRIVAL_TIMEOUT_MS);
+  await path.settle();
+  await sleep(SETTLE_MS);
+
+  const before = await readCpuUs(path);
+  const publishedAtUs = await publish(path, load, warmUpMessages, messages);
+  await receivers.waitFor(sequences * load.receivers, ARRIVAL_TIMEOUT_MS);
+  await path.settle();
+  const after = await readCpuUs(path);
+
+  const { receivedAtUs, repeated, disordered } = await receivers.collect();
+  const measured = receivedAtUs.subarray(warmUpMessages * load.receivers);
+  const arrivals = measured.filter((atUs) => atUs > 0);
+  if (arrivals.length === 0) throw new Error(`${path.name}: nothing arrived`);
+  const costsUs = after.map((us, index) => (us - (before[index] as number)) / arrivals.length);
+  return {
+    deliveries: arrivals.length,
+    missing: receivedAtUs.length - warmUpMessages * load.receivers - arrivals.length,
+    repeated,
+    disordered,
+    elapsedMs: (arrivals.reduce((latest, atUs) => Math.max(latest, atUs), 0) - (publishedAtUs[0] as number)) / 1_000,
+    cpuUs: costsUs.reduce((sum, us) => sum + us, 0),
+    ownCpuUs: costsUs.at(-1) as number,
+    ...readTimes(path, measured, publishedAtUs, load.receivers),
+  };
+}
+
+/** The fields of a row that every measurement of deliveries has. */
+export function describeDelivery(path: Path, { receivers }: Load, delivery: Delivery) {
+  const { deliveries, missing, repeated, disordered, cpuUs, ownCpuUs } = delivery;
+  return { path: path.name, receivers, deliveries, missing, repeated, disordered, cpuUs, ownCpuUs };
+}
+
+/** Percentiles of spans, in fields of that name. */
+export function describeSpans(name: string, spansMs: Float64Array): Record<string, number> {
+  return {
+    [`${name}P50Ms`]: percentile(spansMs, 50),
+    [`${name}P99Ms`]: percentile(spansMs, 99),
+    [`${name}MaxMs`]: percentile(spansMs, 100),
+  };
+}
+
+function readTimes(path: Path, receivedAtUs: Float64Array, publishedAtUs: readonly number[], receivers: number) {
+  const delaysMs: number[] = [];
+  const spreadsMs: number[] = [];
+  for (const [message, sentUs] of publishedAtUs.entries()) {
+    let firstUs = Number.POSITIVE_INFINITY;
+    let lastUs = 0;
+    for (const atUs of receivedAtUs.subarray(message * receivers, (message + 1) * receivers)) {
+      if (atUs === 0) continue;
+      if (atUs < sentUs) throw new Error(`${path.name}: a message arrived before it was published`);
+      delaysMs.push((atUs - sentUs) / 1_000);
+      firstUs = Math.min(firstUs, atUs);
+      lastUs = Math.max(lastUs, atUs);
+    }
+    if (lastUs > 0) spreadsMs.push((lastUs - firstUs) / 1_000);
+  }
+  return { delaysMs: Float64Array.from(delaysMs), spreadsMs: Float64Array.from(spreadsMs) };
+}
+
+function readCpuUs({ servers }: Path): Promise<number[]> {
+  return Promise.all(servers.map(({ pid }) => processCpuUs(pid)));
+}
+
+// Resolves with when each was published.
+async function publish(
+  path: Path,
+  { eventId, perSecond }: Load,
+  first: number,
+  count: number,
+): Promise<readonly number[]> {
+  const send = (index: number) => path.publish(eventId, first + index);
+  if (perSecond !== undefined) return publishOpenLoop(count, perSecond, send);
+  const publishedAtUs: number[] = [];
+  for (let index = 0; index < count; index++) {
+    publishedAtUs.push(monotonicUs());
+    send(index);
+  }
+  return publishedAtUs;
+}

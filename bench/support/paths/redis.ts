@@ -1,0 +1,63 @@
+import { Redis } from "ioredis";
+import { MEMBERSHIP_UPDATES } from "../../../src/engine/redis/keys.js";
+import { type RedisServer, startRedis } from "../../../test/support/startRedis.js";
+import { spawnSquelch } from "../../../test/support/startSquelch.js";
+import { type StreamSource, sequencedUpdate } from "../receiverProtocol.js";
+import type { Path } from "./path.js";
+
+const HOST = "127.0.0.1";
+
+/** Redis pub/sub, as it is. */
+export async function startRedisPath(): Promise<Path> {
+  const redis = await startRedis();
+  const { publish, settle, disconnect } = createPublisher(redis);
+  return {
+    name: "Redis pub/sub",
+    servers: [{ name: "Redis", pid: redis.pid }],
+    source: (eventId, receivers) => ({ kind: "redis", host: HOST, port: redis.port, eventId, receivers }),
+    publish: (eventId, sequence) => publish(eventId, sequencedUpdate(eventId, sequence)),
+    settle,
+    async close() {
+      disconnect();
+      await redis.stop();
+    },
+  };
+}
+
+/** A replica, and a Redis to which the control plane publishes. */
+export async function startSquelchPath(): Promise<Path> {
+  const redis = await startRedis();
+  const replica = await spawnSquelch(["--redis-url", redis.url]);
+  const { publish, settle, disconnect } = createPublisher(redis);
+  const port = Number(replica.grpcAddress.split(":").at(-1));
+  return {
+    name: "Squelch",
+    servers: [
+      { name: "Redis", pid: redis.pid },
+      { name: "replica", pid: replica.pid },
+    ],
+    source: (eventId, receivers, connections): StreamSource => ({
+      ...{ kind: "squelch", host: HOST, port, eventId, receivers, connections },
+    }),
+    publish: (eventId, sequence) => publish(MEMBERSHIP_UPDATES, sequencedUpdate(eventId, sequence)),
+    settle,
+    async close() {
+      disconnect();
+      await replica.stop();
+      await redis.stop();
+    },
+  };
+}
+
+function createPublisher(redis: RedisServer) {
+  const client = new Redis(redis.url);
+  let replies: Promise<unknown>[] = [];
+  return {
+    publish: (channel: string, message: string) => void replies.push(client.publish(channel, message)),
+    async settle() {
+      await Promise.all(replies);
+      replies = [];
+    },
+    disconnect: () => client.disconnect(),
+  };
+}
