@@ -20,6 +20,8 @@ export interface Engine extends LogStore, MembershipStore, ChannelIndex, FloorSt
   feedHealth(): FeedHealth;
   /** Calls back each time the followed channels were interrupted and stand again, so that entries may be missing. */
   onFeedRestored(listener: () => void): Unsubscribe;
+  /** Calls back with the event of each pause that is made, as long as the followed channels are not interrupted. */
+  onPause(listener: (eventId: string) => void): Unsubscribe;
 }
 
 export type Unsubscribe = () => void;
@@ -294,10 +296,13 @@ export interface FloorStore {
   /** Returns the revision. Rejects with `failedPrecondition` if that pause does not stand. */
   resumeSpeakers(eventId: string, pauseId: string, actor: string): Promise<number>;
   /**
-   * While the event is paused: takes the floors that have become free since, and cuts those who got past the latch
-   * without asking the store. Announces the end of a pause that has run out. Else does nothing.
+   * While the event is paused: takes the floors that have become free since, also of channels that others have added, and
+   * cuts those who got past the latch without asking the store; it may leave that out if it was done in the 110 ms
+   * before. Announces the end of a pause that has run out. Returns whether a pause stands.
    */
-  upholdPause(eventId: string): Promise<void>;
+  upholdPause(eventId: string): Promise<boolean>;
+  /** The events in which a pause stands, or has run out and its end has not been announced to all. */
+  listPausedEvents(): Promise<string[]>;
   /**
    * Announces the ends of leases that have run out, on these channels or on all of the event. Returns those that run.
    */

@@ -385,6 +385,33 @@ export function describePause(getEngine: GetEngine): void {
     expect(entries.filter((entry) => entry.kind === "speakersResumed")).toHaveLength(1);
   });
 
+  test("a pause is told as it is made, and listed until its end has been announced", async () => {
+    const engine = getEngine();
+    const [paused, lifted, ended, cut] = await Promise.all([1, 2, 3, 4].map(() => makeEvent(engine, ["u"])));
+    const eventIds = [paused, lifted, ended, cut].map((event) => event?.eventId ?? "");
+    const heard = collect<string>();
+    const unfollow = engine.onPause((eventId) => eventIds.includes(eventId) && heard.listener(eventId));
+    const listed = async () => (await engine.listPausedEvents()).filter((eventId) => eventIds.includes(eventId)).sort();
+    const [pausedId = "", liftedId = "", endedId = "", cutId = ""] = eventIds;
+    await pause(engine, pausedId);
+    const { pause: second } = await pause(engine, liftedId);
+    await makeRunOutPause(engine, endedId);
+    await pause(engine, cutId, { durationMs: 0 });
+    await heard.until(3);
+    expect(heard.seen).toEqual([pausedId, liftedId, endedId]);
+    unfollow();
+
+    await engine.resumeSpeakers(liftedId, second.pauseId, "admin");
+    expect(await listed()).toEqual([pausedId, endedId].sort());
+    expect(await Promise.all(eventIds.map((eventId) => engine.upholdPause(eventId)))).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ]);
+    expect(await listed()).toEqual([pausedId]);
+  });
+
   test("upholding a standing pause, or none, announces nothing and touches nobody", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["chief"]);

@@ -162,6 +162,7 @@ describe("docs/protocol.md", () => {
         applied,
         floor,
         keys.NEW_EVENTS,
+        keys.PAUSES,
         keys.INGEST,
       ]),
     );

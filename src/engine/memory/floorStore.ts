@@ -2,7 +2,7 @@ import { isHeldBack, notTheHolder, outranks, staleLease } from "../../domain/flo
 import type { FloorStore, PttHolder } from "../../domain/ports.js";
 import type { EventRecord, Lease, MemoryState } from "./state.js";
 
-type SpeakerStore = Omit<FloorStore, "pauseAllSpeakers" | "resumeSpeakers" | "upholdPause">;
+type SpeakerStore = Omit<FloorStore, "pauseAllSpeakers" | "resumeSpeakers" | "upholdPause" | "listPausedEvents">;
 
 function isHeldUnder(lease: Lease | undefined, holder: PttHolder): boolean {
   if (lease === undefined) return false;

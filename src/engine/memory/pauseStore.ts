@@ -9,7 +9,7 @@ const REQUEST_MEMORY_MS = 3_600_000;
 
 export function createPauseStore(
   state: MemoryState,
-): Pick<FloorStore, "pauseAllSpeakers" | "resumeSpeakers" | "upholdPause"> {
+): Pick<FloorStore, "pauseAllSpeakers" | "resumeSpeakers" | "upholdPause" | "listPausedEvents"> {
   function forgetOldRequests(event: EventRecord): void {
     for (const [requestId, { pause }] of event.pauseRequests) {
       if (state.now() - pause.startedAtMs < REQUEST_MEMORY_MS) break;
@@ -48,7 +48,10 @@ export function createPauseStore(
       const expiresAtMs = startedAtMs + durationMs;
       const pause: SpeakerPause = { ...request, pauseId: randomUUID(), startedAtMs, expiresAtMs };
       const cut = cutFloors(event, pause, durationMs > 0);
-      if (durationMs > 0) event.pause = pause;
+      if (durationMs > 0) {
+        event.pause = pause;
+        state.pauseListeners.emit("", eventId);
+      }
       const told = { pause, cut, ...(standing && { replacedPauseId: standing.pauseId }) };
       const revision = state.append(event, request.actor, { kind: "speakersPaused", ...told });
       const outcome = { ...told, revision, replicated: false };
@@ -71,13 +74,18 @@ export function createPauseStore(
     },
 
     async upholdPause(eventId) {
-      if (!state.events.has(eventId)) return;
+      if (!state.events.has(eventId)) return false;
       const event = state.open(eventId);
-      if (event.pause === undefined) return;
+      if (event.pause === undefined) return false;
       // A lease that has expired since left its floor free.
       for (const channelId of event.channelIds) {
         if (state.settledLease(event, channelId) === undefined) state.giveToBroadcaster(event, event.pause, channelId);
       }
+      return true;
+    },
+
+    async listPausedEvents() {
+      return [...state.events.values()].flatMap(({ eventId, pause }) => (pause === undefined ? [] : eventId));
     },
   };
 }

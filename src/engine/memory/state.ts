@@ -66,6 +66,8 @@ export class MemoryState {
   readonly routerListeners: Listeners<RouterNews>;
   /** By event id. */
   readonly floorListeners: Listeners<FloorNews>;
+  /** Under one key, the empty string. */
+  readonly pauseListeners: Listeners<string>;
   #generation = 0;
 
   /** @param now ms since 1970 */
@@ -78,6 +80,7 @@ export class MemoryState {
     this.speakerListeners = new Listeners(logger);
     this.routerListeners = new Listeners(logger);
     this.floorListeners = new Listeners(logger);
+    this.pauseListeners = new Listeners(logger);
   }
 
   /** A new place in the order of writes, later than all before, of that generation at least. */

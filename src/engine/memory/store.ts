@@ -35,10 +35,12 @@ export function createMemoryEngine(options: { now?: () => number; logger?: Logge
       state.speakerListeners.clear();
       state.routerListeners.clear();
       state.floorListeners.clear();
+      state.pauseListeners.clear();
     },
     feedHealth: () => ({ healthy: true, ageMs: 0 }),
     onFeedRestored: () => () => {
       // Never called back: nothing can interrupt the feed of a single process.
     },
+    onPause: (listener) => state.pauseListeners.add("", listener),
   };
 }

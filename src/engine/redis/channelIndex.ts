@@ -14,6 +14,8 @@ const ADOPT_BATCH = 500;
 export interface RedisChannelIndex extends ChannelIndex {
   /** Compares the index of one event, or of all, with `channel:events`, and takes over what others wrote there. */
   adoptForeignChannels(eventId?: string): Promise<void>;
+  /** The same for one event, if `channel:events` has another number of channels than at the last time. */
+  adoptNewForeignChannels(eventId: string): Promise<void>;
   /** Sees to it that the scripts of an event know whether a channel is its own, where they have said that it is not. */
   settle(eventId: string, channelId: string): Promise<void>;
 }
@@ -38,6 +40,9 @@ export function createChannelIndex(
   scripts: EventScripts,
   moves: ChannelMoves,
 ): RedisChannelIndex {
+  /** How many channels `channel:events` had when the index of an event was last compared with it. */
+  const comparedSizes = new Map<string, number>();
+
   const indexOf = (eventId: string) => attempt(commands.smembers(eventKeys(eventId).channels));
 
   async function compareIndex(eventId: string, channelIds: ReadonlySet<string>): Promise<void> {
@@ -49,6 +54,20 @@ export function createChannelIndex(
       await moves.adopt(eventId, missing);
     }
     if (gone.length > 0) await moves.release(eventId, gone);
+  }
+
+  async function adoptForeignChannels(eventId?: string): Promise<void> {
+    const owners = await attempt(commands.hgetall(CHANNEL_EVENTS));
+    const events = eventId === undefined ? await attempt(commands.smembers(EVENTS)) : [eventId];
+    const byEvent = new Map(events.map((event) => [event, new Set<string>()]));
+    for (const [channelId, owner] of Object.entries(owners)) {
+      if (eventId !== undefined && owner !== eventId) continue;
+      // Others may have written what is no id; nothing of ours can name it.
+      if (idProblem(channelId) !== undefined || idProblem(owner) !== undefined) continue;
+      const channelIds = byEvent.get(owner) ?? new Set();
+      byEvent.set(owner, channelIds.add(channelId));
+    }
+    for (const [event, channelIds] of byEvent) await compareIndex(event, channelIds);
   }
 
   return {
@@ -72,18 +91,13 @@ export function createChannelIndex(
       return (await indexOf(eventId)).sort();
     },
 
-    async adoptForeignChannels(eventId) {
-      const owners = await attempt(commands.hgetall(CHANNEL_EVENTS));
-      const events = eventId === undefined ? await attempt(commands.smembers(EVENTS)) : [eventId];
-      const byEvent = new Map(events.map((event) => [event, new Set<string>()]));
-      for (const [channelId, owner] of Object.entries(owners)) {
-        if (eventId !== undefined && owner !== eventId) continue;
-        // Others may have written what is no id; nothing of ours can name it.
-        if (idProblem(channelId) !== undefined || idProblem(owner) !== undefined) continue;
-        const channelIds = byEvent.get(owner) ?? new Set();
-        byEvent.set(owner, channelIds.add(channelId));
-      }
-      for (const [event, channelIds] of byEvent) await compareIndex(event, channelIds);
+    adoptForeignChannels,
+
+    async adoptNewForeignChannels(eventId) {
+      const size = await attempt(commands.hlen(CHANNEL_EVENTS));
+      if (size === comparedSizes.get(eventId)) return;
+      await adoptForeignChannels(eventId);
+      comparedSizes.set(eventId, size);
     },
 
     settle: (eventId, channelId) => moves.settle(eventId, channelId),

@@ -9,7 +9,7 @@ import { ConfirmedWrites } from "./confirmedWrites.js";
 import { type ControlPlane, createControlPlane } from "./controlPlane.js";
 import { EventScripts } from "./eventScripts.js";
 import { createFloorStore } from "./floorStore.js";
-import { type LayoutName, layouts, NEW_EVENTS } from "./keys.js";
+import { type LayoutName, layouts, NEW_EVENTS, PAUSES } from "./keys.js";
 import { createLegacyMoves } from "./legacyMoves.js";
 import { createLogStore } from "./logStore.js";
 import { createMembershipStore } from "./membershipStore.js";
@@ -125,7 +125,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     ...createLogStore(commands, scripts, subscriber),
     ...createMembershipStore(scripts, confirmed, takeTicket),
     ...index,
-    ...createFloorStore(scripts, urgent, index, subscriber),
+    ...createFloorStore(commands, scripts, urgent, index, subscriber),
     ...createAppliedStore(state.run, subscriber),
     hasLegacyRouters: legacyRouters,
 
@@ -166,6 +166,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
 
     feedHealth: () => worst(links.map((link) => link.probe.health())),
     onFeedRestored: (listener) => subscriber.listen({ restored: listener }),
+    onPause: (listener) => subscriber.subscribeWhenConnected(PAUSES, (eventId) => listener(eventId.toString())),
   };
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { attempt } from "./connections.js";
 import { contended, MAX_ATTEMPTS } from "./contention.js";
-import { EVENTS, eventKeys, type Layout, layouts, NEW_EVENTS, speakerKey, stateAffixes } from "./keys.js";
+import { EVENTS, eventKeys, type Layout, layouts, NEW_EVENTS, PAUSES, speakerKey, stateAffixes } from "./keys.js";
 import type { CommandConnection } from "./openConnection.js";
 import { createScriptRunner, type RunScript, type ScriptErrors, type ScriptName } from "./scripts.js";
 
@@ -78,6 +78,7 @@ export class EventScripts {
       floor,
       tickets: this.layout.tickets,
       newEvents: NEW_EVENTS,
+      pauses: PAUSES,
       logLength: LOG_LENGTH,
       legacyRouters: this.#options.legacyRouters,
       newestTicket: this.#options.newestTicket(),

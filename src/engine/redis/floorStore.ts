@@ -19,14 +19,19 @@ import type {
 } from "../../domain/ports.js";
 import type { RedisChannelIndex } from "./channelIndex.js";
 import type { ConfirmedWrites } from "./confirmedWrites.js";
+import { attempt } from "./connections.js";
 import { contended, MAX_ATTEMPTS } from "./contention.js";
 import type { EventScripts } from "./eventScripts.js";
-import { eventKeys, stateChannel } from "./keys.js";
+import { EVENTS, eventKeys, stateChannel } from "./keys.js";
+import type { CommandConnection } from "./openConnection.js";
 import { parseJson } from "./scripts.js";
 import type { Subscriber } from "./subscriber.js";
 
 /** How long the answer to a PauseAllSpeakers is kept for a repeat of its request id: as long as a pause can last. */
 const PAUSE_ANSWER_TTL_MS = MAX_PAUSE_MS;
+
+/** How long one look at the channels of a paused event is enough for all replicas, ms. */
+const UPHOLD_GAP_MS = 110;
 
 /** A channel's state as routers publish it. */
 interface PublishedState {
@@ -39,6 +44,7 @@ type Denial = [cause: FloorDenyCause, holder: string | null, pause: string | nul
 
 /** {@link FloorStore} on Redis. `urgent` is for pauses alone. */
 export function createFloorStore(
+  commands: CommandConnection,
   scripts: EventScripts,
   urgent: ConfirmedWrites,
   index: RedisChannelIndex,
@@ -161,7 +167,18 @@ export function createFloorStore(
     },
 
     async upholdPause(eventId) {
-      await scripts.runFor(eventId, "uphold-pause");
+      // Others may add a channel and speak on it without a word.
+      const upheld = scripts.runFor(eventId, "uphold-pause", [], [UPHOLD_GAP_MS]);
+      const [stands] = await Promise.all([upheld, index.adoptNewForeignChannels(eventId)]);
+      return stands === 1;
+    },
+
+    async listPausedEvents() {
+      const eventIds = await attempt(commands.smembers(EVENTS));
+      const pauses = await Promise.all(
+        eventIds.map((eventId) => attempt(commands.hmget(eventKeys(eventId).meta, "pause", "ended"))),
+      );
+      return eventIds.filter((_, index) => pauses[index]?.some((field) => field !== null));
     },
 
     async endLeases(eventId, channelIds = []): Promise<RunningLease[]> {

@@ -28,6 +28,8 @@ export function eventKeys(eventId: string) {
 export const EVENTS = "squelch:events";
 /** Pub/sub channel on which a new event's id is published. */
 export const NEW_EVENTS = "squelch:events:new";
+/** Pub/sub channel on which the id of an event is published when it is paused. */
+export const PAUSES = "squelch:pauses";
 /** Pub/sub channel of the tickets. */
 export const INGEST = "squelch:ingest";
 /** The newest ticket. */

@@ -47,7 +47,7 @@ export class Subscriber {
    * `unavailable` if it did not, and then the listener is not kept.
    */
   async subscribe(channel: string, listener: MessageListener): Promise<Unsubscribe> {
-    const unsubscribe = this.subscribeWhenConnected(channel, listener);
+    const unsubscribe = this.#register(channel, listener);
     try {
       await this.#connection.subscribe(channel);
       return unsubscribe;
@@ -59,6 +59,18 @@ export class Subscriber {
 
   /** As `subscribe`, but without waiting: the channel is subscribed as soon as there is a connection. */
   subscribeWhenConnected(channel: string, listener: MessageListener): Unsubscribe {
+    const unsubscribe = this.#register(channel, listener);
+    // Where it fails the connection is opened anew, and every channel subscribed.
+    if (this.#connected) this.#connection.subscribe(channel).catch(() => this.reconnect());
+    return unsubscribe;
+  }
+
+  /** Gives the connection up and opens it anew: for one that looks alive but delivers nothing. */
+  reconnect(): void {
+    this.#connection.disconnect(true);
+  }
+
+  #register(channel: string, listener: MessageListener): Unsubscribe {
     const listeners = this.#channels.get(channel) ?? new Set();
     this.#channels.set(channel, listeners.add(listener));
     return () => {
@@ -67,11 +79,6 @@ export class Subscriber {
       // On a connection that is down there is nothing to unsubscribe from.
       this.#connection.unsubscribe(channel).catch(() => undefined);
     };
-  }
-
-  /** Gives the connection up and opens it anew: for one that looks alive but delivers nothing. */
-  reconnect(): void {
-    this.#connection.disconnect(true);
   }
 
   async #resubscribe(): Promise<void> {

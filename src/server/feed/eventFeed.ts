@@ -17,8 +17,6 @@ const MAX_EARLY_ENTRIES = 10_000;
 const BATCH_OVERHEAD_BYTES = 1 << 10;
 /** Batches that are kept for the next watcher at the same cursor. */
 const MAX_SHARED_BATCHES = 8;
-/** How often a standing pause is upheld, ms. */
-const UPHOLD_INTERVAL_MS = 150;
 
 /** A message with the changes after some revision, and the revision that it leads to. */
 export interface Batch {
@@ -62,7 +60,6 @@ export class EventFeed {
   // When the store accepted the oldest change that is not flushed yet.
   #unflushedSinceMs: number | undefined;
   #unfollow: Unsubscribe | undefined;
-  #upholding: NodeJS.Timeout | undefined;
 
   constructor(eventId: string, engine: Engine, counts: FeedCounts, logger: Logger) {
     this.eventId = eventId;
@@ -84,10 +81,6 @@ export class EventFeed {
     return this.#isInSync && position.epoch === this.#epoch && position.revision >= this.#inSyncFrom;
   }
 
-  get isPaused(): boolean {
-    return this.#picture.pause !== undefined;
-  }
-
   /** Loads the event and follows it. Rejects with `unavailable`; then the feed is closed. */
   async open(): Promise<void> {
     try {
@@ -103,7 +96,6 @@ export class EventFeed {
   close(): void {
     this.#isClosed = true;
     this.#unfollow?.();
-    clearInterval(this.#upholding);
     for (const snapshot of this.#snapshots.splice(0)) snapshot.discard();
   }
 
@@ -308,7 +300,6 @@ export class EventFeed {
   // Readers are told once for all that comes in together, still in this turn of the event loop.
   #onAdvanced(): void {
     this.#batches.clear();
-    this.#upholdPause();
     if (this.#flushScheduled) return;
     this.#flushScheduled = true;
     process.nextTick(() => {
@@ -326,22 +317,5 @@ export class EventFeed {
     const slice = this.#ring.sliceAfter(revision, MAX_MESSAGE_BYTES - BATCH_OVERHEAD_BYTES, userIds);
     const message = slice.parts.length === 0 ? undefined : encodeBatch(this.#header, slice.parts, slice.bytes);
     return { message, changes: slice.parts.length, revision: slice.revision };
-  }
-
-  // While a pause stands, what gets past it is cut, and its end is announced.
-  #upholdPause(): void {
-    if (this.#isClosed || this.isPaused === (this.#upholding !== undefined)) return;
-    clearInterval(this.#upholding);
-    this.#upholding = undefined;
-    const uphold = () => {
-      this.#engine
-        .upholdPause(this.eventId)
-        .catch((error: unknown) =>
-          this.#logger.warn({ err: error, eventId: this.eventId }, "pause could not be upheld, will try again"),
-        );
-    };
-    // Once more at the end, to tell the channels that have become free.
-    if (this.isPaused) this.#upholding = setInterval(uphold, UPHOLD_INTERVAL_MS);
-    else uphold();
   }
 }

@@ -3,6 +3,7 @@ import type { Logger } from "../../lib/logger.js";
 import { FeedCounts } from "../ops/feedCounts.js";
 import { EventFeed } from "./eventFeed.js";
 import { LeaseWatch } from "./leaseWatch.js";
+import { PauseKeeper } from "./pauseKeeper.js";
 import { RouterPresence } from "./routerPresence.js";
 import { SpeakerHub } from "./speakerHub.js";
 
@@ -27,6 +28,8 @@ export class Hub {
   readonly counts: FeedCounts;
   /** The routers whose watches are open here. */
   readonly presence: RouterPresence;
+  /** The pauses of all events, loaded or not. */
+  readonly pauses: PauseKeeper;
   /** Who speaks, in the events in which somebody watches that. */
   readonly speakers: SpeakerHub;
   readonly #releaseGraceMs: number;
@@ -38,12 +41,14 @@ export class Hub {
     this.logger = logger;
     this.counts = counts;
     this.presence = new RouterPresence(engine, logger);
+    this.pauses = new PauseKeeper(engine, logger);
     this.speakers = new SpeakerHub(engine, logger);
     this.#releaseGraceMs = releaseGraceMs;
     const timer = setInterval(() => void this.#checkPositions(), POSITION_CHECK_INTERVAL_MS);
     this.#stop.push(
       () => clearInterval(timer),
       () => this.presence.close(),
+      () => this.pauses.close(),
       () => this.speakers.close(),
       engine.onFeedRestored(() => {
         for (const { feed, leases } of this.#slots.values()) {
@@ -88,14 +93,14 @@ export class Hub {
   }
 
   /**
-   * Loads an event in which something is to be seen to although nobody may watch: a pause, or leases. It stays loaded
-   * for as long as they last. What was done stands already, so a failure is only logged.
+   * Loads an event in which leases run, so that their ends are announced although nobody may watch. It stays loaded for
+   * as long as they last. What was done stands already, so a failure is only logged.
    */
   async keepWhileBusy(eventId: string): Promise<void> {
     try {
       this.release(await this.acquire(eventId));
     } catch (error) {
-      this.logger.warn({ err: error, eventId }, "event could not be loaded, its leases and pause end late");
+      this.logger.warn({ err: error, eventId }, "event could not be loaded, its leases end late");
     }
   }
 
@@ -147,12 +152,11 @@ export class Hub {
     return slot;
   }
 
-  // A paused event stays, so that its pause is upheld by this replica, and one in which leases run, so that their ends are
-  // announced.
+  // An event in which leases run stays, so that their ends are announced.
   #scheduleRelease(slot: Slot): void {
     slot.releaseTimer = setTimeout(() => {
       if (slot.users > 0) return;
-      if (slot.feed.isPaused || slot.leases.isBusy) {
+      if (slot.leases.isBusy) {
         this.#scheduleRelease(slot);
         return;
       }

@@ -120,7 +120,7 @@ export function createPermissionService(hub: Hub, catchUp?: CatchUp): Permission
         requestId: parseOptionalId("request_id", request.requestId),
         replacePauseId,
       });
-      if (durationMs > 0) void hub.keepWhileBusy(eventId);
+      if (durationMs > 0) hub.pauses.uphold(eventId);
       return {
         pause: toSpeakerPauseMessage(outcome.pause),
         paused: outcome.cut.map(toActiveSpeakerMessage),

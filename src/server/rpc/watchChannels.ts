@@ -45,7 +45,7 @@ export function openWatchChannels(hub: Hub, request: WatchChannelsRequest, sink:
   if (eventIds.length === 0) throw new SquelchError("invalidArgument", "event_ids: must name at least one event");
 
   const speakers = watchSpeakers(hub, sink);
-  // They stay loaded, so that pauses are upheld and the ends of leases announced.
+  // They stay loaded, so that the ends of leases are announced.
   const feeds: EventFeed[] = [];
   let isClosed = false;
 

@@ -67,6 +67,7 @@ in_chunks(cut_channels, function(_, ...) redis.call('HDEL', context.leases, ...)
 if duration > 0 then
   redis.call('SET', PAUSE, pause_json, 'PXAT', integer(pause.expiresAtMs))
   redis.call('HSET', META, 'pause', pause.pauseId)
+  redis.call('PUBLISH', context.pauses, context.event)
 end
 local body = '"pause":' .. pause_json .. ',"cut":[' .. table.concat(cut, ',') .. ']'
 if replaced then body = body .. ',"replacedPauseId":' .. cjson.encode(replaced) end

@@ -2,18 +2,29 @@
 -- Redis themselves. Announces the end of a pause that has run out, to watchers (shared/log.lua does) and to the channels
 -- that have become free by it.
 --
--- KEYS, ARGV: see shared/base.lua
--- Returns the revision.
+-- KEYS[1..6], ARGV[1]: see shared/base.lua
+-- ARGV[2] how long one look at all channels is enough, ms, whoever has had it: every replica asks, so that the death of
+--         one makes no difference
+-- Returns 1 if a pause stands.
 -- @include base
 -- @include log
 -- @include floor
 -- @include leases
 local pause = read_pause()
 local has_ended = not pause and redis.call('HDEL', META, 'ended') == 1
-if not pause and not has_ended then return revision end
+if not pause and not has_ended then return 0 end
+if pause then
+  local upheld_at = tonumber(redis.call('HGET', META, 'upheld')) or 0
+  -- Redis's clock may have been set back.
+  if now >= upheld_at and now - upheld_at < tonumber(ARGV[2]) then return 1 end
+  redis.call('HSET', META, 'upheld', integer(now))
+end
 settle_all_leases()
 local states = {}
+-- What the pause itself has put there is known by its id: nearly every channel, so that few values have to be read.
+local mark = pause and '"pauseId":' .. cjson.encode(pause.pauseId)
 for_each_speaker(function(channel, key, raw)
+  if pause and raw and string.find(raw, mark, 1, true) then return end
   if pause then
     hold_back(pause, channel, key, raw)
   elseif not raw then
@@ -21,4 +32,4 @@ for_each_speaker(function(channel, key, raw)
   end
 end)
 publish_states(states)
-return revision
+return pause and 1 or 0

@@ -3,8 +3,8 @@
 --
 -- KEYS[1] meta      hash: epoch, revision, replid, floor (position of the newest sync: nothing at or below it applies),
 --                   lease (last lease id), pause (id of the pause whose end has not been announced), ended (1: a pause
---                   has run out since pauses were last upheld), floorVersion (number of the newest message on the floor
---                   channel)
+--                   has run out since pauses were last upheld), upheld (when the channels of a paused event were last
+--                   looked at, ms), floorVersion (number of the newest message on the floor channel)
 -- KEYS[2] log       stream of entries, id <revision>-0, field entry: JSON
 -- KEYS[3] members   hash: user -> JSON of {c: channels, p: position, r: revision, e: epoch of r, d: disconnected at (ms),
 --                   o: 1 if last written over RPC by name (a sync speaks by the floor), k: 1 if a reconcile found the
@@ -14,9 +14,9 @@
 -- KEYS[6] generation  the newest ticket
 -- ARGV[1] context   JSON of {event, newEpoch, leases: key of the hash channel -> JSON of {userId, timestamp, leaseId,
 --                   expiresAt (ms), talkUntil (ms)} of each lease whose end has not been announced, changes, floor,
---                   newEvents: pub/sub channels, logLength, statePrefix, stateSuffix, speakerPrefix, speakerSuffix: around
---                   a channel id they name the pub/sub channel of its state and the key of its speaker, legacyRouters,
---                   tickets: the pub/sub channel of the tickets, absent if nobody counts them, newestTicket: that the
+--                   newEvents, pauses: pub/sub channels, logLength, statePrefix, stateSuffix, speakerPrefix,
+--                   speakerSuffix: around a channel id they name the pub/sub channel of its state and the key of its
+--                   speaker, legacyRouters, tickets: the pub/sub channel of the tickets, absent if nobody counts them, newestTicket: that the
 --                   caller has seen, ticket: the one to write at, where it was taken elsewhere, ownersApart: true if whose
 --                   a channel is has to be asked elsewhere, and noted, before a script can know}
 local META, LOG, MEMBERS, PAUSE, CHANNELS, GENERATION = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]

@@ -1,0 +1,120 @@
+import { randomUUID } from "node:crypto";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { Redis } from "ioredis";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
+import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import type { LogEntry } from "../../src/domain/change.js";
+import { type RedisServer, startRedis } from "../support/startRedis.js";
+import { spawnSquelch, startSquelch } from "../support/startSquelch.js";
+import { waitFor } from "../support/waitFor.js";
+import { connect } from "../support/watchClient.js";
+
+// Pauses of events that nobody watches, beside a router that writes Redis itself: they must not need the replica that
+// made them.
+const { pauseAllSpeakers, resumeSpeakers, setUserChannels } = PermissionService.method;
+/** How late what gets past a pause may be cut, and its end be told, ms (G5, pitfall 33). */
+const PROMISED_MS = 250;
+
+let redis: RedisServer;
+let legacy: Redis;
+let subscriber: Redis;
+let eventId: string;
+let channelId: string;
+let entries: (LogEntry & { heardMs: number })[];
+let teardowns: (() => unknown)[];
+
+beforeEach(async () => {
+  redis = await startRedis();
+  legacy = new Redis(redis.url);
+  subscriber = legacy.duplicate();
+  eventId = randomUUID();
+  channelId = `${eventId}-a`;
+  entries = [];
+  subscriber.on("message", (_channel, message) => entries.push({ ...JSON.parse(message), heardMs: Date.now() }));
+  await subscriber.subscribe(`squelch:{${eventId}}:changes`);
+  teardowns = [];
+});
+afterEach(async () => {
+  for (const teardown of teardowns.reverse()) await teardown();
+  subscriber.disconnect();
+  legacy.disconnect();
+  await redis.stop();
+});
+
+const key = (channel: string) => `channel:${channel}:speaker`;
+const speaker = async (channel: string) => JSON.parse((await legacy.get(key(channel))) ?? "{}").userId;
+
+async function startReplica(): Promise<void> {
+  const replica = await startSquelch({ redisUrl: redis.url });
+  teardowns.push(() => replica.close());
+}
+
+/** Pauses the event through a replica that is killed right afterwards. */
+async function pauseAndKill(seconds: number, broadcaster?: { userId: string }) {
+  const doomed = await spawnSquelch(["--redis-url", redis.url]);
+  const client = connect(doomed.grpcAddress);
+  await client.unary(setUserChannels, { eventId, userId: "anna", channelIds: [channelId] });
+  const duration = { seconds: BigInt(seconds) };
+  const { pause } = await client.unary(pauseAllSpeakers, { eventId, duration, ...(broadcaster && { broadcaster }) });
+  doomed.kill("SIGKILL");
+  await doomed.exited;
+  client.close();
+  if (pause?.expiresAt === undefined) throw new Error("no pause");
+  return { pauseId: pause.pauseId, endsAtMs: timestampMs(pause.expiresAt) };
+}
+
+/** Somebody takes the floor in spite of the pause; returns for how long he had it, ms. */
+async function intrude(channel: string): Promise<number> {
+  await legacy.del(key(channel));
+  const value = JSON.stringify({ userId: "ben", userName: "Ben", timestamp: Date.now() });
+  expect(await legacy.set(key(channel), value, "EX", 30, "NX")).toBe("OK");
+  const fromMs = performance.now();
+  await waitFor(async () => (await speaker(channel)) !== "ben", { message: "the intruder to be cut" });
+  return performance.now() - fromMs;
+}
+
+test("G5, pitfalls 19, 33: a pause whose replica was killed is upheld by another, and its end is told", async () => {
+  await startReplica();
+  const { pauseId, endsAtMs } = await pauseAndKill(2);
+  for (let round = 0; round < 3; round++) {
+    expect(await intrude(channelId)).toBeLessThan(PROMISED_MS);
+    expect(await speaker(channelId)).toBe("squelch:pause");
+  }
+  await waitFor(() => entries.at(-1)?.kind === "speakersResumed", { message: "the end of the pause" });
+  const cuts = entries.filter(({ kind }) => kind === "floorRevoked");
+  expect(cuts).toMatchObject(Array(3).fill({ channelId, userId: "ben", cause: "preEmpted" }));
+  expect(entries.at(-1)).toMatchObject({ pauseId, expired: true });
+  expect((entries.at(-1)?.heardMs ?? 0) - endsAtMs).toBeLessThan(PROMISED_MS);
+  expect(entries.map(({ revision }) => revision)).toEqual([1, 2, 3, 4, 5, 6]);
+});
+
+test("G5: a replica that starts while a pause stands upholds it, for the broadcaster", async () => {
+  await pauseAndKill(60, { userId: "dora" });
+  await startReplica();
+  await intrude(channelId);
+  // From now on it is known there.
+  expect(await intrude(channelId)).toBeLessThan(PROMISED_MS);
+  expect(await speaker(channelId)).toBe("dora");
+  expect(entries.at(-1)).toMatchObject({ kind: "floorRevoked", userId: "ben", byUserId: "dora" });
+});
+
+test("G5, pitfall 19: a channel that others add during a pause is held, and its speaker cut", async () => {
+  const replica = await startSquelch({ redisUrl: redis.url });
+  teardowns.push(() => replica.close());
+  const client = connect(replica.grpcAddress);
+  teardowns.push(() => client.close());
+  await client.unary(setUserChannels, { eventId, userId: "anna", channelIds: [channelId] });
+  const broadcaster = { userId: "dora" };
+  const { pause } = await client.unary(pauseAllSpeakers, { eventId, duration: { seconds: 60n }, broadcaster });
+  const added = [1, 2, 3].map((index) => `${eventId}-legacy-${index}`);
+  for (const channel of added) {
+    await legacy.hset("channel:events", channel, eventId);
+    expect(await intrude(channel)).toBeLessThan(PROMISED_MS);
+    expect(await speaker(channel)).toBe("dora");
+  }
+  const { channelIds } = await client.unary(ChannelService.method.listEventChannels, { eventId });
+  expect(channelIds).toEqual([channelId, ...added]);
+  await client.unary(resumeSpeakers, { eventId, pauseId: pause?.pauseId ?? "" });
+  for (const channel of channelIds) expect(await legacy.exists(key(channel))).toBe(0);
+});
