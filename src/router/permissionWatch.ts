@@ -240,6 +240,8 @@ export class PermissionWatch {
         return;
       }
       clearTimeout(retry);
+      // Should this attempt come too early, since the replica has only just started, the next one must not come late.
+      this.#attempt = Math.min(this.#attempt, 1);
       this.#retry = setTimeout(() => this.open(), Math.random() * WAKE_SPREAD_MS);
     });
   }

@@ -135,6 +135,17 @@ describe("PermissionClient", () => {
     await waitFor(() => client.isFresh, { timeoutMs: 10_000 });
   });
 
+  it("G1: once a connection stands again the waits are short again, where the first attempt comes too early", async () => {
+    server.stop();
+    const waits: number[] = [];
+    startClient({ retryDelayMs: (attempt) => (waits.push(attempt) < 6 ? 10 : 60_000) });
+    await waitFor(() => waits.length === 6);
+    server.serve = (watch) => watch.fail(status.UNAVAILABLE);
+    await server.start();
+    await waitFor(() => waits.length === 7, { timeoutMs: 10_000 });
+    expect(waits).toEqual([1, 2, 3, 4, 5, 6, 2]);
+  });
+
   it("pitfalls 24, 25: a store of another epoch is met with a snapshot, and its differences are told", async () => {
     server.setUserChannels("e1", "u1", ["a", "b"]);
     server.setUserChannels("e1", "u2", ["a"]);
