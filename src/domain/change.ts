@@ -1,3 +1,4 @@
+import type { UserBan } from "./ban.js";
 import type { ActiveSpeaker, FloorDenyCause, FloorPriority, FloorRevokeCause, SpeakerPause } from "./floor.js";
 
 export interface MembershipChanged {
@@ -70,6 +71,19 @@ export interface UserDisconnected {
   reason: string;
 }
 
+/** A ban began, or has another end. Open sockets are told of by a `UserDisconnected`. */
+export interface UserBanned {
+  kind: "userBanned";
+  ban: UserBan;
+}
+
+export interface UserUnbanned {
+  kind: "userUnbanned";
+  userId: string;
+  /** True if the ban ran out, false if it was lifted. */
+  expired: boolean;
+}
+
 export type ChangeKind =
   | MembershipChanged
   | SpeakersPaused
@@ -77,7 +91,9 @@ export type ChangeKind =
   | FloorRevoked
   | FloorRequestGranted
   | FloorRequestDenied
-  | UserDisconnected;
+  | UserDisconnected
+  | UserBanned
+  | UserUnbanned;
 
 /** One entry of an event's log. */
 export type Change = ChangeKind & {
@@ -99,7 +115,10 @@ export function concernedUser(change: Change): string | undefined {
     case "floorRequestGranted":
     case "floorRequestDenied":
     case "userDisconnected":
+    case "userUnbanned":
       return change.userId;
+    case "userBanned":
+      return change.ban.userId;
     case "speakersPaused":
     case "speakersResumed":
       return undefined;

@@ -1,4 +1,5 @@
 import type { RouterProgress } from "./applied.js";
+import type { UserBan } from "./ban.js";
 import type { LogEntry } from "./change.js";
 import type { Cursor, Position } from "./cursor.js";
 import type { ActiveSpeaker, Broadcaster, FloorDenyCause, FloorPriority, SpeakerPause } from "./floor.js";
@@ -9,7 +10,7 @@ import type { Membership } from "./membership.js";
  * not answer within 2 s (then the outcome of a write is unknown), never with an empty result in its place. Arguments
  * are valid: ids are ids, channel ids are ascending and without duplicates.
  */
-export interface Engine extends LogStore, MembershipStore, ChannelIndex, FloorStore, AppliedStore {
+export interface Engine extends LogStore, MembershipStore, ChannelIndex, FloorStore, BanStore, AppliedStore {
   /** Connects. Resolves whether or not the store could be reached; attempts go on until `close`. */
   start(): Promise<void>;
   /** Lets go of everything. Idempotent. */
@@ -136,6 +137,8 @@ export interface UserPermissions {
   position?: LogPosition | undefined;
   known: boolean;
   pause?: SpeakerPause | undefined;
+  /** The user's, if one holds in the event. */
+  ban?: UserBan | undefined;
 }
 
 export interface MembershipStore {
@@ -196,7 +199,14 @@ export type StartPttOutcome =
       /** No renewal goes beyond. */
       talkUntilMs: number;
     }
-  | { granted: false; cause: FloorDenyCause; holder?: ActiveSpeaker | undefined; pause?: SpeakerPause | undefined };
+  | {
+      granted: false;
+      cause: FloorDenyCause;
+      holder?: ActiveSpeaker | undefined;
+      pause?: SpeakerPause | undefined;
+      /** Where that is why. */
+      ban?: UserBan | undefined;
+    };
 
 /** Who gives the floor back: the lease, or the user with the session under which it was taken. */
 export type PttHolder = { leaseId: number } | { userId: string; sessionId: string };
@@ -314,6 +324,54 @@ export interface FloorStore {
   followFloor(eventId: string, listener: (news: FloorNews) => void): Promise<Unsubscribe>;
   /** Calls back after each change of a channel's speaker that is published, by whomever, with what is published. */
   followChannel(channelId: string, listener: (holder: PublishedSpeaker | undefined) => void): Promise<Unsubscribe>;
+}
+
+/** A write that waits for the store's replicas. */
+export interface ConfirmedOutcome {
+  /** Of the last change that tells of it. */
+  revision: number;
+  /** True if a replica of the store has acknowledged it. */
+  replicated: boolean;
+}
+
+export interface DisconnectRequest {
+  eventId: string;
+  userId: string;
+  reason: string;
+  actor: string;
+}
+
+export interface BanRequest extends DisconnectRequest {
+  /** Undefined: until it is lifted. */
+  durationMs: number | undefined;
+}
+
+/**
+ * Users who are put out of an event. A disconnection takes the user's floors, each told as `floorRevoked` (that of a
+ * pause's broadcaster as `speakersPaused`, without a broadcaster), and then is a change itself, all in one step.
+ */
+export interface BanStore {
+  /** Where a ban holds: in every event of the fleet, or in the one event that it was made in. */
+  readonly banScope: "fleet" | "event";
+  /** Whoever it is: a user of whom nothing is known is no error. */
+  disconnectUser(request: DisconnectRequest): Promise<ConfirmedOutcome>;
+  /** Bans a user, in place of a ban that may stand, and disconnects the user in the event, in one step. */
+  banUser(request: BanRequest): Promise<ConfirmedOutcome & { ban: UserBan }>;
+  /** Returns the revision. Rejects with `failedPrecondition` if no ban of the user stands. */
+  unbanUser(eventId: string, userId: string, actor: string): Promise<number>;
+  /** The bans that hold in an event, those that end first first. */
+  listBans(eventId: string): Promise<UserBan[]>;
+  /**
+   * Tells the log of the event what it does not know yet: bans that have ended, and those that were not made in this
+   * event, of users who have an entry in it; these are disconnected. Returns how long it is until the next end of one of
+   * which the log has told; undefined if none has an end.
+   */
+  settleBans(eventId: string): Promise<number | undefined>;
+  /**
+   * Calls back when bans that hold in an event have changed, except those that others write without asking the store.
+   * Resolves when it is certain to miss none.
+   */
+  followBans(eventId: string, listener: () => void): Promise<Unsubscribe>;
 }
 
 /** The routers of an event, and what was true when they were read. */

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import type { Engine } from "../../src/domain/ports.js";
 import { describeApplied } from "./appliedContract.js";
+import { describeBans } from "./banContract.js";
 import { describeChannelIndex } from "./channelIndexContract.js";
+import { describeDisconnections } from "./disconnectContract.js";
 import { describeFloor } from "./floorContract.js";
 import { describeIsolation } from "./isolationContract.js";
 import { describeLeases } from "./leaseContract.js";
@@ -27,6 +29,8 @@ export function describeEngineContract(name: string, setup: SetUpEngine): void {
     describe("priorities", () => describePriorities(getEngine));
     describe("pause", () => describePause(getEngine));
     describe("take-over of a pause", () => describeTakeOver(getEngine));
+    describe("disconnections", () => describeDisconnections(getEngine));
+    describe("bans", () => describeBans(getEngine));
     describe("applied", () => describeApplied(getEngine));
     describe("isolation", () => describeIsolation(getEngine));
   });

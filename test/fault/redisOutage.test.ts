@@ -28,8 +28,8 @@ afterEach(async () => {
   await redis?.stop();
 });
 
-const { watchPermissions: _, syncEventMembers: __, disconnectUser: ___, ...permissionCalls } = PermissionService.method;
-const { watchChannels: ____, renewPtt: _____, ...channelCalls } = ChannelService.method;
+const { watchPermissions: _, syncEventMembers: __, ...permissionCalls } = PermissionService.method;
+const { watchChannels: ___, renewPtt: ____, ...channelCalls } = ChannelService.method;
 const request = () => ({
   eventId,
   userId: "u1",

@@ -57,6 +57,16 @@ describe("a request with a bad value", () => {
     ["the reserved holder as a speaker", channels.startPtt, { channelId: "a", userId: "squelch:pause" }, "user_id"],
     ["no pause to lift", permissions.resumeSpeakers, { eventId: "e" }, "pause_id"],
     ["no talk time", channels.startPtt, { channelId: "a", userId: "u", talkTime: { seconds: 0n } }, "talk_time"],
+    ["nobody to disconnect", permissions.disconnectUser, { eventId: "e" }, "user_id"],
+    ["a long reason", permissions.disconnectUser, { eventId: "e", userId: "u", reason: "x".repeat(513) }, "reason"],
+    ["a ban of no time", permissions.banUser, { eventId: "e", userId: "u", duration: {} }, "duration"],
+    [
+      "an endless ban",
+      permissions.banUser,
+      { eventId: "e", userId: "u", duration: { seconds: 1n << 40n } },
+      "duration",
+    ],
+    ["no event", permissions.listBans, {}, "event_id"],
     ["a long talk time", channels.startPtt, { channelId: "a", userId: "u", talkTime: { seconds: 301n } }, "talk_time"],
     ["no lease time", channels.startPtt, { channelId: "a", userId: "u", leaseTime: { nanos: 1_000 } }, "lease_time"],
     ["a long lease", channels.startPtt, { channelId: "a", userId: "u", leaseTime: { seconds: 61n } }, "lease_time"],
@@ -77,7 +87,7 @@ describe("a request with a bad value", () => {
     ["no such channel", channels.getChannelState, { channelId: randomUUID() }, status.NOT_FOUND],
     ["no such pause", permissions.resumeSpeakers, { eventId: "e", pauseId: "p" }, status.FAILED_PRECONDITION],
     ["no such channel", channels.renewPtt, { channelId: randomUUID(), leaseId: 1n }, status.NOT_FOUND],
-    ["not built", permissions.disconnectUser, { eventId: "e", userId: "u" }, status.UNIMPLEMENTED],
+    ["no such ban", permissions.unbanUser, { eventId: "e", userId: "u" }, status.FAILED_PRECONDITION],
   ] as const)("(%s) has an error of its own", async (_, method, request, code) => {
     await expect(call(method, request)).rejects.toMatchObject({ code });
   });

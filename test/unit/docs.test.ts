@@ -152,6 +152,10 @@ describe("docs/protocol.md", () => {
         keys.speakerKey(keys.layouts.cluster, "E", "<channel id>"),
         keys.layouts.cluster.owners("E"),
         keys.layouts.cluster.generation("E"),
+        ...Object.values(keys.layouts).flatMap((layout) => {
+          const { banned, banPrefix } = layout.bans("E");
+          return [banned, `${banPrefix}<user id>`];
+        }),
       ]),
     );
     expect(listed("### Pub/sub channels")).toEqual(
@@ -164,6 +168,7 @@ describe("docs/protocol.md", () => {
         keys.NEW_EVENTS,
         keys.PAUSES,
         keys.INGEST,
+        ...Object.values(keys.layouts).map((layout) => layout.bans("E").banNews),
       ]),
     );
   });

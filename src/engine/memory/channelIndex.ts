@@ -7,17 +7,7 @@ export function createChannelIndex(state: MemoryState): ChannelIndex {
     event.channelIds.delete(channelId);
     const lease = state.settledLease(event, channelId);
     state.vacate(event, channelId);
-    if (lease === undefined) return;
-    const { userId, startedAtMs } = lease.speaker;
-    const lost = {
-      channelId,
-      userId,
-      startedAtMs,
-      leaseId: lease.leaseId,
-      cause: "noPermission",
-      byUserId: "",
-    } as const;
-    state.append(event, actor, { kind: "floorRevoked", ...lost });
+    if (lease !== undefined) state.revoke(event, actor, lease, "noPermission");
   }
 
   return {

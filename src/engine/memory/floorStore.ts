@@ -21,6 +21,8 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
       const { pause } = event;
       const lease = state.settledLease(event, channelId);
       const denial = { granted: false, holder: lease?.speaker, pause } as const;
+      const ban = state.standingBan(userId);
+      if (ban !== undefined) return { ...denial, cause: "receiveOnly", ban };
       if (isHeldBack(pause, userId)) return { ...denial, cause: "retryAfter" };
       if (!event.members.get(userId)?.channelIds.includes(channelId)) return { ...denial, cause: "receiveOnly" };
       if (lease !== undefined) {
@@ -35,9 +37,7 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
           return toGrant(event, lease);
         }
         if (!outranks(priority, lease.speaker.priority)) return { ...denial, cause: "anotherHasPermission" };
-        const { userId: cutUserId, startedAtMs } = lease.speaker;
-        const lost = { channelId, userId: cutUserId, startedAtMs, leaseId: lease.leaseId };
-        state.append(event, actor, { kind: "floorRevoked", ...lost, cause: "preEmpted", byUserId: userId });
+        state.revoke(event, actor, lease, "preEmpted", userId);
       }
       const startedAtMs = state.now();
       const talkUntilMs = startedAtMs + talkTimeMs;
@@ -63,8 +63,7 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
       if (!isHeldUnder(state.settledLease(event, channelId), holder)) {
         throw "leaseId" in holder ? staleLease(channelId) : notTheHolder(channelId);
       }
-      if (event.pause?.broadcaster !== undefined) state.giveToBroadcaster(event, event.pause, channelId);
-      else state.vacate(event, channelId);
+      state.free(event, channelId);
     },
 
     async getChannelState(channelId) {

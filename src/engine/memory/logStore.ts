@@ -14,11 +14,13 @@ export function createLogStore(state: MemoryState): LogStore {
     async loadEvent(eventId) {
       const event = state.open(eventId);
       for (const channelId of event.leases.keys()) state.settledLease(event, channelId);
-      const members = [...event.members].map(([userId, { channelIds, revision }]) => ({
-        userId,
-        channelIds: [...channelIds],
-        revision,
-      }));
+      const userIds = new Set([...event.members.keys(), ...event.disconnectedAtMs.keys()]);
+      const members = [...userIds].map((userId) => {
+        const { channelIds = [], revision = 0 } = event.members.get(userId) ?? {};
+        const disconnectedAtMs = event.disconnectedAtMs.get(userId);
+        const disconnected = disconnectedAtMs !== undefined && { disconnectedAtMs };
+        return { userId, channelIds: [...channelIds], revision, ...disconnected };
+      });
       return { ...event.log.position, members, pause: event.pause };
     },
 

@@ -88,13 +88,15 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
 
     async readUserPermissions(eventId, userId) {
       const event = state.events.get(eventId);
-      if (event === undefined) return { channelIds: [], known: false };
+      const ban = state.standingBan(userId);
+      if (event === undefined) return { channelIds: [], known: false, ban };
       const member = event.members.get(userId);
       return {
         position: event.log.position,
         channelIds: [...(member?.channelIds ?? [])],
         known: member !== undefined,
         pause: state.standingPause(event),
+        ban,
       };
     },
   };

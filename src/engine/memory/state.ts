@@ -1,8 +1,9 @@
 import type { RouterProgress } from "../../domain/applied.js";
+import type { UserBan } from "../../domain/ban.js";
 import type { ChangeKind, LogEntry } from "../../domain/change.js";
 import type { Position } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
-import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
+import type { ActiveSpeaker, FloorRevokeCause, SpeakerPause } from "../../domain/floor.js";
 import type { FloorNews, PauseOutcome, RouterNews } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 import { EventLog } from "./eventLog.js";
@@ -37,6 +38,10 @@ export class EventRecord {
   readonly channelIds = new Set<string>();
   /** By channel; those past their expiry stay until their end is announced. */
   readonly leases = new Map<string, Lease>();
+  /** When users were last disconnected by force. */
+  readonly disconnectedAtMs = new Map<string, number>();
+  /** By user, the bans of which the log has told, and whose end it has not. */
+  readonly bans = new Map<string, UserBan>();
   /** Outcomes of pauses by their request id. */
   readonly pauseRequests = new Map<string, PauseOutcome>();
   /** The position of the newest sync, if there was one: nothing at or below it applies. */
@@ -56,6 +61,8 @@ export class EventRecord {
 export class MemoryState {
   readonly events = new Map<string, EventRecord>();
   readonly eventOfChannel = new Map<string, string>();
+  /** Of the whole fleet, by user; those that have ended may still be there. */
+  readonly bans = new Map<string, UserBan>();
   /** By event id. */
   readonly entryListeners: Listeners<LogEntry>;
   /** Under one key, the empty string. */
@@ -68,6 +75,8 @@ export class MemoryState {
   readonly floorListeners: Listeners<FloorNews>;
   /** Under one key, the empty string. */
   readonly pauseListeners: Listeners<string>;
+  /** Under one key, the empty string. */
+  readonly banListeners: Listeners<undefined>;
   #generation = 0;
 
   /** @param now ms since 1970 */
@@ -81,6 +90,7 @@ export class MemoryState {
     this.routerListeners = new Listeners(logger);
     this.floorListeners = new Listeners(logger);
     this.pauseListeners = new Listeners(logger);
+    this.banListeners = new Listeners(logger);
   }
 
   /** A new place in the order of writes, later than all before, of that generation at least. */
@@ -127,6 +137,13 @@ export class MemoryState {
     if (pause !== undefined) this.giveToBroadcaster(event, pause, channelId);
   }
 
+  standingBan(userId: string): UserBan | undefined {
+    const ban = this.bans.get(userId);
+    if (ban?.expiresAtMs === undefined || ban.expiresAtMs > this.now()) return ban;
+    this.bans.delete(userId);
+    return undefined;
+  }
+
   standingPause(event: EventRecord): SpeakerPause | undefined {
     return event.pause !== undefined && event.pause.expiresAtMs > this.now() ? event.pause : undefined;
   }
@@ -151,18 +168,28 @@ export class MemoryState {
     const lease = event.leases.get(channelId);
     if (lease === undefined || this.#isRunning(lease)) return lease;
     this.vacate(event, channelId);
-    const { userId, startedAtMs, expiresAtMs } = lease.speaker;
-    const cause = expiresAtMs >= lease.talkUntilMs ? "talkedTooLong" : "other";
-    this.append(event, "", {
+    this.revoke(event, "", lease, lease.speaker.expiresAtMs >= lease.talkUntilMs ? "talkedTooLong" : "other");
+    return undefined;
+  }
+
+  /** Tells that a lease was lost, and returns the revision. */
+  revoke(
+    event: EventRecord,
+    actor: string,
+    { leaseId, speaker }: Lease,
+    cause: FloorRevokeCause,
+    byUserId = "",
+  ): number {
+    const { channelId, userId, startedAtMs } = speaker;
+    return this.append(event, actor, {
       kind: "floorRevoked",
       channelId,
       userId,
       startedAtMs,
-      leaseId: lease.leaseId,
+      leaseId,
       cause,
-      byUserId: "",
+      byUserId,
     });
-    return undefined;
   }
 
   /** Gives a floor to somebody under a new lease, whoever held it before. */
@@ -190,6 +217,12 @@ export class MemoryState {
     const speaker = { channelId, ...pause.broadcaster, startedAtMs, expiresAtMs, priority: "emergency" } as const;
     const lease = { sessionId: "", leaseTimeMs: 0, talkUntilMs: expiresAtMs, isBroadcast: true };
     this.give(event, { speaker, ...lease });
+  }
+
+  /** Frees a floor, or gives it to the broadcaster of the pause that stands. */
+  free(event: EventRecord, channelId: string): void {
+    if (event.pause?.broadcaster !== undefined) this.giveToBroadcaster(event, event.pause, channelId);
+    else this.vacate(event, channelId);
   }
 
   #isRunning(lease: Lease): boolean {

@@ -1,6 +1,7 @@
 import type { Engine } from "../../domain/ports.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { createAppliedStore } from "./appliedStore.js";
+import { createBanStore } from "./banStore.js";
 import { createChannelIndex } from "./channelIndex.js";
 import { createFloorStore } from "./floorStore.js";
 import { createLogStore } from "./logStore.js";
@@ -25,6 +26,7 @@ export function createMemoryEngine(options: { now?: () => number; logger?: Logge
     ...createChannelIndex(state),
     ...createFloorStore(state),
     ...createPauseStore(state),
+    ...createBanStore(state),
     ...createAppliedStore(state),
     async start() {
       // Nothing to connect to.
@@ -36,6 +38,7 @@ export function createMemoryEngine(options: { now?: () => number; logger?: Logge
       state.routerListeners.clear();
       state.floorListeners.clear();
       state.pauseListeners.clear();
+      state.banListeners.clear();
     },
     feedHealth: () => ({ healthy: true, ageMs: 0 }),
     onFeedRestored: () => () => {

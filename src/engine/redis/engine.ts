@@ -2,6 +2,7 @@ import { SquelchError } from "../../domain/errors.js";
 import type { Engine, FeedHealth, Unsubscribe } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 import { createAppliedStore } from "./appliedStore.js";
+import { createBanStore } from "./banStore.js";
 import { createChannelIndex } from "./channelIndex.js";
 import { ChannelOwners } from "./channelOwners.js";
 import { createClusterMoves } from "./clusterMoves.js";
@@ -126,6 +127,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     ...createMembershipStore(scripts, confirmed, takeTicket),
     ...index,
     ...createFloorStore(commands, scripts, urgent, index, subscriber),
+    ...createBanStore(scripts, confirmed, subscriber),
     ...createAppliedStore(state.run, subscriber),
     hasLegacyRouters: legacyRouters,
 

@@ -68,12 +68,14 @@ export class EventScripts {
     args: readonly (string | number)[] = [],
     ticket?: number,
   ): Promise<unknown> {
-    const { meta, log, members, pause, channels, leases, changes, floor } = eventKeys(eventId);
+    const { meta, log, members, pause, channels, leases, disconnected, bans, changes, floor } = eventKeys(eventId);
     const generation = this.layout.generation(eventId);
     const context = JSON.stringify({
       event: eventId,
       newEpoch: randomBytes(9).toString("base64url"),
       leases,
+      disconnected,
+      bans,
       changes,
       floor,
       tickets: this.layout.tickets,
@@ -86,6 +88,7 @@ export class EventScripts {
       ticket,
       ...stateAffixes,
       ...this.layout.speakerAffixes(eventId),
+      ...this.layout.bans(eventId),
     });
     return this.#run(name, [meta, log, members, pause, channels, generation, ...keys], [context, ...args]);
   }

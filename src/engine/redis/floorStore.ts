@@ -40,7 +40,7 @@ interface PublishedState {
   lockTimestamp: number | null;
 }
 
-type Denial = [cause: FloorDenyCause, holder: string | null, pause: string | null];
+type Denial = [cause: FloorDenyCause, holder: string | null, pause: string | null, ban?: string];
 
 /** {@link FloorStore} on Redis. `urgent` is for pauses alone. */
 export function createFloorStore(
@@ -96,8 +96,8 @@ export function createFloorStore(
         const [leaseId, speaker, talkUntilMs] = result as [number, string, number];
         return { granted: true, eventId: outcome.eventId, leaseId, speaker: JSON.parse(speaker), talkUntilMs };
       }
-      const [cause, holder, pause] = result as Denial;
-      return { granted: false, cause, holder: parseJson(holder), pause: parseJson(pause) };
+      const [cause, holder, pause, ban = null] = result as Denial;
+      return { granted: false, cause, holder: parseJson(holder), pause: parseJson(pause), ban: parseJson(ban) };
     },
 
     async renewPtt(channelId, leaseId) {

@@ -11,6 +11,10 @@ export function eventKeys(eventId: string) {
     channels: `${prefix}channels`,
     /** The leases whose end has not been announced. */
     leases: `${prefix}leases`,
+    /** When users were last disconnected by force. */
+    disconnected: `${prefix}disconnected`,
+    /** The bans of which the log has told, and whose end it has not. */
+    bans: `${prefix}bans`,
     /** The pub/sub channel on which entries are published as they are appended. */
     changes: `${prefix}changes`,
     /** Hash: router id → how far it has come. */
@@ -65,12 +69,25 @@ export function stateChannel(channelId: string): string {
   return `${stateAffixes.statePrefix}${channelId}${stateAffixes.stateSuffix}`;
 }
 
+/** Where bans are. */
+export interface BanKeys {
+  /** Sorted set: user id → when the ban ends, ms. */
+  banned: string;
+  /** Before a user id, the hash of the ban's details. */
+  banPrefix: string;
+  /** The pub/sub channel on which it is told that bans have changed. */
+  banNews: string;
+}
+
 /** What the scripts of an event touch beside its own keys. */
 export interface Layout {
   /** Around a channel id, the key that holds its speaker. */
   speakerAffixes(eventId: string): { speakerPrefix: string; speakerSuffix: string };
   /** Hash channel id → event id, of all channels that a script of the event may ask for. */
   owners(eventId: string): string;
+  /** Whether the bans that hold in an event are those of the whole fleet or its own. */
+  banScope: "fleet" | "event";
+  bans(eventId: string): BanKeys;
   /** The newest ticket that scripts of the event have taken. */
   generation(eventId: string): string;
   /** Where they publish it; undefined if nobody counts these tickets. */
@@ -87,12 +104,24 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
   legacy: {
     speakerAffixes: () => ({ speakerPrefix: "channel:", speakerSuffix: ":speaker" }),
     owners: () => CHANNEL_EVENTS,
+    banScope: "fleet",
+    bans: () => ({
+      banned: "security:banned",
+      banPrefix: "security:ban:",
+      banNews: "squelch:bans:changed",
+    }),
     generation: () => INGEST_GENERATION,
     tickets: INGEST,
   },
   cluster: {
     speakerAffixes: (eventId) => ({ speakerPrefix: `channel:{${eventId}}:`, speakerSuffix: ":speaker" }),
     owners: (eventId) => `squelch:{${eventId}}:owners`,
+    banScope: "event",
+    bans: (eventId) => ({
+      banned: `security:{${eventId}}:banned`,
+      banPrefix: `security:{${eventId}}:ban:`,
+      banNews: `squelch:{${eventId}}:bans:changed`,
+    }),
     generation: (eventId) => `squelch:{${eventId}}:generation`,
     tickets: undefined,
   },

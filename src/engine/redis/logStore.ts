@@ -16,8 +16,6 @@ export interface StoredMember {
   r: number;
   /** The epoch of `r`. */
   e: string;
-  /** Last disconnected by force, ms. */
-  d?: number;
   /** Last written over RPC, by name. */
   o?: 1;
   /** A reconcile has found the control plane's key. */
@@ -25,8 +23,8 @@ export interface StoredMember {
 }
 
 export function parseMember(userId: string, json: string, epoch: string): Membership {
-  const { c, r, e, d } = JSON.parse(json) as StoredMember;
-  return { userId, channelIds: c, revision: e === epoch ? r : 0, disconnectedAtMs: d };
+  const { c, r, e } = JSON.parse(json) as StoredMember;
+  return { userId, channelIds: c, revision: e === epoch ? r : 0 };
 }
 
 // Each user's channels are parsed into strings of their own, which take four times the memory of one for all users.
@@ -59,19 +57,25 @@ export function createLogStore(commands: CommandConnection, scripts: EventScript
 
     async loadEvent(eventId): Promise<EventState> {
       await scripts.register(eventId);
-      const [epoch, revision, pause, members] = (await scripts.runFor(eventId, "load-event")) as [
+      const [epoch, revision, pause, members, disconnections] = (await scripts.runFor(eventId, "load-event")) as [
         string,
         number,
         string | null,
         string[],
+        string[],
       ];
-      const memberships: Membership[] = [];
+      const memberships = new Map<string, Membership>();
       const share = createSharing();
       for (let index = 0; index < members.length; index += 2) {
         const membership = parseMember(members[index] as string, members[index + 1] as string, epoch);
-        memberships.push({ ...membership, channelIds: membership.channelIds.map(share) });
+        memberships.set(membership.userId, { ...membership, channelIds: membership.channelIds.map(share) });
       }
-      return { epoch, revision, pause: parseJson(pause), members: memberships };
+      for (let index = 0; index < disconnections.length; index += 2) {
+        const userId = disconnections[index] as string;
+        const membership = memberships.get(userId) ?? { userId, channelIds: [], revision: 0 };
+        memberships.set(userId, { ...membership, disconnectedAtMs: Number(disconnections[index + 1]) });
+      }
+      return { epoch, revision, pause: parseJson(pause), members: [...memberships.values()] };
     },
 
     async readLog(eventId, after, limit): Promise<LogEntry[] | undefined> {

@@ -112,17 +112,18 @@ export function createMembershipStore(
     },
 
     async readUserPermissions(eventId, userId): Promise<UserPermissions> {
-      const [epoch, revision, pause, member] = (await scripts.runFor(
+      const [epoch, revision, pause, member, ban] = (await scripts.runFor(
         eventId,
         "read-user-permissions",
         [],
         [userId],
-      )) as [string | null, string | null, string | null, string | null];
+      )) as [string | null, string | null, string | null, string | null, string | null];
       return {
         position: epoch === null ? undefined : { epoch, revision: Number(revision) },
         channelIds: member === null ? [] : parseMember(userId, member, epoch ?? "").channelIds,
         known: member !== null,
         pause: parseJson(pause),
+        ban: parseJson(ban),
       };
     },
   };

@@ -7,7 +7,9 @@ const directory = new URL("./lua/", import.meta.url);
 export type ScriptName =
   | "adopt-channels"
   | "apply-memberships"
+  | "ban-user"
   | "claim-channels"
+  | "disconnect-user"
   | "end-leases"
   | "finish-move"
   | "leave-event"
@@ -17,16 +19,19 @@ export type ScriptName =
   | "note-router"
   | "pause-all-speakers"
   | "raise-watermark"
+  | "read-bans"
   | "read-routers"
   | "read-speakers"
   | "read-user-permissions"
   | "renew-ptt"
   | "resume-speakers"
   | "set-user-channels"
+  | "settle-bans"
   | "start-ptt"
   | "stop-ptt"
   | "sync-members"
   | "take-ticket"
+  | "unban-user"
   | "uphold-pause";
 
 interface Script {

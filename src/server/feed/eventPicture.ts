@@ -29,14 +29,16 @@ export class EventPicture {
         this.pause = undefined;
         break;
       case "userDisconnected": {
-        const { userId, revision, timeMs } = change;
-        const channelIds = this.members.get(userId)?.channelIds ?? [];
-        this.members.set(userId, { userId, channelIds, revision, disconnectedAtMs: timeMs });
+        const { userId, timeMs } = change;
+        const member = this.members.get(userId) ?? { userId, channelIds: [], revision: 0 };
+        this.members.set(userId, { ...member, disconnectedAtMs: timeMs });
         break;
       }
       case "floorRevoked":
       case "floorRequestGranted":
       case "floorRequestDenied":
+      case "userBanned":
+      case "userUnbanned":
         break;
     }
   }

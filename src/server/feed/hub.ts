@@ -1,6 +1,7 @@
 import type { Engine, FeedHealth, Unsubscribe } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 import { FeedCounts } from "../ops/feedCounts.js";
+import { BanWatch } from "./banWatch.js";
 import { EventFeed } from "./eventFeed.js";
 import { LeaseWatch } from "./leaseWatch.js";
 import { PauseKeeper } from "./pauseKeeper.js";
@@ -16,6 +17,7 @@ const DEFAULT_RELEASE_GRACE_MS = 30_000;
 interface Slot {
   feed: EventFeed;
   leases: LeaseWatch;
+  bans: BanWatch;
   opened: Promise<void>;
   users: number;
   releaseTimer?: NodeJS.Timeout;
@@ -51,9 +53,10 @@ export class Hub {
       () => this.pauses.close(),
       () => this.speakers.close(),
       engine.onFeedRestored(() => {
-        for (const { feed, leases } of this.#slots.values()) {
+        for (const { feed, leases, bans } of this.#slots.values()) {
           feed.doubt();
           leases.doubt();
+          bans.look();
         }
         void this.#checkPositions();
       }),
@@ -130,10 +133,9 @@ export class Hub {
 
   close(): void {
     for (const stop of this.#stop.splice(0)) stop();
-    for (const { feed, leases, releaseTimer } of this.#slots.values()) {
-      clearTimeout(releaseTimer);
-      feed.close();
-      leases.close();
+    for (const slot of this.#slots.values()) {
+      clearTimeout(slot.releaseTimer);
+      closeSlot(slot);
     }
     this.#slots.clear();
   }
@@ -141,12 +143,12 @@ export class Hub {
   #open(eventId: string): Slot {
     const feed = new EventFeed(eventId, this.engine, this.counts, this.logger);
     const leases = new LeaseWatch(eventId, this.engine, this.logger);
-    const opened = Promise.all([feed.open(), leases.open()]).then(() => undefined);
-    const slot: Slot = { feed, leases, opened, users: 0 };
+    const bans = new BanWatch(eventId, this.engine, this.logger);
+    const opened = Promise.all([feed.open(), leases.open(), bans.open()]).then(() => undefined);
+    const slot: Slot = { feed, leases, bans, opened, users: 0 };
     this.#slots.set(eventId, slot);
     slot.opened.catch(() => {
-      feed.close();
-      leases.close();
+      closeSlot(slot);
       if (this.#slots.get(eventId) === slot) this.#slots.delete(eventId);
     });
     return slot;
@@ -160,8 +162,7 @@ export class Hub {
         this.#scheduleRelease(slot);
         return;
       }
-      slot.feed.close();
-      slot.leases.close();
+      closeSlot(slot);
       this.#slots.delete(slot.feed.eventId);
     }, this.#releaseGraceMs);
   }
@@ -180,4 +181,10 @@ export class Hub {
       "feeds could not be compared with the log, will try again",
     );
   }
+}
+
+function closeSlot({ feed, leases, bans }: Slot): void {
+  feed.close();
+  leases.close();
+  bans.close();
 }

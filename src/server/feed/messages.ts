@@ -10,8 +10,11 @@ import {
   FloorRevokeCause,
   type SpeakerPause as SpeakerPauseMessage,
   SpeakerPauseSchema,
+  type UserBan as UserBanMessage,
+  UserBanSchema,
 } from "../../../gen/squelch/v1/model_pb.js";
 import { type Change as ChangeMessage, ChangeSchema } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { UserBan } from "../../domain/ban.js";
 import type { Change } from "../../domain/change.js";
 import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
 import type { LogPosition } from "../../domain/ports.js";
@@ -62,6 +65,14 @@ export function toSpeakerPauseMessage(pause: SpeakerPause): SpeakerPauseMessage 
   });
 }
 
+export function toUserBanMessage({ bannedAtMs, expiresAtMs, ...rest }: UserBan): UserBanMessage {
+  return create(UserBanSchema, {
+    ...rest,
+    ...(bannedAtMs !== undefined && { bannedAt: timestampFromMs(bannedAtMs) }),
+    ...(expiresAtMs !== undefined && { expiresAt: timestampFromMs(expiresAtMs) }),
+  });
+}
+
 export function toChangeMessage(change: Change): ChangeMessage {
   return create(ChangeSchema, {
     revision: BigInt(change.revision),
@@ -108,5 +119,9 @@ function toKind(change: Change): NonNullable<MessageInitShape<typeof ChangeSchem
     }
     case "userDisconnected":
       return { case: "userDisconnected", value: { userId: change.userId, reason: change.reason } };
+    case "userBanned":
+      return { case: "userBanned", value: { ban: toUserBanMessage(change.ban) } };
+    case "userUnbanned":
+      return { case: "userUnbanned", value: { userId: change.userId, expired: change.expired } };
   }
 }

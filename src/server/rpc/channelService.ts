@@ -6,7 +6,7 @@ import { DEFAULT_TALK_TIME_MS, MAX_LEASE_TIME_MS, MIN_LEASE_TIME_MS, MIN_TALK_TI
 import { MAX_ID_BYTES, parseId } from "../../domain/id.js";
 import type { StartPttOutcome } from "../../domain/ports.js";
 import type { Hub } from "../feed/hub.js";
-import { denyCauses, toActiveSpeakerMessage, toSpeakerPauseMessage } from "../feed/messages.js";
+import { denyCauses, toActiveSpeakerMessage, toSpeakerPauseMessage, toUserBanMessage } from "../feed/messages.js";
 import type { CallContext } from "./callContext.js";
 import { parseCount, parseDuration, parseOptionalId, parsePriority, parseSpeakerId, parseText } from "./convert.js";
 
@@ -109,13 +109,14 @@ function toOutcome(outcome: StartPttOutcome): NonNullable<MessageInitShape<typeo
     };
     return { case: "granted", value };
   }
-  const { cause, holder, pause } = outcome;
+  const { cause, holder, pause, ban } = outcome;
   return {
     case: "denied",
     value: {
       cause: denyCauses[cause],
       ...(holder && { holder: toActiveSpeakerMessage(holder) }),
       ...(pause && { pause: toSpeakerPauseMessage(pause) }),
+      ...(ban && { ban: toUserBanMessage(ban) }),
     },
   };
 }

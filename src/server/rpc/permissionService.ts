@@ -1,11 +1,12 @@
 import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { MAX_BAN_MS, MIN_BAN_MS } from "../../domain/ban.js";
 import { SquelchError } from "../../domain/errors.js";
 import { DEFAULT_PAUSE_MS, MAX_PAUSE_MS } from "../../domain/floor.js";
 import { MAX_ID_BYTES, parseId } from "../../domain/id.js";
 import { DEFAULT_ACTION, parseChannelIds } from "../../domain/membership.js";
 import type { Hub } from "../feed/hub.js";
-import { toActiveSpeakerMessage, toCursorMessage, toSpeakerPauseMessage } from "../feed/messages.js";
+import { toActiveSpeakerMessage, toCursorMessage, toSpeakerPauseMessage, toUserBanMessage } from "../feed/messages.js";
 import type { CatchUp } from "../state/catchUp.js";
 import type { CallContext } from "./callContext.js";
 import { parseDuration, parseIds, parseOptionalId, parseSpeakerId, parseText } from "./convert.js";
@@ -30,7 +31,11 @@ export type PermissionServiceCalls = {
     | "reconcileMemberships"
     | "getEventActiveSpeakers"
     | "pauseAllSpeakers"
-    | "resumeSpeakers"]: Unary<Name>;
+    | "resumeSpeakers"
+    | "disconnectUser"
+    | "banUser"
+    | "unbanUser"
+    | "listBans"]: Unary<Name>;
 } & { syncEventMembers: ClientStream<"syncEventMembers"> };
 
 /** The most users who can be exempt from a pause. */
@@ -45,12 +50,13 @@ export function createPermissionService(hub: Hub, catchUp?: CatchUp): Permission
       parseId("event_id", eventId);
       parseId("user_id", userId);
       await catchUp?.ensureCurrent(userId);
-      const { channelIds, known, pause, position } = await engine.readUserPermissions(eventId, userId);
+      const { channelIds, known, pause, ban, position } = await engine.readUserPermissions(eventId, userId);
       return {
         channelIds,
         known,
         ...(position && { cursor: toCursorMessage(eventId, position) }),
         ...(pause && { pause: toSpeakerPauseMessage(pause) }),
+        ...(ban && { ban: toUserBanMessage(ban) }),
       };
     },
 
@@ -134,5 +140,37 @@ export function createPermissionService(hub: Hub, catchUp?: CatchUp): Permission
       const revision = await engine.resumeSpeakers(parseId("event_id", eventId), parseId("pause_id", pauseId), actor);
       return { revision: BigInt(revision) };
     },
+
+    async disconnectUser(request, { actor }) {
+      const { revision, replicated } = await engine.disconnectUser({ ...parseUserAndReason(request), actor });
+      return { revision: BigInt(revision), replicated };
+    },
+
+    async banUser(request, { actor }) {
+      const { ban, revision, replicated } = await engine.banUser({
+        ...parseUserAndReason(request),
+        actor,
+        durationMs: parseDuration("duration", request.duration, MIN_BAN_MS, MAX_BAN_MS),
+      });
+      return { ban: toUserBanMessage(ban), revision: BigInt(revision), replicated };
+    },
+
+    async unbanUser({ eventId, userId }, { actor }) {
+      const revision = await engine.unbanUser(parseId("event_id", eventId), parseId("user_id", userId), actor);
+      return { revision: BigInt(revision) };
+    },
+
+    async listBans({ eventId }) {
+      const bans = await engine.listBans(parseId("event_id", eventId));
+      return { bans: bans.map(toUserBanMessage) };
+    },
+  };
+}
+
+function parseUserAndReason({ eventId, userId, reason }: { eventId: string; userId: string; reason: string }) {
+  return {
+    eventId: parseId("event_id", eventId),
+    userId: parseId("user_id", userId),
+    reason: parseText("reason", reason, MAX_REASON_BYTES),
   };
 }

@@ -1,4 +1,4 @@
--- Grants or denies the floor of a channel, checking event, pause, membership and holder in one step. A holder of lower
+-- Grants or denies the floor of a channel, checking event, ban, pause, membership and holder in one step. A holder of lower
 -- priority loses it in that same step, so that no third can slip in between.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
@@ -6,12 +6,13 @@
 -- KEYS[8] speaker key of the channel
 -- ARGV[2] request: JSON of {channelId, userId, userName, sessionId, priority, talkTimeMs, leaseTimeMs, actor}
 -- Returns { 'granted', lease id, speaker JSON, talk until (ms) }
---      or { 'denied', cause, holder JSON or false, pause JSON or false }
+--      or { 'denied', cause, holder JSON or false, pause JSON or false, JSON of the user's ban or nil }
 --      or { 'moved', event of the channel or false } if the channel is not this event's.
 -- @include base
 -- @include log
 -- @include floor
 -- @include leases
+-- @include bans
 local request = cjson.decode(ARGV[2])
 local owner = redis.call('HGET', KEYS[7], request.channelId)
 if owner ~= context.event then return { 'moved', owner } end
@@ -19,6 +20,8 @@ if owner ~= context.event then return { 'moved', owner } end
 local holder = read_speaker(request.channelId, KEYS[8])
 local holder_json = holder and speaker_json(request.channelId, holder) or false
 local pause, pause_json = read_pause()
+local ban_json = standing_ban(request.userId)
+if ban_json then return { 'denied', 'receiveOnly', holder_json, pause_json or false, ban_json } end
 if pause and not is_exempt(pause, request.userId) then
   return { 'denied', 'retryAfter', holder_json, pause_json }
 end

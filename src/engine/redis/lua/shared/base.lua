@@ -6,17 +6,20 @@
 --                   has run out since pauses were last upheld), upheld (when the channels of a paused event were last
 --                   looked at, ms), floorVersion (number of the newest message on the floor channel)
 -- KEYS[2] log       stream of entries, id <revision>-0, field entry: JSON
--- KEYS[3] members   hash: user -> JSON of {c: channels, p: position, r: revision, e: epoch of r, d: disconnected at (ms),
+-- KEYS[3] members   hash: user -> JSON of {c: channels, p: position, r: revision, e: epoch of r,
 --                   o: 1 if last written over RPC by name (a sync speaks by the floor), k: 1 if a reconcile found the
 --                   control plane's key of the user}
 -- KEYS[4] pause     string with a TTL: JSON of the standing pause
 -- KEYS[5] channels  set of the event's channel ids
 -- KEYS[6] generation  the newest ticket
 -- ARGV[1] context   JSON of {event, newEpoch, leases: key of the hash channel -> JSON of {userId, timestamp, leaseId,
---                   expiresAt (ms), talkUntil (ms)} of each lease whose end has not been announced, changes, floor,
---                   newEvents, pauses: pub/sub channels, logLength, statePrefix, stateSuffix, speakerPrefix,
---                   speakerSuffix: around a channel id they name the pub/sub channel of its state and the key of its
---                   speaker, legacyRouters, tickets: the pub/sub channel of the tickets, absent if nobody counts them, newestTicket: that the
+--                   expiresAt (ms), talkUntil (ms)} of each lease whose end has not been announced, disconnected: key of
+--                   the hash user -> when last disconnected by force (ms), bans: key of the hash user -> end (ms) of each
+--                   ban of which the log has told, and whose end it has not, banned, banPrefix, banNews: see
+--                   shared/bans.lua, changes, floor, newEvents, pauses: pub/sub channels, logLength, statePrefix,
+--                   stateSuffix, speakerPrefix, speakerSuffix: around a channel id they name the pub/sub channel of its
+--                   state and the key of its speaker, legacyRouters, tickets: the pub/sub channel of the tickets, absent
+--                   if nobody counts them, newestTicket: that the
 --                   caller has seen, ticket: the one to write at, where it was taken elsewhere, ownersApart: true if whose
 --                   a channel is has to be asked elsewhere, and noted, before a script can know}
 local META, LOG, MEMBERS, PAUSE, CHANNELS, GENERATION = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]

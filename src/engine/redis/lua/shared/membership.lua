@@ -27,9 +27,7 @@ end
 
 -- What is kept of a member as of a write; channels is a JSON list.
 local function member_json(update, channels, position, member, changed_at)
-  local rest = ''
-  if member and member.d then rest = ',"d":' .. integer(member.d) end
-  if update.isByRpc then rest = rest .. ',"o":1' end
+  local rest = update.isByRpc and ',"o":1' or ''
   if update.isReconciled and channels ~= '[]' or member and member.k then rest = rest .. ',"k":1' end
   return '{"c":' .. channels .. ',"p":"' .. position .. '","r":' .. integer(changed_at) .. ',"e":"' .. epoch .. '"'
     .. rest .. '}'

@@ -1,0 +1,93 @@
+import { notBanned, type UserBan } from "../../domain/ban.js";
+import type { ActiveSpeaker } from "../../domain/floor.js";
+import type { BanStore, DisconnectRequest } from "../../domain/ports.js";
+import type { EventRecord, MemoryState } from "./state.js";
+
+export function createBanStore(state: MemoryState): BanStore {
+  // Of a pause whose broadcaster the user is the latch stays, without a broadcaster.
+  function takeFloors(event: EventRecord, userId: string, actor: string): void {
+    const isBroadcaster = event.pause?.broadcaster?.userId === userId;
+    if (isBroadcaster && event.pause) event.pause = { ...event.pause, broadcaster: undefined };
+    const cut: ActiveSpeaker[] = [];
+    for (const channelId of [...event.channelIds].sort()) {
+      const lease = state.settledLease(event, channelId);
+      if (lease?.speaker.userId !== userId) continue;
+      state.free(event, channelId);
+      if (isBroadcaster) cut.push(lease.speaker);
+      else state.revoke(event, actor, lease, "noPermission");
+    }
+    if (isBroadcaster && event.pause) state.append(event, actor, { kind: "speakersPaused", pause: event.pause, cut });
+  }
+
+  function disconnect(event: EventRecord, { userId, reason, actor }: Omit<DisconnectRequest, "eventId">): number {
+    takeFloors(event, userId, actor);
+    event.disconnectedAtMs.set(userId, state.now());
+    return state.append(event, actor, { kind: "userDisconnected", userId, reason });
+  }
+
+  function tellBan(event: EventRecord, actor: string, ban: UserBan): void {
+    event.bans.set(ban.userId, ban);
+    state.append(event, actor, { kind: "userBanned", ban });
+  }
+
+  function tellEndOfBan(event: EventRecord, actor: string, userId: string, expired: boolean): number {
+    event.bans.delete(userId);
+    return state.append(event, actor, { kind: "userUnbanned", userId, expired });
+  }
+
+  return {
+    banScope: "fleet",
+
+    async disconnectUser({ eventId, ...request }) {
+      return { revision: disconnect(state.open(eventId), request), replicated: false };
+    },
+
+    async banUser({ eventId, userId, reason, actor, durationMs }) {
+      const event = state.open(eventId);
+      const bannedAtMs = state.now();
+      const end = durationMs !== undefined && { expiresAtMs: bannedAtMs + durationMs };
+      const ban: UserBan = { userId, reason, bannedBy: actor, bannedAtMs, ...end };
+      state.bans.set(userId, ban);
+      tellBan(event, actor, ban);
+      const revision = disconnect(event, { userId, reason, actor });
+      state.banListeners.emit("", undefined);
+      return { ban, revision, replicated: false };
+    },
+
+    async unbanUser(eventId, userId, actor) {
+      if (state.standingBan(userId) === undefined) throw notBanned(userId);
+      state.bans.delete(userId);
+      const revision = tellEndOfBan(state.open(eventId), actor, userId, false);
+      state.banListeners.emit("", undefined);
+      return revision;
+    },
+
+    async listBans() {
+      const endOf = ({ expiresAtMs = Number.POSITIVE_INFINITY }: UserBan) => expiresAtMs;
+      const bans = [...state.bans.keys()].flatMap((userId) => state.standingBan(userId) ?? []);
+      return bans.sort((a, b) => (endOf(a) === endOf(b) ? 0 : endOf(a) - endOf(b)));
+    },
+
+    async settleBans(eventId) {
+      if (!state.events.has(eventId)) return undefined;
+      const event = state.open(eventId);
+      for (const [userId, { expiresAtMs }] of [...event.bans]) {
+        if (state.standingBan(userId) !== undefined) continue;
+        tellEndOfBan(event, "", userId, expiresAtMs !== undefined && expiresAtMs <= state.now());
+      }
+      for (const userId of state.bans.keys()) {
+        const ban = state.standingBan(userId);
+        const told = event.bans.get(userId);
+        if (ban === undefined || told === ban || (told === undefined && !event.members.has(userId))) continue;
+        tellBan(event, "", ban);
+        if (told === undefined) disconnect(event, { userId, reason: ban.reason, actor: "" });
+      }
+      const ends = [...event.bans.values()].flatMap(({ expiresAtMs }) => expiresAtMs ?? []);
+      return ends.length === 0 ? undefined : Math.min(...ends) - state.now();
+    },
+
+    async followBans(_eventId, listener) {
+      return state.banListeners.add("", listener);
+    },
+  };
+}

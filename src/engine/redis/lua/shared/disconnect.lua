@@ -1,0 +1,44 @@
+-- Needs log.lua, floor.lua and leases.lua.
+
+-- Takes every floor of a user away. Of a pause whose broadcaster he is the latch stays, without a broadcaster; that is one
+-- entry, whatever it cuts.
+local function take_floors(actor, user)
+  local pause = read_pause()
+  local is_broadcaster = pause and type(pause.broadcaster) == 'table' and pause.broadcaster.userId == user
+  if is_broadcaster then pause.broadcaster = nil end
+  local cut, states = {}, {}
+  for_each_speaker(function(channel, key, raw)
+    local speaker = decode_speaker(raw, key)
+    if not speaker or speaker.userId ~= user then return end
+    -- The end of an earlier lease, if one is still to be told.
+    read_speaker(channel, key)
+    forget_lease(channel)
+    local holder = nil
+    if pause then
+      holder = hold_channel(key, pause)
+    else
+      redis.call('DEL', key)
+    end
+    states[#states + 1] = { channel, holder }
+    if is_broadcaster then
+      cut[#cut + 1] = speaker_json(channel, speaker)
+    else
+      append_floor_revoked(actor, channel, speaker, 'noPermission', '')
+    end
+  end)
+  if is_broadcaster then
+    -- cjson writes an empty list as an object.
+    local pause_json = string.gsub(cjson.encode(pause), '"exemptUserIds":{}', '"exemptUserIds":[]')
+    redis.call('SET', PAUSE, pause_json, 'PXAT', integer(pause.expiresAtMs))
+    append(actor, '"kind":"speakersPaused","pause":' .. pause_json .. ',"cut":[' .. table.concat(cut, ',') .. ']')
+  end
+  publish_states(states)
+end
+
+-- Takes every floor of a user away, and has routers drop all his sockets: those that hear of it, and by the time that is
+-- kept those that come back with an old picture.
+local function disconnect_user(actor, user, reason)
+  take_floors(actor, user)
+  redis.call('HSET', context.disconnected, user, integer(now))
+  append(actor, '"kind":"userDisconnected","userId":' .. cjson.encode(user) .. ',"reason":' .. cjson.encode(reason))
+end
