@@ -2,16 +2,18 @@
 // scenarios are run. Exit code 1 if a scenario failed, 2 if the arguments are wrong.
 import { parseArgs } from "node:util";
 import { cold } from "./scenarios/cold.js";
-import { fanout } from "./scenarios/fanout.js";
 import { failover } from "./scenarios/failover.js";
+import { fanout } from "./scenarios/fanout.js";
+import { floor } from "./scenarios/floor.js";
+import { ingest } from "./scenarios/ingest.js";
 import { latency } from "./scenarios/latency.js";
 import { pause } from "./scenarios/pause.js";
 import { resume } from "./scenarios/resume.js";
 import { speakers } from "./scenarios/speakers.js";
 import { describeEnvironment, readEnvironment } from "./support/environment.js";
 import { writeReport } from "./support/markdownReport.js";
-import { renderTable } from "./support/table.js";
 import type { Result, Row, Scenario } from "./support/scenario.js";
+import { renderTable } from "./support/table.js";
 
 interface NamedRun extends Omit<Scenario, "full" | "smoke" | "run"> {
   run(isSmoke: boolean): Promise<Row[]>;
@@ -27,6 +29,8 @@ const SCENARIOS: readonly NamedRun[] = [
   toRun(latency),
   toRun(pause),
   toRun(speakers),
+  toRun(floor),
+  toRun(ingest),
   toRun(failover),
   toRun(resume),
   toRun(cold),

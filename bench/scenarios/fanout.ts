@@ -1,4 +1,4 @@
-import { type Load, describeDelivery, describeSpans, measureDelivery } from "../support/measureDelivery.js";
+import { describeDelivery, describeSpans, type Load, measureDelivery } from "../support/measureDelivery.js";
 import { forEachPath, type PathKind } from "../support/paths/all.js";
 import type { Path } from "../support/paths/path.js";
 import { Receivers } from "../support/receivers.js";

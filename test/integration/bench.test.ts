@@ -58,6 +58,21 @@ test("the benchmarks of the floor run: each way does every channel", async () =>
   }
 }, 120_000);
 
+test("the benchmark of calls runs: every floor is granted and given back", async () => {
+  const [floor] = await runSmoke("floor");
+  expect(floor?.rows.map(({ calls, missing }) => ({ calls, missing }))).toEqual(
+    Array(3).fill({ calls: 48, missing: 0 }),
+  );
+  for (const { p50Ms, p99Ms } of floor?.rows ?? []) expect(p99Ms).toBeGreaterThanOrEqual(Number(p50Ms));
+}, 120_000);
+
+test("the benchmark of the ingest runs: every update is applied, however many replicas do it", async () => {
+  const [ingest] = await runSmoke("ingest");
+  const applied = ingest?.rows.map(({ replicas, updates, missing }) => ({ replicas, updates, missing }));
+  expect(applied).toEqual([1, 1, 2, 2].map((replicas) => ({ replicas, updates: 100, missing: 0 })));
+  for (const { redisCpuUs } of ingest?.rows ?? []) expect(redisCpuUs).toBeGreaterThan(0);
+}, 120_000);
+
 test("the benchmark of a killed replica runs: nothing is missing, the killed one's routers resume", async () => {
   const [failover] = await runSmoke("failover");
   const rows = failover?.rows ?? [];
