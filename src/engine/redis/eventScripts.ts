@@ -34,6 +34,24 @@ interface ChannelScript {
   ticket?: number | undefined;
 }
 
+/** What every script of an event is given. */
+interface Frame {
+  eventKeys: readonly string[];
+  /** JSON of what does not vary, without the closing brace. */
+  context: string;
+}
+
+/** Events whose frames are kept: making one costs as much as all the rest of a call that replicas do themselves. */
+const MAX_FRAMES = 10_000;
+
+// Names that nobody else gives: one random part for this process, which the random source need not be asked for again.
+const processName = randomBytes(9).toString("base64url");
+let names = 0;
+
+function newName(): string {
+  return `${processName}${(names++).toString(36)}`;
+}
+
 /** Runs the scripts of one event: brings its keys and the context that `lua/shared/base.lua` names. */
 export class EventScripts {
   readonly layout: Layout;
@@ -43,12 +61,18 @@ export class EventScripts {
   // Events known to be in the fleet's list, so that not every call need say so.
   readonly #registered = new Set<string>();
   readonly #begun = new Set<string>();
+  readonly #frames = new Map<string, Frame>();
 
   constructor(connection: CommandConnection, options: EventScriptOptions) {
     this.layout = options.layout ?? layouts.legacy;
     this.#commands = connection;
     this.#run = createScriptRunner(connection, options.errors);
     this.#options = options;
+  }
+
+  /** True if whose channels are is decided elsewhere than where the scripts read it. */
+  get ownersApart(): boolean {
+    return this.#options.learn !== undefined;
   }
 
   /** The same scripts on another connection. */
@@ -68,11 +92,18 @@ export class EventScripts {
     args: readonly (string | number)[] = [],
     ticket?: number,
   ): Promise<unknown> {
+    const { eventKeys: own, context: lasting } = this.#frameOf(eventId);
+    const newest = this.#options.newestTicket();
+    const varying = `"newEpoch":"${newName()}","newestTicket":${newest}${ticket === undefined ? "" : `,"ticket":${ticket}`}`;
+    return this.#run(name, [...own, ...keys], [`${lasting}${varying}}`, ...args]);
+  }
+
+  #frameOf(eventId: string): Frame {
+    const known = this.#frames.get(eventId);
+    if (known !== undefined) return known;
     const { meta, log, members, pause, channels, leases, disconnected, bans, changes, floor } = eventKeys(eventId);
-    const generation = this.layout.generation(eventId);
     const context = JSON.stringify({
       event: eventId,
-      newEpoch: randomBytes(9).toString("base64url"),
       leases,
       disconnected,
       bans,
@@ -83,14 +114,18 @@ export class EventScripts {
       pauses: PAUSES,
       logLength: LOG_LENGTH,
       legacyRouters: this.#options.legacyRouters,
-      newestTicket: this.#options.newestTicket(),
-      ownersApart: this.#options.learn !== undefined,
-      ticket,
+      ownersApart: this.ownersApart,
       ...stateAffixes,
       ...this.layout.speakerAffixes(eventId),
       ...this.layout.bans(eventId),
     });
-    return this.#run(name, [meta, log, members, pause, channels, generation, ...keys], [context, ...args]);
+    const frame = {
+      eventKeys: [meta, log, members, pause, channels, this.layout.generation(eventId)],
+      context: `${context.slice(0, -1)},`,
+    };
+    if (this.#frames.size >= MAX_FRAMES) this.#frames.clear();
+    this.#frames.set(eventId, frame);
+    return frame;
   }
 
   /** Runs a script whose keys are those of some channels, see `channelKeys`. */

@@ -24,6 +24,7 @@ import { contended, MAX_ATTEMPTS } from "./contention.js";
 import type { EventScripts } from "./eventScripts.js";
 import { EVENTS, eventKeys, stateChannel } from "./keys.js";
 import type { CommandConnection } from "./openConnection.js";
+import { OwnerHints } from "./ownerHints.js";
 import { parseJson } from "./scripts.js";
 import type { Subscriber } from "./subscriber.js";
 
@@ -50,6 +51,8 @@ export function createFloorStore(
   index: RedisChannelIndex,
   subscriber: Subscriber,
 ): FloorStore {
+  const hints = new OwnerHints();
+
   async function eventOf(channelId: string): Promise<string> {
     const eventId = await index.getChannelEvent(channelId);
     if (eventId !== undefined) return eventId;
@@ -63,11 +66,17 @@ export function createFloorStore(
   async function runForChannel(channelId: string, name: "start-ptt" | "renew-ptt" | "stop-ptt", request: object) {
     const args = [JSON.stringify(request)];
     for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
-      const eventId = await eventOf(channelId);
+      const hint = hints.of(channelId);
+      const eventId = hint ?? (await eventOf(channelId));
       const script = { channelIds: [channelId], args };
       const result = (await scripts.runForChannels(eventId, name, script)) as unknown[];
-      if (result[0] !== "moved") return { eventId, result };
-      await index.settle(eventId, channelId);
+      if (result[0] !== "moved") {
+        // Where the script itself asks whoever decides, a hint that is out of date is found out.
+        if (hint === undefined && !scripts.ownersApart) hints.note(channelId, eventId);
+        return { eventId, result };
+      }
+      hints.forget(channelId);
+      if (hint === undefined) await index.settle(eventId, channelId);
     }
     throw contended(`channel "${channelId}"`);
   }

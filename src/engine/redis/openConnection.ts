@@ -4,6 +4,7 @@ import { connect as connectTls } from "node:tls";
 import { AbstractConnector, Cluster, Command, Redis, type RedisOptions, SentinelConnector } from "ioredis";
 import { backoffMs } from "../../lib/backoff.js";
 import type { RedisAddress, RedisTarget } from "../../lib/redisUrl.js";
+import { CorkedRedis } from "./corkedRedis.js";
 
 /** A connection for commands. */
 export type CommandConnection = Redis | Cluster;
@@ -130,7 +131,9 @@ function commonOptions({ topology, tls, username, password }: RedisTarget, conne
 }
 
 function openServer(target: Exclude<RedisTarget, { topology: "cluster" }>, common: Options): Redis {
-  if (target.topology === "standalone") return new Redis({ ...common, ...target.address, db: target.database });
+  if (target.topology === "standalone") {
+    return new CorkedRedis({ ...common, ...target.address, db: target.database });
+  }
   const { sentinels, masterName, database, tls, sentinelUsername, sentinelPassword } = target;
   // The connections on which sentinels tell of a fail-over: of their failures ioredis lets nobody know, and writes them
   // to stderr.
@@ -161,6 +164,6 @@ function openServer(target: Exclude<RedisTarget, { topology: "cluster" }>, commo
   if (tls) options.sentinelTLS = {};
   if (sentinelUsername !== undefined) options.sentinelUsername = sentinelUsername;
   if (sentinelPassword !== undefined) options.sentinelPassword = sentinelPassword;
-  const connection = new Redis(options);
+  const connection = new CorkedRedis(options);
   return connection;
 }

@@ -9,8 +9,8 @@ import type {
   UntypedHandleCall,
 } from "@grpc/grpc-js";
 import { SquelchError } from "../../domain/errors.js";
-import { ACTOR_KEY, type CallContext, parseCallContext } from "./callContext.js";
 import { answerBefore, CallBudget, readToEnd } from "./callBudget.js";
+import { ACTOR_KEY, type CallContext, parseCallContext } from "./callContext.js";
 import { measured } from "./measuredCall.js";
 import { runWatch } from "./runWatch.js";
 import type { ClientStreamCall, ServedCall, UnaryCall, WaitCall, WatchCall, WatchRequest } from "./services.js";
