@@ -2,6 +2,7 @@ import type { RouterProgress } from "./applied.js";
 import type { UserBan } from "./ban.js";
 import type { LogEntry } from "./change.js";
 import type { Cursor, Position } from "./cursor.js";
+import type { ReplicaReport, Replicas } from "./fleet.js";
 import type { ActiveSpeaker, Broadcaster, FloorDenyCause, FloorPriority, SpeakerPause } from "./floor.js";
 import type { Membership } from "./membership.js";
 
@@ -10,7 +11,14 @@ import type { Membership } from "./membership.js";
  * not answer within 2 s (then the outcome of a write is unknown), never with an empty result in its place. Arguments
  * are valid: ids are ids, channel ids are ascending and without duplicates.
  */
-export interface Engine extends LogStore, MembershipStore, ChannelIndex, FloorStore, BanStore, AppliedStore {
+export interface Engine
+  extends LogStore,
+    MembershipStore,
+    ChannelIndex,
+    FloorStore,
+    BanStore,
+    AppliedStore,
+    FleetStore {
   /** Connects. Resolves whether or not the store could be reached; attempts go on until `close`. */
   start(): Promise<void>;
   /** Lets go of everything. Idempotent. */
@@ -401,4 +409,13 @@ export interface AppliedStore {
   readRouters(eventId: string): Promise<EventRouters>;
   /** Calls back for all news but signs of life. Resolves when it is certain to miss none. */
   followRouters(eventId: string, listener: (news: RouterNews) => void): Promise<Unsubscribe>;
+}
+
+/** Which replicas there are. What is said here lasts for 15 s. */
+export interface FleetStore {
+  noteReplica(report: ReplicaReport): Promise<void>;
+  /** A replica leaves; one that is not known is none the less gone. */
+  forgetReplica(replicaId: string): Promise<void>;
+  /** Those of whom something was heard lately, in any order. */
+  readReplicas(): Promise<Replicas>;
 }

@@ -8,6 +8,7 @@ import { createRedisEngine, type IngestSource } from "../engine/redis/engine.js"
 import { createLogger, type Logger } from "../lib/logger.js";
 import type { ServerConfig } from "./config.js";
 import { Hub } from "./feed/hub.js";
+import { ReplicaPresence } from "./feed/replicaPresence.js";
 import { addCallMetrics } from "./ops/callMetrics.js";
 import { addFeedMetrics, createFeedCounts } from "./ops/feedMetrics.js";
 import { countFloor } from "./ops/floorMetrics.js";
@@ -95,6 +96,8 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
       throw error;
     });
     const setServing = () => grpc.setServing(readiness().ready);
+    const addresses = { grpcAddress: grpc.address, httpAddress: http.address };
+    const presence = new ReplicaPresence(hub, addresses, logger);
     const healthTimer = setInterval(setServing, HEALTH_INTERVAL_MS);
     setServing();
 
@@ -103,14 +106,15 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
       clearInterval(healthTimer);
       setServing();
       const deadlineMs = performance.now() + config.drainTimeoutMs;
+      const left = presence.close();
       http.drain();
       await grpc.drain(config.drainTimeoutMs);
       await http.close(Math.max(deadlineMs - performance.now(), 0));
+      await left;
       await releaseAll();
       logger.info("stopped");
     };
     let drained: Promise<void> | undefined;
-    const addresses = { grpcAddress: grpc.address, httpAddress: http.address };
     // Whatever the level, since programs wait for this line; "silent" means silent.
     const announcer = config.logLevel === "silent" ? logger : logger.child({}, { level: "info" });
     announcer.info({ ...addresses, engine: config.redisUrl === undefined ? "memory" : "redis" }, "serving");

@@ -4,6 +4,7 @@ import { describeApplied } from "./appliedContract.js";
 import { describeBans } from "./banContract.js";
 import { describeChannelIndex } from "./channelIndexContract.js";
 import { describeDisconnections } from "./disconnectContract.js";
+import { describeFleet } from "./fleetContract.js";
 import { describeFloor } from "./floorContract.js";
 import { describeIsolation } from "./isolationContract.js";
 import { describeLeases } from "./leaseContract.js";
@@ -32,6 +33,7 @@ export function describeEngineContract(name: string, setup: SetUpEngine): void {
     describe("disconnections", () => describeDisconnections(getEngine));
     describe("bans", () => describeBans(getEngine));
     describe("applied", () => describeApplied(getEngine));
+    describe("fleet", () => describeFleet(getEngine));
     describe("isolation", () => describeIsolation(getEngine));
   });
 }

@@ -14,6 +14,7 @@ import { CONFIG_OPTIONS } from "../../src/server/config.js";
 import type { Hub } from "../../src/server/feed/hub.js";
 import { createAppliedCalls } from "../../src/server/rpc/appliedCalls.js";
 import { createChannelService } from "../../src/server/rpc/channelService.js";
+import { createFleetCalls } from "../../src/server/rpc/fleetCalls.js";
 import { createPermissionService } from "../../src/server/rpc/permissionService.js";
 import { codes } from "../../src/server/rpc/status.js";
 import { read, rowsUnder, unquote, withoutCode } from "../support/pages.js";
@@ -119,6 +120,7 @@ describe("docs/protocol.md", () => {
       "watchChannels",
       ...Object.keys(createPermissionService({} as Hub)),
       ...Object.keys(createAppliedCalls({} as Hub["engine"])),
+      ...Object.keys(createFleetCalls({} as Hub)),
       ...Object.keys(createChannelService({} as Hub, { maxTalkTimeMs: 0 })),
     ];
     expect(rowsUnder(page, "## Calls").map((cells) => cells.slice(0, 3).map(unquote))).toEqual(
@@ -142,6 +144,7 @@ describe("docs/protocol.md", () => {
       new Set([
         ...Object.values(eventKeys),
         pauseAnswer("<request id>"),
+        keys.REPLICAS,
         keys.EVENTS,
         keys.INGEST_GENERATION,
         keys.INGEST_APPLIED,

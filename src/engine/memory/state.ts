@@ -3,6 +3,7 @@ import type { UserBan } from "../../domain/ban.js";
 import type { ChangeKind, LogEntry } from "../../domain/change.js";
 import type { Position } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
+import type { KnownReplica } from "../../domain/fleet.js";
 import type { ActiveSpeaker, FloorRevokeCause, SpeakerPause } from "../../domain/floor.js";
 import type { FloorNews, PauseOutcome, RouterNews } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
@@ -63,6 +64,8 @@ export class MemoryState {
   readonly eventOfChannel = new Map<string, string>();
   /** Of the whole fleet, by user; those that have ended may still be there. */
   readonly bans = new Map<string, UserBan>();
+  /** By replica id; those of whom nothing was heard for too long may still be there. */
+  readonly replicas = new Map<string, KnownReplica>();
   /** By event id. */
   readonly entryListeners: Listeners<LogEntry>;
   /** Under one key, the empty string. */

@@ -3,6 +3,7 @@ import { createLogger, type Logger } from "../../lib/logger.js";
 import { createAppliedStore } from "./appliedStore.js";
 import { createBanStore } from "./banStore.js";
 import { createChannelIndex } from "./channelIndex.js";
+import { createFleetStore } from "./fleetStore.js";
 import { createFloorStore } from "./floorStore.js";
 import { createLogStore } from "./logStore.js";
 import { createMembershipStore } from "./membershipStore.js";
@@ -28,6 +29,7 @@ export function createMemoryEngine(options: { now?: () => number; logger?: Logge
     ...createPauseStore(state),
     ...createBanStore(state),
     ...createAppliedStore(state),
+    ...createFleetStore(state),
     async start() {
       // Nothing to connect to.
     },

@@ -9,6 +9,7 @@ import { createClusterMoves } from "./clusterMoves.js";
 import { ConfirmedWrites } from "./confirmedWrites.js";
 import { type ControlPlane, createControlPlane } from "./controlPlane.js";
 import { EventScripts } from "./eventScripts.js";
+import { createFleetStore } from "./fleetStore.js";
 import { createFloorStore } from "./floorStore.js";
 import { type LayoutName, layouts, NEW_EVENTS, PAUSES } from "./keys.js";
 import { createLegacyMoves } from "./legacyMoves.js";
@@ -129,6 +130,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     ...createFloorStore(commands, scripts, urgent, index, subscriber),
     ...createBanStore(scripts, confirmed, subscriber),
     ...createAppliedStore(state.run, subscriber),
+    ...createFleetStore(state.run),
     hasLegacyRouters: legacyRouters,
 
     ingest: isHeard

@@ -28,6 +28,8 @@ export function eventKeys(eventId: string) {
   };
 }
 
+/** Hash: replica id → what it last said of itself. */
+export const REPLICAS = "squelch:replicas";
 /** Set of every event. */
 export const EVENTS = "squelch:events";
 /** Pub/sub channel on which a new event's id is published. */

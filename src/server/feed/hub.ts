@@ -1,3 +1,5 @@
+import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
 import type { Engine, FeedHealth, Unsubscribe } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 import { FeedCounts } from "../ops/feedCounts.js";
@@ -25,6 +27,10 @@ interface Slot {
 
 /** The events that this replica has loaded: each once, while somebody uses it and for a grace time after. */
 export class Hub {
+  /** This replica's own among all that run. */
+  readonly replicaId = `${hostname()}-${randomBytes(3).toString("hex")}`;
+  /** By `performance.now()`. */
+  readonly startedMs = performance.now();
   readonly engine: Engine;
   readonly logger: Logger;
   readonly counts: FeedCounts;

@@ -14,6 +14,8 @@ export class RouterPresence {
   /** By router, the number of its watches of each event: an old one may outlive the new one's opening. */
   readonly #watches = new Map<string, Map<string, number>>();
   readonly #stop: (() => void)[] = [];
+  /** Called when a router opens its first watch here, and when its last one has ended. */
+  onRoutersChanged: () => void = () => undefined;
 
   constructor(engine: Engine, logger: Logger) {
     this.#engine = engine;
@@ -26,13 +28,20 @@ export class RouterPresence {
     );
   }
 
+  /** The routers that have a watch open here. */
+  get routerIds(): string[] {
+    return [...this.#watches.keys()];
+  }
+
   /**
    * A router watches an event, until `leave`. Resolves when the store knows; also if it could not be told, and then it
    * will be.
    */
   async enter(routerId: string, eventId: string): Promise<void> {
-    const events = this.#watches.get(routerId) ?? new Map<string, number>();
+    const known = this.#watches.get(routerId);
+    const events = known ?? new Map<string, number>();
     this.#watches.set(routerId, events.set(eventId, (events.get(eventId) ?? 0) + 1));
+    if (known === undefined) this.onRoutersChanged();
     await this.#hold(routerId, [eventId]);
   }
 
@@ -42,7 +51,7 @@ export class RouterPresence {
     const count = events?.get(eventId) ?? 0;
     if (count > 1) events?.set(eventId, count - 1);
     else events?.delete(eventId);
-    if (events?.size === 0) this.#watches.delete(routerId);
+    if (events?.size === 0 && this.#watches.delete(routerId)) this.onRoutersChanged();
   }
 
   close(): void {

@@ -8,6 +8,7 @@ import type { CatchUp } from "../state/catchUp.js";
 import { createAppliedCalls } from "./appliedCalls.js";
 import type { CallContext, WaitContext } from "./callContext.js";
 import { createChannelService } from "./channelService.js";
+import { createFleetCalls } from "./fleetCalls.js";
 import type { OpenWatch } from "./openWatch.js";
 import { createPermissionService } from "./permissionService.js";
 import { openWatchChannels } from "./watchChannels.js";
@@ -63,6 +64,7 @@ export function createServedCalls(
   const calls = {
     ...createPermissionService(hub, catchUp),
     ...createAppliedCalls(hub.engine),
+    ...createFleetCalls(hub),
     ...createChannelService(hub, limits),
   };
   const served = new Map<DescMethod, ServedCall>([
