@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { type RawData, WebSocket } from "ws";
 import type { FloorPriority } from "../domain/floor.js";
+import { describeBan } from "./admissions.js";
 import { type ClientIdentity, isDispatcher } from "./clientToken.js";
 import {
   type ClientFrame,
@@ -8,6 +9,7 @@ import {
   channelState,
   emergencyFrame,
   errorFrame,
+  FORCE_DISCONNECT_CODE,
   FrameError,
   type FrameId,
   type PttDenial,
@@ -28,6 +30,8 @@ import { type PressOutcome, type Speaker, Transmissions } from "./transmissions.
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 /** A client that sends frames faster than they can be answered is cut off. */
 const MAX_WAITING_FRAMES = 64;
+/** How long a client that is disconnected by force may take to close its side. */
+const CLOSE_GRACE_MS = 1_000;
 
 const NOT_A_DISPATCHER = "Permission denied: only dispatchers may speak with priority";
 const NOT_AUTHORIZED = "Permission denied: not authorized for this channel";
@@ -71,6 +75,8 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
 
   close(code: number, reason: string): void {
     this.#socket.close(code, reason);
+    // Whoever is put out need not agree to it.
+    if (code === FORCE_DISCONNECT_CODE) setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
   }
 
   joinedChannels(): Iterable<string> {
@@ -161,7 +167,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
       case "ping":
         return this.send(pongFrame(frame.id));
       case "force-disconnect":
-        throw new FrameError(`${frame.type} is not supported yet`, frame.id);
+        return this.#forceDisconnect(frame.id, frame.targetUserId, frame.reason);
     }
   }
 
@@ -248,11 +254,18 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     await this.#context.calls.stopBroadcast(this.identity, pause.pauseId);
     this.send(replyFrame(id, { success: true, pauseId: pause.pauseId }));
   }
+
+  async #forceDisconnect(id: FrameId | undefined, targetUserId: string, reason: string): Promise<void> {
+    if (!isDispatcher(this.identity)) throw new FrameError("Permission denied: only dispatchers may disconnect", id);
+    await this.#context.calls.disconnectUser(this.identity, targetUserId, reason);
+    this.send(replyFrame(id, { success: true, targetUserId }));
+  }
 }
 
 function describeDenial(outcome: Exclude<PressOutcome, { granted: true }>): Omit<PttDenial, "channelId"> {
   if (outcome.cause === "lost") return { cause: "other", holder: undefined, message: "The floor was taken away" };
-  const { cause, holder, pause } = outcome;
+  const { cause, holder, pause, ban } = outcome;
+  if (ban !== undefined) return { cause, holder, message: describeBan(ban) };
   switch (cause) {
     case "anotherHasPermission":
       return { cause, holder, message: `${holder?.userName ?? "Another user"} is speaking` };

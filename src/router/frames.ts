@@ -18,7 +18,8 @@ export type ClientFrame = { id?: FrameId } & (
       channelId: string;
     }
   | { type: "emergency-broadcast-start" /** How long the button was held. */; holdDurationMs?: number }
-  | { type: "emergency-broadcast-stop" | "force-disconnect" | "ping" }
+  | { type: "force-disconnect"; targetUserId: string /** Empty if not given. */; reason: string }
+  | { type: "emergency-broadcast-stop" | "ping" }
 );
 
 /** A frame that cannot be understood. */
@@ -76,7 +77,7 @@ export function parseClientFrame(text: string): ClientFrame {
     case "ptt-stop":
     case "priority-ptt-start":
     case "priority-ptt-stop":
-      return { ...head, type, channelId: parseChannelId(data.channelId, id) };
+      return { ...head, type, channelId: parseId("channelId", data.channelId, id) };
     case "emergency-broadcast-start": {
       const { holdDuration } = data;
       if (holdDuration === undefined || holdDuration === null) return { ...head, type };
@@ -85,8 +86,12 @@ export function parseClientFrame(text: string): ClientFrame {
       }
       return { ...head, type, holdDurationMs: holdDuration };
     }
+    case "force-disconnect": {
+      const { reason = "" } = data;
+      if (typeof reason !== "string") throw new FrameError("reason must be a text", id);
+      return { ...head, type, targetUserId: parseId("targetUserId", data.targetUserId, id), reason };
+    }
     case "emergency-broadcast-stop":
-    case "force-disconnect":
     case "ping":
       return { ...head, type };
     default:
@@ -109,12 +114,13 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function parseChannelId(value: unknown, id: FrameId | undefined): string {
-  const channelId = typeof value === "number" ? String(value) : value;
-  if (typeof channelId !== "string") throw new FrameError("channelId is required", id);
-  const problem = idProblem(channelId);
-  if (problem !== undefined) throw new FrameError(`channelId ${problem}`, id);
-  return channelId;
+// Ids may be numbers.
+function parseId(name: string, value: unknown, id: FrameId | undefined): string {
+  const text = typeof value === "number" ? String(value) : value;
+  if (typeof text !== "string") throw new FrameError(`${name} is required`, id);
+  const problem = idProblem(text);
+  if (problem !== undefined) throw new FrameError(`${name} ${problem}`, id);
+  return text;
 }
 
 interface ServerFrame {

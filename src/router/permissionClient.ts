@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import type { UserBan } from "../domain/ban.js";
 import type { Cursor } from "../domain/cursor.js";
 import type { SpeakerPause } from "../domain/floor.js";
 import { parseId } from "../domain/id.js";
@@ -9,6 +10,7 @@ import { GrpcClient } from "../lib/grpcService.js";
 import { createLogger, type Logger } from "../lib/logger.js";
 import { AppliedPositions } from "./appliedPositions.js";
 import { AppliedReporter, type ReportedAction } from "./appliedReporter.js";
+import { banOf } from "./convert.js";
 import { parseGrpcTarget } from "./grpcTarget.js";
 import { Heartbeat } from "./heartbeat.js";
 import { changeNotices, type Notice, type PermissionEvents } from "./permissionEvents.js";
@@ -58,6 +60,8 @@ export interface UserPermissions {
   channelIds: string[];
   /** False if nothing was ever written for the user in the event. */
   known: boolean;
+  /** The user's ban, if one holds in the event: do not connect the user. */
+  ban?: UserBan | undefined;
 }
 
 /**
@@ -214,7 +218,7 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
     if (!this.#isClosed) {
       for (const notice of this.#mirror.mergeAnswer(eventId, userId, answer, askedIn)) this.#tell(notice);
     }
-    return { channelIds: answer.channelIds, known: answer.known };
+    return { channelIds: answer.channelIds, known: answer.known, ban: answer.ban && banOf(answer.ban) };
   }
 
   get #isClosed(): boolean {

@@ -5,13 +5,14 @@ import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { SquelchError } from "../domain/errors.js";
 import { createLogger, type Logger } from "../lib/logger.js";
+import { Admissions, Refusal } from "./admissions.js";
 import { ClientSession } from "./clientSession.js";
 import { type ClientIdentity, readClientToken, SUBPROTOCOL, TokenError, verifyClientToken } from "./clientToken.js";
 import { LocalChannels } from "./localChannels.js";
 import { PermissionClient, type PermissionClientOptions } from "./permissionClient.js";
 import { type CutPolicy, PermissionRelay } from "./permissionRelay.js";
 import { refreshHolder } from "./refreshHolder.js";
-import { describeCallError, RouterCalls } from "./routerCalls.js";
+import { RouterCalls } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
 
 const PATH = "/ws";
@@ -58,9 +59,9 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
   const context = createContext(client, cut, routerId, logger);
   const sessions = new Set<ClientSession>();
   followFloors(context, sessions);
-  // A user whom the store could not be asked about when they connected.
+  const admissions = new Admissions(context);
   client.on("fresh", () => {
-    for (const { identity } of sessions) void makeKnown(context, identity);
+    for (const session of sessions) void admissions.lookAgain(session);
   });
 
   const sockets = new WebSocketServer({
@@ -73,11 +74,13 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
   });
   http.on("upgrade", (request, socket, head) => {
     socket.on("error", (error) => logger.debug({ err: error }, "client failed"));
-    void admit(request)
-      .then((identity) => {
-        if (isClosing) throw new Refusal(503, "The router is shutting down");
-        sockets.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, identity));
-      })
+    void identify(request)
+      .then((identity) =>
+        admissions.admit(identity, () => {
+          if (isClosing) throw new Refusal(503, "The router is shutting down");
+          sockets.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, identity));
+        }),
+      )
       .catch((error: unknown) => {
         if (!(error instanceof Refusal)) logger.error({ err: error }, "client not admitted");
         const { status, message } = error instanceof Refusal ? error : new Refusal(500, "Internal error");
@@ -85,7 +88,7 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
       });
   });
 
-  async function admit(request: IncomingMessage): Promise<ClientIdentity> {
+  async function identify(request: IncomingMessage): Promise<ClientIdentity> {
     if (request.url?.split("?", 1)[0] !== PATH) throw new Refusal(404, `Connect to ${PATH}`);
     const token = readClientToken(request);
     if (token === undefined) throw new Refusal(401, "Missing token");
@@ -95,7 +98,6 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
     if (options.eventIds?.length && !options.eventIds.includes(identity.eventId)) {
       throw new Refusal(403, "This router does not serve your event");
     }
-    await makeKnown(context, identity);
     return identity;
   }
 
@@ -141,17 +143,6 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
   };
 }
 
-class Refusal extends Error {
-  override readonly name = "Refusal";
-
-  constructor(
-    readonly status: number,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
 function createContext(client: PermissionClient, cut: CutPolicy, routerId: string, logger: Logger): RouterContext {
   const losses = new Map<string, number>();
   const countLoss = ({ eventId }: { eventId: string }) => void losses.set(eventId, (losses.get(eventId) ?? 0) + 1);
@@ -185,20 +176,6 @@ function followFloors(context: RouterContext, sessions: Set<ClientSession>): voi
       if (session.identity.eventId === eventId) void session.verifyTransmissions();
     }
   });
-}
-
-// The store alone decides what a user may do; one of whom it has never heard is seeded from the signed token.
-async function makeKnown({ client, calls, logger }: RouterContext, identity: ClientIdentity): Promise<void> {
-  const { eventId, userId, channelIds } = identity;
-  if (client.permissionsOf(eventId, userId) !== undefined) return;
-  try {
-    const { known } = await client.refreshUser(eventId, userId);
-    if (known || channelIds.length === 0) return;
-    await calls.seedUser(identity);
-    await client.refreshUser(eventId, userId);
-  } catch (error) {
-    logger.warn({ eventId, userId, reason: describeCallError(error) }, "user not known; no channels for now");
-  }
 }
 
 function refuse(socket: Duplex, status: number, message: string): void {

@@ -2,11 +2,12 @@ import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import type { UserBan } from "../domain/ban.js";
 import type { ActiveSpeaker, FloorDenyCause, FloorPriority, SpeakerPause } from "../domain/floor.js";
 import { MAX_ID_BYTES } from "../domain/id.js";
 import type { GrpcClient } from "../lib/grpcService.js";
 import type { ClientIdentity } from "./clientToken.js";
-import { denyCauseOf, msOf, pauseOf, speakerOf, toPriorityMessage } from "./convert.js";
+import { banOf, denyCauseOf, msOf, pauseOf, speakerOf, toPriorityMessage } from "./convert.js";
 
 const DEADLINE_MS = 1_500;
 /** How long the floor is kept without a renewal, ms: after a crash of this router it is free again this soon. */
@@ -20,6 +21,7 @@ export type PttOutcome =
       cause: FloorDenyCause | "other";
       holder: ActiveSpeaker | undefined;
       pause: SpeakerPause | undefined;
+      ban: UserBan | undefined;
     };
 
 /** A channel as the store has it. */
@@ -82,17 +84,18 @@ export class RouterCalls {
         return { granted: true, leaseId, startedAtMs, expiresAtMs, talkUntilMs };
       }
       case "denied": {
-        const { cause, holder, pause } = outcome.value;
+        const { cause, holder, pause, ban } = outcome.value;
         return {
           granted: false,
           cause: denyCauseOf(cause),
           holder: holder && speakerOf(holder),
           pause: pause && pauseOf(pause),
+          ban: ban && banOf(ban),
         };
       }
       case "queued":
       case undefined:
-        return { granted: false, cause: "other", holder: undefined, pause: undefined };
+        return { granted: false, cause: "other", holder: undefined, pause: undefined, ban: undefined };
     }
   }
 
@@ -134,6 +137,13 @@ export class RouterCalls {
   async stopBroadcast({ eventId, userId }: ClientIdentity, pauseId: string): Promise<void> {
     const method = PermissionService.method.resumeSpeakers;
     await this.#grpc.unary(method, { eventId, pauseId }, this.#options(`user:${userId}`));
+  }
+
+  /** Has every router drop all sockets of a user in the dispatcher's event. */
+  async disconnectUser(dispatcher: ClientIdentity, targetUserId: string, reason: string): Promise<void> {
+    const request = { eventId: dispatcher.eventId, userId: targetUserId, reason };
+    const options = this.#options(`user:${dispatcher.userId}`);
+    await this.#grpc.unary(PermissionService.method.disconnectUser, request, options);
   }
 
   #options(actor = `router:${this.#routerId}`) {

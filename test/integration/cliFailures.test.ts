@@ -141,10 +141,14 @@ describe("help", () => {
       "permissions",
       "channels",
       "speakers",
+      "bans",
       "assign",
       "sync",
       "pause",
       "resume",
+      "disconnect",
+      "ban",
+      "unban",
     ]) {
       expect(stdout).toMatch(new RegExp(`^ {2}${name} `, "m"));
       const help = await runCli([name, "--help"]);

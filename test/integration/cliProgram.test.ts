@@ -171,6 +171,20 @@ describe("the tools against a replica", () => {
     expect((await run("speakers", "e1")).stdout).toBe("nobody is speaking in e1\n");
   });
 
+  it("disconnect, ban, look, and unban", async () => {
+    expect((await run("disconnect", "e1", "anna", "--wait")).stdout).toMatch(
+      /^anna is disconnected from e1 \(revision 1\)\nno router is connected/,
+    );
+    const options = ["--reason", "Noise", "--duration", "1h"];
+    expect((await run("ban", "e1", "anna", ...options)).stdout).toMatch(
+      /^anna is banned until 20\S+Z by cli:.* \(Noise\)/,
+    );
+    expect((await run("bans", "e1")).stdout).toMatch(/\nanna +20\S+Z +cli:.+ +20\S+Z +Noise\n$/);
+    expect((await run("unban", "e1", "anna")).exitCode).toBe(0);
+    expect((await run("unban", "e1", "anna")).stderr).toBe('squelch: user_id: "anna" is not banned\n');
+    expect((await run("bans", "e1")).stdout).toBe("nobody is banned in e1\n");
+  });
+
   it("tells in the log who did it, and what a watch sees until the replica stops", async () => {
     const watch = await startProgram(["watch", "e1", "--address", squelch.grpcAddress]);
     await waitFor(() => watch.stdout.some((line) => line.includes("caught up")));

@@ -23,6 +23,8 @@ async function fake(awaitApplied: NonNullable<Parameters<typeof startFakeService
   const service = await startFakeService({
     setUserChannels: () => ({ revision: 8n, removed: ["stage"] }),
     pauseAllSpeakers: () => ({ revision: 8n }),
+    disconnectUser: () => ({ revision: 8n }),
+    banUser: () => ({ revision: 8n }),
     awaitApplied,
   });
   services.push(service);
@@ -55,6 +57,15 @@ describe("--wait", () => {
       { eventId: "e1", revision: 8n, epoch: "", timeout: { seconds: 5n } },
       { eventId: "e1", revision: 8n, epoch: "", timeout: { seconds: 2n } },
     ]);
+  });
+
+  it.each(["disconnect", "ban"])("does so for %s", async (command) => {
+    const { run, calls } = await fake(everywhere);
+    const { exitCode, stdout } = await run(command, "e1", "anna", "--wait");
+    expect([exitCode, stdout.trim().split("\n").at(-1)]).toEqual([0, "in force on 2 of 2 routers after 9 ms"]);
+    expect(calls.at(-1)).toMatchObject({ method: "awaitApplied", request: { eventId: "e1", revision: 8n } });
+    const { run: runInVain } = await fake(nowhereElse);
+    expect(await runInVain(command, "e1", "anna", "--wait")).toMatchObject({ exitCode: 1 });
   });
 
   it("is not asked for without being told to", async () => {

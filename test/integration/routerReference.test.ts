@@ -1,5 +1,6 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { status } from "@grpc/grpc-js";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { WebSocket } from "ws";
 import { FloorPriority } from "../../gen/squelch/v1/model_pb.js";
 import { createLogger } from "../../src/lib/logger.js";
@@ -487,7 +488,6 @@ describe("a socket", () => {
       client.socket.send(frame);
     }
     await client.next("error", 5);
-    expect((await client.request("force-disconnect", { targetUserId: "u2" })).error).toContain("not supported yet");
     expect(await client.request("ping")).toMatchObject({ type: "pong" });
     expect(await client.request("leave-channel", { channelId: "a" })).toMatchObject({ data: { success: true } });
   });
@@ -501,6 +501,15 @@ describe("a socket", () => {
     expect(client.closed).toEqual({ code: 4003, reason: "🚒".repeat(30) });
     expect(client.of("force-disconnect")).toHaveLength(1);
     expect(other.closed).toBeUndefined();
+  });
+
+  it("that does not answer is dropped all the same where its user was disconnected", async () => {
+    const router = await startRouter();
+    const [client, other] = [await joinA(router, "u1"), await joinA(router, "u2")];
+    client.socket.pause();
+    server.append("e1", { case: "userDisconnected", value: { userId: "u1", reason: "" } });
+    const left = () => other.of("channel-state").some(({ data }) => data.action === "user-disconnected");
+    await waitFor(left, { message: "the others to be told that the user is gone" });
   });
 
   it("G8: that does not read is closed, not buffered for", async () => {
@@ -525,6 +534,152 @@ describe("a socket", () => {
     for (let index = 0; index < 100; index += 1) client.socket.send('{"type":"ptt-start","data":{"channelId":"a"}}');
     await waitFor(() => client.closed);
     expect(client.closed?.code).toBe(1008);
+  });
+});
+
+describe("a user who is put out", () => {
+  it("pitfall 23: is disconnected by a dispatcher on every router, from every socket, in this event alone", async () => {
+    const [here, there] = [await startRouter(), await startRouter()];
+    const dispatcher = await joinA(here, "dora", { role: "DISPATCH" });
+    const sockets = await Promise.all([here, here, there, there].map((router) => joinA(router, "u1")));
+    const elsewhere = await connect(there, "u1", { eventId: "e2" });
+    const bystander = await joinA(there, "u2");
+    const reason = `Fire! ${"🚒".repeat(99)}`;
+    const answer = await dispatcher.request("force-disconnect", { targetUserId: "u1", reason });
+    expect(answer).toMatchObject({ type: "channel-state", data: { success: true, targetUserId: "u1" } });
+    expect(server.callsOf("disconnectUser")).toMatchObject([{ eventId: "e1", userId: "u1", reason }]);
+    for (const socket of sockets) {
+      await waitFor(() => socket.closed);
+      expect(socket.frames.at(-1)).toEqual({ type: "force-disconnect", data: { reason } });
+      expect(socket.closed).toEqual({ code: 4003, reason: `Fire! ${"🚒".repeat(29)}` });
+    }
+    await bystander.request("ping");
+    for (const other of [dispatcher, elsewhere, bystander]) expect(other.closed).toBeUndefined();
+    expect(await joinA(here, "u1"), "may come back").toBeDefined();
+  });
+
+  it("is disconnected by dispatchers alone, for a reason that the store accepts", async () => {
+    const router = await startRouter();
+    const [user, admin] = [await joinA(router, "u1"), await joinA(router, "boss", { globalRole: "ADMIN" })];
+    const ask = async (client: WsClient, data?: object) => (await client.request("force-disconnect", data)).error;
+    expect(await ask(user, { targetUserId: "boss" })).toContain("only dispatchers");
+    expect(await ask(admin)).toBe("targetUserId is required");
+    expect(await ask(admin, { targetUserId: "u1", reason: 7 })).toBe("reason must be a text");
+    server.failing.set("disconnectUser", status.UNAVAILABLE);
+    expect(await ask(admin, { targetUserId: "u1" }), "pitfall 23: no success without one").toBe("Service unavailable");
+    expect(user.closed).toBeUndefined();
+    server.failing.clear();
+    expect(await ask(admin, { targetUserId: 42 })).toBeUndefined();
+    expect(server.callsOf("disconnectUser").at(-1)).toMatchObject({ userId: "42", reason: "" });
+  });
+
+  it("pitfall 23: is closed after a snapshot, where the socket is older than the disconnection", async () => {
+    const router = await startRouter();
+    const [client, other] = [await connect(router, "u1"), await connect(router, "u2")];
+    const before = server.event("e1");
+    const disconnectedAtMs = Date.now() + 1;
+    const users = new Map([["u1", { channelIds: [], disconnectedAtMs }]]);
+    server.events.set("e1", { ...before, epoch: "epoch-2", users });
+    server.openWatches[0]?.fail(status.UNAVAILABLE);
+    await waitFor(() => client.closed);
+    expect(client.closed?.code).toBe(4003);
+    await other.request("ping");
+    const young = await connect(router, "u1");
+    server.events.set("e1", { ...before, epoch: "epoch-3", users });
+    server.openWatches[0]?.fail(status.UNAVAILABLE);
+    await waitFor(() => server.watches.length > 2);
+    server.setUserChannels("e1", "u1", ["a"]);
+    await young.next("permission-update");
+    expect(young.closed).toBeUndefined();
+  });
+
+  it("is refused while banned, whoever wrote the ban, and admitted when it has ended", async () => {
+    const router = await startRouter();
+    server.setUserChannels("e1", "u1", ["a"]);
+    const expiresAt = timestampFromMs(Date.UTC(2030, 0, 31));
+    server.bans.set("u1", { userId: "u1", reason: "noise", expiresAt });
+    const refused = connect(router, "u1", { channelIds: ["a"] });
+    await expect(refused).rejects.toThrow("403 You are banned until 2030-01-31T00:00:00.000Z: noise");
+    server.bans.set("u1", { userId: "u1" });
+    await expect(connect(router, "u1")).rejects.toThrow(/^403 You are banned$/);
+    expect(server.callsOf("setUserChannels"), "a banned user is not seeded").toEqual([]);
+    server.bans.clear();
+    expect(await connect(router, "u1")).toBeDefined();
+  });
+
+  it("is told of the ban where one is found at a press", async () => {
+    const router = await startRouter();
+    const client = await joinA(router, "u1");
+    server.bans.set("u1", { userId: "u1", reason: "noise" });
+    expect(await client.request("ptt-start", { channelId: "a" })).toMatchObject({
+      data: { denied: true },
+      error: "You are banned: noise",
+    });
+  });
+
+  it("and could not be asked about is disconnected as soon as the store says so", async () => {
+    const router = await startRouter();
+    server.setUserChannels("e1", "u2", ["a"]);
+    const known = await connect(router, "u2");
+    server.failing.set("getUserPermissions", status.UNAVAILABLE);
+    server.bans.set("u1", { userId: "u1", reason: "noise" });
+    server.bans.set("u2", { userId: "u2", reason: "later" });
+    const client = await connect(router, "u1");
+    server.failing.clear();
+    const asked = server.callsOf("getUserPermissions").length;
+    server.stop();
+    await server.start();
+    await waitFor(() => client.closed);
+    expect(client.of("force-disconnect")).toMatchObject([{ data: { reason: "You are banned: noise" } }]);
+    expect(client.closed).toEqual({ code: 4003, reason: "You are banned: noise" });
+    expect(known.closed).toBeUndefined();
+    expect(server.callsOf("getUserPermissions").length, "only about those that were not").toBeLessThanOrEqual(
+      asked + 2,
+    );
+  });
+
+  it("while the store is asked about the user is not let in", async () => {
+    const router = await startRouter();
+    const witness = await connect(router, "u2");
+    let answer: (value?: unknown) => void = () => undefined;
+    server.gates.set(
+      "getUserPermissions",
+      new Promise((resolve) => {
+        answer = resolve;
+      }),
+    );
+    const asked = server.callsOf("getUserPermissions").length;
+    const refused = expect(connect(router, "u1")).rejects.toThrow("403 You were disconnected");
+    await waitFor(() => server.callsOf("getUserPermissions").length > asked);
+    server.append("e1", { case: "userDisconnected", value: { userId: "u1", reason: "" } });
+    server.setUserChannels("e1", "u2", ["a"]);
+    await witness.next("permission-update");
+    answer();
+    await refused;
+  });
+
+  it("pitfall 16: has sockets of their own, however many come in the same millisecond", async () => {
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() });
+    try {
+      const router = await startRouter();
+      server.setUserChannels("e1", "u1", ["a", "b"]);
+      const sockets = await Promise.all([1, 2, 3].map(() => connect(router, "u1")));
+      for (const socket of sockets) await socket.request("join-channel", { channelId: "a" });
+      await sockets[0]?.request("ptt-start", { channelId: "a" });
+      expect(await sockets[1]?.request("ptt-start", { channelId: "a" })).toMatchObject({ data: { denied: true } });
+      const sessions = server.callsOf("startPtt").map(({ sessionId }) => sessionId);
+      expect(new Set(sessions).size).toBe(2);
+      await sockets[1]?.close();
+      expect(held("a"), "what one holds is not another's to lose").toBe("u1");
+      server.setUserChannels("e1", "u1", ["a"]);
+      await sockets[0]?.next("permission-update");
+      await sockets[2]?.next("permission-update");
+      server.append("e1", { case: "userDisconnected", value: { userId: "u1", reason: "out" } });
+      for (const socket of sockets) await waitFor(() => socket.closed);
+      expect(sockets.map(({ closed }) => closed?.code)).toEqual([4003, 1005, 4003]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
 

@@ -10,7 +10,7 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
-import type { ActiveSpeakerSchema, SpeakerPauseSchema } from "../../gen/squelch/v1/model_pb.js";
+import type { ActiveSpeakerSchema, SpeakerPauseSchema, UserBanSchema } from "../../gen/squelch/v1/model_pb.js";
 import { FloorDenyCause } from "../../gen/squelch/v1/model_pb.js";
 import {
   type ChangeSchema,
@@ -24,6 +24,7 @@ import { grpcServiceDefinition } from "../../src/lib/grpcService.js";
 type WatchMessage = MessageInitShape<typeof WatchPermissionsResponseSchema>;
 type ChangeInit = MessageInitShape<typeof ChangeSchema>;
 type ChangeKind = NonNullable<ChangeInit["kind"]>;
+type BanInit = MessageInitShape<typeof UserBanSchema>;
 type SpeakerInit = MessageInitShape<typeof ActiveSpeakerSchema>;
 type PauseInit = MessageInitShape<typeof SpeakerPauseSchema>;
 
@@ -84,6 +85,8 @@ export class FakeWatch {
 export class FakePermissionServer {
   readonly events = new Map<string, FakeEvent>();
   readonly channels = new Map<string, { eventId: string; lease?: FakeLease | undefined }>();
+  /** By user, in all events. */
+  readonly bans = new Map<string, BanInit>();
   readonly watches: FakeWatch[] = [];
   /** Each unary call as `[method, request]`. */
   readonly calls: [string, Record<string, unknown>][] = [];
@@ -121,7 +124,12 @@ export class FakePermissionServer {
         const event = this.event(eventId);
         const user = event.users.get(userId);
         const cursor = { eventId, epoch: event.epoch, revision: BigInt(event.revision) };
-        return { channelIds: user?.channelIds ?? [], cursor, known: user !== undefined, pause: event.pause };
+        const ban = this.bans.get(userId);
+        return { channelIds: user?.channelIds ?? [], cursor, known: user !== undefined, pause: event.pause, ban };
+      }),
+      ...this.#unary("disconnectUser", ({ eventId, userId, reason }) => {
+        this.append(eventId, { case: "userDisconnected", value: { userId, reason } });
+        return { revision: BigInt(this.event(eventId).revision) };
       }),
       ...this.#unary("setUserChannels", ({ eventId, userId, channelIds, onlyIfUnknown, action }) => {
         if (onlyIfUnknown && this.event(eventId).users.has(userId)) return { superseded: true };
@@ -161,6 +169,8 @@ export class FakePermissionServer {
         const deny = (cause: FloorDenyCause) => ({
           outcome: { case: "denied", value: { cause, holder: this.holder(channelId), pause: event.pause } },
         });
+        const ban = this.bans.get(userId);
+        if (ban) return { outcome: { case: "denied", value: { cause: FloorDenyCause.RECEIVE_ONLY, ban } } };
         if (event.pause && event.pause.broadcaster?.userId !== userId) return deny(FloorDenyCause.RETRY_AFTER);
         if (!event.users.get(userId)?.channelIds.includes(channelId)) return deny(FloorDenyCause.RECEIVE_ONLY);
         const { lease } = channel;
