@@ -3,6 +3,7 @@ import type { Readable, Writable } from "node:stream";
 import { debuglog } from "node:util";
 import { Command, CommanderError } from "commander";
 import { addAssignCommand } from "./commands/assign.js";
+import { addAuditCommand } from "./commands/audit.js";
 import { addBanCommand } from "./commands/ban.js";
 import { addBansCommand } from "./commands/bans.js";
 import { addChannelsCommand } from "./commands/channels.js";
@@ -90,6 +91,7 @@ function createProgram(context: CommandContext, stdout: Writable, stderr: Writab
   addChannelsCommand(program, context);
   addSpeakersCommand(program, context);
   addBansCommand(program, context);
+  addAuditCommand(program, context);
   program.commandsGroup("Change:");
   addAssignCommand(program, context);
   addSyncCommand(program, context);

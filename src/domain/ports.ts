@@ -1,4 +1,5 @@
 import type { RouterProgress } from "./applied.js";
+import type { AuditEntry, AuditQuery, AuditRecord } from "./audit.js";
 import type { UserBan } from "./ban.js";
 import type { LogEntry } from "./change.js";
 import type { Cursor, Position } from "./cursor.js";
@@ -18,7 +19,8 @@ export interface Engine
     FloorStore,
     BanStore,
     AppliedStore,
-    FleetStore {
+    FleetStore,
+    AuditStore {
   /** Connects. Resolves whether or not the store could be reached; attempts go on until `close`. */
   start(): Promise<void>;
   /** Lets go of everything. Idempotent. */
@@ -380,6 +382,13 @@ export interface BanStore {
    * Resolves when it is certain to miss none.
    */
   followBans(eventId: string, listener: () => void): Promise<Unsubscribe>;
+}
+
+/** The trail of who did what. It keeps a bounded number of entries, the oldest go first. */
+export interface AuditStore {
+  /** In their order, at least one. */
+  appendAudit(records: readonly AuditRecord[]): Promise<void>;
+  listAudit(query: AuditQuery): Promise<AuditEntry[]>;
 }
 
 /** The routers of an event, and what was true when they were read. */

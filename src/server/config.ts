@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { DEFAULT_AUDIT_LENGTH } from "../domain/audit.js";
 import { SquelchError } from "../domain/errors.js";
 import { MIN_TALK_TIME_MS } from "../domain/floor.js";
 import { LOG_LEVELS, type LogLevel } from "../lib/logger.js";
@@ -21,6 +22,8 @@ export interface ServerConfig {
   legacyRouters: boolean;
   maxTalkTimeMs: number;
   drainTimeoutMs: number;
+  auditFloor: boolean;
+  auditLength: number;
 }
 
 interface ConfigOption {
@@ -110,10 +113,26 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     description: "how long streams and calls may take to end at shutdown, in ms, 0 to 300000",
     defaultText: "10000",
   },
+  {
+    name: "auditFloor",
+    flag: "--audit-floor",
+    env: "SQUELCH_AUDIT_FLOOR",
+    description: "on: the audit trail also has every StartPtt, RenewPtt and StopPtt",
+    defaultText: "off",
+  },
+  {
+    name: "auditLength",
+    flag: "--audit-length",
+    env: "SQUELCH_AUDIT_LENGTH",
+    description: "about how many entries the audit trail keeps, 100 to 1000000",
+    defaultText: "10000",
+  },
 ];
 
 const MAX_DRAIN_TIMEOUT_MS = 300_000;
 const LONGEST_TALK_TIME_MS = 3_600_000;
+const MIN_AUDIT_LENGTH = 100;
+const MAX_AUDIT_LENGTH = 1_000_000;
 
 /**
  * Reads the configuration: a flag, else the variable, else the default.
@@ -162,11 +181,18 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     legacyRouters: read("legacyRouters", parseSwitch, "on or off", true),
     maxTalkTimeMs: read(
       "maxTalkTimeMs",
-      (text) => parseMs(text, MIN_TALK_TIME_MS, LONGEST_TALK_TIME_MS),
+      (text) => parseWhole(text, MIN_TALK_TIME_MS, LONGEST_TALK_TIME_MS),
       `${MIN_TALK_TIME_MS} to ${LONGEST_TALK_TIME_MS} ms`,
       300_000,
     ),
     drainTimeoutMs: read("drainTimeoutMs", parseDrainTimeout, `0 to ${MAX_DRAIN_TIMEOUT_MS} ms`, 10_000),
+    auditFloor: read("auditFloor", parseSwitch, "on or off", false),
+    auditLength: read(
+      "auditLength",
+      (text) => parseWhole(text, MIN_AUDIT_LENGTH, MAX_AUDIT_LENGTH),
+      `${MIN_AUDIT_LENGTH} to ${MAX_AUDIT_LENGTH}`,
+      DEFAULT_AUDIT_LENGTH,
+    ),
   };
   for (const name of ["grpcAddress", "httpAddress"] as const) {
     if (config.insecure || isLoopback(config[name])) continue;
@@ -250,10 +276,10 @@ function parseSwitch(text: string): boolean | undefined {
 }
 
 function parseDrainTimeout(text: string): number | undefined {
-  return parseMs(text, 0, MAX_DRAIN_TIMEOUT_MS);
+  return parseWhole(text, 0, MAX_DRAIN_TIMEOUT_MS);
 }
 
-function parseMs(text: string, min: number, max: number): number | undefined {
-  const ms = /^\d{1,9}$/.test(text) ? Number(text) : -1;
-  return ms >= min && ms <= max ? ms : undefined;
+function parseWhole(text: string, min: number, max: number): number | undefined {
+  const number = /^\d{1,9}$/.test(text) ? Number(text) : -1;
+  return number >= min && number <= max ? number : undefined;
 }

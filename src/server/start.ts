@@ -9,12 +9,15 @@ import { createLogger, type Logger } from "../lib/logger.js";
 import type { ServerConfig } from "./config.js";
 import { Hub } from "./feed/hub.js";
 import { ReplicaPresence } from "./feed/replicaPresence.js";
+import { addAuditMetrics } from "./ops/auditMetrics.js";
+import { AuditTrail } from "./ops/auditTrail.js";
 import { addCallMetrics } from "./ops/callMetrics.js";
 import { addFeedMetrics, createFeedCounts } from "./ops/feedMetrics.js";
 import { countFloor } from "./ops/floorMetrics.js";
 import { addIngestMetrics } from "./ops/ingestMetrics.js";
 import { exposeMetrics } from "./ops/metrics.js";
 import { addRedisMetrics } from "./ops/redisMetrics.js";
+import { audited } from "./rpc/auditedCalls.js";
 import { startGrpcPlane } from "./rpc/grpcPlane.js";
 import { type Readiness, startHttpPlane } from "./rpc/httpPlane.js";
 import { createServedCalls } from "./rpc/services.js";
@@ -62,8 +65,12 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
   const logger = createLogger("squelch", config.logLevel);
   const registry = new Registry();
   const source =
-    config.redisUrl === undefined ? createMemorySource(logger) : createRedisSource(config, registry, logger, seams);
+    config.redisUrl === undefined
+      ? createMemorySource(config, logger)
+      : createRedisSource(config, registry, logger, seams);
   const engine = countFloor(registry, source.engine);
+  const trail = new AuditTrail(engine, logger.child({ component: "Audit" }));
+  addAuditMetrics(registry, trail);
   const hub = new Hub(engine, logger.child({ component: "Feed" }), createFeedCounts(registry));
   addFeedMetrics(registry, hub);
   let isDraining = false;
@@ -77,13 +84,18 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
 
   const releaseAll = async () => {
     hub.close();
+    await trail.close();
     await source.close();
   };
 
   await source.start();
   try {
     const serving: Serving = {
-      calls: createServedCalls(hub, source.catchUp, config),
+      calls: audited(createServedCalls(hub, source.catchUp, config), {
+        trail,
+        eventOf: (channelId) => engine.getChannelEvent(channelId),
+        withTraffic: config.auditFloor,
+      }),
       endings: new Set(),
       metrics: addCallMetrics(registry),
       logger,
@@ -131,8 +143,8 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
   }
 }
 
-function createMemorySource(logger: Logger): Source {
-  const engine = createMemoryEngine({ logger });
+function createMemorySource({ auditLength }: ServerConfig, logger: Logger): Source {
+  const engine = createMemoryEngine({ logger, auditLength });
   return { engine, start: () => engine.start(), close: () => engine.close() };
 }
 
@@ -142,12 +154,13 @@ function createRedisSource(
   logger: Logger,
   { decorateEngine = (engine) => engine }: Seams,
 ): Source {
-  const { redisUrl, ingestRedisUrl, redisLayout, legacyRouters } = config;
+  const { redisUrl, ingestRedisUrl, redisLayout, legacyRouters, auditLength } = config;
   const redisEngine = createRedisEngine({
     url: redisUrl as string,
     ingestUrl: ingestRedisUrl,
     layout: redisLayout,
     legacyRouters,
+    auditLength,
     logger: logger.child({ component: "Redis" }),
   });
   addRedisMetrics(registry, redisEngine);

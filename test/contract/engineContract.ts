@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import type { Engine } from "../../src/domain/ports.js";
 import { describeApplied } from "./appliedContract.js";
+import { describeAudit } from "./auditContract.js";
 import { describeBans } from "./banContract.js";
 import { describeChannelIndex } from "./channelIndexContract.js";
 import { describeDisconnections } from "./disconnectContract.js";
@@ -34,6 +35,7 @@ export function describeEngineContract(name: string, setup: SetUpEngine): void {
     describe("bans", () => describeBans(getEngine));
     describe("applied", () => describeApplied(getEngine));
     describe("fleet", () => describeFleet(getEngine));
+    describe("audit", () => describeAudit(getEngine));
     describe("isolation", () => describeIsolation(getEngine));
   });
 }

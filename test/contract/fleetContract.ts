@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type ReplicaReport, REPLICA_SILENCE_MS } from "../../src/domain/fleet.js";
+import { REPLICA_SILENCE_MS, type ReplicaReport } from "../../src/domain/fleet.js";
 import { freshId, type GetEngine } from "./fixtures.js";
 
 const reportOf = (replicaId: string): ReplicaReport => ({

@@ -12,10 +12,7 @@ import type { CommandContext } from "../../src/cli/context.js";
 import * as keys from "../../src/engine/redis/keys.js";
 import { CONFIG_OPTIONS } from "../../src/server/config.js";
 import type { Hub } from "../../src/server/feed/hub.js";
-import { createAppliedCalls } from "../../src/server/rpc/appliedCalls.js";
-import { createChannelService } from "../../src/server/rpc/channelService.js";
-import { createFleetCalls } from "../../src/server/rpc/fleetCalls.js";
-import { createPermissionService } from "../../src/server/rpc/permissionService.js";
+import { createServedCalls } from "../../src/server/rpc/services.js";
 import { codes } from "../../src/server/rpc/status.js";
 import { read, rowsUnder, unquote, withoutCode } from "../support/pages.js";
 
@@ -115,17 +112,10 @@ describe("docs/protocol.md", () => {
   const page = "docs/protocol.md";
 
   it("lists every call, and says which are served", () => {
-    const served = [
-      "watchPermissions",
-      "watchChannels",
-      ...Object.keys(createPermissionService({} as Hub)),
-      ...Object.keys(createAppliedCalls({} as Hub["engine"])),
-      ...Object.keys(createFleetCalls({} as Hub)),
-      ...Object.keys(createChannelService({} as Hub, { maxTalkTimeMs: 0 })),
-    ];
+    const served = createServedCalls({} as Hub, undefined, { maxTalkTimeMs: 0 });
     expect(rowsUnder(page, "## Calls").map((cells) => cells.slice(0, 3).map(unquote))).toEqual(
       [PermissionService, ChannelService].flatMap(({ name, methods }) =>
-        methods.map((method) => [name, method.name, served.includes(method.localName) ? "yes" : "no"]),
+        methods.map((method) => [name, method.name, served.has(method) ? "yes" : "no"]),
       ),
     );
   });
@@ -148,6 +138,8 @@ describe("docs/protocol.md", () => {
         keys.EVENTS,
         keys.INGEST_GENERATION,
         keys.INGEST_APPLIED,
+        keys.AUDIT,
+        keys.FLEET_AUDIT,
         keys.assignedChannelsKey("<user id>"),
         keys.CHANNEL_EVENTS,
         keys.CHANNEL_MOVES,

@@ -1,6 +1,8 @@
+import { DEFAULT_AUDIT_LENGTH } from "../../domain/audit.js";
 import type { Engine } from "../../domain/ports.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { createAppliedStore } from "./appliedStore.js";
+import { createAuditStore } from "./auditStore.js";
 import { createBanStore } from "./banStore.js";
 import { createChannelIndex } from "./channelIndex.js";
 import { createFleetStore } from "./fleetStore.js";
@@ -16,9 +18,12 @@ import { MemoryState } from "./state.js";
  *
  * @param options.now the clock, ms since 1970; the system's by default
  * @param options.logger told of listeners that throw
+ * @param options.auditLength how many entries the audit trail keeps
  */
-export function createMemoryEngine(options: { now?: () => number; logger?: Logger } = {}): Engine {
-  const { now = Date.now, logger = createLogger("MemoryEngine") } = options;
+export function createMemoryEngine(
+  options: { now?: () => number; logger?: Logger; auditLength?: number } = {},
+): Engine {
+  const { now = Date.now, logger = createLogger("MemoryEngine"), auditLength = DEFAULT_AUDIT_LENGTH } = options;
   const state = new MemoryState(now, logger);
   return {
     hasLegacyRouters: false,
@@ -30,6 +35,7 @@ export function createMemoryEngine(options: { now?: () => number; logger?: Logge
     ...createBanStore(state),
     ...createAppliedStore(state),
     ...createFleetStore(state),
+    ...createAuditStore(auditLength),
     async start() {
       // Nothing to connect to.
     },

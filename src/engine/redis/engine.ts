@@ -1,7 +1,9 @@
+import { DEFAULT_AUDIT_LENGTH } from "../../domain/audit.js";
 import { SquelchError } from "../../domain/errors.js";
 import type { Engine, FeedHealth, Unsubscribe } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 import { createAppliedStore } from "./appliedStore.js";
+import { createAuditStore } from "./auditStore.js";
 import { createBanStore } from "./banStore.js";
 import { createChannelIndex } from "./channelIndex.js";
 import { ChannelOwners } from "./channelOwners.js";
@@ -33,6 +35,8 @@ export interface RedisEngineOptions {
   logger: Logger;
   /** Whether routers write the floor to Redis themselves, so that a pause must hold them back too. Default true. */
   legacyRouters?: boolean;
+  /** About how many entries the audit trail keeps. Default 10,000. */
+  auditLength?: number;
 }
 
 /** What comes from the control plane through Redis. */
@@ -63,7 +67,14 @@ export type RedisEngine = Engine & {
  * @throws SquelchError `invalidArgument` for URLs that are none, or do not go together.
  */
 export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
-  const { url, ingestUrl, layout = "legacy", logger, legacyRouters = true } = options;
+  const {
+    url,
+    ingestUrl,
+    layout = "legacy",
+    logger,
+    legacyRouters = true,
+    auditLength = DEFAULT_AUDIT_LENGTH,
+  } = options;
   const scriptErrors: ScriptErrors = new Map();
   const state = new RedisLink(url, scriptErrors, logger);
   const { subscriber } = state;
@@ -131,6 +142,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     ...createBanStore(scripts, confirmed, subscriber),
     ...createAppliedStore(state.run, subscriber),
     ...createFleetStore(state.run),
+    ...createAuditStore(commands, auditLength),
     hasLegacyRouters: legacyRouters,
 
     ingest: isHeard

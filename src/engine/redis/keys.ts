@@ -41,11 +41,15 @@ export const INGEST = "squelch:ingest";
 /** The newest ticket. */
 export const INGEST_GENERATION = "squelch:ingest:generation";
 
+/** Stream of who did what in the fleet. */
+export const AUDIT = "squelch:audit";
 /** The watermark: the ticket before which every update has been applied. */
 export const INGEST_APPLIED = "squelch:ingest:applied";
 
 // The names below are those of every VoicePing fleet.
 
+/** List of what happened in the fleet, the newest first. */
+export const FLEET_AUDIT = "audit:log";
 /** Pub/sub channel on which the control plane publishes assignments. */
 export const MEMBERSHIP_UPDATES = "vp:membership_updates";
 /** Hash: channel id → event id. */

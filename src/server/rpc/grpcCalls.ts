@@ -10,7 +10,7 @@ import type {
 } from "@grpc/grpc-js";
 import { SquelchError } from "../../domain/errors.js";
 import { answerBefore, CallBudget, readToEnd } from "./callBudget.js";
-import { ACTOR_KEY, type CallContext, parseCallContext } from "./callContext.js";
+import { ACTOR_KEY, type CallContext, parseCallContext, REQUEST_ID_KEY } from "./callContext.js";
 import { measured } from "./measuredCall.js";
 import { runWatch } from "./runWatch.js";
 import type { ClientStreamCall, ServedCall, UnaryCall, WaitCall, WatchCall, WatchRequest } from "./services.js";
@@ -128,5 +128,6 @@ function remainingMs(call: { getDeadline(): Date | number }): number {
 }
 
 function contextOf(metadata: Metadata): CallContext {
-  return parseCallContext(metadata.get(ACTOR_KEY)[0]?.toString());
+  const read = (key: string) => metadata.get(key)[0]?.toString();
+  return parseCallContext(read(ACTOR_KEY), read(REQUEST_ID_KEY));
 }

@@ -3,7 +3,7 @@ import { ConnectError, type ConnectRouter, type HandlerContext, type ServiceImpl
 import { status } from "@grpc/grpc-js";
 import { SquelchError } from "../../domain/errors.js";
 import { answerBefore, CallBudget, readToEnd } from "./callBudget.js";
-import { ACTOR_KEY, type CallContext, parseCallContext } from "./callContext.js";
+import { ACTOR_KEY, type CallContext, parseCallContext, REQUEST_ID_KEY } from "./callContext.js";
 import { peerKey } from "./httpPeer.js";
 import { runWatch } from "./runWatch.js";
 import {
@@ -163,7 +163,8 @@ function remainingMs(context: HandlerContext): number {
 }
 
 function contextOf({ requestHeader }: HandlerContext): CallContext {
-  return parseCallContext(requestHeader.get(ACTOR_KEY) ?? undefined);
+  const read = (key: string) => requestHeader.get(key) ?? undefined;
+  return parseCallContext(read(ACTOR_KEY), read(REQUEST_ID_KEY));
 }
 
 function toConnectError(error: unknown): ConnectError {

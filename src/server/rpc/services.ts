@@ -6,6 +6,7 @@ import type { Hub } from "../feed/hub.js";
 import type { WatchSink } from "../feed/watcher.js";
 import type { CatchUp } from "../state/catchUp.js";
 import { createAppliedCalls } from "./appliedCalls.js";
+import { createAuditCalls } from "./auditCalls.js";
 import type { CallContext, WaitContext } from "./callContext.js";
 import { createChannelService } from "./channelService.js";
 import { createFleetCalls } from "./fleetCalls.js";
@@ -65,6 +66,7 @@ export function createServedCalls(
     ...createPermissionService(hub, catchUp),
     ...createAppliedCalls(hub.engine),
     ...createFleetCalls(hub),
+    ...createAuditCalls(hub.engine),
     ...createChannelService(hub, limits),
   };
   const served = new Map<DescMethod, ServedCall>([

@@ -1,0 +1,86 @@
+import type { AuditRecord } from "../../domain/audit.js";
+import type { AuditStore } from "../../domain/ports.js";
+import type { Logger } from "../../lib/logger.js";
+
+/** How many records may wait for the store; more are told to the log alone. */
+const MAX_WAITING = 10_000;
+/** How many are written at once. */
+const MAX_BATCH = 500;
+/** The wait before a write that failed is repeated, ms. */
+const RETRY_MS = 1_000;
+/** How long the last records may take at the end, ms. */
+const LAST_WRITE_MS = 2_000;
+
+/**
+ * Writes down who did what: to the log at once, and to the store in order as soon as it takes it. Nobody waits for it. A
+ * store that is away gets the records when it is back; what does not fit into the queue meanwhile, and what a write with
+ * an unknown outcome leaves twice, is the price.
+ */
+export class AuditTrail {
+  readonly #store: AuditStore;
+  readonly #logger: Logger;
+  readonly #waiting: AuditRecord[] = [];
+  #writing: Promise<void> | undefined;
+  #isClosed = false;
+  #wake: (() => void) | undefined;
+  recorded = 0;
+  /** Records that the store never got. */
+  dropped = 0;
+
+  constructor(store: AuditStore, logger: Logger) {
+    this.#store = store;
+    this.#logger = logger;
+  }
+
+  record(record: AuditRecord): void {
+    this.recorded++;
+    this.#logger.info(record, "audit");
+    if (this.#isClosed || this.#waiting.length >= MAX_WAITING) {
+      this.dropped++;
+      return;
+    }
+    this.#waiting.push(record);
+    this.#writing ??= this.#write();
+  }
+
+  /** Takes no more, and gives the store a last chance. Idempotent. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#wake?.();
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, LAST_WRITE_MS);
+    });
+    await Promise.race([this.#writing, patience]);
+    clearTimeout(timer);
+    this.dropped += this.#waiting.splice(0).length;
+  }
+
+  async #write(): Promise<void> {
+    let hasFailed = false;
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.slice(0, MAX_BATCH);
+      try {
+        await this.#store.appendAudit(batch);
+        this.#waiting.splice(0, batch.length);
+        hasFailed = false;
+      } catch (error) {
+        if (!hasFailed) this.#logger.warn({ err: error }, "audit trail not written, will try again");
+        if (this.#isClosed) break;
+        hasFailed = true;
+        await this.#pause();
+      }
+    }
+    this.#writing = undefined;
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, RETRY_MS);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
