@@ -179,7 +179,7 @@ describe("squelch speakers", () => {
   it("says that nobody speaks; as JSON the list is there and empty", async () => {
     const { run } = await fake({ getEventActiveSpeakers: () => ({}) });
     expect((await run("speakers", "e1")).stdout).toBe("nobody is speaking in e1\n");
-    expect(jsonLines(await run("speakers", "e1", "--json"))).toEqual([{ speakers: [] }]);
+    expect(jsonLines(await run("speakers", "e1", "--json"))).toEqual([{ speakers: [], waiting: [] }]);
   });
 });
 

@@ -21,8 +21,8 @@ async function completed(...words: string[]): Promise<string[]> {
 }
 
 it("offers commands, then the options of the command", async () => {
-  expect(await completed("p")).toEqual(["permissions", "pause"]);
-  expect(await completed("pause", "--re")).toEqual(["--reason", "--request-id"]);
+  expect(await completed("pe")).toEqual(["permissions"]);
+  expect(await completed("pause", "--br")).toEqual(["--broadcaster"]);
   expect(await completed("pause", "festival", "--wa")).toEqual(["--wait"]);
   expect(await completed("sync", "festival", "mem")).toEqual([]);
 });
