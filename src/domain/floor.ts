@@ -10,6 +10,16 @@ export const MIN_TALK_TIME_MS = 1_000;
 export const MIN_LEASE_TIME_MS = 1_000;
 export const MAX_LEASE_TIME_MS = 60_000;
 
+/** How long somebody may wait in the queue of a channel until heard of again. */
+export const MIN_QUEUE_MS = 1_000;
+export const MAX_QUEUE_MS = 60_000;
+
+/**
+ * How long a lease that was granted to somebody who waited lasts if it is not renewed: nobody knows whether the session is
+ * still there. The router has this time to hear of the grant and to renew it.
+ */
+export const CLAIM_TIME_MS = 3_000;
+
 /** How long a pause stands if its caller does not say. */
 export const DEFAULT_PAUSE_MS = 60_000;
 
@@ -39,6 +49,18 @@ export interface ActiveSpeaker {
   startedAtMs: number;
   expiresAtMs: number;
   priority: FloorPriority;
+}
+
+/** A user who waits for the floor of a channel. */
+export interface WaitingSpeaker {
+  channelId: string;
+  userId: string;
+  userName: string;
+  /** 1 is next. */
+  position: number;
+  priority: FloorPriority;
+  /** When the wait ends if nothing is heard before, ms since 1970. */
+  expiresAtMs: number;
 }
 
 /** True if it is the same grant of a floor, renewed or not, or if nobody speaks both times. */
@@ -75,10 +97,13 @@ export function staleLease(channelId: string): SquelchError {
   return new SquelchError("failedPrecondition", `lease_id: the floor of "${channelId}" is not held under this lease`);
 }
 
-/** The refusal to give back a floor in the name of somebody who does not hold it. */
+/** The refusal to give back a floor, or a place in its queue, in the name of somebody who has neither. */
 export function notTheHolder(channelId: string): SquelchError {
   const holder = "that user under that session_id";
-  return new SquelchError("failedPrecondition", `user_id: the floor of "${channelId}" is not held by ${holder}`);
+  return new SquelchError(
+    "failedPrecondition",
+    `user_id: the floor of "${channelId}" is neither held nor waited for by ${holder}`,
+  );
 }
 
 /** True if a pause may take the place of the standing one: it names it, else has the same broadcaster. */

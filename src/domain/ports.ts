@@ -4,7 +4,14 @@ import type { UserBan } from "./ban.js";
 import type { LogEntry } from "./change.js";
 import type { Cursor, Position } from "./cursor.js";
 import type { ReplicaReport, Replicas } from "./fleet.js";
-import type { ActiveSpeaker, Broadcaster, FloorDenyCause, FloorPriority, SpeakerPause } from "./floor.js";
+import type {
+  ActiveSpeaker,
+  Broadcaster,
+  FloorDenyCause,
+  FloorPriority,
+  SpeakerPause,
+  WaitingSpeaker,
+} from "./floor.js";
 import type { Membership } from "./membership.js";
 
 /**
@@ -197,6 +204,23 @@ export interface StartPttRequest {
   /** How long the lease lasts without a renewal. */
   leaseTimeMs: number;
   actor: string;
+  /**
+   * Where another holds the floor: how long to wait for it until heard of again, and how many may wait on the channel, at
+   * least 1. Undefined: not at all. A repeat of the same session keeps its place and begins the time anew.
+   */
+  queue?: { waitMs: number; limit: number } | undefined;
+}
+
+/** A place among those who wait for the floor of a channel. */
+export interface QueuePlace {
+  /** Names the request, until its end: lower for an older one of the event. */
+  queueId: number;
+  /** 1 is next. */
+  position: number;
+  /** How many wait, this one included. */
+  waiting: number;
+  /** When the wait ends if nothing is heard before, ms since 1970. */
+  expiresAtMs: number;
 }
 
 export type StartPttOutcome =
@@ -209,8 +233,10 @@ export type StartPttOutcome =
       /** No renewal goes beyond. */
       talkUntilMs: number;
     }
+  | { granted: false /** Of the channel. */; eventId: string; place: QueuePlace; holder: ActiveSpeaker }
   | {
       granted: false;
+      place?: undefined;
       cause: FloorDenyCause;
       holder?: ActiveSpeaker | undefined;
       pause?: SpeakerPause | undefined;
@@ -218,7 +244,7 @@ export type StartPttOutcome =
       ban?: UserBan | undefined;
     };
 
-/** Who gives the floor back: the lease, or the user with the session under which it was taken. */
+/** Who gives the floor back: the lease, or the user with the session under which it was taken or is waited for. */
 export type PttHolder = { leaseId: number } | { userId: string; sessionId: string };
 
 export interface ChannelState {
@@ -233,6 +259,8 @@ export interface FloorChange {
   holder?: ActiveSpeaker | undefined;
   /** True if the floor is held under a lease that ends by itself: `endLeases` then announces it. */
   hasLease: boolean;
+  /** When `endLeases` is to look at those who wait, by the store's clock; set where somebody waits from now on. */
+  lookAtMs?: number | undefined;
 }
 
 /** Changes of who speaks in one event, as the store tells them. */
@@ -256,8 +284,8 @@ export interface FloorPicture {
   speakers: ActiveSpeaker[];
 }
 
-/** A lease that ends by itself, after `remainingMs` if nothing renews it. */
-export interface RunningLease {
+/** A channel to look at again in `remainingMs`: its lease ends then if nothing renews it, or somebody's time to wait. */
+export interface DueLook {
   channelId: string;
   remainingMs: number;
 }
@@ -294,6 +322,10 @@ export interface PauseOutcome {
  * back, or cut by a pause and listed there, or told as `floorRevoked` with its cause. An end that came by itself is
  * announced by the next step that looks at the channel, so before the next grant, or that loads the event, or by
  * `endLeases`.
+ *
+ * Whoever waits for a floor has it in the step that ends the one before, under a lease of at most 3 s, told as
+ * `floorRequestGranted`. Each place in a queue has one end: this one, or `floorRequestDenied`, or a pause, or an answer of
+ * `startPtt` or `stopPtt` to the same session. While an event is paused nobody waits.
  */
 export interface FloorStore {
   /** Rejects with `notFound` for a channel of no event. */
@@ -303,12 +335,20 @@ export interface FloorStore {
    * `failedPrecondition` if it is not the current one, and then touches nothing; `notFound` for a channel of no event.
    */
   renewPtt(channelId: string, leaseId: number): Promise<number>;
-  /** Rejects with `failedPrecondition` if the holder is another or nobody, `notFound` for a channel of no event. */
+  /**
+   * Gives the floor back, or the place in its queue. Rejects with `failedPrecondition` if the caller has neither, `notFound`
+   * for a channel of no event.
+   */
   stopPtt(channelId: string, holder: PttHolder): Promise<void>;
   /** Rejects with `notFound` for a channel of no event. */
   getChannelState(channelId: string): Promise<ChannelState>;
-  /** Every floor that is held, by channel id ascending, and the standing pause. */
-  getActiveSpeakers(eventId: string): Promise<{ speakers: ActiveSpeaker[]; pause?: SpeakerPause | undefined }>;
+  /** Every floor that is held, by channel id ascending, who waits for one, if anybody does, and the standing pause. */
+  getActiveSpeakers(eventId: string): Promise<{
+    speakers: ActiveSpeaker[];
+    /** By channel id, then by position. */
+    waiting?: WaitingSpeaker[] | undefined;
+    pause?: SpeakerPause | undefined;
+  }>;
   /** Who speaks on these channels of the event, or on all. */
   readFloors(eventId: string, channelIds?: readonly string[]): Promise<FloorPicture>;
   /** Rejects with `failedPrecondition`, naming it, if another pause stands that this one may not take the place of. */
@@ -324,9 +364,10 @@ export interface FloorStore {
   /** The events in which a pause stands, or has run out and its end has not been announced to all. */
   listPausedEvents(): Promise<string[]>;
   /**
-   * Announces the ends of leases that have run out, on these channels or on all of the event. Returns those that run.
+   * Announces the ends of leases that have run out, and of waits, on these channels or on all of the event. Returns when
+   * to look again: a channel may be named twice.
    */
-  endLeases(eventId: string, channelIds?: readonly string[]): Promise<RunningLease[]>;
+  endLeases(eventId: string, channelIds?: readonly string[]): Promise<DueLook[]>;
   /**
    * Calls back with each change of who speaks in an event, except those that others make without asking the store; a
    * renewal is none. Resolves when it is certain to miss none.

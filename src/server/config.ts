@@ -21,6 +21,8 @@ export interface ServerConfig {
   insecure: boolean;
   legacyRouters: boolean;
   maxTalkTimeMs: number;
+  /** How many may wait for the floor of a channel; 0: nobody. */
+  floorQueueLimit: number;
   drainTimeoutMs: number;
   auditFloor: boolean;
   auditLength: number;
@@ -107,6 +109,13 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     defaultText: "300000",
   },
   {
+    name: "floorQueueLimit",
+    flag: "--floor-queue-limit",
+    env: "SQUELCH_FLOOR_QUEUE_LIMIT",
+    description: "how many may wait for the floor of a channel, where they ask to, 0 to 100; 0: nobody waits",
+    defaultText: "10",
+  },
+  {
     name: "drainTimeoutMs",
     flag: "--drain-timeout",
     env: "SQUELCH_DRAIN_TIMEOUT",
@@ -131,6 +140,7 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
 
 const MAX_DRAIN_TIMEOUT_MS = 300_000;
 const LONGEST_TALK_TIME_MS = 3_600_000;
+const LONGEST_FLOOR_QUEUE = 100;
 const MIN_AUDIT_LENGTH = 100;
 const MAX_AUDIT_LENGTH = 1_000_000;
 
@@ -184,6 +194,12 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
       (text) => parseWhole(text, MIN_TALK_TIME_MS, LONGEST_TALK_TIME_MS),
       `${MIN_TALK_TIME_MS} to ${LONGEST_TALK_TIME_MS} ms`,
       300_000,
+    ),
+    floorQueueLimit: read(
+      "floorQueueLimit",
+      (text) => parseWhole(text, 0, LONGEST_FLOOR_QUEUE),
+      `0 to ${LONGEST_FLOOR_QUEUE}`,
+      10,
     ),
     drainTimeoutMs: read("drainTimeoutMs", parseDrainTimeout, `0 to ${MAX_DRAIN_TIMEOUT_MS} ms`, 10_000),
     auditFloor: read("auditFloor", parseSwitch, "on or off", false),

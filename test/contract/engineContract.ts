@@ -13,6 +13,7 @@ import { describeLog } from "./logContract.js";
 import { describeMemberships } from "./membershipContract.js";
 import { describePause } from "./pauseContract.js";
 import { describePriorities } from "./priorityContract.js";
+import { describeQueue } from "./queueContract.js";
 import { describeSync } from "./syncContract.js";
 import { describeTakeOver } from "./takeOverContract.js";
 
@@ -29,6 +30,7 @@ export function describeEngineContract(name: string, setup: SetUpEngine): void {
     describe("floor", () => describeFloor(getEngine));
     describe("leases", () => describeLeases(getEngine));
     describe("priorities", () => describePriorities(getEngine));
+    describe("queue", () => describeQueue(getEngine));
     describe("pause", () => describePause(getEngine));
     describe("take-over of a pause", () => describeTakeOver(getEngine));
     describe("disconnections", () => describeDisconnections(getEngine));

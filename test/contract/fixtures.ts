@@ -81,7 +81,7 @@ export function press(engine: Engine, channelId: string, userId: string, rest: P
 /** Takes the floor; fails if it is denied. */
 export async function take(engine: Engine, channelId: string, userId: string, rest: Partial<StartPttRequest> = {}) {
   const outcome = await press(engine, channelId, userId, rest);
-  if (!outcome.granted) throw new Error(`denied: ${outcome.cause}`);
+  if (!outcome.granted) throw new Error(`not granted: ${JSON.stringify(outcome)}`);
   return outcome;
 }
 

@@ -1,6 +1,7 @@
 import { notBanned, type UserBan } from "../../domain/ban.js";
 import type { ActiveSpeaker } from "../../domain/floor.js";
 import type { BanStore, DisconnectRequest } from "../../domain/ports.js";
+import { leaveQueues } from "./floorQueue.js";
 import type { EventRecord, MemoryState } from "./state.js";
 
 export function createBanStore(state: MemoryState): BanStore {
@@ -8,13 +9,14 @@ export function createBanStore(state: MemoryState): BanStore {
   function takeFloors(event: EventRecord, userId: string, actor: string): void {
     const isBroadcaster = event.pause?.broadcaster?.userId === userId;
     if (isBroadcaster && event.pause) event.pause = { ...event.pause, broadcaster: undefined };
+    leaveQueues(state, event, userId);
     const cut: ActiveSpeaker[] = [];
     for (const channelId of [...event.channelIds].sort()) {
       const lease = state.settledLease(event, channelId);
       if (lease?.speaker.userId !== userId) continue;
-      state.free(event, channelId);
       if (isBroadcaster) cut.push(lease.speaker);
       else state.revoke(event, actor, lease, "noPermission");
+      state.free(event, channelId);
     }
     if (isBroadcaster && event.pause) state.append(event, actor, { kind: "speakersPaused", pause: event.pause, cut });
   }

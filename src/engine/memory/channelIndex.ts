@@ -1,10 +1,12 @@
 import { SquelchError } from "../../domain/errors.js";
 import type { ChannelIndex } from "../../domain/ports.js";
+import { endQueue } from "./floorQueue.js";
 import type { EventRecord, MemoryState } from "./state.js";
 
 export function createChannelIndex(state: MemoryState): ChannelIndex {
   function removeChannel(event: EventRecord, channelId: string, actor: string): void {
     event.channelIds.delete(channelId);
+    endQueue(state, event, channelId, "receiveOnly");
     const lease = state.settledLease(event, channelId);
     state.vacate(event, channelId);
     if (lease !== undefined) state.revoke(event, actor, lease, "noPermission");

@@ -1,5 +1,6 @@
 import { isHeldBack, notTheHolder, outranks, staleLease } from "../../domain/floor.js";
 import type { FloorStore, PttHolder } from "../../domain/ports.js";
+import { enterQueue, leaveQueue, listWaiting, readQueue } from "./floorQueue.js";
 import type { EventRecord, Lease, MemoryState } from "./state.js";
 
 type SpeakerStore = Omit<FloorStore, "pauseAllSpeakers" | "resumeSpeakers" | "upholdPause" | "listPausedEvents">;
@@ -16,10 +17,13 @@ function toGrant({ eventId }: EventRecord, { leaseId, speaker, talkUntilMs }: Le
 
 export function createFloorStore(state: MemoryState): SpeakerStore {
   return {
-    async startPtt({ actor, channelId, userId, userName, sessionId, priority, talkTimeMs, leaseTimeMs }) {
+    async startPtt(request) {
+      const { actor, channelId, userId, sessionId, priority, leaseTimeMs, queue } = request;
       const event = state.open(state.eventOf(channelId).eventId);
       const { pause } = event;
       const lease = state.settledLease(event, channelId);
+      // Whatever the answer is now, it takes the place of the one that the session had.
+      const before = leaveQueue(state, event, request);
       const denial = { granted: false, holder: lease?.speaker, pause } as const;
       const ban = state.standingBan(userId);
       if (ban !== undefined) return { ...denial, cause: "receiveOnly", ban };
@@ -36,15 +40,16 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
           }
           return toGrant(event, lease);
         }
-        if (!outranks(priority, lease.speaker.priority)) return { ...denial, cause: "anotherHasPermission" };
+        if (!outranks(priority, lease.speaker.priority)) {
+          if (pause !== undefined || queue === undefined) return { ...denial, cause: "anotherHasPermission" };
+          const place = enterQueue(state, event, { ...request, queue }, before);
+          if (place === undefined) return { ...denial, cause: "queueFull" };
+          if (before === undefined) state.tellFloor(event, channelId, place.expiresAtMs);
+          return { granted: false, eventId: event.eventId, place, holder: lease.speaker };
+        }
         state.revoke(event, actor, lease, "preEmpted", userId);
       }
-      const startedAtMs = state.now();
-      const talkUntilMs = startedAtMs + talkTimeMs;
-      const expiresAtMs = Math.min(startedAtMs + leaseTimeMs, talkUntilMs);
-      const speaker = { channelId, userId, userName, startedAtMs, expiresAtMs, priority };
-      const terms = { sessionId, leaseTimeMs, talkUntilMs, isBroadcast: false };
-      return toGrant(event, state.give(event, { speaker, ...terms }));
+      return toGrant(event, state.grant(event, request, leaseTimeMs));
     },
 
     async renewPtt(channelId, leaseId) {
@@ -60,7 +65,9 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
 
     async stopPtt(channelId, holder) {
       const event = state.open(state.eventOf(channelId).eventId);
-      if (!isHeldUnder(state.settledLease(event, channelId), holder)) {
+      const lease = state.settledLease(event, channelId);
+      if ("userId" in holder && leaveQueue(state, event, { channelId, ...holder })) return;
+      if (!isHeldUnder(lease, holder)) {
         throw "leaseId" in holder ? staleLease(channelId) : notTheHolder(channelId);
       }
       state.free(event, channelId);
@@ -75,7 +82,8 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
       const event = state.events.get(eventId);
       if (event === undefined) return { speakers: [] };
       const speakers = [...event.leases.keys()].sort().flatMap((id) => state.currentLease(event, id)?.speaker ?? []);
-      return { speakers, pause: state.standingPause(event) };
+      const waiting = listWaiting(state, event);
+      return { speakers, ...(waiting.length > 0 && { waiting }), pause: state.standingPause(event) };
     },
 
     async readFloors(eventId, channelIds = []) {
@@ -90,11 +98,13 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
     async endLeases(eventId, channelIds = []) {
       if (!state.events.has(eventId)) return [];
       const event = state.open(eventId);
+      // Nobody waits for a floor that nobody has.
       const wanted = channelIds.length === 0 ? [...event.leases.keys()] : channelIds;
       return wanted.flatMap((channelId) => {
         const lease = state.settledLease(event, channelId);
         if (lease === undefined || lease.isBroadcast) return [];
-        return { channelId, remainingMs: lease.speaker.expiresAtMs - state.now() };
+        const ends = readQueue(state, event, channelId).map(({ endsAtMs }) => endsAtMs);
+        return { channelId, remainingMs: Math.min(lease.speaker.expiresAtMs, ...ends) - state.now() };
       });
     },
 

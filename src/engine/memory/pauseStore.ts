@@ -47,6 +47,7 @@ export function createPauseStore(
       const startedAtMs = state.now();
       const expiresAtMs = startedAtMs + durationMs;
       const pause: SpeakerPause = { ...request, pauseId: randomUUID(), startedAtMs, expiresAtMs };
+      event.queues.clear();
       const cut = cutFloors(event, pause, durationMs > 0);
       if (durationMs > 0) {
         event.pause = pause;

@@ -5,9 +5,10 @@ import type { Position } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
 import type { KnownReplica } from "../../domain/fleet.js";
 import type { ActiveSpeaker, FloorRevokeCause, SpeakerPause } from "../../domain/floor.js";
-import type { FloorNews, PauseOutcome, RouterNews } from "../../domain/ports.js";
+import type { FloorNews, PauseOutcome, RouterNews, StartPttRequest } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 import { EventLog } from "./eventLog.js";
+import { type QueuedRequest, serveQueue } from "./floorQueue.js";
 import { Listeners } from "./listeners.js";
 
 /** What is known of one user in one event. Stays when the last channel is revoked. */
@@ -43,6 +44,8 @@ export class EventRecord {
   readonly disconnectedAtMs = new Map<string, number>();
   /** By user, the bans of which the log has told, and whose end it has not. */
   readonly bans = new Map<string, UserBan>();
+  /** By channel: who waits for its floor, next first. No entry where nobody does. */
+  readonly queues = new Map<string, QueuedRequest[]>();
   /** Outcomes of pauses by their request id. */
   readonly pauseRequests = new Map<string, PauseOutcome>();
   /** The position of the newest sync, if there was one: nothing at or below it applies. */
@@ -166,13 +169,12 @@ export class MemoryState {
     return lease !== undefined && this.#isRunning(lease) ? lease : undefined;
   }
 
-  /** The same; the end of a lease that has run out is announced first. */
+  /** The same; the end of a lease that has run out is announced first, and the next who waits has the floor. */
   settledLease(event: EventRecord, channelId: string): Lease | undefined {
     const lease = event.leases.get(channelId);
     if (lease === undefined || this.#isRunning(lease)) return lease;
-    this.vacate(event, channelId);
     this.revoke(event, "", lease, lease.speaker.expiresAtMs >= lease.talkUntilMs ? "talkedTooLong" : "other");
-    return undefined;
+    return this.#handOn(event, channelId);
   }
 
   /** Tells that a lease was lost, and returns the revision. */
@@ -195,20 +197,40 @@ export class MemoryState {
     });
   }
 
+  /** Gives a floor to whoever asked for it, under a new lease that at first lasts for `firstMs`. */
+  grant(event: EventRecord, request: Omit<StartPttRequest, "actor">, firstMs: number): Lease {
+    const { channelId, userId, userName, sessionId, priority, leaseTimeMs } = request;
+    const startedAtMs = this.now();
+    const talkUntilMs = startedAtMs + request.talkTimeMs;
+    const expiresAtMs = Math.min(startedAtMs + firstMs, talkUntilMs);
+    const speaker = { channelId, userId, userName, startedAtMs, expiresAtMs, priority };
+    return this.give(event, { speaker, sessionId, leaseTimeMs, talkUntilMs, isBroadcast: false });
+  }
+
+  /** Greater than every earlier one of the event. */
+  nextLeaseId(event: EventRecord): number {
+    event.lastLeaseId = Math.max(event.lastLeaseId + 1, this.now());
+    return event.lastLeaseId;
+  }
+
   /** Gives a floor to somebody under a new lease, whoever held it before. */
   give(event: EventRecord, terms: Omit<Lease, "leaseId">): Lease {
-    event.lastLeaseId = Math.max(event.lastLeaseId + 1, this.now());
-    const lease = { leaseId: event.lastLeaseId, ...terms };
+    const lease = { leaseId: this.nextLeaseId(event), ...terms };
     event.leases.set(lease.speaker.channelId, lease);
     this.tellFloor(event, lease.speaker.channelId);
     this.speakerListeners.emit(lease.speaker.channelId, lease.speaker);
     return lease;
   }
 
-  /** Tells those who follow the floor of the event who speaks on a channel. */
-  tellFloor(event: EventRecord, channelId: string): void {
+  /**
+   * Tells those who follow the floor of the event who speaks on a channel.
+   *
+   * @param lookAtMs where somebody waits from now on: when that ends
+   */
+  tellFloor(event: EventRecord, channelId: string, lookAtMs?: number): void {
     const lease = event.leases.get(channelId);
-    const change = { channelId, holder: lease?.speaker, hasLease: lease !== undefined && !lease.isBroadcast };
+    const hasLease = lease !== undefined && !lease.isBroadcast;
+    const change = { channelId, holder: lease?.speaker, hasLease, ...(lookAtMs !== undefined && { lookAtMs }) };
     const news = { epoch: event.log.epoch, version: ++event.floorVersion, timeMs: this.now(), changes: [change] };
     this.floorListeners.emit(event.eventId, news);
   }
@@ -222,10 +244,16 @@ export class MemoryState {
     this.give(event, { speaker, ...lease });
   }
 
-  /** Frees a floor, or gives it to the broadcaster of the pause that stands. */
+  /** A floor is given up: the broadcaster of the pause that stands has it, or the next who waits; else it is free. */
   free(event: EventRecord, channelId: string): void {
     if (event.pause?.broadcaster !== undefined) this.giveToBroadcaster(event, event.pause, channelId);
-    else this.vacate(event, channelId);
+    else this.#handOn(event, channelId);
+  }
+
+  #handOn(event: EventRecord, channelId: string): Lease | undefined {
+    const next = serveQueue(this, event, channelId);
+    if (next === undefined) this.vacate(event, channelId);
+    return next;
   }
 
   #isRunning(lease: Lease): boolean {

@@ -101,10 +101,12 @@ export class EventScripts {
   #frameOf(eventId: string): Frame {
     const known = this.#frames.get(eventId);
     if (known !== undefined) return known;
-    const { meta, log, members, pause, channels, leases, disconnected, bans, changes, floor } = eventKeys(eventId);
+    const own = eventKeys(eventId);
+    const { meta, log, members, pause, channels, leases, queue, disconnected, bans, changes, floor } = own;
     const context = JSON.stringify({
       event: eventId,
       leases,
+      queue,
       disconnected,
       bans,
       changes,

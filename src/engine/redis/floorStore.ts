@@ -8,12 +8,14 @@ import {
   notTheHolder,
   type SpeakerPause,
   staleLease,
+  type WaitingSpeaker,
 } from "../../domain/floor.js";
 import type {
+  DueLook,
   FloorNews,
   FloorStore,
   PauseOutcome,
-  RunningLease,
+  QueuePlace,
   StartPttOutcome,
   Unsubscribe,
 } from "../../domain/ports.js";
@@ -39,6 +41,26 @@ interface PublishedState {
   currentSpeaker: string | null;
   speakerName: string | null;
   lockTimestamp: number | null;
+}
+
+/** A request that waits, of what is kept of it. */
+interface QueuedRequest extends Pick<WaitingSpeaker, "userId" | "userName" | "priority"> {
+  endsAt: number;
+}
+
+// Channel, JSON of its requests, channel, JSON, ... Those whose time is over may not have been told yet.
+function parseQueues(queues: readonly string[], timeMs: number): WaitingSpeaker[] {
+  return Array.from({ length: queues.length / 2 }, (_, index) => {
+    const channelId = queues[2 * index] as string;
+    const requests: QueuedRequest[] = JSON.parse(queues[2 * index + 1] as string);
+    return requests
+      .filter(({ endsAt }) => endsAt > timeMs)
+      .map(({ userId, userName, priority, endsAt }, place) => {
+        return { channelId, userId, userName, position: place + 1, priority, expiresAtMs: endsAt };
+      });
+  })
+    .sort(([a], [b]) => ((a?.channelId ?? "") < (b?.channelId ?? "") ? -1 : 1))
+    .flat();
 }
 
 type Denial = [cause: FloorDenyCause, holder: string | null, pause: string | null, ban?: string];
@@ -83,16 +105,16 @@ export function createFloorStore(
 
   async function readSpeakers(eventId: string, channelIds: readonly string[] = [], isForced = false) {
     const args = [JSON.stringify(channelIds), isForced ? 1 : 0];
-    const [pause, epoch, version, timeMs, ...speakers] = (await scripts.runFor(eventId, "read-speakers", [], args)) as [
-      string | null,
-      string,
-      number,
-      number,
-      ...string[],
-    ];
+    const [pause, epoch, version, timeMs, queues, ...speakers] = (await scripts.runFor(
+      eventId,
+      "read-speakers",
+      [],
+      args,
+    )) as [string | null, string, number, number, string[], ...string[]];
     return {
       picture: { epoch, version, timeMs },
       speakers: speakers.map((json) => JSON.parse(json) as ActiveSpeaker),
+      waiting: parseQueues(queues, timeMs),
       pause: parseJson(pause) as SpeakerPause | undefined,
     };
   }
@@ -104,6 +126,11 @@ export function createFloorStore(
       if (status === "granted") {
         const [leaseId, speaker, talkUntilMs] = result as [number, string, number];
         return { granted: true, eventId: outcome.eventId, leaseId, speaker: JSON.parse(speaker), talkUntilMs };
+      }
+      if (status === "queued") {
+        const [holder, queueId, position, waiting, expiresAtMs] = result as [string, ...number[]];
+        const place = { queueId, position, waiting, expiresAtMs } as QueuePlace;
+        return { granted: false, eventId: outcome.eventId, place, holder: JSON.parse(holder) };
       }
       const [cause, holder, pause, ban = null] = result as Denial;
       return { granted: false, cause, holder: parseJson(holder), pause: parseJson(pause), ban: parseJson(ban) };
@@ -128,8 +155,8 @@ export function createFloorStore(
     },
 
     async getActiveSpeakers(eventId) {
-      const { speakers, pause } = await readSpeakers(eventId);
-      return { speakers, pause };
+      const { speakers, waiting, pause } = await readSpeakers(eventId);
+      return { speakers, ...(waiting.length > 0 && { waiting }), pause };
     },
 
     async readFloors(eventId, channelIds) {
@@ -190,14 +217,14 @@ export function createFloorStore(
       return eventIds.filter((_, index) => pauses[index]?.some((field) => field !== null));
     },
 
-    async endLeases(eventId, channelIds = []): Promise<RunningLease[]> {
-      const running = (await scripts.runFor(eventId, "end-leases", [], [JSON.stringify(channelIds)])) as (
+    async endLeases(eventId, channelIds = []): Promise<DueLook[]> {
+      const looks = (await scripts.runFor(eventId, "end-leases", [], [JSON.stringify(channelIds)])) as (
         | string
         | number
       )[];
-      return Array.from({ length: running.length / 2 }, (_, index) => ({
-        channelId: running[2 * index] as string,
-        remainingMs: running[2 * index + 1] as number,
+      return Array.from({ length: looks.length / 2 }, (_, index) => ({
+        channelId: looks[2 * index] as string,
+        remainingMs: looks[2 * index + 1] as number,
       }));
     },
 

@@ -11,6 +11,8 @@ export function eventKeys(eventId: string) {
     channels: `${prefix}channels`,
     /** The leases whose end has not been announced. */
     leases: `${prefix}leases`,
+    /** Hash: channel id → who waits for its floor. */
+    queue: `${prefix}queue`,
     /** When users were last disconnected by force. */
     disconnected: `${prefix}disconnected`,
     /** The bans of which the log has told, and whose end it has not. */

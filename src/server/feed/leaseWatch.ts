@@ -1,4 +1,4 @@
-import type { Engine, FloorNews, RunningLease, Unsubscribe } from "../../domain/ports.js";
+import type { DueLook, Engine, FloorNews, Unsubscribe } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 
 /** How long after the end of a lease it is looked at: the store's clock has to be past it. */
@@ -7,16 +7,18 @@ const MARGIN_MS = 5;
 const RETRY_MS = 500;
 
 /**
- * Sees to it that the end of every lease of one event is announced in time. It follows who speaks and sleeps until the
- * earliest end. Renewals are not told, so what it takes for an end may be none: the store knows, and says until when the
- * lease now runs. Every replica that has the event loaded does this; the store announces each end once.
+ * Sees to it that the end of every lease of one event is announced in time, and of every wait for a floor. It follows who
+ * speaks and sleeps until the earliest end. Renewals are not told, so what it takes for an end may be none: the store
+ * knows, and says when to look again. Every replica that has the event loaded does this; the store announces each end once.
  */
 export class LeaseWatch {
   readonly #eventId: string;
   readonly #engine: Engine;
   readonly #logger: Logger;
-  /** By channel: when to look at its lease, ms of `performance.now()`. One that was given back may still be there. */
-  readonly #ends = new Map<string, number>();
+  /** By channel: when to look at it, ms of `performance.now()`. */
+  readonly #looks = new Map<string, number>();
+  /** Channels that are being looked at. */
+  #looking = 0;
   #timer: NodeJS.Timeout | undefined;
   #wakesAtMs = Number.POSITIVE_INFINITY;
   #unfollow: Unsubscribe | undefined;
@@ -29,9 +31,9 @@ export class LeaseWatch {
     this.#logger = logger;
   }
 
-  /** True while leases run, as far as is known. */
+  /** True while leases run or somebody waits, as far as is known. */
   get isBusy(): boolean {
-    return this.#ends.size > 0;
+    return this.#looks.size + this.#looking > 0;
   }
 
   /** Starts to follow the event, and announces what ended before. Rejects with `unavailable`; then it is closed. */
@@ -56,7 +58,7 @@ export class LeaseWatch {
     if (this.#isInSync) return;
     this.#isInSync = true;
     try {
-      this.#noteRunning(await this.#engine.endLeases(this.#eventId));
+      this.#noteAll(await this.#engine.endLeases(this.#eventId));
     } catch (error) {
       this.#isInSync = false;
       throw error;
@@ -67,24 +69,27 @@ export class LeaseWatch {
     this.#isClosed = true;
     this.#unfollow?.();
     clearTimeout(this.#timer);
-    this.#ends.clear();
+    this.#looks.clear();
   }
 
   #receive({ timeMs, changes }: FloorNews): void {
-    for (const { channelId, holder, hasLease } of changes) {
+    for (const { channelId, holder, hasLease, lookAtMs } of changes) {
       if (holder !== undefined && hasLease) this.#note(channelId, holder.expiresAtMs - timeMs);
-      else this.#ends.delete(channelId);
+      else this.#looks.delete(channelId);
+      if (lookAtMs !== undefined) this.#note(channelId, lookAtMs - timeMs);
     }
   }
 
-  #noteRunning(leases: readonly RunningLease[]): void {
-    for (const { channelId, remainingMs } of leases) this.#note(channelId, remainingMs);
+  #noteAll(looks: readonly DueLook[]): void {
+    for (const { channelId, remainingMs } of looks) this.#note(channelId, remainingMs);
   }
 
+  // The earlier of two: a look too early does no harm.
   #note(channelId: string, remainingMs: number): void {
-    const endMs = performance.now() + remainingMs + MARGIN_MS;
-    this.#ends.set(channelId, endMs);
-    this.#wakeAt(endMs);
+    const atMs = performance.now() + remainingMs + MARGIN_MS;
+    if (atMs >= (this.#looks.get(channelId) ?? Number.POSITIVE_INFINITY)) return;
+    this.#looks.set(channelId, atMs);
+    this.#wakeAt(atMs);
   }
 
   #wakeAt(timeMs: number): void {
@@ -96,22 +101,22 @@ export class LeaseWatch {
 
   async #wake(): Promise<void> {
     const now = performance.now();
-    const due = [...this.#ends].filter(([, endMs]) => endMs <= now);
+    const due = [...this.#looks].filter(([, atMs]) => atMs <= now).map(([channelId]) => channelId);
+    for (const channelId of due) this.#looks.delete(channelId);
     this.#wakesAtMs = Number.POSITIVE_INFINITY;
-    for (const endMs of this.#ends.values()) if (endMs > now) this.#wakeAt(endMs);
-    if (due.length > 0) await this.#end(due);
+    for (const atMs of this.#looks.values()) this.#wakeAt(atMs);
+    if (due.length > 0) await this.#look(due);
   }
 
-  async #end(due: readonly (readonly [channelId: string, endMs: number])[]): Promise<void> {
+  async #look(channelIds: readonly string[]): Promise<void> {
+    this.#looking += channelIds.length;
     try {
-      const channelIds = due.map(([channelId]) => channelId);
-      const running = await this.#engine.endLeases(this.#eventId, channelIds);
-      // Unless news of a later lease has come meanwhile.
-      for (const [channelId, endMs] of due) if (this.#ends.get(channelId) === endMs) this.#ends.delete(channelId);
-      this.#noteRunning(running);
+      this.#noteAll(await this.#engine.endLeases(this.#eventId, channelIds));
     } catch (error) {
       this.#logger.warn({ err: error, eventId: this.#eventId }, "ends of leases not announced, will try again");
-      this.#wakeAt(performance.now() + RETRY_MS);
+      if (!this.#isClosed) for (const channelId of channelIds) this.#note(channelId, RETRY_MS);
+    } finally {
+      this.#looking -= channelIds.length;
     }
   }
 }

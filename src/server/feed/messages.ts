@@ -12,11 +12,12 @@ import {
   SpeakerPauseSchema,
   type UserBan as UserBanMessage,
   UserBanSchema,
+  type WaitingSpeakerSchema,
 } from "../../../gen/squelch/v1/model_pb.js";
 import { type Change as ChangeMessage, ChangeSchema } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { UserBan } from "../../domain/ban.js";
 import type { Change } from "../../domain/change.js";
-import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
+import type { ActiveSpeaker, SpeakerPause, WaitingSpeaker } from "../../domain/floor.js";
 import type { LogPosition } from "../../domain/ports.js";
 
 // What the domain knows, as the messages that other programs see.
@@ -53,6 +54,11 @@ export function toActiveSpeakerMessage(speaker: ActiveSpeaker): ActiveSpeakerMes
   if (startedAtMs > 0) message.startedAt = timestampFromMs(startedAtMs);
   if (expiresAtMs > 0) message.expiresAt = timestampFromMs(expiresAtMs);
   return message;
+}
+
+export function toWaitingSpeakerMessage(one: WaitingSpeaker): MessageInitShape<typeof WaitingSpeakerSchema> {
+  const { expiresAtMs, priority, ...rest } = one;
+  return { ...rest, priority: priorities[priority], expiresAt: timestampFromMs(expiresAtMs) };
 }
 
 export function toSpeakerPauseMessage(pause: SpeakerPause): SpeakerPauseMessage {

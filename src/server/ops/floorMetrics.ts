@@ -22,6 +22,11 @@ export function countFloor(registry: Registry, engine: Engine): Engine {
     labelNames: ["cause"],
     registers: [registry],
   });
+  const waits = new Counter({
+    name: "squelch_floor_waits_total",
+    help: "Answers of this replica that a request waits for the floor, repeats included",
+    registers: [registry],
+  });
   const pauses = new Counter({
     name: "squelch_pauses_total",
     help: "PauseAllSpeakers that succeeded on this replica, repeats of a request included",
@@ -33,6 +38,7 @@ export function countFloor(registry: Registry, engine: Engine): Engine {
     async startPtt(request) {
       const outcome = await engine.startPtt(request);
       if (outcome.granted) grants.inc();
+      else if (outcome.place) waits.inc();
       else denials.labels(CAUSE_LABELS[outcome.cause]).inc();
       return outcome;
     },

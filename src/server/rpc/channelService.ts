@@ -2,7 +2,14 @@ import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ChannelService, StartPttResponseSchema } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { SquelchError } from "../../domain/errors.js";
-import { DEFAULT_TALK_TIME_MS, MAX_LEASE_TIME_MS, MIN_LEASE_TIME_MS, MIN_TALK_TIME_MS } from "../../domain/floor.js";
+import {
+  DEFAULT_TALK_TIME_MS,
+  MAX_LEASE_TIME_MS,
+  MAX_QUEUE_MS,
+  MIN_LEASE_TIME_MS,
+  MIN_QUEUE_MS,
+  MIN_TALK_TIME_MS,
+} from "../../domain/floor.js";
 import { MAX_ID_BYTES, parseId } from "../../domain/id.js";
 import type { StartPttOutcome } from "../../domain/ports.js";
 import type { Hub } from "../feed/hub.js";
@@ -31,9 +38,14 @@ export type ChannelServiceCalls = {
 /** What requests are held to. */
 export interface ChannelServiceLimits {
   maxTalkTimeMs: number;
+  /** How many may wait for the floor of a channel; 0: nobody. */
+  floorQueueLimit: number;
 }
 
-export function createChannelService(hub: Hub, { maxTalkTimeMs }: ChannelServiceLimits): ChannelServiceCalls {
+export function createChannelService(
+  hub: Hub,
+  { maxTalkTimeMs, floorQueueLimit }: ChannelServiceLimits,
+): ChannelServiceCalls {
   const { engine } = hub;
   return {
     async setChannelEvent({ channelId, eventId, onlyIfUnassigned }, { actor }) {
@@ -53,11 +65,13 @@ export function createChannelService(hub: Hub, { maxTalkTimeMs }: ChannelService
       return { channelIds: await engine.listEventChannels(parseId("event_id", eventId)) };
     },
 
-    async startPtt({ channelId, userId, userName, sessionId, priority, talkTime, leaseTime }, { actor }) {
+    async startPtt({ channelId, userId, userName, sessionId, priority, talkTime, leaseTime, queueFor }, { actor }) {
       const talkTimeMs =
         parseDuration("talk_time", talkTime, MIN_TALK_TIME_MS, maxTalkTimeMs) ??
         Math.min(DEFAULT_TALK_TIME_MS, maxTalkTimeMs);
       const leaseTimeMs = parseDuration("lease_time", leaseTime, MIN_LEASE_TIME_MS, MAX_LEASE_TIME_MS) ?? talkTimeMs;
+      const waitMs = parseDuration("queue_for", queueFor, MIN_QUEUE_MS, MAX_QUEUE_MS);
+      const queue = floorQueueLimit > 0 && waitMs !== undefined ? { waitMs, limit: floorQueueLimit } : undefined;
       const outcome = await engine.startPtt({
         channelId: parseId("channel_id", channelId),
         userId: parseSpeakerId("user_id", userId),
@@ -67,8 +81,9 @@ export function createChannelService(hub: Hub, { maxTalkTimeMs }: ChannelService
         talkTimeMs,
         leaseTimeMs,
         actor,
+        queue,
       });
-      if (outcome.granted) void hub.keepWhileBusy(outcome.eventId);
+      if (outcome.granted || outcome.place) void hub.keepWhileBusy(outcome.eventId);
       return { outcome: toOutcome(outcome) };
     },
 
@@ -108,6 +123,11 @@ function toOutcome(outcome: StartPttOutcome): NonNullable<MessageInitShape<typeo
       talkUntil: timestampFromMs(outcome.talkUntilMs),
     };
     return { case: "granted", value };
+  }
+  if (outcome.place !== undefined) {
+    const { queueId, position, waiting, expiresAtMs } = outcome.place;
+    const place = { queueId: BigInt(queueId), position, waiting, expiresAt: timestampFromMs(expiresAtMs) };
+    return { case: "queued", value: { ...place, holder: toActiveSpeakerMessage(outcome.holder) } };
   }
   const { cause, holder, pause, ban } = outcome;
   return {

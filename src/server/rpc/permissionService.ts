@@ -6,7 +6,13 @@ import { DEFAULT_PAUSE_MS, MAX_PAUSE_MS } from "../../domain/floor.js";
 import { MAX_ID_BYTES, parseId } from "../../domain/id.js";
 import { DEFAULT_ACTION, parseChannelIds } from "../../domain/membership.js";
 import type { Hub } from "../feed/hub.js";
-import { toActiveSpeakerMessage, toCursorMessage, toSpeakerPauseMessage, toUserBanMessage } from "../feed/messages.js";
+import {
+  toActiveSpeakerMessage,
+  toCursorMessage,
+  toSpeakerPauseMessage,
+  toUserBanMessage,
+  toWaitingSpeakerMessage,
+} from "../feed/messages.js";
 import type { CatchUp } from "../state/catchUp.js";
 import type { CallContext } from "./callContext.js";
 import { parseDuration, parseIds, parseOptionalId, parseSpeakerId, parseText } from "./convert.js";
@@ -95,9 +101,10 @@ export function createPermissionService(hub: Hub, catchUp?: CatchUp): Permission
     },
 
     async getEventActiveSpeakers({ eventId }) {
-      const { speakers, pause } = await engine.getActiveSpeakers(parseId("event_id", eventId));
+      const { speakers, waiting, pause } = await engine.getActiveSpeakers(parseId("event_id", eventId));
       return {
         speakers: speakers.map(toActiveSpeakerMessage),
+        waiting: waiting?.map(toWaitingSpeakerMessage) ?? [],
         ...(pause && { pause: toSpeakerPauseMessage(pause) }),
       };
     },

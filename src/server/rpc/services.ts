@@ -60,7 +60,7 @@ export type ServedCalls = ReadonlyMap<DescMethod, ServedCall>;
 export function createServedCalls(
   hub: Hub,
   catchUp: CatchUp | undefined,
-  limits: Pick<ServerConfig, "maxTalkTimeMs">,
+  limits: Pick<ServerConfig, "maxTalkTimeMs" | "floorQueueLimit">,
 ): ServedCalls {
   const calls = {
     ...createPermissionService(hub, catchUp),

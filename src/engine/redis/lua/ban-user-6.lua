@@ -9,8 +9,9 @@
 -- @include base
 -- @include log
 -- @include floor
--- @include leases
 -- @include bans
+-- @include queue
+-- @include leases
 -- @include disconnect
 local user, reason, actor, duration = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local expires_at = duration and now + duration or PERMANENT

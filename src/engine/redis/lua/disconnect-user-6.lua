@@ -8,6 +8,8 @@
 -- @include base
 -- @include log
 -- @include floor
+-- @include bans
+-- @include queue
 -- @include leases
 -- @include disconnect
 disconnect_user(ARGV[4], ARGV[2], ARGV[3])

@@ -1,16 +1,20 @@
--- Announces the ends of leases that have run out: to watchers, and to the channels that have become free by it.
+-- Announces the ends of leases that have run out: to watchers, and to the channels that have become free by it, unless
+-- somebody waits who has them now. The same for those who have waited for too long.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
--- ARGV[2] JSON list of the channels whose leases to look at; empty: all of the event
--- Returns those that run, and for how long yet: channel, ms, channel, ms, ...
+-- ARGV[2] JSON list of the channels to look at; empty: all of the event
+-- Returns those to look at again, and in what time, for the lease that runs and for who waits: channel, ms, channel, ms, ...
 -- @include base
 -- @include log
 -- @include floor
+-- @include bans
+-- @include queue
 -- @include leases
 local channels = cjson.decode(ARGV[2])
-local noted_leases = {}
+local noted_leases, with_queue = {}, {}
 if #channels == 0 then
   noted_leases = redis.call('HGETALL', context.leases)
+  with_queue = redis.call('HKEYS', context.queue)
 else
   for_each_field(context.leases, channels, function(channel, noted_lease)
     if noted_lease then
@@ -18,7 +22,17 @@ else
       noted_leases[#noted_leases + 1] = noted_lease
     end
   end)
+  for_each_field(context.queue, channels, function(channel, queue)
+    if queue then with_queue[#with_queue + 1] = channel end
+  end)
 end
-local running = settle_leases(noted_leases)
-for index = 2, #running, 2 do running[index] = math.max(running[index] - now, 0) end
-return running
+local looks = settle_leases(noted_leases)
+for _, channel in ipairs(with_queue) do
+  local look_at = next_look(channel, read_speaker(channel, speaker_key(channel)))
+  if look_at then
+    looks[#looks + 1] = channel
+    looks[#looks + 1] = look_at
+  end
+end
+for index = 2, #looks, 2 do looks[index] = math.max(looks[index] - now, 0) end
+return looks

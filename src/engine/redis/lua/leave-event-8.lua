@@ -1,4 +1,4 @@
--- Takes a channel out of its event, on the way to another, and cuts whoever speaks on it.
+-- Takes a channel out of its event, on the way to another, and cuts whoever speaks on it or waits for it.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua, of the event that is left
 -- KEYS[7] hash: channel -> event
@@ -10,8 +10,11 @@
 -- @include base
 -- @include log
 -- @include floor
+-- @include bans
+-- @include queue
 -- @include leases
 if redis.call('HGET', KEYS[7], ARGV[2]) ~= context.event then return -1 end
+end_queue(ARGV[2], 'receiveOnly')
 local speaker = read_speaker(ARGV[2], KEYS[8])
 redis.call('HSET', KEYS[7], ARGV[2], ARGV[3])
 redis.call('SREM', CHANNELS, ARGV[2])

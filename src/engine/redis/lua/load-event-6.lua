@@ -6,6 +6,8 @@
 -- @include base
 -- @include log
 -- @include floor
+-- @include bans
+-- @include queue
 -- @include leases
 settle_all_leases()
 return { epoch, revision, redis.call('GET', PAUSE), redis.call('HGETALL', MEMBERS),

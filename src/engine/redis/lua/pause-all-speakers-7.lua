@@ -1,6 +1,7 @@
 -- Takes every floor of an event away and latches it, as one step and one log entry. A broadcaster is given every
 -- channel in the same step, so that no third can slip in between. It may take the place of a standing pause that it
--- names, or that has the same broadcaster: whatever that one has put on the channels goes with it.
+-- names, or that has the same broadcaster: whatever that one has put on the channels goes with it. Nobody waits for a
+-- floor any more.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
 -- KEYS[7] answer to the same request id, kept for an hour
@@ -15,6 +16,8 @@
 -- @include base
 -- @include log
 -- @include floor
+-- @include bans
+-- @include queue
 -- @include leases
 local has_request_id = ARGV[4] == '1'
 local replicas = tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0
@@ -38,6 +41,9 @@ if standing then
   replaced = standing.pauseId
 end
 
+-- First, so that nobody who waits gets a floor that is settled below.
+redis.call('UNLINK', context.queue)
+
 local noted_leases = {}
 local flat = redis.call('HGETALL', context.leases)
 for index = 1, #flat, 2 do noted_leases[flat[index]] = flat[index + 1] end
@@ -45,7 +51,7 @@ for index = 1, #flat, 2 do noted_leases[flat[index]] = flat[index + 1] end
 local cut, cut_channels, states = {}, {}, {}
 for_each_speaker(function(channel, key, raw)
   local speaker = decode_speaker(raw, key)
-  if noted_leases[channel] then settle_lease(channel, noted_leases[channel], raw, speaker) end
+  if noted_leases[channel] then settle_lease(channel, key, noted_leases[channel], raw, speaker) end
   local is_broadcaster = speaker and speaker.userId == broadcaster
   -- What the replaced pause gave to its broadcaster is no floor that an exempt user has taken.
   local is_of_replaced = speaker and replaced and speaker.pauseId == replaced

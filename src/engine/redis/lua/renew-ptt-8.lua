@@ -9,6 +9,8 @@
 -- @include base
 -- @include log
 -- @include floor
+-- @include bans
+-- @include queue
 -- @include leases
 local request = cjson.decode(ARGV[2])
 local owner = redis.call('HGET', KEYS[7], request.channelId)

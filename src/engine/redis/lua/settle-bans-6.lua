@@ -8,8 +8,9 @@ local told = redis.call('HGETALL', context.bans)
 if #told == 0 and redis.call('EXISTS', context.banned) == 0 then return -1 end
 -- @include log
 -- @include floor
--- @include leases
 -- @include bans
+-- @include queue
+-- @include leases
 -- @include disconnect
 local told_ends = {}
 for index = 1, #told, 2 do told_ends[told[index]] = tonumber(told[index + 1]) end

@@ -9,6 +9,8 @@
 -- @include base
 -- @include log
 -- @include floor
+-- @include bans
+-- @include queue
 -- @include leases
 local pause = read_pause()
 local has_ended = not pause and redis.call('HDEL', META, 'ended') == 1

@@ -13,13 +13,15 @@
 -- KEYS[5] channels  set of the event's channel ids
 -- KEYS[6] generation  the newest ticket
 -- ARGV[1] context   JSON of {event, newEpoch, leases: key of the hash channel -> JSON of {userId, timestamp, leaseId,
---                   expiresAt (ms), talkUntil (ms)} of each lease whose end has not been announced, disconnected: key of
---                   the hash user -> when last disconnected by force (ms), bans: key of the hash user -> end (ms) of each
---                   ban of which the log has told, and whose end it has not, banned, banPrefix, banNews: see
---                   shared/bans.lua, changes, floor, newEvents, pauses: pub/sub channels, logLength, statePrefix,
---                   stateSuffix, speakerPrefix, speakerSuffix: around a channel id they name the pub/sub channel of its
---                   state and the key of its speaker, legacyRouters, tickets: the pub/sub channel of the tickets, absent
---                   if nobody counts them, newestTicket: that the
+--                   expiresAt (ms), talkUntil (ms)} of each lease whose end has not been announced, queue: key of the hash
+--                   channel -> JSON list of those who wait for its floor, next first: {queueId, userId, userName,
+--                   sessionId, priority, talkTimeMs, leaseTimeMs, endsAt (ms)}, disconnected: key of the hash user -> when
+--                   last disconnected by force (ms), bans: key of the hash user -> end (ms) of each ban of which the log
+--                   has told, and whose end it has not, banned, banPrefix, banNews: see shared/bans.lua, changes, floor,
+--                   newEvents, pauses: pub/sub channels, logLength, statePrefix, stateSuffix, speakerPrefix,
+--                   speakerSuffix: around a channel id they name the pub/sub channel of its state and the key of its
+--                   speaker, legacyRouters, tickets: the pub/sub channel of the tickets, absent if nobody counts them,
+--                   newestTicket: that the
 --                   caller has seen, ticket: the one to write at, where it was taken elsewhere, ownersApart: true if whose
 --                   a channel is has to be asked elsewhere, and noted, before a script can know}
 local META, LOG, MEMBERS, PAUSE, CHANNELS, GENERATION = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]

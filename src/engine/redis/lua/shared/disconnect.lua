@@ -1,11 +1,12 @@
--- Needs log.lua, floor.lua and leases.lua.
+-- Needs log.lua, floor.lua, queue.lua and leases.lua.
 
--- Takes every floor of a user away. Of a pause whose broadcaster he is the latch stays, without a broadcaster; that is one
--- entry, whatever it cuts.
+-- Takes every place of a user in a queue away, and every floor: the next who waits has it. Of a pause whose broadcaster
+-- he is the latch stays, without a broadcaster; that is one entry, whatever it cuts.
 local function take_floors(actor, user)
   local pause = read_pause()
   local is_broadcaster = pause and type(pause.broadcaster) == 'table' and pause.broadcaster.userId == user
   if is_broadcaster then pause.broadcaster = nil end
+  leave_queues(user)
   local cut, states = {}, {}
   for_each_speaker(function(channel, key, raw)
     local speaker = decode_speaker(raw, key)
@@ -13,17 +14,16 @@ local function take_floors(actor, user)
     -- The end of an earlier lease, if one is still to be told.
     read_speaker(channel, key)
     forget_lease(channel)
-    local holder = nil
-    if pause then
-      holder = hold_channel(key, pause)
-    else
-      redis.call('DEL', key)
-    end
-    states[#states + 1] = { channel, holder }
     if is_broadcaster then
       cut[#cut + 1] = speaker_json(channel, speaker)
     else
       append_floor_revoked(actor, channel, speaker, 'noPermission', '')
+    end
+    if pause then
+      states[#states + 1] = { channel, hold_channel(key, pause) }
+    else
+      redis.call('DEL', key)
+      if not serve_queue(channel, key) then states[#states + 1] = { channel, nil } end
     end
   end)
   if is_broadcaster then

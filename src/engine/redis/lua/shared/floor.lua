@@ -36,6 +36,16 @@ local function is_exempt(pause, user)
   return false
 end
 
+-- True if a channel is among the user's own.
+local function is_member(user, channel)
+  local raw = redis.call('HGET', MEMBERS, user)
+  if not raw then return false end
+  for _, own in ipairs(cjson.decode(raw).c) do
+    if own == channel then return true end
+  end
+  return false
+end
+
 -- Who goes before whom.
 local PRIORITY_RANKS = { normal = 1, dispatch = 2, imminentPeril = 3, emergency = 4 }
 
@@ -95,12 +105,13 @@ local function speaker_json(channel, speaker)
   })
 end
 
--- JSON of a change of who speaks on a channel, for publish_floor; nil: nobody.
-local function floor_change(channel, speaker)
+-- JSON of a change of who speaks on a channel, for publish_floor; nil: nobody. Where somebody waits from now on, with the
+-- time at which its queue is to be looked at, ms.
+local function floor_change(channel, speaker, look_at)
   if not speaker then return '{"channelId":' .. cjson.encode(channel) .. ',"hasLease":false}' end
   local has_lease = speaker.leaseId ~= nil and speaker.pauseId == nil
   return '{"channelId":' .. cjson.encode(channel) .. ',"holder":' .. speaker_json(channel, speaker)
-    .. ',"hasLease":' .. tostring(has_lease) .. '}'
+    .. ',"hasLease":' .. tostring(has_lease) .. (look_at and ',"lookAtMs":' .. integer(look_at) or '') .. '}'
 end
 
 -- Tells replicas of changes of who speaks, in messages that are numbered without gaps.
@@ -158,6 +169,24 @@ local function write_lease(channel, key, speaker)
     expiresAt = speaker.expiresAt,
     talkUntil = speaker.talkUntil,
   }))
+end
+
+-- Gives a floor to whoever asked for it, under a new lease that at first lasts for that long. Returns the speaker.
+local function give_floor(channel, key, request, first_ms)
+  local talk_until = now + request.talkTimeMs
+  local speaker = {
+    userId = request.userId,
+    userName = request.userName,
+    timestamp = now,
+    leaseId = next_lease_id(),
+    expiresAt = math.min(now + first_ms, talk_until),
+    talkUntil = talk_until,
+    leaseMs = request.leaseTimeMs,
+    priority = request.priority,
+    sessionId = request.sessionId,
+  }
+  write_lease(channel, key, speaker)
+  return speaker
 end
 
 -- The lease has ended in a way that is told otherwise: given back, or taken away. No lease is no error.
