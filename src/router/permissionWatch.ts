@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { connectivityState, type Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import type { ClientReadableStream } from "@grpc/grpc-js";
 import { CursorSchema } from "../../gen/squelch/v1/model_pb.js";
 import {
   type Checkpoint,
@@ -11,24 +11,11 @@ import {
 } from "../../gen/squelch/v1/permission_service_pb.js";
 import type { GrpcClient } from "../lib/grpcService.js";
 import type { Logger } from "../lib/logger.js";
+import { LastingStream } from "./lastingStream.js";
 import type { Notice } from "./permissionEvents.js";
 import { type PermissionMirror, WatchViolation } from "./permissionMirror.js";
 
 const SILENT_INTERVALS = 3;
-const REFUSED_ATTEMPT = 6;
-/** How far the routers that see the same replica go or come back are spread. */
-const WAKE_SPREAD_MS = 500;
-/** The trailer by which a replica says when a repeat is welcome (gRFC A6). */
-const PUSHBACK_KEY = "grpc-retry-pushback-ms";
-const MAX_PUSHBACK_MS = 30_000;
-
-// To repeat the same request at once is of no use: somebody has to change something first.
-const refusals = new Set([
-  status.INVALID_ARGUMENT,
-  status.UNAUTHENTICATED,
-  status.PERMISSION_DENIED,
-  status.UNIMPLEMENTED,
-]);
 
 /** What is watched, and how. */
 export interface PermissionWatchOptions {
@@ -61,16 +48,14 @@ interface Assembly {
  * where the mirror stands. A stream that is silent for three checkpoint intervals is taken for dead.
  */
 export class PermissionWatch {
-  readonly #grpc: GrpcClient;
   readonly #mirror: PermissionMirror;
   readonly #options: PermissionWatchOptions;
   readonly #listener: PermissionWatchListener;
   readonly #logger: Logger;
+  readonly #stream: LastingStream<WatchPermissionsResponse>;
   readonly #distrusted = new Set<string>();
-  #attempt = 0;
-  #retry: NodeJS.Timeout | undefined;
-  #endStream: (() => void) | undefined;
-  #isClosed = false;
+  /** Snapshots of which a part has come through the present stream. */
+  #assemblies = new Map<string, Assembly>();
 
   constructor(
     grpc: GrpcClient,
@@ -79,68 +64,63 @@ export class PermissionWatch {
     listener: PermissionWatchListener,
     logger: Logger,
   ) {
-    this.#grpc = grpc;
     this.#mirror = mirror;
     this.#options = options;
     this.#listener = listener;
     this.#logger = logger;
+    const { checkpointIntervalMs, retryDelayMs } = options;
+    const silentMs = SILENT_INTERVALS * checkpointIntervalMs;
+    const stream = {
+      open: () => this.#openStream(grpc),
+      receive: (message: WatchPermissionsResponse) => this.#receive(message),
+      down: () => this.#listener.down(),
+      silentMs,
+      retryDelayMs,
+    };
+    this.#stream = new LastingStream(grpc, stream, logger);
   }
 
   /** Opens a stream now; one that waits to be tried again waits no longer. */
   open(): void {
-    if (this.#isClosed || this.#endStream) return;
-    clearTimeout(this.#retry);
-    this.#retry = undefined;
+    this.#stream.open();
+  }
+
+  /** Ends the stream and all attempts. Idempotent. */
+  close(): void {
+    this.#stream.close();
+  }
+
+  #openStream(grpc: GrpcClient): ClientReadableStream<WatchPermissionsResponse> {
     const { eventIds, routerId, checkpointIntervalMs } = this.#options;
+    this.#assemblies = new Map();
     const cursors = this.#mirror
       .cursors()
       .filter(({ eventId }) => !this.#distrusted.has(eventId))
       .map((cursor) => create(CursorSchema, { ...cursor, revision: BigInt(cursor.revision) }));
-    const stream = this.#grpc.serverStream(PermissionService.method.watchPermissions, {
+    return grpc.serverStream(PermissionService.method.watchPermissions, {
       eventIds: [...eventIds],
       cursors,
       routerId,
       checkpointInterval: durationFromMs(checkpointIntervalMs),
     });
-    const assemblies = new Map<string, Assembly>();
-    const end = (error?: Error) => {
-      if (this.#endStream !== end) return;
-      this.#endStream = undefined;
-      clearTimeout(silence);
-      stream.cancel();
-      if (this.#isClosed) return;
-      this.#listener.down();
-      this.#retryLater(error);
-    };
-    this.#endStream = end;
-    const silentMs = SILENT_INTERVALS * checkpointIntervalMs;
-    const silence = setTimeout(() => end(new Error(`no message came for ${silentMs} ms`)), silentMs);
-    stream.on("error", end);
-    stream.on("end", () => end());
-    stream.on("data", (message: WatchPermissionsResponse) => {
-      if (this.#endStream !== end) return;
-      silence.refresh();
-      try {
-        this.#receive(message, assemblies);
-      } catch (error) {
-        if (!(error instanceof WatchViolation)) throw error;
-        this.#distrusted.add(error.eventId);
-        end(error);
-      }
-    });
   }
 
-  /** Ends the stream and all attempts. Idempotent. */
-  close(): void {
-    this.#isClosed = true;
-    clearTimeout(this.#retry);
-    this.#endStream?.();
+  #receive(message: WatchPermissionsResponse): void {
+    try {
+      this.#apply(message);
+    } catch (error) {
+      if (!(error instanceof WatchViolation)) throw error;
+      const { eventId } = error;
+      this.#logger.error({ err: error, eventId }, "watch out of order");
+      this.#distrusted.add(eventId);
+      this.#stream.fail(error);
+    }
   }
 
-  #receive({ payload }: WatchPermissionsResponse, assemblies: Map<string, Assembly>): void {
+  #apply({ payload }: WatchPermissionsResponse): void {
     switch (payload.case) {
       case "snapshot":
-        this.#receiveChunk(payload.value, assemblies);
+        this.#receiveChunk(payload.value);
         return;
       case "changes": {
         const { eventId, epoch, changes } = payload.value;
@@ -149,7 +129,7 @@ export class PermissionWatch {
         return;
       }
       case "checkpoint":
-        this.#receiveCheckpoint(payload.value, assemblies);
+        this.#receiveCheckpoint(payload.value);
         return;
       case "speakers":
       case undefined:
@@ -158,10 +138,10 @@ export class PermissionWatch {
     }
   }
 
-  #receiveChunk(chunk: Snapshot, assemblies: Map<string, Assembly>): void {
+  #receiveChunk(chunk: Snapshot): void {
     const { eventId, cursor } = chunk;
-    if (chunk.chunkIndex === 0) assemblies.set(eventId, { first: chunk, users: [], nextChunk: 0 });
-    const assembly = assemblies.get(eventId);
+    if (chunk.chunkIndex === 0) this.#assemblies.set(eventId, { first: chunk, users: [], nextChunk: 0 });
+    const assembly = this.#assemblies.get(eventId);
     if (assembly === undefined || chunk.chunkIndex !== assembly.nextChunk || cursor === undefined) {
       throw new WatchViolation(`chunk ${chunk.chunkIndex} of a snapshot is out of place`, eventId);
     }
@@ -172,7 +152,7 @@ export class PermissionWatch {
     for (const user of chunk.users) assembly.users.push(user);
     assembly.nextChunk += 1;
     if (!chunk.complete) return;
-    assemblies.delete(eventId);
+    this.#assemblies.delete(eventId);
     this.#distrusted.delete(eventId);
     const { pause, reason } = first;
     const place = { epoch: cursor.epoch, revision: Number(cursor.revision) };
@@ -182,67 +162,23 @@ export class PermissionWatch {
     this.#listener.told(eventId);
   }
 
-  #receiveCheckpoint(checkpoint: Checkpoint, assemblies: Map<string, Assembly>): void {
+  #receiveCheckpoint(checkpoint: Checkpoint): void {
     const awaited = new Set(this.#options.eventIds);
     let isCaughtUp = true;
     for (const { eventId, epoch, revision } of checkpoint.cursors) {
       awaited.delete(eventId);
       const cursor = this.#mirror.cursor(eventId);
-      if (assemblies.has(eventId) || cursor === undefined) isCaughtUp = false;
+      if (this.#assemblies.has(eventId) || cursor === undefined) isCaughtUp = false;
       else if (cursor.epoch !== epoch || cursor.revision < Number(revision)) {
         throw new WatchViolation(`checkpoint at ${revision}, but delivered up to ${cursor.revision}`, eventId);
       }
     }
     if (!isCaughtUp || awaited.size > 0) return;
-    this.#attempt = 0;
+    this.#stream.succeeded();
     this.#listener.caughtUp(checkpoint.feedHealthy);
   }
 
   #tell(notices: Notice[]): void {
     for (const notice of notices) this.#listener.notice(notice);
-  }
-
-  #retryLater(error: Error | undefined): void {
-    this.#attempt += 1;
-    const { code, metadata } = (error ?? {}) as Partial<ServiceError>;
-    const isRefused = code !== undefined && refusals.has(code);
-    const backoffMs = this.#options.retryDelayMs(isRefused ? REFUSED_ATTEMPT : this.#attempt);
-    const isFirst = this.#attempt === 1 && code === status.UNAVAILABLE;
-    const delayMs = isFirst ? Math.min(backoffMs, this.#firstDelayMs(metadata)) : backoffMs;
-    const fields = { err: error, attempt: this.#attempt, delayMs };
-    if (error instanceof WatchViolation)
-      this.#logger.error({ ...fields, eventId: error.eventId }, "watch out of order");
-    else if (isRefused) this.#logger.error(fields, "watch refused");
-    else this.#logger.warn(fields, "watch ended");
-    this.#retry = setTimeout(() => this.open(), delayMs);
-    if (!isRefused) this.#wakeOnConnection(this.#retry, delayMs);
-  }
-
-  // The wait after a stream that was healthy: what the replica asked for, else, where another one can be reached, just
-  // long enough not to arrive there with everybody else.
-  #firstDelayMs(metadata: Metadata | undefined): number {
-    const [pushback] = metadata?.get(PUSHBACK_KEY) ?? [];
-    const pushbackMs = /^\d+$/.test(`${pushback}`) ? Number(pushback) : Infinity;
-    if (pushbackMs <= MAX_PUSHBACK_MS) return pushbackMs;
-    const isReachable = this.#grpc.raw.getChannel().getConnectivityState(false) === connectivityState.READY;
-    return isReachable ? Math.random() * WAKE_SPREAD_MS : Infinity;
-  }
-
-  // A replica that can be reached again is worth an attempt before the wait is over.
-  #wakeOnConnection(retry: NodeJS.Timeout, delayMs: number): void {
-    const channel = this.#grpc.raw.getChannel();
-    const state = channel.getConnectivityState(true);
-    if (state === connectivityState.READY || state === connectivityState.SHUTDOWN) return;
-    channel.watchConnectivityState(state, Date.now() + delayMs, (deadlinePassed) => {
-      if (deadlinePassed !== undefined || this.#retry !== retry || this.#isClosed) return;
-      if (channel.getConnectivityState(true) !== connectivityState.READY) {
-        this.#wakeOnConnection(retry, delayMs);
-        return;
-      }
-      clearTimeout(retry);
-      // Should this attempt come too early, since the replica has only just started, the next one must not come late.
-      this.#attempt = Math.min(this.#attempt, 1);
-      this.#retry = setTimeout(() => this.open(), Math.random() * WAKE_SPREAD_MS);
-    });
   }
 }
