@@ -8,6 +8,7 @@ import {
   channelListFrame,
   channelState,
   emergencyFrame,
+  emergencyRefusedFrame,
   errorFrame,
   FORCE_DISCONNECT_CODE,
   FrameError,
@@ -33,6 +34,9 @@ const MAX_WAITING_FRAMES = 64;
 /** How long a client that is disconnected by force may take to close its side. */
 const CLOSE_GRACE_MS = 1_000;
 
+/** How long a client that joins waits for the router to learn who speaks. */
+const SPEAKERS_PATIENCE_MS = 1_000;
+
 const NOT_A_DISPATCHER = "Permission denied: only dispatchers may speak with priority";
 const NOT_AUTHORIZED = "Permission denied: not authorized for this channel";
 
@@ -46,6 +50,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   readonly #context: RouterContext;
   readonly #joined = new Set<string>();
   readonly #transmissions: Transmissions;
+  readonly #unfollow: () => void;
   #waitingFrames = 0;
   #work: Promise<void> = Promise.resolve();
 
@@ -61,6 +66,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
       socket.on("close", () => void this.#end().then(resolve));
     });
     const { eventId, userId, role, globalRole } = identity;
+    this.#unfollow = context.speakers.follow(eventId);
     this.send(channelListFrame(context.client.permissionsOf(eventId, userId) ?? [], role, globalRole));
     context.relay.register(this, { eventId, userId });
   }
@@ -109,6 +115,11 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     await this.#transmissions.verifyAll();
   }
 
+  /** Asks for the floors that the client holds anew: the store has replaced their leases. */
+  async renewTransmissions(): Promise<void> {
+    await this.#transmissions.renewAll();
+  }
+
   #receive(data: RawData, isBinary: boolean): void {
     if (this.#waitingFrames >= MAX_WAITING_FRAMES) {
       this.close(1008, "Too many requests");
@@ -125,6 +136,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     this.#context.relay.unregister(this);
     for (const channelId of this.#joined) this.#context.channels.leave(channelId, this, "user-disconnected");
     this.#joined.clear();
+    this.#unfollow();
     await this.#work;
     await this.#transmissions.stopQuietly();
   }
@@ -161,7 +173,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
       case "priority-ptt-stop":
         return this.#stopPtt(frame.id, frame.channelId);
       case "emergency-broadcast-start":
-        return this.#startBroadcast(frame.id);
+        return this.#startBroadcast(frame.id, frame.replacePauseId);
       case "emergency-broadcast-stop":
         return this.#stopBroadcast(frame.id);
       case "ping":
@@ -177,17 +189,19 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   }
 
   async #join(id: FrameId | undefined, channelId: string): Promise<void> {
-    const { calls, channels, client } = this.#context;
+    const { calls, channels, client, speakers } = this.#context;
     const { eventId } = this.identity;
     if (!this.#isPermitted(channelId)) throw new FrameError(NOT_AUTHORIZED, id);
     const stored = await calls.getChannel(channelId);
     if (stored === undefined) await calls.adoptChannel(channelId, eventId);
     else if (stored.eventId !== eventId) throw new FrameError("The channel belongs to another event", id);
+    const isCurrent = await speakers.whenCurrent(eventId, SPEAKERS_PATIENCE_MS);
     // Both may have changed while the store was asked.
     if (this.#socket.readyState !== WebSocket.OPEN) return;
     if (!this.#isPermitted(channelId)) throw new FrameError(NOT_AUTHORIZED, id);
-    if (this.#joined.has(channelId)) channels.setHolder(channelId, stored?.holder);
-    else channels.join(channelId, this, stored?.holder);
+    const holder = isCurrent ? speakers.speakerOf(eventId, channelId) : stored?.holder;
+    if (this.#joined.has(channelId)) channels.setHolder(eventId, channelId, holder);
+    else channels.join(channelId, this, holder);
     this.#joined.add(channelId);
     this.send(replyFrame(id, { success: true, channelId, state: channels.state(channelId) }));
     const pause = client.pauseOf(eventId);
@@ -222,7 +236,6 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     }
     const holder = { userId, userName, startedAtMs: outcome.startedAtMs };
     this.send(replyFrame(id, { success: true, state: channelState(channelId, holder) }));
-    channels.setHolder(channelId, holder);
   }
 
   #deny(id: FrameId | undefined, denial: PttDenial): void {
@@ -234,17 +247,24 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     if (!this.#transmissions.holds(channelId)) throw new FrameError("You do not hold the floor of this channel", id);
     try {
       await this.#transmissions.stop(channelId);
-      this.send(replyFrame(id, { success: true, state: this.#context.channels.state(channelId) }));
+      this.send(replyFrame(id, { success: true, state: channelState(channelId, undefined) }));
     } finally {
       // The client no longer speaks, whatever the store has answered.
       this.transmissionEnded(channelId);
     }
   }
 
-  async #startBroadcast(id: FrameId | undefined): Promise<void> {
+  async #startBroadcast(id: FrameId | undefined, replacePauseId?: string): Promise<void> {
     if (!isDispatcher(this.identity)) throw new FrameError("Permission denied: only dispatchers may broadcast", id);
-    const { pauseId, expiresAtMs } = await this.#context.calls.startBroadcast(this.identity, randomUUID());
-    this.send(replyFrame(id, { success: true, pauseId, expiresAt: expiresAtMs }));
+    const { calls } = this.#context;
+    try {
+      const { pauseId, expiresAtMs } = await calls.startBroadcast(this.identity, randomUUID(), replacePauseId);
+      this.send(replyFrame(id, { success: true, pauseId, expiresAt: expiresAtMs }));
+    } catch (error) {
+      const standing = isRefusal(error) ? await calls.getPause(this.identity.eventId) : undefined;
+      if (standing === undefined) throw error;
+      this.send(emergencyRefusedFrame(id, standing));
+    }
   }
 
   async #stopBroadcast(id: FrameId | undefined): Promise<void> {

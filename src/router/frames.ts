@@ -17,7 +17,13 @@ export type ClientFrame = { id?: FrameId } & (
       type: "join-channel" | "leave-channel" | "ptt-start" | "ptt-stop" | "priority-ptt-start" | "priority-ptt-stop";
       channelId: string;
     }
-  | { type: "emergency-broadcast-start" /** How long the button was held. */; holdDurationMs?: number }
+  | {
+      type: "emergency-broadcast-start";
+      /** How long the button was held. */
+      holdDurationMs?: number;
+      /** The pause of somebody else to take the place of, as the refusal names it. */
+      replacePauseId?: string;
+    }
   | { type: "force-disconnect"; targetUserId: string /** Empty if not given. */; reason: string }
   | { type: "emergency-broadcast-stop" | "ping" }
 );
@@ -79,12 +85,13 @@ export function parseClientFrame(text: string): ClientFrame {
     case "priority-ptt-stop":
       return { ...head, type, channelId: parseId("channelId", data.channelId, id) };
     case "emergency-broadcast-start": {
-      const { holdDuration } = data;
-      if (holdDuration === undefined || holdDuration === null) return { ...head, type };
-      if (typeof holdDuration !== "number" || !Number.isSafeInteger(holdDuration) || holdDuration < 0) {
-        throw new FrameError("holdDuration must be a whole number of milliseconds", id);
-      }
-      return { ...head, type, holdDurationMs: holdDuration };
+      const holdDurationMs = parseHoldDuration(data.holdDuration, id);
+      const replacePauseId = parseOptionalId("replacePauseId", data.replacePauseId, id);
+      return {
+        ...{ ...head, type },
+        ...(holdDurationMs !== undefined && { holdDurationMs }),
+        ...(replacePauseId !== undefined && { replacePauseId }),
+      };
     }
     case "force-disconnect": {
       const { reason = "" } = data;
@@ -121,6 +128,16 @@ function parseId(name: string, value: unknown, id: FrameId | undefined): string 
   const problem = idProblem(text);
   if (problem !== undefined) throw new FrameError(`${name} ${problem}`, id);
   return text;
+}
+
+function parseHoldDuration(value: unknown, id: FrameId | undefined): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
+  throw new FrameError("holdDuration must be a whole number of milliseconds", id);
+}
+
+function parseOptionalId(name: string, value: unknown, id: FrameId | undefined): string | undefined {
+  return value === undefined || value === null ? undefined : parseId(name, value, id);
 }
 
 interface ServerFrame {
@@ -206,9 +223,21 @@ export function emergencyFrame(
   pause: SpeakerPause | undefined,
   channelId: string | null,
 ): string {
+  return encode({ type: `emergency-broadcast-${edge}`, data: { ...dispatcherFields(pause), channelId } });
+}
+
+/** The answer to an `emergency-broadcast-start` that was refused because of another pause: who has it, until when. */
+export function emergencyRefusedFrame(id: FrameId | undefined, standing: SpeakerPause): string {
+  const { pauseId, reason, expiresAtMs } = standing;
+  const dispatcher = dispatcherFields(standing);
+  const until = new Date(expiresAtMs).toISOString();
+  const error = `${dispatcher.dispatchUserName} has paused the event until ${until}`;
+  return encode({ type: "error", id, error, data: { ...dispatcher, pauseId, reason, expiresAt: expiresAtMs } });
+}
+
+function dispatcherFields(pause: SpeakerPause | undefined) {
   const dispatchUserId = pause?.broadcaster?.userId ?? pause?.actor ?? "";
-  const dispatchUserName = pause?.broadcaster?.userName || dispatchUserId;
-  return encode({ type: `emergency-broadcast-${edge}`, data: { dispatchUserId, dispatchUserName, channelId } });
+  return { dispatchUserId, dispatchUserName: pause?.broadcaster?.userName || dispatchUserId };
 }
 
 /** `force-disconnect`, before the socket is closed with {@link FORCE_DISCONNECT_CODE}. */

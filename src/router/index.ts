@@ -7,6 +7,12 @@ export type {
   FloorRevokeCause,
   SpeakerPause,
 } from "../domain/floor.js";
+export {
+  ChannelClient,
+  type ChannelClientOptions,
+  type ChannelEvents,
+  type SpeakerChange,
+} from "./channelClient.js";
 export * from "./frames.js";
 export { PermissionClient, type PermissionClientOptions, type UserPermissions } from "./permissionClient.js";
 export type {

@@ -6,12 +6,12 @@ import { type WebSocket, WebSocketServer } from "ws";
 import { SquelchError } from "../domain/errors.js";
 import { createLogger, type Logger } from "../lib/logger.js";
 import { Admissions, Refusal } from "./admissions.js";
+import { ChannelClient } from "./channelClient.js";
 import { ClientSession } from "./clientSession.js";
 import { type ClientIdentity, readClientToken, SUBPROTOCOL, TokenError, verifyClientToken } from "./clientToken.js";
 import { LocalChannels } from "./localChannels.js";
 import { PermissionClient, type PermissionClientOptions } from "./permissionClient.js";
 import { type CutPolicy, PermissionRelay } from "./permissionRelay.js";
-import { refreshHolder } from "./refreshHolder.js";
 import { RouterCalls } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
 
@@ -44,8 +44,7 @@ export interface ReferenceRouter {
  * Starts a WebSocket router on top of {@link PermissionClient} and {@link PermissionRelay}: signalling only, no media,
  * for development and tests and as an example.
  *
- * Changes of speaker made by the clients of one router are told to its own clients alone; to those of other routers
- * only where the store has taken the floor away: for a pause, for a higher priority, or because its lease has ended.
+ * Who speaks is told as the store has it ({@link ChannelClient}), to the clients of every router alike.
  *
  * @throws SquelchError `invalidArgument` for options out of range; the system's error if it cannot listen
  */
@@ -56,7 +55,8 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
   const secret = new TextEncoder().encode(jwtSecret);
   const logger = options.logger ?? createLogger("squelch-router");
   const client = new PermissionClient({ ...options, routerId, logger });
-  const context = createContext(client, cut, routerId, logger);
+  const speakers = new ChannelClient(client.rpc, { ...options, logger });
+  const context = createContext(client, speakers, cut, routerId, logger);
   const sessions = new Set<ClientSession>();
   followFloors(context, sessions);
   const admissions = new Admissions(context);
@@ -121,6 +121,7 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
     await stopped;
     await Promise.all([...sessions].map((session) => session.ended));
     clearTimeout(grace);
+    speakers.close();
     await client.close();
   }
 
@@ -143,13 +144,20 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
   };
 }
 
-function createContext(client: PermissionClient, cut: CutPolicy, routerId: string, logger: Logger): RouterContext {
+function createContext(
+  client: PermissionClient,
+  speakers: ChannelClient,
+  cut: CutPolicy,
+  routerId: string,
+  logger: Logger,
+): RouterContext {
   const losses = new Map<string, number>();
   const countLoss = ({ eventId }: { eventId: string }) => void losses.set(eventId, (losses.get(eventId) ?? 0) + 1);
   client.on("paused", countLoss);
   client.on("floorRevoked", countLoss);
   return {
     client,
+    speakers,
     relay: new PermissionRelay(client, { cut, logger }),
     channels: new LocalChannels(),
     calls: new RouterCalls(client.rpc, routerId),
@@ -158,23 +166,25 @@ function createContext(client: PermissionClient, cut: CutPolicy, routerId: strin
   };
 }
 
-// Registered after the relay, which tells those who were cut before everybody hears who speaks now.
-function followFloors(context: RouterContext, sessions: Set<ClientSession>): void {
-  const { client, channels } = context;
-  client.on("paused", (notice) => channels.pause(notice));
-  client.on("resumed", (notice) => channels.resume(notice));
-  client.on("floorRevoked", (revocation) => {
-    const pause = client.pauseOf(revocation.eventId);
-    // Whoever took the floor speaks now, perhaps on another router: the store has the name and the time.
-    const isTakenOver = revocation.cause === "preEmpted" && pause === undefined;
-    if (isTakenOver && channels.isJoined(revocation.channelId)) void refreshHolder(context, revocation.channelId);
-    else channels.revoke(revocation, pause);
+// Registered after the relay, which tells those who were cut.
+function followFloors({ client, speakers, channels }: RouterContext, sessions: Set<ClientSession>): void {
+  speakers.on("speakerChanged", ({ eventId, channelId, holder }) => channels.setHolder(eventId, channelId, holder));
+  const sessionsOf = (eventId: string, userId?: string) =>
+    [...sessions].filter(({ identity }) => {
+      return identity.eventId === eventId && (userId === undefined || identity.userId === userId);
+    });
+  // A pause gives its broadcaster the floors that he has already under leases of its own, which end with it.
+  client.on("paused", ({ eventId, pause: { broadcaster } }) => {
+    if (broadcaster === undefined) return;
+    for (const session of sessionsOf(eventId, broadcaster.userId)) void session.renewTransmissions();
+  });
+  client.on("resumed", ({ eventId, pause }) => {
+    if (pause?.broadcaster === undefined) return;
+    for (const session of sessionsOf(eventId, pause.broadcaster.userId)) void session.verifyTransmissions();
   });
   // What happened to floors before a snapshot is not in it.
   client.on("resynced", ({ eventId }) => {
-    for (const session of sessions) {
-      if (session.identity.eventId === eventId) void session.verifyTransmissions();
-    }
+    for (const session of sessionsOf(eventId)) void session.verifyTransmissions();
   });
 }
 

@@ -111,14 +111,18 @@ export class RouterCalls {
     await this.#grpc.unary(ChannelService.method.stopPtt, { channelId, ...holder }, this.#options());
   }
 
-  /** Pauses the event and gives the user the floor of every channel. */
-  async startBroadcast(user: ClientIdentity, requestId: string): Promise<SpeakerPause> {
+  /**
+   * Pauses the event and gives the user the floor of every channel. FAILED_PRECONDITION if a pause stands that is not the
+   * user's own, nor the one to take the place of.
+   */
+  async startBroadcast(user: ClientIdentity, requestId: string, replacePauseId = ""): Promise<SpeakerPause> {
     const { eventId, userId, userName } = user;
     const request = {
       eventId,
       reason: `Emergency broadcast by ${userName}`,
       broadcaster: { userId, userName },
       requestId,
+      replacePauseId,
     };
     const method = PermissionService.method.pauseAllSpeakers;
     const { pause } = await this.#grpc.unary(method, request, this.#options(`user:${userId}`));

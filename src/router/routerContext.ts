@@ -1,4 +1,5 @@
 import type { Logger } from "../lib/logger.js";
+import type { ChannelClient } from "./channelClient.js";
 import type { LocalChannels } from "./localChannels.js";
 import type { PermissionClient } from "./permissionClient.js";
 import type { PermissionRelay } from "./permissionRelay.js";
@@ -7,6 +8,8 @@ import type { RouterCalls } from "./routerCalls.js";
 /** What the sessions of one reference router share. */
 export interface RouterContext {
   readonly client: PermissionClient;
+  /** Who speaks, in the events of the clients. */
+  readonly speakers: ChannelClient;
   readonly relay: PermissionRelay;
   readonly channels: LocalChannels;
   readonly calls: RouterCalls;

@@ -1,8 +1,7 @@
 import type { FloorPriority } from "../domain/floor.js";
 import type { ClientIdentity } from "./clientToken.js";
 import { pttInterruptedFrame } from "./frames.js";
-import { refreshHolder } from "./refreshHolder.js";
-import { isRefusal, type PttOutcome } from "./routerCalls.js";
+import { describeCallError, isRefusal, type PttOutcome } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
 
 /** How often a lease is renewed while the client transmits, ms. */
@@ -94,19 +93,15 @@ export class Transmissions {
     if (transmission === undefined) return;
     transmission.isReleased = true;
     clearTimeout(transmission.next);
-    const { startedAtMs, leaseId } = transmission;
     try {
-      await this.#context.calls.stopPtt(channelId, { leaseId });
+      await this.#context.calls.stopPtt(channelId, { leaseId: transmission.leaseId });
     } catch (error) {
-      if (isRefusal(error)) {
-        // The lease is not the current one any more.
-        this.#forget(channelId, transmission);
-        await refreshHolder(this.#context, channelId);
-      } else this.#retryRelease(channelId, transmission);
+      // Refused where the lease is not the current one any more.
+      if (isRefusal(error)) this.#forget(channelId, transmission);
+      else this.#retryRelease(channelId, transmission);
       throw error;
     }
     this.#forget(channelId, transmission);
-    this.#release(channelId, startedAtMs);
   }
 
   /** The same as `stop` for all channels or one, where there is nobody left to be told of a failure. */
@@ -127,6 +122,30 @@ export class Transmissions {
     if (transmission) this.#forget(channelId, transmission);
   }
 
+  /** Asks for all that is held anew, where the leases have been replaced; tells the client what it has lost. */
+  async renewAll(): Promise<void> {
+    const { calls, logger } = this.#context;
+    const { identity, sessionId } = this.#speaker;
+    const renewals = [...this.#active].map(async ([channelId, transmission]) => {
+      if (transmission.isReleased) return;
+      const askedAtMs = performance.now();
+      try {
+        const outcome = await calls.startPtt(channelId, identity, sessionId, "normal");
+        if (this.#active.get(channelId) !== transmission || transmission.isReleased) return;
+        if (outcome.granted) this.#begin(channelId, outcome, askedAtMs);
+        else {
+          this.#forget(channelId, transmission);
+          this.#interrupt(channelId, "The floor was taken away");
+        }
+      } catch (error) {
+        // The next renewal of the lease finds out.
+        const { userId } = identity;
+        logger.warn({ channelId, userId, reason: describeCallError(error) }, "floor not asked for anew");
+      }
+    });
+    await Promise.all(renewals);
+  }
+
   /** Compares all that is held with the store, and tells the client what it has lost. */
   async verifyAll(): Promise<void> {
     await Promise.all([...this.#active].map(([channelId, transmission]) => this.#verify(channelId, transmission)));
@@ -141,9 +160,15 @@ export class Transmissions {
 
   // Undefined if the store doesn't answer.
   async #isHeld(channelId: string, transmission: Transmission): Promise<boolean | undefined> {
-    const stored = await refreshHolder(this.#context, channelId);
+    const { calls, logger } = this.#context;
     const { userId } = this.#speaker.identity;
-    return stored && stored.holder?.userId === userId && stored.holder.startedAtMs === transmission.startedAtMs;
+    try {
+      const holder = (await calls.getChannel(channelId))?.holder;
+      return holder?.userId === userId && holder.startedAtMs === transmission.startedAtMs;
+    } catch (error) {
+      logger.warn({ channelId, reason: describeCallError(error) }, "speaker of a channel not known");
+      return undefined;
+    }
   }
 
   #begin(channelId: string, grant: Extract<PttOutcome, { granted: true }>, askedAtMs: number): Transmission {
@@ -172,7 +197,6 @@ export class Transmissions {
     this.#forget(channelId, transmission);
     const message = hasTalkedOut ? "You have talked for too long" : "The floor could not be kept";
     if (!transmission.isReleased) this.#interrupt(channelId, message);
-    this.#release(channelId, transmission.startedAtMs);
   }
 
   #renewLater(channelId: string, transmission: Transmission): void {
@@ -191,7 +215,6 @@ export class Transmissions {
       if (isRefusal(error)) {
         this.#forget(channelId, transmission);
         this.#interrupt(channelId, "The floor was taken away");
-        await refreshHolder(this.#context, channelId);
         return;
       }
       const { userId } = this.#speaker.identity;
@@ -218,12 +241,6 @@ export class Transmissions {
     clearTimeout(transmission.expiry);
     clearTimeout(transmission.next);
     if (this.#active.get(channelId) === transmission) this.#active.delete(channelId);
-  }
-
-  #release(channelId: string, startedAtMs: number): void {
-    const { eventId, userId } = this.#speaker.identity;
-    const { channels, client } = this.#context;
-    channels.release(channelId, userId, startedAtMs, client.pauseOf(eventId));
   }
 
   async #giveBack(channelId: string, holder: { userId: string; sessionId: string }): Promise<void> {

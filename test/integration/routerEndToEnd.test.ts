@@ -123,6 +123,34 @@ describe.each(["memory", "redis"])("with the %s engine", (engine) => {
     expect(await late.request("ptt-start", { channelId: "a" })).toMatchObject({ data: { success: true } });
   });
 
+  it("pitfalls 19, 21: one dispatcher wins, speaks on new channels too, and goes on after dropping", async () => {
+    const replica = await start();
+    const [here, there] = [await startRouter(replica), await startRouter(replica)];
+    const claims = { role: "DISPATCH" };
+    const [dora, carl] = [await join(here, "dora", claims), await join(there, "carl", claims)];
+    const answers = await Promise.all([dora, carl].map((client) => client.request("emergency-broadcast-start")));
+    const winner = answers[0]?.type === "error" ? "carl" : "dora";
+    expect(answers.filter(({ type }) => type === "error")).toMatchObject([{ data: { dispatchUserId: winner } }]);
+
+    const fresh = await connect(there, "fresh", { channelIds: ["new"] });
+    await fresh.request("join-channel", { channelId: "new" });
+    const states = () => fresh.frames.flatMap(({ data }) => data?.state ?? data ?? []);
+    await waitFor(() =>
+      states().some(({ channelId, currentSpeaker }) => channelId === "new" && currentSpeaker === winner),
+    );
+    expect(await fresh.request("ptt-start", { channelId: "new" })).toMatchObject({ data: { denied: true } });
+
+    for (const client of [dora, carl]) client.socket.terminate();
+    const again = await connect(there, winner, claims);
+    const restarted = await again.request("emergency-broadcast-start");
+    expect(restarted.data).toMatchObject({ success: true });
+    const listener = await join(here, "u1");
+    expect((await listener.next("emergency-broadcast-start")).data.dispatchUserId).toBe(winner);
+    await again.request("emergency-broadcast-stop");
+    await listener.next("emergency-broadcast-stop");
+    expect(await fresh.request("ptt-start", { channelId: "new" })).toMatchObject({ data: { success: true } });
+  });
+
   it("pitfall 22: a dispatcher takes the floor from a speaker on another router, in one step", async () => {
     const replica = await start();
     const [here, there] = [await startRouter(replica), await startRouter(replica)];
@@ -154,6 +182,25 @@ describe.each(["memory", "redis"])("with the %s engine", (engine) => {
     const outsider = await connect(router, "u2", { eventId: "e2", channelIds: ["a"] });
     expect((await outsider.request("join-channel", { channelId: "a" })).error).toContain("not authorized");
   });
+});
+
+it("who speaks reaches every client: another router's grant, a legacy router's lock, and its silent end (pitfall 33)", async () => {
+  const replicas = [await startReplica({ redisUrl: redis.url }), await startReplica({ redisUrl: redis.url })];
+  const [here, there] = [await startRouter(...replicas), await startRouter(...replicas)];
+  const [speaker, beside, far] = [await join(here, "u1"), await join(here, "u2"), await join(there, "u3")];
+  await speaker.request("ptt-start", { channelId: "a" });
+  await speaker.request("ptt-stop", { channelId: "a" });
+  for (const client of [speaker, beside, far]) await client.next("speaker-changed", 2);
+  const lock = JSON.stringify({ userId: "ben", userName: "Ben", timestamp: 7 });
+  await redis.cli("SET", "channel:a:speaker", lock, "NX", "PX", "700");
+  const state = { channelId: "a", currentSpeaker: "ben", speakerName: "Ben", isBusy: true, lockTimestamp: 7 };
+  await redis.cli("PUBLISH", "channel:a:events", JSON.stringify(state));
+  for (const client of [speaker, beside, far]) {
+    expect((await client.next("speaker-changed", 3)).data).toEqual(state);
+    expect((await client.next("speaker-changed", 4)).data.isBusy).toBe(false);
+    await client.request("ping");
+    expect(client.of("speaker-changed").map(({ data }) => data.currentSpeaker)).toEqual(["u1", null, "ben", null]);
+  }
 });
 
 it("G1: goes on with the other replica when one drains, without a lost change", async () => {

@@ -288,8 +288,7 @@ describe("the floor", () => {
     await ann.request("ptt-start", { channelId: "a" });
     await ben.request("ptt-start", { channelId: "a" });
     await ben.request("ptt-stop", { channelId: "a" });
-    const channel = server.channels.get("a");
-    if (channel) channel.lease = { leaseId: 99n, userId: "zoe", userName: "Zoe", sessionId: "s", startedAtMs: 5 };
+    server.setLease("a", { leaseId: 99n, userId: "zoe", userName: "Zoe", sessionId: "s", startedAtMs: 5 });
     expect((await ann.request("ptt-stop", { channelId: "a" })).error).toContain("not held");
     expect((await ben.next("speaker-changed", 2)).data).toMatchObject({ currentSpeaker: "zoe", lockTimestamp: 5 });
     expect(ben.of("speaker-changed")).toHaveLength(2);
@@ -331,8 +330,7 @@ describe("the floor", () => {
     const router = await startRouter();
     const [speaker, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
     await speaker.request("ptt-start", { channelId: "a" });
-    const channel = server.channels.get("a");
-    if (channel) channel.lease = { leaseId: 99n, userId: "zoe", userName: "Zoe", sessionId: "s", startedAtMs: 5 };
+    server.setLease("a", { leaseId: 99n, userId: "zoe", userName: "Zoe", sessionId: "s", startedAtMs: 5 });
     expect((await speaker.next("ptt-interrupted")).data).toMatchObject({ channelId: "a" });
     expect((await listener.next("speaker-changed", 2)).data).toMatchObject({ currentSpeaker: "zoe" });
     expect((await speaker.request("ptt-stop", { channelId: "a" })).error).toContain("do not hold");
@@ -394,6 +392,70 @@ describe("the floor", () => {
   });
 });
 
+describe("who speaks", () => {
+  const zoe = { leaseId: 99n, userId: "zoe", userName: "Zoe", sessionId: "s", startedAtMs: 5 };
+  const speakers = (client: WsClient) => client.of("speaker-changed").map(({ data }) => data.currentSpeaker);
+
+  it("is told to the clients of every router, once each and in order, whoever made it so", async () => {
+    const [here, there] = [await startRouter(), await startRouter()];
+    const [speaker, beside, far] = [await joinA(here, "u1"), await joinA(here, "u2"), await joinA(there, "u3")];
+    for (let round = 0; round < 3; round += 1) {
+      const granted = await speaker.request("ptt-start", { channelId: "a" });
+      await far.next("speaker-changed", 4 * round + 1);
+      expect(far.of("speaker-changed").at(-1)?.data).toEqual(granted.data.state);
+      await speaker.request("ptt-stop", { channelId: "a" });
+      // What neither of the routers has done.
+      server.setLease("a", zoe);
+      server.setLease("a", undefined);
+      for (const client of [speaker, beside, far]) await client.next("speaker-changed", 4 * round + 4);
+    }
+    const heard = Array.from({ length: 3 }, () => ["u1", null, "zoe", null]).flat();
+    for (const client of [speaker, beside, far]) expect(speakers(client)).toEqual(heard);
+    await waitFor(() => server.channelWatches.size === 2);
+    await far.close();
+    await waitFor(() => server.channelWatches.size === 1, { message: "an event without clients to be left" });
+  });
+
+  it("is compared after an interruption: what has changed is told, and nothing twice", async () => {
+    const router = await startRouter();
+    server.setUserChannels("e1", "u1", ["a", "b"]);
+    const client = await joinA(router, "u1");
+    await client.request("join-channel", { channelId: "b" });
+    server.setLease("a", zoe);
+    server.setLease("b", { ...zoe, leaseId: 98n });
+    await client.next("speaker-changed", 2);
+    server.failChannelWatches(status.UNAVAILABLE);
+    server.setLease("b", { ...zoe, leaseId: 100n, userId: "yan", userName: "Yan", startedAtMs: 6 });
+    await client.next("speaker-changed", 3);
+    server.setLease("a", undefined);
+    await client.next("speaker-changed", 4);
+    const told = client.of("speaker-changed").map(({ data }) => [data.channelId, data.currentSpeaker]);
+    expect(told).toEqual([
+      ["a", "zoe"],
+      ["b", "zoe"],
+      ["b", "yan"],
+      ["a", null],
+    ]);
+  });
+
+  it("is what joins say, also while nothing tells of changes", async () => {
+    const router = await startRouter();
+    server.setUserChannels("e1", "u1", ["a"]);
+    server.setLease("a", zoe);
+    const joinedState = async () => {
+      const client = await joinA(router, "u1");
+      const [joined] = client.of("channel-state");
+      await client.request("leave-channel", { channelId: "a" });
+      return joined?.data.state;
+    };
+    expect(await joinedState()).toMatchObject({ currentSpeaker: "zoe", speakerName: "Zoe", lockTimestamp: 5 });
+    server.failing.set("watchChannels", status.UNAVAILABLE);
+    server.failChannelWatches(status.UNAVAILABLE);
+    server.setLease("a", undefined);
+    expect(await joinedState()).toMatchObject({ currentSpeaker: null, isBusy: false });
+  });
+});
+
 describe("an emergency", () => {
   it("pitfalls 19, 20: reaches everybody on every router, cuts the speakers and holds newcomers", async () => {
     const [here, there] = [await startRouter(), await startRouter()];
@@ -442,9 +504,66 @@ describe("an emergency", () => {
     expect((await user.request("emergency-broadcast-stop")).error).toContain("dispatchers");
     expect((await dispatcher.request("emergency-broadcast-stop")).error).toContain("No emergency");
     server.pause("e1", { reason: "drill", broadcaster: { userId: "d2" } }, 60_000);
-    expect((await dispatcher.request("emergency-broadcast-start")).error).toContain("another pause");
+    expect(await dispatcher.request("emergency-broadcast-start")).toMatchObject({
+      ...{ type: "error", error: expect.stringMatching(/^d2 has paused the event until 20/) },
+      data: { dispatchUserId: "d2", dispatchUserName: "d2", pauseId: "pause-1", reason: "drill" },
+    });
+    expect(server.event("e1").pause?.pauseId).toBe("pause-1");
     server.failing.set("pauseAllSpeakers", status.UNAVAILABLE);
     expect((await dispatcher.request("emergency-broadcast-start")).error).toBe("Service unavailable");
+  });
+
+  it("pitfall 21: a dispatcher who dropped starts again on another device, and on another router", async () => {
+    const [here, there] = [await startRouter(), await startRouter()];
+    const listener = await joinA(there, "u1");
+    const dora = { role: "DISPATCH", userName: "Dora" };
+    const phone = await joinA(here, "dora", dora);
+    const first = await phone.request("emergency-broadcast-start");
+    phone.socket.terminate();
+    await waitFor(() => phone.closed);
+    const desk = await joinA(there, "dora", dora);
+    const again = await desk.request("emergency-broadcast-start");
+    expect(again.data).toMatchObject({ success: true });
+    expect(again.data.pauseId).not.toBe(first.data.pauseId);
+    const { data } = await listener.next("emergency-broadcast-start", 2);
+    expect(data).toEqual({ dispatchUserId: "dora", dispatchUserName: "Dora", channelId: "a" });
+    expect(listener.of("emergency-broadcast-stop")).toEqual([]);
+    expect(await desk.request("emergency-broadcast-stop")).toMatchObject({ data: { pauseId: again.data.pauseId } });
+    await listener.next("emergency-broadcast-stop");
+  });
+
+  it("is taken over from another dispatcher, who is told, by naming the pause", async () => {
+    const router = await startRouter();
+    const dora = await joinA(router, "dora", { role: "DISPATCH", userName: "Dora" });
+    const carl = await joinA(router, "carl", { role: "DISPATCH", userName: "Carl" });
+    await dora.request("emergency-broadcast-start");
+    expect(await dora.request("ptt-start", { channelId: "a" })).toMatchObject({ data: { success: true } });
+    const refused = await carl.request("emergency-broadcast-start");
+    const { pauseId, dispatchUserName } = refused.data;
+    expect({ type: refused.type, dispatchUserName }).toEqual({ type: "error", dispatchUserName: "Dora" });
+    expect((await carl.request("emergency-broadcast-start", { replacePauseId: {} })).error).toContain("replacePauseId");
+    const taken = await carl.request("emergency-broadcast-start", { replacePauseId: pauseId });
+    expect(taken.data).toMatchObject({ success: true });
+    expect((await dora.next("ptt-interrupted")).data).toMatchObject({ channelId: "a", interruptedBy: "Carl" });
+    expect((await dora.next("emergency-broadcast-start", 2)).data.dispatchUserId).toBe("carl");
+    expect((await carl.next("speaker-changed", 2)).data.currentSpeaker).toBe("carl");
+    const late = await carl.request("emergency-broadcast-start", { replacePauseId: pauseId });
+    expect(late.data, "that pause is over").toMatchObject({ dispatchUserId: "carl", pauseId: taken.data.pauseId });
+  });
+
+  it("lets the dispatcher who is speaking speak on, until it ends", async () => {
+    const router = await startRouter();
+    const dora = await joinA(router, "dora", { role: "DISPATCH", userName: "Dora" });
+    const listener = await joinA(router, "u1");
+    await dora.request("ptt-start", { channelId: "a" });
+    await dora.request("emergency-broadcast-start");
+    await listener.next("speaker-changed", 2);
+    const renewed = () => server.callsOf("renewPtt").at(-1)?.leaseId === server.channels.get("a")?.lease?.leaseId;
+    await waitFor(renewed, { message: "the lease of the pause to be renewed" });
+    expect(dora.of("ptt-interrupted")).toEqual([]);
+    await dora.request("emergency-broadcast-stop");
+    expect((await dora.next("ptt-interrupted")).data).toMatchObject({ channelId: "a" });
+    expect((await listener.next("speaker-changed", 3)).data.isBusy).toBe(false);
   });
 
   it("that overtakes the answer to a press leaves no microphone live", async () => {
@@ -464,15 +583,15 @@ describe("an emergency", () => {
     await listener.next("permission-update");
     answer();
     expect(await reply).toMatchObject({ data: { denied: true }, error: "The floor was taken away" });
-    expect(listener.of("speaker-changed")).toEqual([]);
+    await listener.next("speaker-changed", 2);
+    expect(listener.of("speaker-changed").map(({ data }) => data.currentSpeaker)).toEqual(["u1", null]);
   });
 
   it("that was missed is found by comparing with the store after a snapshot", async () => {
     const router = await startRouter();
     const client = await joinA(router, "u1");
     await client.request("ptt-start", { channelId: "a" });
-    const channel = server.channels.get("a");
-    if (channel) channel.lease = undefined;
+    server.setLease("a", undefined);
     server.event("e1").epoch = "epoch-2";
     server.openWatches[0]?.fail(status.UNAVAILABLE);
     expect((await client.next("ptt-interrupted")).data).toMatchObject({ channelId: "a" });

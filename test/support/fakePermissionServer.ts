@@ -1,5 +1,5 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { TimestampSchema, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import {
   type handleUnaryCall,
   Metadata,
@@ -9,7 +9,11 @@ import {
   type ServiceError,
   status,
 } from "@grpc/grpc-js";
-import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
+import {
+  ChannelService,
+  type WatchChannelsRequest,
+  WatchChannelsResponseSchema,
+} from "../../gen/squelch/v1/channel_service_pb.js";
 import type { ActiveSpeakerSchema, SpeakerPauseSchema, UserBanSchema } from "../../gen/squelch/v1/model_pb.js";
 import { FloorDenyCause } from "../../gen/squelch/v1/model_pb.js";
 import {
@@ -43,6 +47,14 @@ interface FakeLease {
   userName: string;
   sessionId: string;
   startedAtMs: number;
+  /** Belongs to the broadcaster of a pause, on every device. */
+  isBroadcast?: boolean;
+}
+
+/** A WatchChannels stream that a client has opened. */
+interface FakeChannelWatch {
+  eventIds: readonly string[];
+  call: ServerWritableStream<unknown, unknown>;
 }
 
 /** A WatchPermissions stream that a client has opened. */
@@ -80,7 +92,8 @@ export class FakeWatch {
 
 /**
  * The services of a replica on a small store in memory, that tests can make fail, lie and fall silent. One lease time
- * (`leaseMs`) and talk time (`talkMs`, which it does not enforce) for all; channels belong to an event once named.
+ * (`leaseMs`) and talk time (`talkMs`, which it does not enforce) for all; channels belong to an event once named. Who
+ * speaks is told to those who watch that, except what a test writes into `channels` itself.
  */
 export class FakePermissionServer {
   readonly events = new Map<string, FakeEvent>();
@@ -88,6 +101,8 @@ export class FakePermissionServer {
   /** By user, in all events. */
   readonly bans = new Map<string, BanInit>();
   readonly watches: FakeWatch[] = [];
+  /** The WatchChannels streams that are open. */
+  readonly channelWatches = new Set<FakeChannelWatch>();
   /** Each unary call as `[method, request]`. */
   readonly calls: [string, Record<string, unknown>][] = [];
   /** Methods that fail with a status, by local name. */
@@ -106,6 +121,8 @@ export class FakePermissionServer {
   #nextPause = 1;
   #timer: NodeJS.Timeout | undefined;
   readonly #isServed = new WeakSet<FakeWatch>();
+  /** By lease. */
+  readonly #expiries = new Map<bigint, NodeJS.Timeout>();
 
   get address(): string {
     return `127.0.0.1:${this.port}`;
@@ -137,8 +154,12 @@ export class FakePermissionServer {
         return { revision: BigInt(this.event(eventId).revision), added: channelIds };
       }),
       ...this.#unary("getEventActiveSpeakers", ({ eventId }) => ({ pause: this.event(eventId).pause })),
-      ...this.#unary("pauseAllSpeakers", ({ eventId, reason, broadcaster, duration }) => {
-        if (this.event(eventId).pause) throw failure(status.FAILED_PRECONDITION, "another pause stands");
+      ...this.#unary("pauseAllSpeakers", ({ eventId, reason, broadcaster, duration, replacePauseId }) => {
+        const standing = this.event(eventId).pause;
+        const isOwn = replacePauseId
+          ? replacePauseId === standing?.pauseId
+          : broadcaster?.userId === standing?.broadcaster?.userId;
+        if (standing && !isOwn) throw failure(status.FAILED_PRECONDITION, "another pause stands");
         return {
           pause: this.pause(eventId, { reason, broadcaster }, duration ? Number(duration.seconds) * 1000 : 60_000),
         };
@@ -151,12 +172,13 @@ export class FakePermissionServer {
       ...this.#unary("reportApplied", () => ({})),
     });
     server.addService(grpcServiceDefinition(ChannelService), {
+      watchChannels: (call: ServerWritableStream<WatchChannelsRequest, unknown>) => this.#watchChannels(call),
       ...this.#unary("setChannelEvent", ({ channelId, eventId, onlyIfUnassigned }) => {
         const owner = this.channels.get(channelId)?.eventId;
         if (onlyIfUnassigned && owner !== undefined && owner !== eventId) {
           throw failure(status.FAILED_PRECONDITION, `the channel belongs to event "${owner}"`);
         }
-        this.channels.set(channelId, { eventId });
+        this.#addChannel(channelId, eventId);
         return { previousEventId: owner ?? "" };
       }),
       ...this.#unary("getChannelState", ({ channelId }) => ({
@@ -174,11 +196,12 @@ export class FakePermissionServer {
         if (event.pause && event.pause.broadcaster?.userId !== userId) return deny(FloorDenyCause.RETRY_AFTER);
         if (!event.users.get(userId)?.channelIds.includes(channelId)) return deny(FloorDenyCause.RECEIVE_ONLY);
         const { lease } = channel;
-        if (lease && (lease.userId !== userId || lease.sessionId !== sessionId)) {
-          return deny(FloorDenyCause.ANOTHER_HAS_PERMISSION);
-        }
-        channel.lease ??= { leaseId: this.#nextLease++, userId, userName, sessionId, startedAtMs: Date.now() };
-        const { leaseId, startedAtMs } = channel.lease;
+        const isOwnSession = lease?.isBroadcast || lease?.sessionId === sessionId;
+        if (lease && (lease.userId !== userId || !isOwnSession)) return deny(FloorDenyCause.ANOTHER_HAS_PERMISSION);
+        const granted = lease ?? { leaseId: this.#nextLease++, userId, userName, sessionId, startedAtMs: Date.now() };
+        if (lease === undefined) this.setLease(channelId, granted);
+        this.#expireLater(channelId, granted.leaseId);
+        const { leaseId, startedAtMs } = granted;
         const [startedAt, expiresAt] = [timestampFromMs(startedAtMs), timestampFromMs(startedAtMs + this.leaseMs)];
         const talkUntil = timestampFromMs(startedAtMs + this.talkMs);
         return { outcome: { case: "granted", value: { leaseId, startedAt, expiresAt, talkUntil } } };
@@ -186,6 +209,7 @@ export class FakePermissionServer {
       ...this.#unary("renewPtt", ({ channelId, leaseId }) => {
         const { lease } = this.#channel(channelId);
         if (lease?.leaseId !== leaseId) throw failure(status.FAILED_PRECONDITION, "the floor is not held under it");
+        this.#expireLater(channelId, leaseId);
         return { expiresAt: timestampFromMs(Date.now() + this.leaseMs) };
       }),
       ...this.#unary("stopPtt", ({ channelId, leaseId, userId, sessionId }) => {
@@ -193,7 +217,7 @@ export class FakePermissionServer {
         const { lease } = channel;
         const isOwn = leaseId ? lease?.leaseId === leaseId : lease?.userId === userId && lease?.sessionId === sessionId;
         if (!isOwn) throw failure(status.FAILED_PRECONDITION, "the floor is not held under this lease");
-        channel.lease = undefined;
+        this.setLease(channelId, undefined);
         return {};
       }),
     });
@@ -215,6 +239,7 @@ export class FakePermissionServer {
   stop(): void {
     clearInterval(this.#timer);
     for (const watch of this.watches) watch.isOpen = false;
+    for (const expiry of this.#expiries.values()) clearTimeout(expiry);
     this.#server?.forceShutdown();
     this.#server = undefined;
   }
@@ -284,14 +309,31 @@ export class FakePermissionServer {
     const before = event.users.get(userId)?.channelIds ?? [];
     event.users.set(userId, { ...event.users.get(userId), channelIds });
     for (const channelId of channelIds) {
-      if (!this.channels.has(channelId)) this.channels.set(channelId, { eventId });
+      if (!this.channels.has(channelId)) this.#addChannel(channelId, eventId);
     }
     const added = channelIds.filter((id) => !before.includes(id));
     const removed = before.filter((id) => !channelIds.includes(id));
     this.append(eventId, { case: "membershipChanged", value: { userId, channelIds, added, removed, action } });
   }
 
-  /** Cuts every lease of the event; without `durationMs` there is no latch. */
+  /** Gives the floor of a channel to somebody, or to nobody, and tells those who watch. */
+  setLease(channelId: string, lease: FakeLease | undefined): void {
+    const channel = this.#channel(channelId);
+    channel.lease = lease;
+    const { eventId } = channel;
+    for (const { eventIds, call } of this.channelWatches) {
+      const holder = this.holder(channelId);
+      if (eventIds.includes(eventId)) call.write(encodeSpeakers({ eventId, channelId, ...(holder && { holder }) }));
+    }
+  }
+
+  /** Ends the WatchChannels streams. */
+  failChannelWatches(code: status): void {
+    for (const { call } of this.channelWatches) call.emit("error", { code, details: "ended by the test" });
+    this.channelWatches.clear();
+  }
+
+  /** Cuts every lease of the event, and gives them to the broadcaster; without `durationMs` there is no latch. */
   pause(eventId: string, init: PauseInit, durationMs = 0): PauseInit {
     const now = Date.now();
     const [startedAt, expiresAt] = [timestampFromMs(now), timestampFromMs(now + durationMs)];
@@ -299,11 +341,15 @@ export class FakePermissionServer {
     const cut: SpeakerInit[] = [];
     for (const [channelId, channel] of this.channels) {
       const holder = channel.eventId === eventId ? this.holder(channelId) : undefined;
-      if (holder) cut.push(holder);
-      if (channel.eventId === eventId) channel.lease = undefined;
+      if (holder && holder.userId !== pause.broadcaster?.userId) cut.push(holder);
     }
+    const replaced = this.event(eventId).pause?.pauseId ?? "";
     if (durationMs > 0) this.event(eventId).pause = pause;
-    this.append(eventId, { case: "speakersPaused", value: { pause, cut } });
+    this.append(eventId, { case: "speakersPaused", value: { pause, cut, replacedPauseId: replaced } });
+    for (const [channelId, channel] of this.channels) {
+      const isHeld = channel.lease !== undefined || (durationMs > 0 && pause.broadcaster);
+      if (channel.eventId === eventId && isHeld) this.setLease(channelId, this.#broadcastLease(eventId));
+    }
     return pause;
   }
 
@@ -311,6 +357,9 @@ export class FakePermissionServer {
     const pauseId = this.event(eventId).pause?.pauseId ?? "";
     this.event(eventId).pause = undefined;
     this.append(eventId, { case: "speakersResumed", value: { pauseId, expired } });
+    for (const [channelId, { eventId: owner, lease }] of this.channels) {
+      if (owner === eventId && lease?.isBroadcast) this.setLease(channelId, undefined);
+    }
   }
 
   /** Adds a change to the log, and sends it to whoever watches. */
@@ -337,6 +386,45 @@ export class FakePermissionServer {
     const { userId, userName, startedAtMs } = lease;
     const [startedAt, expiresAt] = [timestampFromMs(startedAtMs), timestampFromMs(startedAtMs + this.leaseMs)];
     return { channelId, userId, userName, startedAt, expiresAt };
+  }
+
+  #addChannel(channelId: string, eventId: string): void {
+    this.channels.set(channelId, { eventId, lease: this.#broadcastLease(eventId) });
+  }
+
+  #broadcastLease(eventId: string): FakeLease | undefined {
+    const pause = this.event(eventId).pause;
+    if (pause?.broadcaster === undefined) return undefined;
+    const { userId = "", userName = "" } = pause.broadcaster;
+    const startedAtMs = timestampMs(create(TimestampSchema, pause.startedAt));
+    const session = { sessionId: "", startedAtMs, isBroadcast: true };
+    return { leaseId: this.#nextLease++, userId, userName: userName || userId, ...session };
+  }
+
+  #expireLater(channelId: string, leaseId: bigint): void {
+    clearTimeout(this.#expiries.get(leaseId));
+    const expire = () => {
+      const lease = this.channels.get(channelId)?.lease;
+      if (lease?.leaseId === leaseId && !lease.isBroadcast) this.setLease(channelId, undefined);
+    };
+    this.#expiries.set(leaseId, setTimeout(expire, this.leaseMs).unref());
+  }
+
+  #watchChannels(call: ServerWritableStream<WatchChannelsRequest, unknown>): void {
+    const { eventIds } = call.request;
+    const code = this.failing.get("watchChannels");
+    if (code !== undefined) {
+      call.emit("error", { code, details: "made to fail" });
+      return;
+    }
+    const watch = { eventIds, call };
+    this.channelWatches.add(watch);
+    for (const ending of ["cancelled", "close"]) call.on(ending, () => this.channelWatches.delete(watch));
+    for (const eventId of eventIds) {
+      const own = [...this.channels].filter(([, channel]) => channel.eventId === eventId);
+      const speakers = own.flatMap(([channelId]) => this.holder(channelId) ?? []);
+      call.write(encodeSpeakers({ eventId, snapshot: { speakers } }));
+    }
   }
 
   #watched(watch: FakeWatch): string[] {
@@ -370,6 +458,10 @@ export class FakePermissionServer {
       },
     };
   }
+}
+
+function encodeSpeakers(message: MessageInitShape<typeof WatchChannelsResponseSchema>): Buffer {
+  return Buffer.from(toBinary(WatchChannelsResponseSchema, create(WatchChannelsResponseSchema, message)));
 }
 
 function failure(code: status, details: string): Partial<ServiceError> & Error {
