@@ -1,8 +1,8 @@
-import type { RouterProgress } from "./applied.js";
+import type { AppliedStore } from "./applied.js";
 import type { AuditEntry, AuditQuery, AuditRecord } from "./audit.js";
 import type { UserBan } from "./ban.js";
 import type { LogEntry } from "./change.js";
-import type { Cursor, Position } from "./cursor.js";
+import type { Position } from "./cursor.js";
 import type { ReplicaReport, Replicas } from "./fleet.js";
 import type {
   ActiveSpeaker,
@@ -430,35 +430,6 @@ export interface AuditStore {
   /** In their order, at least one. */
   appendAudit(records: readonly AuditRecord[]): Promise<void>;
   listAudit(query: AuditQuery): Promise<AuditEntry[]>;
-}
-
-/** The routers of an event, and what was true when they were read. */
-export interface EventRouters {
-  /** The end of the log; undefined for an event without an epoch. */
-  position?: LogPosition | undefined;
-  /** The store's clock, ms since 1970. */
-  nowMs: number;
-  /** Those of whom something was heard lately; one that has been silent for too long may still be among them. */
-  routers: RouterProgress[];
-}
-
-/** A router has come further, is new, or has left. */
-export type RouterNews = (RouterProgress & { isGone?: false }) | { routerId: string; isGone: true };
-
-/** Which routers have the changes of an event in force. What is said here lasts for a minute. */
-export interface AppliedStore {
-  /** A router watches these events: it is waited for from now on. */
-  holdRouter(routerId: string, eventIds: readonly string[]): Promise<void>;
-  /**
-   * A router has acted on everything up to these positions. One that is behind what is known, ahead of the log, or of
-   * another epoch than the present one is no more than a sign of life; one of an event without an epoch is nothing.
-   */
-  reportApplied(routerId: string, cursors: readonly Cursor[]): Promise<void>;
-  /** A router has given up these events. */
-  releaseRouter(routerId: string, eventIds: readonly string[]): Promise<void>;
-  readRouters(eventId: string): Promise<EventRouters>;
-  /** Calls back for all news but signs of life. Resolves when it is certain to miss none. */
-  followRouters(eventId: string, listener: (news: RouterNews) => void): Promise<Unsubscribe>;
 }
 
 /** Which replicas there are. What is said here lasts for 15 s. */

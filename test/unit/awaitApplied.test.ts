@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { ROUTER_SILENCE_MS } from "../../src/domain/applied.js";
+import { ROUTER_SILENCE_MS, type RouterNews } from "../../src/domain/applied.js";
 import { SquelchError } from "../../src/domain/errors.js";
-import type { Engine, RouterNews } from "../../src/domain/ports.js";
+import type { Engine } from "../../src/domain/ports.js";
 import { createMemoryEngine } from "../../src/engine/memory/store.js";
 import { createLogger } from "../../src/lib/logger.js";
 import { awaitApplied } from "../../src/server/rpc/awaitApplied.js";

@@ -1,5 +1,5 @@
-import { expectedUntilMs, hasInForce, type RouterProgress } from "../../domain/applied.js";
-import type { AppliedStore } from "../../domain/ports.js";
+import { type AppliedStore, expectedUntilMs, hasInForce, type RouterProgress } from "../../domain/applied.js";
+
 import type { EventRecord, MemoryState } from "./state.js";
 
 export function createAppliedStore(state: MemoryState): AppliedStore {

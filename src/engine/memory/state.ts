@@ -1,11 +1,11 @@
-import type { RouterProgress } from "../../domain/applied.js";
+import type { RouterNews, RouterProgress } from "../../domain/applied.js";
 import type { UserBan } from "../../domain/ban.js";
 import type { ChangeKind, LogEntry } from "../../domain/change.js";
 import type { Position } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
 import type { KnownReplica } from "../../domain/fleet.js";
 import type { ActiveSpeaker, FloorRevokeCause, SpeakerPause } from "../../domain/floor.js";
-import type { FloorNews, PauseOutcome, RouterNews, StartPttRequest } from "../../domain/ports.js";
+import type { FloorNews, PauseOutcome, StartPttRequest } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 import { EventLog } from "./eventLog.js";
 import { type QueuedRequest, serveQueue } from "./floorQueue.js";

@@ -1,5 +1,5 @@
-import { ROUTER_SILENCE_MS, type RouterProgress } from "../../domain/applied.js";
-import type { AppliedStore, RouterNews, Unsubscribe } from "../../domain/ports.js";
+import { type AppliedStore, ROUTER_SILENCE_MS, type RouterNews, type RouterProgress } from "../../domain/applied.js";
+import type { Unsubscribe } from "../../domain/ports.js";
 import { eventKeys } from "./keys.js";
 import type { RunScript } from "./scripts.js";
 import type { Subscriber } from "./subscriber.js";

@@ -1,6 +1,6 @@
-import type { RouterProgress } from "../../domain/applied.js";
+import type { RouterNews, RouterProgress } from "../../domain/applied.js";
 import { SquelchError } from "../../domain/errors.js";
-import type { Engine, LogPosition, RouterNews } from "../../domain/ports.js";
+import type { Engine, LogPosition } from "../../domain/ports.js";
 import { RouterTable } from "../../domain/routerTable.js";
 
 /** The change that is waited for. */
