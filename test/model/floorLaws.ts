@@ -1,4 +1,4 @@
-import type { FloorRevoked, LogEntry } from "../../src/domain/change.js";
+import type { FloorRequestGranted, FloorRevoked, LogEntry } from "../../src/domain/change.js";
 import { type ActiveSpeaker, type FloorPriority, outranks } from "../../src/domain/floor.js";
 import type { FloorNews } from "../../src/domain/ports.js";
 
@@ -19,6 +19,19 @@ export interface Grant {
   lateRenewals: number;
 }
 
+/** A request that waited for a floor. Times are ms by Redis's clock. */
+export interface Wait {
+  channelId: string;
+  queueId: number;
+  userName: string;
+  priority: FloorPriority;
+  enteredAtMs: number;
+  /** How often the session stopped with success since: the place, or the floor if it had been granted. */
+  stops: number;
+  /** A later press of the session was granted or denied, which ends a wait that has not ended before. */
+  isAnswered: boolean;
+}
+
 /** A lock that a legacy router wrote, and the time at which it was gone for certain. */
 export interface Lock {
   channelId: string;
@@ -30,6 +43,7 @@ export interface Lock {
 /** What happened to the floors of one event. */
 export interface FloorHistory {
   grants: Grant[];
+  waits: Wait[];
   locks: Lock[];
   /** When legacy routers deleted a speaker key, whosever it was: they look first, but not in the same step. */
   deletions: { channelId: string; atMs: number }[];
@@ -46,6 +60,9 @@ export function findBreaches(history: FloorHistory): string[] {
     ...outranked(history),
     ...oneHolder(history),
     ...latched(history),
+    ...oneEndOfWait(history),
+    ...servedInOrder(history),
+    ...neverFree(history),
     ...besideLocks(history),
   ];
 }
@@ -145,7 +162,7 @@ function oneHolder({ grants, told }: FloorHistory): string[] {
       const before = holders.get(channelId);
       const grant = grants.find((known) => holder !== undefined && isOf(known, holder));
       // What is given back during a pause goes to the broadcaster in the same step.
-      const isHandedOn = before?.releases === 1 && !hasLease;
+      const isHandedOn = before?.releases === 1 && (!hasLease || isFromQueue(grant, told));
       if (before !== undefined && holder !== undefined && before !== grant && !isHandedOn) {
         breaches.push(`${nameOf(before)} ran when ${holder.userId} was given the floor`);
       }
@@ -153,6 +170,94 @@ function oneHolder({ grants, told }: FloorHistory): string[] {
       else holders.set(channelId, grant);
     }
   }
+  return breaches;
+}
+
+function isFromQueue(grant: Grant | undefined, told: FloorHistory["told"]): boolean {
+  return grant !== undefined && told.some((one) => isGrantOf(one, grant));
+}
+
+function isGrantOf(one: FloorHistory["told"][number], { channelId, leaseId }: Grant): boolean {
+  return "kind" in one && one.kind === "floorRequestGranted" && one.channelId === channelId && one.leaseId === leaseId;
+}
+
+/** Where it was told how a request ended: its own entries, and the first pause since it began to wait. */
+function endsOfWait({ channelId, queueId, enteredAtMs }: Wait, told: FloorHistory["told"]) {
+  const own: number[] = [];
+  let pause = Number.POSITIVE_INFINITY;
+  told.forEach((one, index) => {
+    if (!("kind" in one)) return;
+    const isEnd = one.kind === "floorRequestGranted" || one.kind === "floorRequestDenied";
+    if (isEnd && one.channelId === channelId && one.queueId === queueId) own.push(index);
+    // While a pause stands nobody begins to wait.
+    if (one.kind === "speakersPaused" && one.timeMs >= enteredAtMs) pause = Math.min(pause, index);
+  });
+  return { own, pause };
+}
+
+const nameOfWait = ({ channelId, queueId, userName }: Wait) => `request ${queueId} of ${userName} on ${channelId}`;
+
+function oneEndOfWait({ waits, told }: FloorHistory): string[] {
+  return waits.flatMap((wait) => {
+    const { own, pause } = endsOfWait(wait, told);
+    const [end] = own;
+    if (own.length > 1) return [`${nameOfWait(wait)} has ${own.length} ends`];
+    if (end !== undefined) return end > pause ? [`${nameOfWait(wait)} outlasted a pause`] : [];
+    if (pause < Number.POSITIVE_INFINITY || wait.stops > 0 || wait.isAnswered) return [];
+    return [`${nameOfWait(wait)} has no end`];
+  });
+}
+
+/** Those who certainly waited for a channel when something was told: their end was told later. */
+function waitingAt({ waits, told }: FloorHistory, channelId: string, index: number): Wait[] {
+  const timeMs = told[index]?.timeMs ?? 0;
+  return waits.filter((wait) => {
+    if (wait.channelId !== channelId || wait.enteredAtMs >= timeMs) return false;
+    const { own, pause } = endsOfWait(wait, told);
+    // Whoever may have given up the place did so at a time that is not known.
+    const isCertain = own.length > 0 || (wait.stops === 0 && !wait.isAnswered);
+    const end = Math.min(pause, ...own);
+    return isCertain && end > index && end < Number.POSITIVE_INFINITY;
+  });
+}
+
+// The higher priority is served first, then the older request.
+function servedInOrder(history: FloorHistory): string[] {
+  return history.told.flatMap((one, index) => {
+    if (!("kind" in one) || one.kind !== "floorRequestGranted") return [];
+    return waitingAt(history, one.channelId, index)
+      .filter((wait) => outranks(wait.priority, one.priority) || isOlder(wait, one))
+      .map((wait) => `${nameOfWait(wait)} was passed over for ${one.queueId} of ${one.userName}`);
+  });
+}
+
+function isOlder({ priority, queueId }: Wait, granted: FloorRequestGranted): boolean {
+  return priority === granted.priority && queueId < granted.queueId;
+}
+
+// While somebody waits the floor is neither free nor given to anybody else who has not taken it by priority.
+function neverFree(history: FloorHistory): string[] {
+  const breaches: string[] = [];
+  const holders = new Map<string, Grant | undefined>();
+  const cut = new Set<string>();
+  history.told.forEach((one, index) => {
+    if ("kind" in one) {
+      if (one.kind === "floorRevoked" && one.cause === "preEmpted") cut.add(one.channelId);
+      return;
+    }
+    for (const { channelId, holder, hasLease } of one.changes) {
+      const grant = history.grants.find((known) => holder !== undefined && isOf(known, holder));
+      const isNew = holder === undefined || (hasLease && grant !== holders.get(channelId));
+      const isServed = cut.has(channelId) || isFromQueue(grant, history.told);
+      if (isNew && !isServed) {
+        for (const wait of waitingAt(history, channelId, index)) {
+          breaches.push(`${nameOfWait(wait)} waited when ${holder?.userName ?? "nobody"} had the floor`);
+        }
+      }
+      holders.set(channelId, grant);
+      cut.delete(channelId);
+    }
+  });
   return breaches;
 }
 

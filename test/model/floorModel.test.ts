@@ -69,6 +69,8 @@ test.concurrent.each([
     const history = await play({ random: seeded(seed), durationMs: 5_000, isWatched });
     expect(findBreaches(history), `seed ${seed}`).toEqual([]);
     expect(history.grants.length).toBeGreaterThan(30);
+    const served = history.told.filter((one) => "kind" in one && one.kind === "floorRequestGranted");
+    expect(served.length).toBeGreaterThan(5);
     expect(history.locks.length).toBeGreaterThan(5);
     const kinds = new Set(history.told.map((one) => ("kind" in one ? one.kind : "news")));
     expect([...kinds]).toEqual(expect.arrayContaining(["news", "floorRevoked", "speakersPaused", "speakersResumed"]));
@@ -84,13 +86,13 @@ test.concurrent.each([
   ],
   [
     "a grant that does not look for the end before it",
-    "if noted_lease then settle_lease(channel, noted_lease, raw, speaker) end",
+    "if noted_lease then return settle_lease(channel, key, noted_lease, raw, speaker) end",
     "",
   ],
   ["a grant that does not look who speaks", "if not outranks(request.priority, holder.priority) then", "if false then"],
   [
     "a pre-emption that says nothing",
-    "append_floor_revoked(request.actor, request.channelId, holder, 'preEmpted', request.userId)",
+    "append_floor_revoked(request.actor, channel, holder, 'preEmpted', request.userId)",
     "",
   ],
   [
@@ -103,6 +105,22 @@ test.concurrent.each([
     "a renewal that asks for no lease",
     "if not holder or holder.leaseId ~= request.leaseId then return { 'stale' } end",
     "if not holder then return { 'stale' } end",
+  ],
+  [
+    "a release that forgets who waits",
+    "if not serve_queue(request.channelId, KEYS[8]) then publish",
+    "if true then publish",
+  ],
+  [
+    "a queue in which the youngest is next",
+    "while queue[position] and goes_before(queue[position], entry) do",
+    "while false do",
+  ],
+  ["a pause that leaves those who wait", "redis.call('UNLINK', context.queue)", ""],
+  [
+    "an end of a wait that nobody is told",
+    "      append_request_denied(channel, request, 'anotherHasPermission')\n",
+    "",
   ],
 ])("%s is noticed", { timeout: 120_000 }, async (_, replace, by) => {
   const flaw = { replace, by, hits: 0 };

@@ -1,20 +1,22 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
-import { SquelchError } from "../../src/domain/errors.js";
 import { FLOOR_PRIORITIES } from "../../src/domain/floor.js";
-import type { StartPttOutcome } from "../../src/domain/ports.js";
 import { createRedisEngine } from "../../src/engine/redis/engine.js";
 import { createLogger } from "../../src/lib/logger.js";
 import { Hub } from "../../src/server/feed/hub.js";
 import { makeEvent, pause, readWholeLog, untilRunOut } from "../contract/fixtures.js";
 import { waitFor } from "../support/waitFor.js";
 import type { FloorHistory, Grant } from "./floorLaws.js";
+import { noteGrant, orStale } from "./floorNotes.js";
+import { noteServed, playWaiter } from "./floorWaiters.js";
 
 const logger = createLogger("test", "silent");
 const USERS = ["u0", "u1", "u2"];
 const SESSIONS_PER_USER = 2;
 const LEGACY_ROUTERS = 2;
+/** How many at a time ask to wait for a floor. */
+const WAITERS = 4;
 /** Names the replicas' subscriptions, so that a fault can hit them. */
 const SUBSCRIPTIONS = "squelch-subscriptions";
 
@@ -26,12 +28,12 @@ export interface FloorGame {
 }
 
 /**
- * Lets sessions on two replicas, dispatchers and legacy routers at the floors of one event for a while, breaks the
+ * Lets sessions on two replicas, some of which wait, dispatchers and legacy routers at the floors of one event for a while, breaks the
  * replicas' subscriptions now and then, and returns what came of it once all leases have ended. The scripts are read
  * before it returns.
  */
 export async function playFloors(url: string, { random, durationMs, isWatched }: FloorGame): Promise<FloorHistory> {
-  const history: FloorHistory = { grants: [], locks: [], deletions: [], told: [] };
+  const history: FloorHistory = { grants: [], waits: [], locks: [], deletions: [], told: [] };
   const engines = [0, 1].map(() => createRedisEngine({ url, logger }));
   const hubs = engines.map((engine) => new Hub(engine, logger));
   const raw = new Redis(url);
@@ -92,6 +94,15 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
       });
     });
 
+    const waiters = Array.from({ length: WAITERS }, (_, index) => {
+      let count = 0;
+      return repeat(30, () => {
+        const [userId, sessionId] = [pick(USERS), `waiter-${index}-${count++}`];
+        const channelId = pick(channelIds);
+        return playWaiter({ history, channelId, userId, sessionId, random, pickReplica: () => pick(engines) });
+      });
+    });
+
     const legacy = Array.from({ length: LEGACY_ROUTERS }, (_, index) =>
       repeat(60, async () => {
         const [channelId, userId] = [pick(channelIds), `legacy-${index}`];
@@ -130,48 +141,19 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
       if (id !== undefined) await raw.call("CLIENT", "KILL", "ID", id);
     });
 
-    await Promise.all([...sessions, ...legacy, dispatcher, faults]);
+    await Promise.all([...sessions, ...waiters, ...legacy, dispatcher, faults]);
     await untilRunOut(engine, eventId);
     await waitFor(async () => (await engine.endLeases(eventId)).length === 0, { message: "all leases to end" });
     const last = (await readWholeLog(engine, eventId)).at(-1);
     await engine.setChannelEvent(`${eventId}-${randomUUID()}`, eventId, "test", false);
     await waitFor(() => history.told.some((one) => "revision" in one && one.revision === last?.revision));
+    noteServed(history);
     return history;
   } finally {
     for (const hub of hubs) hub.close();
     for (const engine of engines) await engine.close();
     listener.disconnect();
     raw.disconnect();
-  }
-}
-
-function noteGrant(history: FloorHistory, channelId: string, outcome: StartPttOutcome & { granted: true }): Grant {
-  const { leaseId, speaker, talkUntilMs } = outcome;
-  const known = history.grants.find((grant) => grant.channelId === channelId && grant.leaseId === leaseId);
-  if (known !== undefined) return known;
-  const { userId, userName, startedAtMs, expiresAtMs } = speaker;
-  const grant = {
-    channelId,
-    leaseId,
-    userId,
-    userName,
-    startedAtMs,
-    expiresAtMs,
-    talkUntilMs,
-    releases: 0,
-    lateRenewals: 0,
-  };
-  history.grants.push(grant);
-  return grant;
-}
-
-/** Undefined where the store refuses. */
-async function orStale<T>(promise: Promise<T>): Promise<T | undefined> {
-  try {
-    return await promise;
-  } catch (error) {
-    if (error instanceof SquelchError && error.code === "failedPrecondition") return undefined;
-    throw error;
   }
 }
 
