@@ -159,8 +159,17 @@ export interface UserPermissions {
 }
 
 export interface MembershipStore {
-  /** Applies updates of one event in their order, in one step; one outcome for each. */
-  applyMemberships(eventId: string, updates: readonly MembershipUpdate[]): Promise<MembershipOutcome[]>;
+  /**
+   * Applies updates of one event in their order, in one step; one outcome for each.
+   *
+   * @param heardFrom the ticket since when the caller has missed no update; it has applied all those of this event that
+   *   came before these. Resolves with no outcomes then if another such caller has applied all of these already.
+   */
+  applyMemberships(
+    eventId: string,
+    updates: readonly MembershipUpdate[],
+    heardFrom?: number,
+  ): Promise<MembershipOutcome[]>;
   /**
    * Writes at a ticket of its own. Rejects with `failedPrecondition` if a channel belongs to another event; then
    * nothing was written.

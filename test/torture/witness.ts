@@ -141,9 +141,11 @@ export class Witness {
 
   #seeEntry(channel: string, message: string): void {
     const eventId = /^squelch:\{(.*)\}:changes$/.exec(channel)?.[1] as string;
-    const entry = entryOf(eventId, JSON.parse(message) as LogEntry);
-    if (entry === undefined || !this.#isNew(`${eventId} ${entry.epoch} ${entry.revision}`)) return;
-    this.records.push({ kind: "entry", at: performance.now(), entry });
+    for (const told of [JSON.parse(message) as LogEntry | LogEntry[]].flat()) {
+      const entry = entryOf(eventId, told);
+      if (entry === undefined || !this.#isNew(`${eventId} ${entry.epoch} ${entry.revision}`)) continue;
+      this.records.push({ kind: "entry", at: performance.now(), entry });
+    }
   }
 }
 

@@ -90,9 +90,10 @@ export function createLogStore(commands: CommandConnection, scripts: EventScript
     },
 
     follow(eventId, listener): Promise<Unsubscribe> {
-      return subscriber.subscribe(eventKeys(eventId).changes, (message) =>
-        listener(JSON.parse(message.toString()) as LogEntry),
-      );
+      return subscriber.subscribe(eventKeys(eventId).changes, (message) => {
+        const told = JSON.parse(message.toString()) as LogEntry | LogEntry[];
+        for (const entry of Array.isArray(told) ? told : [told]) listener(entry);
+      });
     },
   };
 }

@@ -1,3 +1,4 @@
+import type { Position } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
 import { foreignChannelInSync, SYNC_ACTION } from "../../domain/memberSync.js";
 import type {
@@ -36,6 +37,10 @@ async function writeAtTicket<Result extends readonly unknown[]>(
   throw contended(`event "${eventId}"`);
 }
 
+function formatPosition({ generation, count }: Position): string {
+  return `${generation}-${count}`;
+}
+
 function isBehind(result: readonly unknown[]): result is Behind {
   return result[0] === "behind";
 }
@@ -52,18 +57,22 @@ export function createMembershipStore(
   takeTicket?: TakeTicket,
 ): MembershipStore {
   return {
-    async applyMemberships(eventId, updates): Promise<MembershipOutcome[]> {
-      if (updates.length === 0) return [];
+    async applyMemberships(eventId, updates, heardFrom): Promise<MembershipOutcome[]> {
+      const [first] = updates;
+      const last = updates.at(-1);
+      if (first === undefined || last === undefined) return [];
       await scripts.register(eventId);
       const channelIds = [...new Set(updates.flatMap((update) => update.channelIds))];
       const args = [
         JSON.stringify(channelIds),
-        ...updates.map(({ position, ...update }) =>
-          JSON.stringify({ ...update, position: `${position.generation}-${position.count}` }),
+        heardFrom ?? "",
+        first.position.generation,
+        formatPosition(last.position),
+        ...updates.map(({ userId, channelIds, action, actor, position, isReconciled }) =>
+          JSON.stringify({ userId, channelIds, action, actor, position: formatPosition(position), isReconciled }),
         ),
       ];
-      const outcomes = (await scripts.runForChannels(eventId, "apply-memberships", { channelIds, args })) as string[];
-      return outcomes.map((outcome) => JSON.parse(outcome) as MembershipOutcome);
+      return JSON.parse((await scripts.runForChannels(eventId, "apply-memberships", { channelIds, args })) as string);
     },
 
     async setUserChannels({ eventId, onlyIfUnknown, ...update }): Promise<SetUserChannelsOutcome> {

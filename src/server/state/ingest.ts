@@ -54,6 +54,8 @@ export class Ingest {
   // The ticket that waits for what came before it to be applied, and the last one for which it was.
   #awaitedTicket: SeenTicket | undefined;
   #appliedThrough: number | undefined;
+  // The newest ticket after which the store has refused an update for good.
+  #refusedAt = 0;
 
   /** @param reopen opens the subscription anew: what a full queue has dropped is then made up for */
   constructor(engine: Engine, reopen: () => void, logger: Logger) {
@@ -110,9 +112,15 @@ export class Ingest {
   }
 
   /** Takes an update over; what it comes to is logged and counted. */
-  accept(eventId: string, update: Omit<MembershipUpdate, "actor" | "position">, position: Position): void {
+  accept(
+    eventId: string,
+    update: Pick<MembershipUpdate, "userId" | "channelIds" | "action">,
+    position: Position,
+  ): void {
     const queue = this.#queues.get(eventId);
-    const positioned = { ...update, actor: ACTOR, position, sequence: ++this.#sequence, acceptedMs: performance.now() };
+    const { userId, channelIds, action } = update;
+    const acceptedMs = performance.now();
+    const positioned = { userId, channelIds, action, actor: ACTOR, position, sequence: ++this.#sequence, acceptedMs };
     if (queue === undefined) {
       this.#queues.set(eventId, [positioned]);
       void this.#drain(eventId);
@@ -154,10 +162,10 @@ export class Ingest {
   }
 
   async #apply(eventId: string, batch: readonly QueuedUpdate[]): Promise<void> {
+    const heardFrom = this.#heardFrom();
     for (;;) {
       try {
-        const updates = batch.map(({ sequence: _, acceptedMs: __, ...update }) => update);
-        const outcomes = await this.#engine.applyMemberships(eventId, updates);
+        const outcomes = await this.#engine.applyMemberships(eventId, batch, heardFrom);
         this.counts.applied += batch.length;
         for (const [index, { foreignChannelIds }] of outcomes.entries()) {
           if (foreignChannelIds.length === 0) continue;
@@ -178,6 +186,12 @@ export class Ingest {
     }
   }
 
+  // Since when this replica has neither missed an update nor passed one over.
+  #heardFrom(): number | undefined {
+    if (this.#openedAt === undefined || this.#openedAt > this.#refusedAt) return this.#openedAt;
+    return this.#refusedAt + 1;
+  }
+
   // Finds the update that the store refuses, so that the others get through.
   async #applyOneByOne(eventId: string, batch: readonly QueuedUpdate[], error: unknown): Promise<void> {
     if (batch.length > 1) {
@@ -185,6 +199,7 @@ export class Ingest {
       return;
     }
     this.counts.dropped++;
+    this.#refusedAt = Math.max(this.#refusedAt, batch[0]?.position.generation ?? 0);
     this.#logger.error({ err: error, eventId, userId: batch[0]?.userId }, "update refused by the store");
   }
 }

@@ -5,18 +5,27 @@
 -- KEYS[7] hash: channel -> event
 -- KEYS[8..] speaker keys, one for each of the named channels
 -- ARGV[2] JSON list of the named channels, in the order of their keys
--- ARGV[3..] an update each: JSON of {userId, channelIds, action, actor, position, isReconciled}
--- Returns { outcome JSON, outcome JSON, ... }
+-- ARGV[3] the ticket since when the caller has missed no update and has applied all those of this event before; empty if
+--         there is none
+-- ARGV[4] the ticket of the first update, ARGV[5] the position of the last
+-- ARGV[6..] an update each: JSON of {userId, channelIds, action, actor, position, isReconciled}
+-- Returns a JSON list of the outcomes; an empty one if the caller has missed nothing and neither has another replica,
+--         which has applied all of them before
 --      or { 'unknown', channel, channel, ... }: whose these are is to be noted first, nothing was written.
 -- @include base
 -- @include log
 -- @include floor
+-- @include leases
 -- @include membership
+-- @include applied
+local heard_from = tonumber(ARGV[3])
+if heard_from and is_applied(tonumber(ARGV[4]), ARGV[5]) then return '[]' end
+
 local speaker_keys = {}
 for index, channel in ipairs(cjson.decode(ARGV[2])) do speaker_keys[channel] = KEYS[7 + index] end
 
 local updates, unknown = {}, { 'unknown' }
-for index = 3, #ARGV do
+for index = 6, #ARGV do
   local update = cjson.decode(ARGV[index])
   updates[#updates + 1] = update
   if context.ownersApart and not is_overruled(update, update.position, read_member(update.userId), read_floor()) then
@@ -26,9 +35,12 @@ end
 if #unknown > 1 then return unknown end
 
 local results = {}
-for _, update in ipairs(updates) do
-  local status, at, added, removed, foreign = apply_membership(update, update.position, KEYS[7], speaker_keys)
-  results[#results + 1] = '{"status":"' .. status .. '","revision":' .. integer(at) .. ',"added":' .. json_list(added)
-    .. ',"removed":' .. json_list(removed) .. ',"foreignChannelIds":' .. json_list(foreign) .. '}'
-end
-return results
+append_together(function()
+  for _, update in ipairs(updates) do
+    local status, at, added, removed, foreign = apply_membership(update, update.position, KEYS[7], speaker_keys)
+    results[#results + 1] = '{"status":"' .. status .. '","revision":' .. integer(at) .. ',"added":' .. json_list(added)
+      .. ',"removed":' .. json_list(removed) .. ',"foreignChannelIds":' .. json_list(foreign) .. '}'
+  end
+end)
+if heard_from then note_applied(heard_from, ARGV[5]) end
+return '[' .. table.concat(results, ',') .. ']'

@@ -27,15 +27,32 @@ local function append_silently(actor, body)
   return entry
 end
 
--- Publishes the newest entry. A replica that misses some before it reads them from the log.
-local function announce(entry)
+-- Publishes the newest entry, or a list of those that lead to it. A replica that misses some before reads them from the
+-- log.
+local function announce(entries)
   redis.call('HSET', META, 'revision', integer(revision))
-  redis.call('PUBLISH', context.changes, entry)
+  redis.call('PUBLISH', context.changes, entries)
 end
+
+-- The entries that wait to be published together; nil while each is published at once.
+local collected = nil
 
 -- Appends one entry and publishes it; body as above.
 local function append(actor, body)
-  announce(append_silently(actor, body))
+  local entry = append_silently(actor, body)
+  if collected then collected[#collected + 1] = entry else announce(entry) end
+end
+
+-- Calls fn, and publishes all that it appends as one message: a message for each costs as much as all the rest. Also
+-- where fn fails half way, so that what is in the log counts.
+local function append_together(fn)
+  collected = {}
+  local is_done, problem = pcall(fn)
+  local entries = collected
+  collected = nil
+  if #entries == 1 then announce(entries[1]) end
+  if #entries > 1 then announce('[' .. table.concat(entries, ',') .. ']') end
+  if not is_done then error(problem) end
 end
 
 -- A pause that has run out is announced by whichever script comes first.

@@ -43,9 +43,12 @@ local function membership_changed(user, channels, added, removed, action)
     .. ',"added":' .. added .. ',"removed":' .. removed .. ',"action":' .. cjson.encode(action)
 end
 
--- The position of the newest sync, false if there was none.
+local known_floor = nil
+
+-- The position of the newest sync before this script, false if there was none.
 local function read_floor()
-  return redis.call('HGET', META, 'floor')
+  if known_floor == nil then known_floor = redis.call('HGET', META, 'floor') end
+  return known_floor
 end
 
 -- True if a position is not later than what was written before it.
@@ -93,21 +96,30 @@ local function find_unknown(channel_events, channels, unknown)
   end)
 end
 
+-- Learns a channel as this event's if it belongs to none. Returns whether it is this event's.
+local function learn_channel(channel_events, channel, speaker_key)
+  local owner = redis.call('HGET', channel_events, channel)
+  if not owner then
+    redis.call('HSET', channel_events, channel, context.event)
+    owner = context.event
+  end
+  if owner ~= context.event then return false end
+  if redis.call('SADD', CHANNELS, channel) == 1 then hold_new_channel(channel, speaker_key) end
+  return true
+end
+
+-- Whether a channel is this event's, as far as this script has asked.
+local learned = {}
+
 -- Learns the channels that belong to no event as this event's. Returns those of this event and those of others.
 local function learn_channels(channel_events, channels, speaker_keys)
   local own, foreign = {}, {}
   for _, channel in ipairs(channels) do
-    local owner = redis.call('HGET', channel_events, channel)
-    if not owner then
-      redis.call('HSET', channel_events, channel, context.event)
-      owner = context.event
+    if learned[channel] == nil then
+      learned[channel] = learn_channel(channel_events, channel, speaker_keys[channel])
     end
-    if owner == context.event then
-      own[#own + 1] = channel
-      if redis.call('SADD', CHANNELS, channel) == 1 then hold_new_channel(channel, speaker_keys[channel]) end
-    else
-      foreign[#foreign + 1] = channel
-    end
+    local kind = learned[channel] and own or foreign
+    kind[#kind + 1] = channel
   end
   return own, foreign
 end

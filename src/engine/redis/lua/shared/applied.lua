@@ -1,0 +1,24 @@
+-- Which updates of the control plane have been applied to an event by whichever replica, without a gap. Needs
+-- membership.lua. The meta hash has it: appliedFrom, a ticket, and appliedThrough, a position. All that was published
+-- between the two for this event has been applied, so that a replica which comes with it later need not look at each:
+-- every one is at or below the position of its user, or of the newest sync.
+
+-- True if a batch that begins after the ticket `first` and ends with the position `last` has been applied.
+local function is_applied(first, last)
+  local span = redis.call('HMGET', META, 'appliedFrom', 'appliedThrough')
+  return span[1] and tonumber(span[1]) <= first and not is_later(last, span[2])
+end
+
+-- A replica that has missed nothing since the ticket `from` has applied everything up to the position `last`.
+local function note_applied(from, last)
+  local span = redis.call('HMGET', META, 'appliedFrom', 'appliedThrough')
+  local last_generation = parse_position(last)
+  if span[1] and from <= parse_position(span[2]) then
+    local known_from = tonumber(span[1])
+    -- What lies between the two has been applied by neither.
+    if last_generation < known_from then return end
+    from = math.min(from, known_from)
+    if not is_later(last, span[2]) then last = span[2] end
+  end
+  redis.call('HSET', META, 'appliedFrom', integer(from), 'appliedThrough', last)
+end
