@@ -208,7 +208,7 @@ function oneEndOfWait({ waits, told }: FloorHistory): string[] {
   });
 }
 
-/** Those who certainly waited for a channel when something was told: their end was told later. */
+/** Those who certainly waited for a channel when something was told: their end came later than in the same step. */
 function waitingAt({ waits, told }: FloorHistory, channelId: string, index: number): Wait[] {
   const timeMs = told[index]?.timeMs ?? 0;
   return waits.filter((wait) => {
@@ -216,8 +216,8 @@ function waitingAt({ waits, told }: FloorHistory, channelId: string, index: numb
     const { own, pause } = endsOfWait(wait, told);
     // Whoever may have given up the place did so at a time that is not known.
     const isCertain = own.length > 0 || (wait.stops === 0 && !wait.isAnswered);
-    const end = Math.min(pause, ...own);
-    return isCertain && end > index && end < Number.POSITIVE_INFINITY;
+    const endMs = told[Math.min(pause, ...own)]?.timeMs ?? 0;
+    return isCertain && endMs > timeMs;
   });
 }
 
