@@ -212,6 +212,8 @@ export interface StartPttRequest {
   talkTimeMs: number;
   /** How long the lease lasts without a renewal. */
   leaseTimeMs: number;
+  /** Whether the channel need not be among the user's own. Default: it must. */
+  ignoresMembership?: boolean;
   actor: string;
   /**
    * Where another holds the floor: how long to wait for it until heard of again, and how many may wait on the channel, at

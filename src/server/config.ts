@@ -20,6 +20,7 @@ export interface ServerConfig {
   logLevel: LogLevel;
   insecure: boolean;
   legacyRouters: boolean;
+  membershipCheck: boolean;
   maxTalkTimeMs: number;
   /** How many may wait for the floor of a channel; 0: nobody. */
   floorQueueLimit: number;
@@ -99,6 +100,13 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     flag: "--legacy-routers",
     env: "SQUELCH_LEGACY_ROUTERS",
     description: "off: no router writes the floor to Redis itself, so a pause need not take the speaker keys",
+    defaultText: "on",
+  },
+  {
+    name: "membershipCheck",
+    flag: "--membership-check",
+    env: "SQUELCH_MEMBERSHIP_CHECK",
+    description: "off: StartPtt grants the floor of channels that are not among the user's own",
     defaultText: "on",
   },
   {
@@ -189,6 +197,7 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     logLevel: read("logLevel", parseLogLevel, `one of ${LOG_LEVELS.join(", ")}`, "info"),
     insecure: read("insecure", parseSwitch, "on or off", false),
     legacyRouters: read("legacyRouters", parseSwitch, "on or off", true),
+    membershipCheck: read("membershipCheck", parseSwitch, "on or off", true),
     maxTalkTimeMs: read(
       "maxTalkTimeMs",
       (text) => parseWhole(text, MIN_TALK_TIME_MS, LONGEST_TALK_TIME_MS),

@@ -88,6 +88,9 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
     await source.close();
   };
 
+  if (!config.membershipCheck) {
+    logger.warn("the membership check is off: users may speak on channels that are not theirs");
+  }
   await source.start();
   try {
     const serving: Serving = {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { FLOOR_PRIORITIES, type FloorPriority, outranks } from "../../src/domain/floor.js";
-import type { PttHolder, PublishedSpeaker } from "../../src/domain/ports.js";
+import type { PttHolder, PublishedSpeaker, StartPttRequest } from "../../src/domain/ports.js";
 import {
   collect,
   expectFailure,
@@ -9,6 +9,7 @@ import {
   freshIds,
   type GetEngine,
   makeEvent,
+  pause,
   press,
   published,
   readWholeLog,
@@ -272,5 +273,30 @@ export function describeFloor(getEngine: GetEngine): void {
       expect(kinds.filter((kind) => kind === "floorRevoked")).toHaveLength(cut);
     });
     await fc.assert(history, { numRuns: 40 });
+  });
+
+  test("without the membership check, event, ban, pause, holder and priority still decide", async () => {
+    const engine = getEngine();
+    const { eventId, channelId } = await makeEvent(engine, ["u"]);
+    const [stranger, banned] = [freshId("user"), freshId("user")];
+    const ask = (userId: string, rest: Partial<StartPttRequest> = {}) =>
+      press(engine, channelId, userId, { ignoresMembership: true, ...rest });
+    expect(await press(engine, channelId, stranger)).toMatchObject({ cause: "receiveOnly" });
+    expect(await ask(stranger)).toMatchObject({ granted: true, speaker: { userId: stranger } });
+    expect(await ask("other")).toMatchObject({ cause: "anotherHasPermission", holder: { userId: stranger } });
+    expect(await ask("waiter", { queue: { waitMs: 10_000, limit: 1 } })).toMatchObject({ place: { position: 1 } });
+    await engine.stopPtt(channelId, { userId: stranger, sessionId: "" });
+    expect((await engine.getChannelState(channelId)).holder, "nor for the queue").toMatchObject({ userId: "waiter" });
+    expect(await ask("other", { priority: "dispatch" })).toMatchObject({ granted: true });
+    await engine.banUser({ eventId, userId: banned, reason: "", actor: "admin", durationMs: 60_000 });
+    expect(await ask(banned, { priority: "emergency" })).toMatchObject({
+      cause: "receiveOnly",
+      ban: { userId: banned },
+    });
+    await pause(engine, eventId);
+    expect(await ask(stranger, { priority: "emergency" })).toMatchObject({ cause: "retryAfter" });
+    const nowhere = press(engine, freshId("channel"), stranger, { ignoresMembership: true });
+    await expectFailure(nowhere, "notFound", "channel_id:");
+    await engine.unbanUser(eventId, banned, "admin");
   });
 }

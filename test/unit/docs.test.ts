@@ -112,7 +112,8 @@ describe("docs/protocol.md", () => {
   const page = "docs/protocol.md";
 
   it("lists every call, and says which are served", () => {
-    const served = createServedCalls({} as Hub, undefined, { maxTalkTimeMs: 0, floorQueueLimit: 0 });
+    const limits = { maxTalkTimeMs: 0, floorQueueLimit: 0, membershipCheck: true };
+    const served = createServedCalls({} as Hub, undefined, limits);
     expect(rowsUnder(page, "## Calls").map((cells) => cells.slice(0, 3).map(unquote))).toEqual(
       [PermissionService, ChannelService].flatMap(({ name, methods }) =>
         methods.map((method) => [name, method.name, served.has(method) ? "yes" : "no"]),

@@ -98,7 +98,7 @@ export function serveQueue(state: MemoryState, event: EventRecord, channelId: st
   for (let request = queue.shift(); request !== undefined; request = queue.shift()) {
     if (queue.length === 0) event.queues.delete(channelId);
     const { userId, userName, sessionId, queueId, priority } = request;
-    if (event.members.get(userId)?.channelIds.includes(channelId) && state.standingBan(userId) === undefined) {
+    if (state.isAdmitted(event, request) && state.standingBan(userId) === undefined) {
       const lease = state.grant(event, request, Math.min(request.leaseTimeMs, CLAIM_TIME_MS));
       const { leaseId, talkUntilMs, speaker } = lease;
       const { startedAtMs, expiresAtMs } = speaker;

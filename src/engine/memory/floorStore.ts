@@ -28,7 +28,7 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
       const ban = state.standingBan(userId);
       if (ban !== undefined) return { ...denial, cause: "receiveOnly", ban };
       if (isHeldBack(pause, userId)) return { ...denial, cause: "retryAfter" };
-      if (!event.members.get(userId)?.channelIds.includes(channelId)) return { ...denial, cause: "receiveOnly" };
+      if (!state.isAdmitted(event, request)) return { ...denial, cause: "receiveOnly" };
       if (lease !== undefined) {
         // What a pause has given to its broadcaster is his on every device.
         const isOwn =

@@ -143,6 +143,14 @@ export class MemoryState {
     if (pause !== undefined) this.giveToBroadcaster(event, pause, channelId);
   }
 
+  /** True if the channel is among the channels of the user who asks for its floor, or need not be. */
+  isAdmitted(
+    event: EventRecord,
+    { userId, channelId, ignoresMembership }: Pick<StartPttRequest, "userId" | "channelId" | "ignoresMembership">,
+  ): boolean {
+    return ignoresMembership || (event.members.get(userId)?.channelIds.includes(channelId) ?? false);
+  }
+
   standingBan(userId: string): UserBan | undefined {
     const ban = this.bans.get(userId);
     if (ban?.expiresAtMs === undefined || ban.expiresAtMs > this.now()) return ban;

@@ -40,11 +40,13 @@ export interface ChannelServiceLimits {
   maxTalkTimeMs: number;
   /** How many may wait for the floor of a channel; 0: nobody. */
   floorQueueLimit: number;
+  /** Whether StartPtt is for the user's own channels alone. */
+  membershipCheck: boolean;
 }
 
 export function createChannelService(
   hub: Hub,
-  { maxTalkTimeMs, floorQueueLimit }: ChannelServiceLimits,
+  { maxTalkTimeMs, floorQueueLimit, membershipCheck }: ChannelServiceLimits,
 ): ChannelServiceCalls {
   const { engine } = hub;
   return {
@@ -80,6 +82,7 @@ export function createChannelService(
         priority: parsePriority("priority", priority),
         talkTimeMs,
         leaseTimeMs,
+        ignoresMembership: !membershipCheck,
         actor,
         queue,
       });

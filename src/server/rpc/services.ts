@@ -60,7 +60,7 @@ export type ServedCalls = ReadonlyMap<DescMethod, ServedCall>;
 export function createServedCalls(
   hub: Hub,
   catchUp: CatchUp | undefined,
-  limits: Pick<ServerConfig, "maxTalkTimeMs" | "floorQueueLimit">,
+  limits: Pick<ServerConfig, "maxTalkTimeMs" | "floorQueueLimit" | "membershipCheck">,
 ): ServedCalls {
   const calls = {
     ...createPermissionService(hub, catchUp),

@@ -4,8 +4,8 @@
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
 -- KEYS[7] hash: channel -> event
 -- KEYS[8] speaker key of the channel
--- ARGV[2] request: JSON of {channelId, userId, userName, sessionId, priority, talkTimeMs, leaseTimeMs, actor, queue:
---         {waitMs, limit: how many may wait}, absent if the request is not to wait}
+-- ARGV[2] request: JSON of {channelId, userId, userName, sessionId, priority, talkTimeMs, leaseTimeMs, ignoresMembership,
+--         actor, queue: {waitMs, limit: how many may wait}, absent if the request is not to wait}
 -- Returns { 'granted', lease id, speaker JSON, talk until (ms) }
 --      or { 'queued', holder JSON, queue id, position from 1, how many wait, when the wait ends (ms) }
 --      or { 'denied', cause, holder JSON or false, pause JSON or false, JSON of the user's ban or nil }
@@ -31,7 +31,7 @@ if ban_json then return { 'denied', 'receiveOnly', holder_json, pause_json or fa
 if pause and not is_exempt(pause, request.userId) then
   return { 'denied', 'retryAfter', holder_json, pause_json }
 end
-if not is_member(request.userId, channel) then return { 'denied', 'receiveOnly', holder_json, pause_json or false } end
+if not is_admitted(request, channel) then return { 'denied', 'receiveOnly', holder_json, pause_json or false } end
 
 if holder then
   -- What a pause has given to its broadcaster is his on every device.

@@ -104,6 +104,7 @@ local function enter_queue(channel, request, place)
     priority = request.priority,
     talkTimeMs = request.talkTimeMs,
     leaseTimeMs = request.leaseTimeMs,
+    ignoresMembership = request.ignoresMembership,
     endsAt = now + request.queue.waitMs,
   }
   if place and outranks(place.priority, entry.priority) then entry.priority = place.priority end
@@ -126,7 +127,7 @@ local function serve_queue(channel, key)
   while #queue > 0 do
     local request = table.remove(queue, 1)
     write_queue(channel, queue)
-    if is_member(request.userId, channel) and not standing_ban(request.userId) then
+    if is_admitted(request, channel) and not standing_ban(request.userId) then
       local speaker = give_floor(channel, key, request, math.min(request.leaseTimeMs, CLAIM_MS))
       append_request_granted(channel, request, speaker)
       publish_state(channel, speaker)
