@@ -22,7 +22,10 @@ const STEPS = {
     ["buf", "lint"],
   ],
   layers: [["node", "scripts/checkLayers.mjs"]],
-  types: [["tsc", "--noEmit", "-p", "tsconfig.json"]],
+  types: [
+    ["tsc", "--noEmit", "-p", "tsconfig.json"],
+    ["tsc", "--noEmit", "-p", "src/console"],
+  ],
   "generated code": [
     ["buf", "generate", "--output", generated],
     ["diff", "--recursive", "--unified", "gen", join(generated, "gen")],

@@ -64,7 +64,7 @@ export function findLayerBreaks(path, source) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   process.chdir(fileURLToPath(new URL("..", import.meta.url)));
   const breaks = readdirSync("src", { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".ts"))
+    .filter((name) => /\.tsx?$/.test(name))
     .flatMap((name) => findLayerBreaks(`src/${name}`, readFileSync(`src/${name}`, "utf8")));
   for (const line of breaks) console.error(line);
   process.exitCode = breaks.length > 0 ? 1 : 0;

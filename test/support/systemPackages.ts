@@ -1,5 +1,8 @@
 import { execFileSync, spawnSync } from "node:child_process";
 
+/** The system's browser. */
+export const CHROMIUM = "/usr/bin/chromium";
+
 /** The system's Python, which sees the packages of the system; one found on the PATH may not. */
 export const PYTHON = "/usr/bin/python3";
 
@@ -7,6 +10,7 @@ const REQUIREMENTS: readonly { command: string[]; packages: string[] }[] = [
   { command: ["redis-server", "--version"], packages: ["redis-server"] },
   { command: ["redis-cli", "--version"], packages: ["redis-tools"] },
   { command: [PYTHON, "-c", "import grpc, google.protobuf"], packages: ["python3-grpcio", "python3-protobuf"] },
+  { command: [CHROMIUM, "--version"], packages: ["chromium"] },
   { command: ["protoc", "--version"], packages: ["protobuf-compiler"] },
   { command: ["sh", "-c", "command -v grpc_python_plugin"], packages: ["protobuf-compiler-grpc"] },
 ];
@@ -36,7 +40,7 @@ export function ensureSystemPackages(): void {
   if (missing.length > 0) {
     throw new Error(
       `The tests need programs that are not installed. On Debian: sudo apt-get install ${missing.join(" ")}\n` +
-        "Elsewhere: Redis 7, protoc, grpc_python_plugin, and a /usr/bin/python3 with grpcio and protobuf.",
+        "Elsewhere: Redis 7, protoc, grpc_python_plugin, a Chromium at /usr/bin/chromium, and a /usr/bin/python3 with grpcio and protobuf.",
     );
   }
 }

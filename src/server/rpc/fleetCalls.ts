@@ -11,6 +11,13 @@ import type { Hub } from "../feed/hub.js";
 
 type FleetStatus = MessageInitShape<typeof GetFleetStatusResponseSchema>;
 
+/** What was read, and the store's clock in terms of this process's. */
+interface Reading {
+  status: FleetStatus;
+  /** ms since 1970 by the store's clock, minus `performance.now()`. */
+  clockOffsetMs: number;
+}
+
 /** The calls about the fleet as a whole. */
 export interface FleetCalls {
   getFleetStatus(): Promise<FleetStatus>;
@@ -24,15 +31,16 @@ const REUSE_FACTOR = 20;
 const READ_CONCURRENCY = 100;
 
 export function createFleetCalls(hub: Hub): FleetCalls {
-  let current: Promise<FleetStatus> | undefined;
+  let current: Promise<Reading> | undefined;
   return {
-    getFleetStatus() {
+    async getFleetStatus() {
       current ??= readUntilOld();
-      return current;
+      const { status, clockOffsetMs } = await current;
+      return { ...status, now: timestampFromMs(Math.round(performance.now() + clockOffsetMs)) };
     },
   };
 
-  function readUntilOld(): Promise<FleetStatus> {
+  function readUntilOld(): Promise<Reading> {
     const startedMs = performance.now();
     const reading = readFleetStatus(hub);
     const forget = () => {
@@ -45,7 +53,7 @@ export function createFleetCalls(hub: Hub): FleetCalls {
   }
 }
 
-async function readFleetStatus({ engine, replicaId }: Hub): Promise<FleetStatus> {
+async function readFleetStatus({ engine, replicaId }: Hub): Promise<Reading> {
   const eventIds = await engine.listEvents();
   const events: Parameters<typeof summariseRouters>[0][number][] = [];
   for (let first = 0; first < eventIds.length; first += READ_CONCURRENCY) {
@@ -55,8 +63,9 @@ async function readFleetStatus({ engine, replicaId }: Hub): Promise<FleetStatus>
     );
   }
   const { nowMs, replicas } = await engine.readReplicas();
+  const clockOffsetMs = nowMs - performance.now();
   const ages = new LagAges(engine, nowMs);
-  return {
+  const status: FleetStatus = {
     time: timestampFromMs(nowMs),
     replicas: replicas
       .sort((a, b) => (a.replicaId < b.replicaId ? -1 : 1))
@@ -69,6 +78,7 @@ async function readFleetStatus({ engine, replicaId }: Hub): Promise<FleetStatus>
       })),
     ),
   };
+  return { status, clockOffsetMs };
 }
 
 function toReplicaMessage(replica: KnownReplica): MessageInitShape<typeof ReplicaStatusSchema> {

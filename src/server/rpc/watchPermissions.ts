@@ -4,6 +4,7 @@ import { MAX_ID_BYTES } from "../../domain/id.js";
 import type { Unsubscribe } from "../../domain/ports.js";
 import { encodeSpeakers } from "../feed/encode.js";
 import type { Hub } from "../feed/hub.js";
+import { shareSink } from "../feed/sharedSink.js";
 import { Watcher, type WatchSink } from "../feed/watcher.js";
 import { parseCursors, parseDuration, parseIds, parseText } from "./convert.js";
 import { addEvents, MAX_WATCHED_EVENTS, type OpenWatch } from "./openWatch.js";
@@ -45,15 +46,15 @@ export function openWatch(
     },
   };
   counts.watchers++;
+  const watcherSink = request.withSpeakers ? shareSink(countedSink) : countedSink;
   const watcher = new Watcher(
-    countedSink,
+    watcherSink,
     userIds.length > 0 ? new Set(userIds) : undefined,
     intervalMs ?? DEFAULT_CHECKPOINT_INTERVAL_MS,
     () => hub.health,
   );
-  // Beside the watcher's message one of this is outstanding, so that neither waits for the other.
   const speakers = request.withSpeakers
-    ? watchSpeakers(hub, { write: (message, done) => countedSink.write(encodeSpeakers(message), done) })
+    ? watchSpeakers(hub, { write: (message, done) => watcherSink.write(encodeSpeakers(message), done) })
     : undefined;
   const adding = new Map<string, Promise<void>>();
   /** The events in which this router is present. */

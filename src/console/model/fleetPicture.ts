@@ -1,0 +1,63 @@
+import type { Cursor } from "../../../gen/squelch/v1/model_pb.js";
+import type {
+  Checkpoint,
+  EventChanges,
+  WatchPermissionsResponse,
+} from "../../../gen/squelch/v1/permission_service_pb.js";
+import { type Activity, describeChange } from "./activity.js";
+import { EventPicture } from "./eventPicture.js";
+
+/** How many of the newest changes are kept for the eye. */
+const MAX_ACTIVITY = 200;
+
+/** What the stream has told of every event, put together. */
+export class FleetPicture {
+  readonly events = new Map<string, EventPicture>();
+  /** The newest changes of all events, newest first. */
+  activity: readonly Activity[] = [];
+  /** Counts events that came up. */
+  eventsVersion = 0;
+
+  /** Takes a message; returns the checkpoint if it is one. */
+  take({ payload }: WatchPermissionsResponse): Checkpoint | undefined {
+    switch (payload.case) {
+      case "snapshot":
+        this.#open(payload.value.eventId).takeSnapshot(payload.value);
+        return undefined;
+      case "changes":
+        this.#takeChanges(payload.value);
+        return undefined;
+      case "speakers":
+        this.#open(payload.value.eventId).takeSpeakers(payload.value);
+        return undefined;
+      case "checkpoint":
+        return payload.value;
+      case undefined:
+        // A payload that a newer replica has added.
+        return undefined;
+    }
+  }
+
+  /** Where a new stream goes on. To be asked once for each stream. */
+  resume(): Pick<Cursor, "eventId" | "epoch" | "revision">[] {
+    const known = [...this.events.values()];
+    for (const event of known) event.dropChunks();
+    return known.filter(({ isKnown }) => isKnown).map(({ eventId, epoch, revision }) => ({ eventId, epoch, revision }));
+  }
+
+  #open(eventId: string): EventPicture {
+    const known = this.events.get(eventId);
+    if (known !== undefined) return known;
+    const event = new EventPicture(eventId);
+    this.events.set(eventId, event);
+    this.eventsVersion++;
+    return event;
+  }
+
+  #takeChanges({ eventId, epoch, changes }: EventChanges): void {
+    const event = this.#open(eventId);
+    for (const change of changes) event.takeChange(change);
+    const described = changes.slice(-MAX_ACTIVITY).flatMap((change) => describeChange(eventId, epoch, change) ?? []);
+    this.activity = [...described.reverse(), ...this.activity].slice(0, MAX_ACTIVITY);
+  }
+}

@@ -1,0 +1,62 @@
+import { useMemo, useState } from "preact/hooks";
+import { timeOf } from "../model/format.js";
+import { linkTo } from "../model/route.js";
+import { searchIds, sortIds } from "../model/search.js";
+import { Countdown } from "./clock.js";
+import { useConsole, useLive } from "./console.js";
+
+/** Every event, by name, with what goes on in it. Order never changes with the state: nothing jumps under the pointer. */
+export function EventList({ selected }: { selected: string | undefined }) {
+  const { feed } = useConsole();
+  const version = useLive((console) => console.feed.picture.eventsVersion);
+  const [text, setText] = useState("");
+  const ids = useMemo(() => sortIds(feed.picture.events.keys()), [feed, version]);
+  const found = searchIds(ids, text);
+  return (
+    <nav class="event-list" aria-label="Events">
+      <input
+        type="search"
+        aria-label="Find an event"
+        placeholder={`Find among ${ids.length} events`}
+        value={text}
+        onInput={(event) => setText(event.currentTarget.value)}
+      />
+      <ul>
+        {found.map((eventId) => (
+          <EventLink key={eventId} eventId={eventId} isSelected={eventId === selected} />
+        ))}
+      </ul>
+      {found.length === 0 && (
+        <p class="empty">{ids.length === 0 ? "No events yet" : "No event has this in its name"}</p>
+      )}
+    </nav>
+  );
+}
+
+function EventLink({ eventId, isSelected }: { eventId: string; isSelected: boolean }) {
+  const { feed } = useConsole();
+  useLive((console) => console.feed.picture.events.get(eventId)?.floorVersion);
+  const event = feed.picture.events.get(eventId);
+  const untilMs = timeOf(event?.pause?.expiresAt);
+  const speaking = event?.speakers.size ?? 0;
+  const state = event?.pause !== undefined ? "paused" : speaking > 0 ? "speaking" : "free";
+  return (
+    <li>
+      <a href={linkTo({ page: "event", eventId })} aria-current={isSelected ? "page" : undefined} data-state={state}>
+        <span class="lamp" aria-hidden="true" />
+        <span class="name">{eventId}</span>
+        <span class="tag">
+          {untilMs !== undefined ? (
+            <>
+              paused <Countdown untilMs={untilMs} />
+            </>
+          ) : speaking > 0 ? (
+            `${speaking} on air`
+          ) : (
+            ""
+          )}
+        </span>
+      </a>
+    </li>
+  );
+}

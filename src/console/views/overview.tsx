@@ -1,0 +1,61 @@
+import { formatCount, timeOf } from "../model/format.js";
+import { linkTo } from "../model/route.js";
+import { ActivityList } from "./activityList.js";
+import { Countdown, Elapsed } from "./clock.js";
+import { useConsole, useLive } from "./console.js";
+
+/** What goes on in all events: the pauses that stand, who speaks, the newest changes. */
+export function Overview() {
+  const { feed } = useConsole();
+  // Anything that changes who speaks or what is paused, anywhere.
+  useLive((console) => {
+    let version = console.feed.picture.eventsVersion;
+    for (const event of console.feed.picture.events.values()) version += event.floorVersion;
+    return version;
+  });
+  const events = [...feed.picture.events.values()];
+  const paused = events.filter(({ pause }) => pause !== undefined);
+  const onAir = events
+    .filter(({ pause }) => pause === undefined)
+    .flatMap(({ eventId, speakers }) => [...speakers.values()].map((speaker) => ({ eventId, speaker })));
+  return (
+    <div class="overview">
+      <h1>All events</h1>
+      <section class="panel" aria-labelledby="paused-title">
+        <h2 id="paused-title">Paused ({paused.length})</h2>
+        {paused.length === 0 && <p class="empty">No event is paused</p>}
+        <ul class="rows">
+          {paused.map(({ eventId, pause }) => (
+            <li key={eventId} data-state="paused">
+              <span class="lamp" aria-hidden="true" />
+              <a href={linkTo({ page: "event", eventId })}>{eventId}</a>
+              <span class="text">{pause?.reason || "No reason was given"}</span>
+              <Countdown untilMs={timeOf(pause?.expiresAt) ?? 0} />
+            </li>
+          ))}
+        </ul>
+      </section>
+      <section class="panel" aria-labelledby="air-title">
+        <h2 id="air-title">On air ({onAir.length})</h2>
+        {onAir.length === 0 && <p class="empty">Nobody is speaking</p>}
+        <ul class="rows tall">
+          {onAir.slice(0, 100).map(({ eventId, speaker }) => (
+            <li key={`${eventId} ${speaker.channelId}`} data-state="speaking">
+              <span class="lamp" aria-hidden="true" />
+              <a href={linkTo({ page: "event", eventId })}>{eventId}</a>
+              <span class="text">
+                {speaker.userName || speaker.userId} on {speaker.channelId}
+              </span>
+              <Elapsed sinceMs={timeOf(speaker.startedAt) ?? 0} />
+            </li>
+          ))}
+        </ul>
+        {onAir.length > 100 && <p class="hint">and {formatCount(onAir.length - 100, "other channel")}</p>}
+      </section>
+      <section class="panel wide" aria-labelledby="changes-title">
+        <h2 id="changes-title">Changes</h2>
+        <ActivityList />
+      </section>
+    </div>
+  );
+}

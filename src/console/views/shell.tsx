@@ -1,0 +1,50 @@
+import { linkTo, type Route } from "../model/route.js";
+import { useEmergencies } from "./emergencies.js";
+import { EventList } from "./eventList.js";
+import { EventView } from "./eventView.js";
+import { FleetView } from "./fleetView.js";
+import { Overview } from "./overview.js";
+import { StatusBar, useIsLive } from "./statusBar.js";
+
+interface ShellProps {
+  route: Route;
+  /** Undefined where nobody is signed in. */
+  onSignOut: (() => void) | undefined;
+}
+
+/** The frame: header, status, the events, and the page that was chosen. */
+export function Shell({ route, onSignOut }: ShellProps) {
+  useEmergencies();
+  const isLive = useIsLive();
+  const link = (page: "overview" | "fleet", text: string) => (
+    <a href={linkTo({ page })} aria-current={route.page === page ? "page" : undefined}>
+      {text}
+    </a>
+  );
+  return (
+    <div class="shell" data-page={route.page} data-live={isLive}>
+      <button type="button" class="skip" onClick={() => document.getElementById("main")?.focus()}>
+        Skip to the content
+      </button>
+      <header class="top">
+        <span class="brand">Squelch</span>
+        <nav aria-label="Pages">
+          {link("overview", "Events")}
+          {link("fleet", "Fleet")}
+        </nav>
+        {onSignOut !== undefined && (
+          <button type="button" class="small" onClick={onSignOut}>
+            Sign out
+          </button>
+        )}
+      </header>
+      <StatusBar />
+      <EventList selected={route.page === "event" ? route.eventId : undefined} />
+      <main id="main" tabIndex={-1}>
+        {route.page === "overview" && <Overview />}
+        {route.page === "fleet" && <FleetView />}
+        {route.page === "event" && <EventView key={route.eventId} eventId={route.eventId} />}
+      </main>
+    </div>
+  );
+}
