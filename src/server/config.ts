@@ -4,147 +4,10 @@ import { SquelchError } from "../domain/errors.js";
 import { MIN_TALK_TIME_MS } from "../domain/floor.js";
 import { LOG_LEVELS, type LogLevel } from "../lib/logger.js";
 import { parseRedisUrl, redactRedisUrl } from "../lib/redisUrl.js";
+import { CONFIG_OPTIONS, type ConfigOption, REDIS_LAYOUTS, type ServerConfig } from "./configOptions.js";
 
-const REDIS_LAYOUTS = ["legacy", "cluster"] as const;
-
-/** What a replica is started with. */
-export interface ServerConfig {
-  /** Undefined: the memory engine. */
-  redisUrl: string | undefined;
-  /** Undefined: where the state is, unless that is a Cluster. */
-  ingestRedisUrl: string | undefined;
-  redisLayout: (typeof REDIS_LAYOUTS)[number];
-  grpcAddress: string;
-  httpAddress: string;
-  corsOrigins: readonly string[];
-  logLevel: LogLevel;
-  insecure: boolean;
-  legacyRouters: boolean;
-  membershipCheck: boolean;
-  maxTalkTimeMs: number;
-  /** How many may wait for the floor of a channel; 0: nobody. */
-  floorQueueLimit: number;
-  drainTimeoutMs: number;
-  auditFloor: boolean;
-  auditLength: number;
-}
-
-interface ConfigOption {
-  name: keyof ServerConfig;
-  flag: string;
-  env: string;
-  description: string;
-  defaultText: string;
-}
-
-/** Every option of `squelch serve`: a flag, a variable, and what holds where neither is given. */
-export const CONFIG_OPTIONS: readonly ConfigOption[] = [
-  {
-    name: "redisUrl",
-    flag: "--redis-url",
-    env: "SQUELCH_REDIS_URL",
-    description: "URL of the Redis, Sentinel group or Cluster that all replicas share",
-    defaultText: "none: everything is kept in the memory of this one process",
-  },
-  {
-    name: "ingestRedisUrl",
-    flag: "--ingest-redis-url",
-    env: "SQUELCH_INGEST_REDIS_URL",
-    description: "URL of the Redis or Sentinel group to which the control plane publishes",
-    defaultText: "as --redis-url; with a Cluster none: assignments are taken by RPC only",
-  },
-  {
-    name: "redisLayout",
-    flag: "--redis-layout",
-    env: "SQUELCH_REDIS_LAYOUT",
-    description: "legacy, the key names that routers share; or cluster, which a Cluster needs",
-    defaultText: "legacy",
-  },
-  {
-    name: "grpcAddress",
-    flag: "--grpc-address",
-    env: "SQUELCH_GRPC_ADDRESS",
-    description: "host:port for routers and tools; port 0 picks a free one",
-    defaultText: "127.0.0.1:50051",
-  },
-  {
-    name: "httpAddress",
-    flag: "--http-address",
-    env: "SQUELCH_HTTP_ADDRESS",
-    description: "host:port for Connect, gRPC-Web, the web console, health and metrics; port 0 picks a free one",
-    defaultText: "127.0.0.1:8080",
-  },
-  {
-    name: "corsOrigins",
-    flag: "--cors-origins",
-    env: "SQUELCH_CORS_ORIGINS",
-    description: "origins of other web pages that may call over HTTP, separated by commas; * is any",
-    defaultText: "none",
-  },
-  {
-    name: "logLevel",
-    flag: "--log-level",
-    env: "SQUELCH_LOG_LEVEL",
-    description: `one of ${LOG_LEVELS.join(", ")}`,
-    defaultText: "info",
-  },
-  {
-    name: "insecure",
-    flag: "--insecure",
-    env: "SQUELCH_INSECURE",
-    description: "on: serve addresses other than loopback without authentication",
-    defaultText: "off",
-  },
-  {
-    name: "legacyRouters",
-    flag: "--legacy-routers",
-    env: "SQUELCH_LEGACY_ROUTERS",
-    description: "off: no router writes the floor to Redis itself, so a pause need not take the speaker keys",
-    defaultText: "on",
-  },
-  {
-    name: "membershipCheck",
-    flag: "--membership-check",
-    env: "SQUELCH_MEMBERSHIP_CHECK",
-    description: "off: StartPtt grants the floor of channels that are not among the user's own",
-    defaultText: "on",
-  },
-  {
-    name: "maxTalkTimeMs",
-    flag: "--max-talk-time",
-    env: "SQUELCH_MAX_TALK_TIME",
-    description: "the longest talk time that a caller may ask for, in ms, 1000 to 3600000",
-    defaultText: "300000",
-  },
-  {
-    name: "floorQueueLimit",
-    flag: "--floor-queue-limit",
-    env: "SQUELCH_FLOOR_QUEUE_LIMIT",
-    description: "how many may wait for the floor of a channel, where they ask to, 0 to 100; 0: nobody waits",
-    defaultText: "10",
-  },
-  {
-    name: "drainTimeoutMs",
-    flag: "--drain-timeout",
-    env: "SQUELCH_DRAIN_TIMEOUT",
-    description: "how long streams and calls may take to end at shutdown, in ms, 0 to 300000",
-    defaultText: "10000",
-  },
-  {
-    name: "auditFloor",
-    flag: "--audit-floor",
-    env: "SQUELCH_AUDIT_FLOOR",
-    description: "on: the audit trail also has every StartPtt, RenewPtt and StopPtt",
-    defaultText: "off",
-  },
-  {
-    name: "auditLength",
-    flag: "--audit-length",
-    env: "SQUELCH_AUDIT_LENGTH",
-    description: "about how many entries the audit trail keeps, 100 to 1000000",
-    defaultText: "10000",
-  },
-];
+/** The shortest secret of tokens, bytes: as long as the digest of HS256 (RFC 7518, 3.2). */
+export const MIN_SECRET_BYTES = 32;
 
 const MAX_DRAIN_TIMEOUT_MS = 300_000;
 const LONGEST_TALK_TIME_MS = 3_600_000;
@@ -170,7 +33,10 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     const text = flags[name] ?? env[variable];
     if (text === undefined || text === "") return fallback;
     const value = parse(text);
-    if (value === undefined) problems.push(`${flag} (${variable}): must be ${expected}, not "${redactRedisUrl(text)}"`);
+    if (value === undefined) {
+      const given = name === "tokenSecret" ? "" : `, not "${redactRedisUrl(text)}"`;
+      problems.push(`${flag} (${variable}): must be ${expected}${given}`);
+    }
     return value ?? fallback;
   };
   const readRedisUrl = (name: "redisUrl" | "ingestRedisUrl"): string | undefined => {
@@ -195,6 +61,14 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     httpAddress: read("httpAddress", parseAddress, "host:port", "127.0.0.1:8080"),
     corsOrigins: read("corsOrigins", parseOrigins, "origins as https://host:port, or *", []),
     logLevel: read("logLevel", parseLogLevel, `one of ${LOG_LEVELS.join(", ")}`, "info"),
+    tokenSecret: read("tokenSecret", parseSecret, `at least ${MIN_SECRET_BYTES} bytes`, undefined),
+    tokenSecretFile: read("tokenSecretFile", asItIs, "a file", undefined),
+    tokenJwks: read("tokenJwks", parseKeyLocation, "a file, an https URL, or an http URL of this machine", undefined),
+    tokenAudience: read("tokenAudience", asItIs, "a text", "squelch"),
+    tokenIssuer: read("tokenIssuer", asItIs, "a text", undefined),
+    tlsCert: read("tlsCert", asItIs, "a file", undefined),
+    tlsKey: read("tlsKey", asItIs, "a file", undefined),
+    tlsClientCa: read("tlsClientCa", asItIs, "a file", undefined),
     insecure: read("insecure", parseSwitch, "on or off", false),
     legacyRouters: read("legacyRouters", parseSwitch, "on or off", true),
     membershipCheck: read("membershipCheck", parseSwitch, "on or off", true),
@@ -220,10 +94,19 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     ),
   };
   for (const name of ["grpcAddress", "httpAddress"] as const) {
-    if (config.insecure || isLoopback(config[name])) continue;
+    if (config.insecure || isAuthenticated(config) || isLoopback(config[name])) continue;
     const { flag } = optionOf(name);
-    problems.push(`${flag}: ${config[name]} is open to others without authentication; use loopback or --insecure on`);
+    problems.push(
+      `${flag}: ${config[name]} is open to others without authentication; ` +
+        "give --token-secret, --token-jwks or --tls-client-ca, use loopback, or --insecure on",
+    );
   }
+  const { tokenSecret, tokenSecretFile, tlsCert, tlsKey, tlsClientCa } = config;
+  if (tokenSecret !== undefined && tokenSecretFile !== undefined) {
+    problems.push("--token-secret: must not be given beside --token-secret-file");
+  }
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) problems.push("--tls-cert: must be given with --tls-key");
+  if (tlsClientCa !== undefined && tlsCert === undefined) problems.push("--tls-client-ca: needs --tls-cert too");
   const { redisUrl, ingestRedisUrl, redisLayout } = config;
   if (redisUrl !== undefined && redisLayout !== "cluster" && parseRedisUrl(redisUrl).topology === "cluster") {
     problems.push(
@@ -235,6 +118,12 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
   }
   if (problems.length > 0) throw new SquelchError("invalidArgument", problems.join("\n"));
   return config;
+}
+
+/** True if callers have to prove who they are. */
+export function isAuthenticated(config: ServerConfig): boolean {
+  const { tokenSecret, tokenSecretFile, tokenJwks, tlsClientCa } = config;
+  return [tokenSecret, tokenSecretFile, tokenJwks, tlsClientCa].some((way) => way !== undefined);
 }
 
 /** The part of the configuration that is about Redis. */
@@ -291,6 +180,22 @@ function parseOrigins(text: string): string[] | undefined {
     (origin) => origin === "*" || (URL.canParse(origin) && new URL(origin).origin === origin),
   );
   return areOrigins ? origins : undefined;
+}
+
+function asItIs(text: string): string {
+  return text;
+}
+
+function parseSecret(text: string): string | undefined {
+  return Buffer.byteLength(text) < MIN_SECRET_BYTES ? undefined : text;
+}
+
+// Keys that come over a network without TLS could be anybody's.
+function parseKeyLocation(text: string): string | undefined {
+  if (!/^https?:/.test(text)) return text;
+  if (!URL.canParse(text)) return undefined;
+  const { protocol, hostname } = new URL(text);
+  return protocol === "https:" || isLoopback(`${hostname}:80`) ? text : undefined;
 }
 
 function parseSwitch(text: string): boolean | undefined {

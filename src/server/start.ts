@@ -6,7 +6,9 @@ import type { Engine } from "../domain/ports.js";
 import { createMemoryEngine } from "../engine/memory/store.js";
 import { createRedisEngine, type IngestSource } from "../engine/redis/engine.js";
 import { createLogger, type Logger } from "../lib/logger.js";
-import type { ServerConfig } from "./config.js";
+import { createAuthenticator } from "./auth/authenticator.js";
+import { isAuthenticated } from "./config.js";
+import type { ServerConfig } from "./configOptions.js";
 import { Hub } from "./feed/hub.js";
 import { ReplicaPresence } from "./feed/replicaPresence.js";
 import { addAuditMetrics } from "./ops/auditMetrics.js";
@@ -17,12 +19,12 @@ import { countFloor } from "./ops/floorMetrics.js";
 import { addIngestMetrics } from "./ops/ingestMetrics.js";
 import { exposeMetrics } from "./ops/metrics.js";
 import { addRedisMetrics } from "./ops/redisMetrics.js";
-import { audited } from "./rpc/auditedCalls.js";
 import { startGrpcPlane } from "./rpc/grpcPlane.js";
 import { type Readiness, startHttpPlane } from "./rpc/httpPlane.js";
-import { createServedCalls } from "./rpc/services.js";
+import { implementCalls, serveCalls } from "./rpc/services.js";
 import type { Serving } from "./rpc/serving.js";
 import { createStaticFiles } from "./rpc/staticFiles.js";
+import { openTlsFiles } from "./rpc/tlsFiles.js";
 import { type CatchUp, createCatchUp } from "./state/catchUp.js";
 import { Ingest } from "./state/ingest.js";
 import { PermissionSyncManager } from "./state/permissionSync.js";
@@ -63,6 +65,8 @@ interface Source {
  */
 export async function start(config: ServerConfig, seams: Seams = {}): Promise<Replica> {
   const logger = createLogger("squelch", config.logLevel);
+  const tls = openTlsFiles(config, logger);
+  const authenticator = await createAuthenticator(config, logger.child({ component: "Auth" }));
   const registry = new Registry();
   const source =
     config.redisUrl === undefined
@@ -83,6 +87,8 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
   };
 
   const releaseAll = async () => {
+    tls?.close();
+    authenticator.close();
     hub.close();
     await trail.close();
     await source.close();
@@ -93,20 +99,26 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
   }
   await source.start();
   try {
+    const recording = {
+      trail,
+      eventOf: (channelId: string) => engine.getChannelEvent(channelId),
+      withTraffic: config.auditFloor,
+    };
     const serving: Serving = {
-      calls: audited(createServedCalls(hub, source.catchUp, config), {
-        trail,
-        eventOf: (channelId) => engine.getChannelEvent(channelId),
-        withTraffic: config.auditFloor,
-      }),
+      calls: serveCalls(implementCalls(hub, source.catchUp, config), authenticator, recording),
       endings: new Set(),
       metrics: addCallMetrics(registry),
       logger,
     };
-    const origins = { corsOrigins: config.corsOrigins, onlyLoopbackNames: !config.insecure };
+    // Whoever has to show a token is no prey of a web page that another opens.
+    const onlyLoopbackNames = !config.insecure && !isAuthenticated(config);
+    if (isAuthenticated(config) && tls === undefined) {
+      logger.warn("tokens are taken without TLS: whoever listens on the network can use them");
+    }
+    const origins = { corsOrigins: config.corsOrigins, onlyLoopbackNames };
     const pages = { readiness, metrics: () => exposeMetrics(registry), console: createStaticFiles(CONSOLE_FOLDER) };
-    const http = await startHttpPlane(config.httpAddress, origins, pages, serving);
-    const grpc = await startGrpcPlane(config.grpcAddress, serving).catch(async (error: unknown) => {
+    const http = await startHttpPlane(config.httpAddress, tls, origins, pages, serving);
+    const grpc = await startGrpcPlane(config.grpcAddress, tls, authenticator, serving).catch(async (error: unknown) => {
       await http.close(0);
       throw error;
     });

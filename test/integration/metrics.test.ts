@@ -52,7 +52,7 @@ async function watch(eventId: string, from?: { epoch: string; revision: number }
   const picture = new WatchedPicture();
   if (from !== undefined) picture.resumeAt(eventId, from);
   const cursors = from === undefined ? [] : [{ eventId, epoch: from.epoch, revision: BigInt(from.revision) }];
-  const opened = watchOn(client, { eventIds: [eventId], cursors, checkpointInterval: { seconds: 60n } }, picture);
+  const opened = watchOn(client, { eventIds: [eventId], cursors, checkpointInterval: { seconds: 60n } }, { picture });
   watches.push(opened);
   await opened.caughtUp();
   return opened;

@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { credentials, type ServiceError } from "@grpc/grpc-js";
+import { credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { PermissionService, type WatchPermissionsRequestSchema } from "../../gen/squelch/v1/permission_service_pb.js";
 import { GrpcClient } from "../../src/lib/grpcService.js";
 import { waitFor } from "./waitFor.js";
@@ -28,9 +28,12 @@ export interface WatchClient {
 export function watchOn(
   client: GrpcClient,
   request: MessageInitShape<typeof WatchPermissionsRequestSchema>,
-  picture = new WatchedPicture({ isFiltered: (request.userIds ?? []).length > 0 }),
+  {
+    picture = new WatchedPicture({ isFiltered: (request.userIds ?? []).length > 0 }),
+    metadata = new Metadata(),
+  }: { picture?: WatchedPicture; metadata?: Metadata } = {},
 ): WatchClient {
-  const stream = client.serverStream(PermissionService.method.watchPermissions, request);
+  const stream = client.serverStream(PermissionService.method.watchPermissions, request, { metadata });
   let error: (Partial<ServiceError> & Error) | undefined;
   stream.on("data", (message) => {
     try {

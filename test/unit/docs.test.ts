@@ -10,9 +10,9 @@ import { PermissionService, SnapshotReason } from "../../gen/squelch/v1/permissi
 import { addRouterCommand } from "../../src/cli/commands/router.js";
 import type { CommandContext } from "../../src/cli/context.js";
 import * as keys from "../../src/engine/redis/keys.js";
-import { CONFIG_OPTIONS } from "../../src/server/config.js";
+import { CONFIG_OPTIONS } from "../../src/server/configOptions.js";
 import type { Hub } from "../../src/server/feed/hub.js";
-import { createServedCalls } from "../../src/server/rpc/services.js";
+import { implementCalls } from "../../src/server/rpc/services.js";
 import { codes } from "../../src/server/rpc/status.js";
 import { read, rowsUnder, unquote, withoutCode } from "../support/pages.js";
 
@@ -113,7 +113,7 @@ describe("docs/protocol.md", () => {
 
   it("lists every call, and says which are served", () => {
     const limits = { maxTalkTimeMs: 0, floorQueueLimit: 0, membershipCheck: true };
-    const served = createServedCalls({} as Hub, undefined, limits);
+    const served = implementCalls({} as Hub, undefined, limits);
     expect(rowsUnder(page, "## Calls").map((cells) => cells.slice(0, 3).map(unquote))).toEqual(
       [PermissionService, ChannelService].flatMap(({ name, methods }) =>
         methods.map((method) => [name, method.name, served.has(method) ? "yes" : "no"]),

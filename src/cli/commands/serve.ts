@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
-import { CONFIG_OPTIONS, parseConfig } from "../../server/config.js";
+import { parseConfig } from "../../server/config.js";
+import { CONFIG_OPTIONS } from "../../server/configOptions.js";
 import type { CommandContext } from "../context.js";
 import { silenceGrpcLog, untilStopped } from "../lifetime.js";
 

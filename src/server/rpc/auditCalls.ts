@@ -2,14 +2,19 @@ import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { SquelchError } from "../../domain/errors.js";
+import { mayAccess } from "../../domain/identity.js";
 import type { Engine } from "../../domain/ports.js";
+import type { CallContext } from "./callContext.js";
 import { parseIds } from "./convert.js";
 
 type Method = (typeof PermissionService)["method"]["listAuditEntries"];
 
 /** The calls about the audit trail. */
 export interface AuditCalls {
-  listAuditEntries(request: MessageShape<Method["input"]>): Promise<MessageInitShape<Method["output"]>>;
+  listAuditEntries(
+    request: MessageShape<Method["input"]>,
+    context: Pick<CallContext, "identity">,
+  ): Promise<MessageInitShape<Method["output"]>>;
 }
 
 const DEFAULT_PAGE_SIZE = 100;
@@ -20,7 +25,7 @@ const ENTRY_ID = /^\d{1,20}(-\d{1,20})?$/;
 
 export function createAuditCalls(engine: Engine): AuditCalls {
   return {
-    async listAuditEntries({ eventIds, pageSize, pageToken }) {
+    async listAuditEntries({ eventIds, pageSize, pageToken }, { identity }) {
       if (pageSize > MAX_PAGE_SIZE) {
         throw new SquelchError("invalidArgument", `page_size: must be at most ${MAX_PAGE_SIZE}`);
       }
@@ -35,7 +40,9 @@ export function createAuditCalls(engine: Engine): AuditCalls {
         limit,
       });
       return {
-        entries: entries.map(({ timeMs, ...entry }) => ({ ...entry, time: timestampFromMs(timeMs) })),
+        entries: entries
+          .filter(({ eventId }) => mayAccess(identity, eventId))
+          .map(({ timeMs, ...entry }) => ({ ...entry, time: timestampFromMs(timeMs) })),
         nextPageToken: entries.length < limit ? "" : (entries.at(-1)?.entryId ?? ""),
       };
     },

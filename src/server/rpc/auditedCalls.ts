@@ -5,7 +5,7 @@ import { FloorPriority } from "../../../gen/squelch/v1/model_pb.js";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { AuditTrail } from "../ops/auditTrail.js";
 import type { CallContext } from "./callContext.js";
-import type { ServedCall, ServedCalls } from "./services.js";
+import type { Implementation } from "./implementation.js";
 import { toStatus } from "./status.js";
 
 /** What a request is about. */
@@ -83,12 +83,8 @@ export interface Recording {
   withTraffic: boolean;
 }
 
-/** The same calls; those that change something are recorded when they have ended, whatever came of it. */
-export function audited(calls: ServedCalls, recording: Recording): ServedCalls {
-  return new Map([...calls].map(([method, call]) => [method, auditedCall(method, call, recording)]));
-}
-
-function auditedCall(method: DescMethod, call: ServedCall, recording: Recording): ServedCall {
+/** The same call; one that changes something is recorded when it has ended, whatever came of it. */
+export function audited(method: DescMethod, call: Implementation, recording: Recording): Implementation {
   const subjectOf = subjects.get(method);
   if (subjectOf === undefined) return call;
   switch (call.kind) {

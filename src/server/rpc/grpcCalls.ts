@@ -3,23 +3,25 @@ import type {
   handleClientStreamingCall,
   handleServerStreamingCall,
   handleUnaryCall,
-  Metadata,
   ServerUnaryCall,
   sendUnaryData,
   UntypedHandleCall,
 } from "@grpc/grpc-js";
 import { SquelchError } from "../../domain/errors.js";
+import { ACTOR_KEY } from "../auth/authenticator.js";
 import { answerBefore, CallBudget, readToEnd } from "./callBudget.js";
-import { ACTOR_KEY, type CallContext, parseCallContext, REQUEST_ID_KEY } from "./callContext.js";
+import { type CallHead, REQUEST_ID_KEY } from "./callContext.js";
 import { measured } from "./measuredCall.js";
+import type { WatchRequest } from "./implementation.js";
 import { runWatch } from "./runWatch.js";
-import type { ClientStreamCall, ServedCall, UnaryCall, WaitCall, WatchCall, WatchRequest } from "./services.js";
+import type { ClientStreamCall, UnaryCall, WaitCall, WatchCall } from "./services.js";
 import { logDefect, type Serving } from "./serving.js";
 import { toStatus } from "./status.js";
 
 /** Serves a call with grpc-js. */
-export function createGrpcHandler(method: DescMethod, call: ServedCall, serving: Serving): UntypedHandleCall {
+export function createGrpcHandler(method: DescMethod, serving: Serving): UntypedHandleCall {
   const { metrics } = serving;
+  const call = serving.calls(method);
   switch (call.kind) {
     case "unary":
       return measured(method, createUnaryHandler(method, call.handle, serving), metrics);
@@ -38,8 +40,7 @@ function createUnaryHandler(
   handle: UnaryCall,
   serving: Serving,
 ): handleUnaryCall<unknown, unknown> {
-  return (call, callback) =>
-    answer(method, call, callback, serving, async () => handle(call.request, contextOf(call.metadata)));
+  return (call, callback) => answer(method, call, callback, serving, async () => handle(call.request, headOf(call)));
 }
 
 // The same for a call that may wait for as long as its client lets it.
@@ -52,7 +53,7 @@ function createWaitHandler(method: DescMethod, handle: WaitCall, serving: Servin
     call.on("cancelled", endUnheard);
     const answerBeforeMs = answerBefore(remainingMs(call));
     await answer(method, call, callback, serving, async () =>
-      handle(call.request, { ...contextOf(call.metadata), answerBeforeMs, signal: waiting.signal }),
+      handle(call.request, headOf(call), { answerBeforeMs, signal: waiting.signal }),
     );
     serving.endings.delete(end);
     endUnheard();
@@ -94,7 +95,7 @@ function createClientStreamHandler(
     };
     try {
       const requests = readToEnd(call.iterator({ destroyOnReturn: false }), () => call.cancelled, onEnd);
-      const work = handle(requests, contextOf(call.metadata));
+      const work = handle(requests, headOf(call));
       callback(null, create(method.output, await budget.spendOn(work)));
     } catch (error) {
       // Nobody waits for the answer of a call that was cancelled.
@@ -116,6 +117,7 @@ function createWatchHandler(
     const stream = {
       sink: { write: (message: Buffer, done: () => void) => void call.write(message, done) },
       peer: call.getPeer(),
+      head: headOf(call),
       fail: (error: unknown) => void call.emit("error", toStatus(error)),
     };
     const close = runWatch(method, open, call.request, stream, serving);
@@ -127,7 +129,13 @@ function remainingMs(call: { getDeadline(): Date | number }): number {
   return Number(call.getDeadline()) - Date.now();
 }
 
-function contextOf(metadata: Metadata): CallContext {
-  const read = (key: string) => metadata.get(key)[0]?.toString();
-  return parseCallContext(read(ACTOR_KEY), read(REQUEST_ID_KEY));
+/** What a call of grpc-js says of who calls. */
+export function headOf(call: Pick<ServerUnaryCall<unknown, unknown>, "metadata" | "getAuthContext">): CallHead {
+  const { metadata } = call;
+  return {
+    authorization: metadata.get("authorization")[0]?.toString(),
+    actor: metadata.get(ACTOR_KEY)[0]?.toString(),
+    requestId: metadata.get(REQUEST_ID_KEY)[0]?.toString(),
+    certificate: () => call.getAuthContext().sslPeerCertificate,
+  };
 }

@@ -1,13 +1,16 @@
 import type { DescService } from "@bufbuild/protobuf";
-import { Server, ServerCredentials, type UntypedServiceImplementation } from "@grpc/grpc-js";
+import { Server, type ServerDuplexStream, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import { SquelchError } from "../../domain/errors.js";
 import { grpcServiceDefinition } from "../../lib/grpcService.js";
-import { createGrpcHandler } from "./grpcCalls.js";
+import type { Authenticator } from "../auth/authenticator.js";
+import { createGrpcHandler, headOf } from "./grpcCalls.js";
+import { createGrpcCredentials } from "./grpcCredentials.js";
 import { createReflection } from "./reflection.js";
 import { MAX_REQUEST_BYTES, services } from "./services.js";
 import type { Serving } from "./serving.js";
 import { endInTurn, withEndings } from "./streamEndings.js";
+import type { TlsFiles } from "./tlsFiles.js";
 
 /** A connection that does not answer a ping for this long is dead, ms. One that merely reads slowly does answer. */
 const KEEPALIVE_TIMEOUT_MS = 20_000;
@@ -31,7 +34,12 @@ export interface GrpcPlane {
 }
 
 /** Starts to listen. Rejects if the address cannot be bound. */
-export async function startGrpcPlane(address: string, serving: Serving): Promise<GrpcPlane> {
+export async function startGrpcPlane(
+  address: string,
+  tls: TlsFiles | undefined,
+  authenticator: Authenticator,
+  serving: Serving,
+): Promise<GrpcPlane> {
   const { endings, logger } = serving;
   const server = new Server({
     "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
@@ -42,12 +50,15 @@ export async function startGrpcPlane(address: string, serving: Serving): Promise
   const health = new HealthImplementation();
 
   for (const service of services) server.addService(grpcServiceDefinition(service), implementationOf(service, serving));
-  const endingServer = withEndings(server, endings);
-  health.addToServer(endingServer);
-  createReflection(services).addToServer(endingServer);
+  // Whoever probes a replica has no token; the contract is for those who may call.
+  health.addToServer(withEndings(server, endings));
+  const admit = async (call: ServerDuplexStream<unknown, unknown>) => {
+    await authenticator.identify(headOf(call));
+  };
+  createReflection(services).addToServer(withEndings(server, endings, admit));
 
   const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) =>
+    server.bindAsync(address, createGrpcCredentials(tls), (error, bound) =>
       error === null ? resolve(bound) : reject(error),
     ),
   );
@@ -84,9 +95,6 @@ export async function startGrpcPlane(address: string, serving: Serving): Promise
 }
 
 function implementationOf(service: DescService, serving: Serving): UntypedServiceImplementation {
-  const served = service.methods.flatMap((method) => {
-    const call = serving.calls.get(method);
-    return call === undefined ? [] : [[method.localName, createGrpcHandler(method, call, serving)] as const];
-  });
+  const served = service.methods.map((method) => [method.localName, createGrpcHandler(method, serving)]);
   return Object.fromEntries(served);
 }

@@ -2,34 +2,26 @@ import { create, type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import { ConnectError, type ConnectRouter, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { status } from "@grpc/grpc-js";
 import { SquelchError } from "../../domain/errors.js";
+import { ACTOR_KEY } from "../auth/authenticator.js";
 import { answerBefore, CallBudget, readToEnd } from "./callBudget.js";
-import { ACTOR_KEY, type CallContext, parseCallContext, REQUEST_ID_KEY } from "./callContext.js";
+import { type CallHead, REQUEST_ID_KEY } from "./callContext.js";
 import { peerKey } from "./httpPeer.js";
+import type { WatchRequest } from "./implementation.js";
 import { runWatch } from "./runWatch.js";
-import {
-  type ClientStreamCall,
-  type ServedCall,
-  services,
-  type UnaryCall,
-  type WaitCall,
-  type WatchCall,
-  type WatchRequest,
-} from "./services.js";
+import { type ClientStreamCall, services, type UnaryCall, type WaitCall, type WatchCall } from "./services.js";
 import { logDefect, type Serving } from "./serving.js";
 import { toStatus } from "./status.js";
 
-/** Serves all calls with Connect. Those that are not built answer UNIMPLEMENTED. */
+/** Serves all calls with Connect. */
 export function addHttpCalls(router: ConnectRouter, serving: Serving): void {
   for (const service of services) {
-    const served = service.methods.flatMap((method) => {
-      const call = serving.calls.get(method);
-      return call === undefined ? [] : [[method.localName, createHttpHandler(method, call, serving)] as const];
-    });
+    const served = service.methods.map((method) => [method.localName, createHttpHandler(method, serving)]);
     router.service(service, Object.fromEntries(served) as Partial<ServiceImpl<typeof service>>);
   }
 }
 
-function createHttpHandler(method: DescMethod, call: ServedCall, serving: Serving) {
+function createHttpHandler(method: DescMethod, serving: Serving) {
+  const call = serving.calls(method);
   switch (call.kind) {
     case "unary":
       return createUnaryHandler(method, call.handle, serving);
@@ -46,7 +38,7 @@ function createUnaryHandler(method: DescMethod, handle: UnaryCall, serving: Serv
   return (request: unknown, context: HandlerContext) =>
     answer(method, context, serving, (budget) => {
       budget.start(remainingMs(context));
-      return handle(request, contextOf(context));
+      return handle(request, headOf(context));
     });
 }
 
@@ -61,7 +53,7 @@ function createWaitHandler(method: DescMethod, handle: WaitCall, serving: Servin
       context.signal.addEventListener("abort", endUnheard);
       const answerBeforeMs = answerBefore(remainingMs(context));
       try {
-        return await handle(request, { ...contextOf(context), answerBeforeMs, signal: waiting.signal });
+        return await handle(request, headOf(context), { answerBeforeMs, signal: waiting.signal });
       } finally {
         serving.endings.delete(end);
         endUnheard();
@@ -82,7 +74,7 @@ function createClientStreamHandler(method: DescMethod, handle: ClientStreamCall,
       try {
         return await handle(
           readToEnd(requests, () => context.signal.aborted, onEnd),
-          contextOf(context),
+          headOf(context),
         );
       } finally {
         endings.delete(end);
@@ -112,45 +104,46 @@ async function answer(
   }
 }
 
-// The stream takes a message when it asks for the next, which it does when the one before has left for the socket: so
-// that there is at most one outstanding, and a slow reader costs no more than a fast one.
+// A stream takes a message when it asks for the next, which it does when the one before has left for the socket: so that
+// a slow reader costs no more than the messages that its watch has outstanding.
 function createWatchHandler(method: DescMethod, open: WatchCall, serving: Serving) {
   return async function* (request: WatchRequest, context: HandlerContext) {
-    let next: { message: Buffer; done: () => void } | undefined;
+    const outstanding: { message: Buffer; done: () => void }[] = [];
     let failure: ConnectError | undefined;
     let wake: (() => void) | undefined;
     const stream = {
       sink: {
         write(message: Buffer, done: () => void) {
-          next = { message, done };
+          outstanding.push({ message, done });
           wake?.();
         },
       },
-      peer: context.values.get(peerKey),
+      peer: context.values.get(peerKey).address,
+      head: headOf(context),
       fail(error: unknown) {
         failure = toConnectError(error);
         wake?.();
       },
     };
+    const close = runWatch(method, open, request, stream, serving);
     const onAbort = () => {
       close();
       wake?.();
     };
-    const close = runWatch(method, open, request, stream, serving);
     context.signal.addEventListener("abort", onAbort);
     try {
       for (;;) {
-        while (next === undefined && failure === undefined && !context.signal.aborted) {
+        while (outstanding.length === 0 && failure === undefined && !context.signal.aborted) {
           await new Promise<void>((resolve) => {
             wake = resolve;
           });
         }
         if (failure !== undefined) throw failure;
-        if (next === undefined) throw context.signal.reason;
-        const { message, done } = next;
-        next = undefined;
-        yield fromBinary(method.output, message);
-        done();
+        context.signal.throwIfAborted();
+        for (const { message, done } of outstanding.splice(0, 1)) {
+          yield fromBinary(method.output, message);
+          done();
+        }
       }
     } finally {
       close();
@@ -162,9 +155,13 @@ function remainingMs(context: HandlerContext): number {
   return context.timeoutMs() ?? Number.POSITIVE_INFINITY;
 }
 
-function contextOf({ requestHeader }: HandlerContext): CallContext {
-  const read = (key: string) => requestHeader.get(key) ?? undefined;
-  return parseCallContext(read(ACTOR_KEY), read(REQUEST_ID_KEY));
+function headOf({ requestHeader, values }: HandlerContext): CallHead {
+  return {
+    authorization: requestHeader.get("authorization") ?? undefined,
+    actor: requestHeader.get(ACTOR_KEY) ?? undefined,
+    requestId: requestHeader.get(REQUEST_ID_KEY) ?? undefined,
+    certificate: values.get(peerKey).certificate,
+  };
 }
 
 function toConnectError(error: unknown): ConnectError {

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Code, ConnectError, createConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
@@ -12,10 +12,12 @@ import { splitAddress } from "../config.js";
 import { METRICS_CONTENT_TYPE } from "../ops/metrics.js";
 import { addHttpCalls } from "./httpCalls.js";
 import { admitOrigin, type OriginRules } from "./httpOrigins.js";
-import { peerKey } from "./httpPeer.js";
+import { peerKey, peerOf } from "./httpPeer.js";
+import { createPlainListener, createTlsListener } from "./httpListener.js";
 import { MAX_REQUEST_BYTES } from "./services.js";
 import type { Serving } from "./serving.js";
 import type { StaticFiles } from "./staticFiles.js";
+import type { TlsFiles } from "./tlsFiles.js";
 
 /** Whether this replica can be used, and if not, why. */
 export type Readiness = { ready: true } | { ready: false; reason: string };
@@ -41,6 +43,7 @@ export interface HttpPlane {
 /** Starts to listen. Rejects if the address cannot be bound. */
 export async function startHttpPlane(
   address: string,
+  tls: TlsFiles | undefined,
   origins: OriginRules,
   pages: HttpPages,
   serving: Serving,
@@ -60,15 +63,17 @@ export async function startHttpPlane(
   addHttpCalls(router, serving);
   const calls = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 
-  const server = createServer((request, response) => {
+  const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     const [path = ""] = (request.url ?? "").split("?", 1);
-    if (isDraining) response.setHeader("connection", "close");
+    if (isDraining && request.httpVersionMajor === 1) response.setHeader("connection", "close");
     const call = calls.get(path);
     if (call === undefined) return servePage(path, request, response, pages);
     const refusal = admitOrigin(request, response, origins);
     if (refusal === undefined) void serveCall(call, request, response, serving.logger);
     else if (refusal !== "answered") answerJson(response, 403, { code: "permission_denied", message: refusal });
-  });
+  };
+  const listener = tls === undefined ? createPlainListener(onRequest) : createTlsListener(tls, onRequest);
+  const { server } = listener;
   const { host, port } = splitAddress(address) as { host: string; port: number };
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -81,8 +86,8 @@ export async function startHttpPlane(
     },
     close: (timeoutMs) =>
       new Promise((resolve) => {
-        const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
-        server.close(() => {
+        const timer = setTimeout(listener.cut, timeoutMs);
+        listener.close(() => {
           clearTimeout(timer);
           resolve();
         });
@@ -117,8 +122,7 @@ async function serveCall(
   logger: Logger,
 ): Promise<void> {
   try {
-    const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`;
-    const values = createContextValues().set(peerKey, peer);
+    const values = createContextValues().set(peerKey, peerOf(request));
     const answer = await call(universalRequestFromNodeRequest(request, response, undefined, values));
     await universalResponseToNodeResponse(answer, response);
   } catch (error) {

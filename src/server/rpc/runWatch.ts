@@ -1,9 +1,11 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { SquelchError } from "../../domain/errors.js";
+import type { CallHead } from "./callContext.js";
 import type { WatchSink } from "../feed/watcher.js";
 import type { OpenWatch } from "./openWatch.js";
-import type { WatchCall, WatchRequest } from "./services.js";
+import type { WatchRequest } from "./implementation.js";
+import type { WatchCall } from "./services.js";
 import type { Serving } from "./serving.js";
 import { toStatus } from "./status.js";
 
@@ -12,6 +14,7 @@ export interface WatchStream {
   sink: WatchSink;
   /** Where its client is, for the log. */
   peer: string;
+  head: CallHead;
   /** Called once if the watch fails, so that the client is told. Nothing is written any more. */
   fail(error: unknown): void;
 }
@@ -52,7 +55,7 @@ export function runWatch(
 
   endings.add(fail);
   try {
-    watch = open(request, stream.sink, fail);
+    watch = open(request, stream.head, stream.sink, fail);
     log.info({ events: request.eventIds.length }, "watch opened");
     watch.opened.catch(fail);
   } catch (error) {

@@ -1,17 +1,23 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
-import type { ServerConfig } from "../config.js";
+import { SquelchError } from "../../domain/errors.js";
+import type { Authenticator } from "../auth/authenticator.js";
+import type { ServerConfig } from "../configOptions.js";
 import type { Hub } from "../feed/hub.js";
 import type { WatchSink } from "../feed/watcher.js";
 import type { CatchUp } from "../state/catchUp.js";
 import { createAppliedCalls } from "./appliedCalls.js";
 import { createAuditCalls } from "./auditCalls.js";
-import type { CallContext, WaitContext } from "./callContext.js";
+import { audited, type Recording } from "./auditedCalls.js";
+import { authorized } from "./authorizedCall.js";
+import type { CallHead, WaitBounds } from "./callContext.js";
 import { createChannelService } from "./channelService.js";
 import { createFleetCalls } from "./fleetCalls.js";
 import type { OpenWatch } from "./openWatch.js";
 import { createPermissionService } from "./permissionService.js";
+import { identified } from "./identifiedCall.js";
+import type { Answer, Implementation, WatchRequest } from "./implementation.js";
 import { openWatchChannels } from "./watchChannels.js";
 import { openWatch } from "./watchPermissions.js";
 
@@ -22,25 +28,21 @@ export const services = [PermissionService, ChannelService];
 export const MAX_REQUEST_BYTES = 4 << 20;
 
 /** A call that is asked once and answers once. */
-export type UnaryCall = (request: unknown, context: CallContext) => Promise<Record<string, unknown>>;
+export type UnaryCall = (request: unknown, head: CallHead) => Answer;
 
 /** A call that answers once something has happened, or when its own time is up. */
-export type WaitCall = (request: unknown, context: WaitContext) => Promise<Record<string, unknown>>;
+export type WaitCall = (request: unknown, head: CallHead, bounds: WaitBounds) => Answer;
 
 /** A call that reads a stream and then answers once. What the stream throws when it breaks goes through it. */
-export type ClientStreamCall = (
-  requests: AsyncIterable<unknown>,
-  context: CallContext,
-) => Promise<Record<string, unknown>>;
+export type ClientStreamCall = (requests: AsyncIterable<unknown>, head: CallHead) => Answer;
 
 /** A call that answers with a stream of encoded messages, until it fails or is closed. */
-export type WatchCall = (request: WatchRequest, sink: WatchSink, fail: (error: unknown) => void) => OpenWatch;
-
-/** What the requests of all watches have. */
-export interface WatchRequest {
-  eventIds: string[];
-  routerId?: string;
-}
+export type WatchCall = (
+  request: WatchRequest,
+  head: CallHead,
+  sink: WatchSink,
+  fail: (error: unknown) => void,
+) => OpenWatch;
 
 /** How a call is served. */
 export type ServedCall =
@@ -49,44 +51,61 @@ export type ServedCall =
   | { kind: "clientStream"; handle: ClientStreamCall }
   | { kind: "watch"; open: WatchCall };
 
-/** Every call of both services that there is. */
-export type ServedCalls = ReadonlyMap<DescMethod, ServedCall>;
+/** How each call of both services is served. */
+export type ServedCalls = (method: DescMethod) => ServedCall;
 
 /**
  * The one implementation of both services; the planes only carry it.
  *
  * @param catchUp undefined where no control plane writes beside the calls
+ * @returns what is built
  */
-export function createServedCalls(
+export function implementCalls(
   hub: Hub,
   catchUp: CatchUp | undefined,
   limits: Pick<ServerConfig, "maxTalkTimeMs" | "floorQueueLimit" | "membershipCheck">,
-): ServedCalls {
-  const calls = {
+): ReadonlyMap<DescMethod, Implementation> {
+  const calls: Readonly<Record<string, object>> = {
     ...createPermissionService(hub, catchUp),
     ...createAppliedCalls(hub.engine),
     ...createFleetCalls(hub),
     ...createAuditCalls(hub.engine),
     ...createChannelService(hub, limits),
+    watchPermissions: openWatch.bind(undefined, hub),
+    watchChannels: openWatchChannels.bind(undefined, hub),
   };
-  const served = new Map<DescMethod, ServedCall>([
-    [PermissionService.method.watchPermissions, watch(hub, openWatch)],
-    [ChannelService.method.watchChannels, watch(hub, openWatchChannels)],
-    [PermissionService.method.awaitApplied, { kind: "wait", handle: calls.awaitApplied as WaitCall }],
-    [
-      PermissionService.method.syncEventMembers,
-      { kind: "clientStream", handle: calls.syncEventMembers as ClientStreamCall },
-    ],
-  ]);
-  for (const method of services.flatMap(({ methods }) => methods as DescMethod[])) {
-    const handle = (calls as Record<string, unknown>)[method.localName];
-    if (handle !== undefined && !served.has(method)) served.set(method, { kind: "unary", handle: handle as UnaryCall });
-  }
-  return served;
+  const implemented = services.flatMap(({ methods }) =>
+    (methods as DescMethod[]).flatMap((method) => {
+      const call = calls[method.localName];
+      return call === undefined ? [] : [[method, implementation(method, call)] as const];
+    }),
+  );
+  return new Map(implemented);
 }
 
-type Open<Request> = (hub: Hub, request: Request, sink: WatchSink, fail: (error: unknown) => void) => OpenWatch;
+/** How the planes serve them: to those who can say who they are and may call, with a record of what they change. */
+export function serveCalls(
+  implemented: ReadonlyMap<DescMethod, Implementation>,
+  authenticator: Authenticator,
+  recording: Recording,
+): ServedCalls {
+  return (method) => {
+    const call = implemented.get(method) ?? implementation(method, unimplemented.bind(undefined, method));
+    // Who is known but not permitted is recorded too.
+    return identified(audited(method, authorized(method, call, recording.eventOf), recording), authenticator);
+  };
+}
 
-function watch<Request extends WatchRequest>(hub: Hub, open: Open<Request>): ServedCall {
-  return { kind: "watch", open: (request, sink, fail) => open(hub, request as Request, sink, fail) };
+function implementation(method: DescMethod, call: object): Implementation {
+  return { kind: kindOf(method), handle: call, open: call } as unknown as Implementation;
+}
+
+function unimplemented({ name }: DescMethod): never {
+  throw new SquelchError("unimplemented", `${name} is not served yet`);
+}
+
+function kindOf(method: DescMethod): ServedCall["kind"] {
+  if (method.methodKind === "server_streaming") return "watch";
+  if (method.methodKind === "client_streaming") return "clientStream";
+  return method === PermissionService.method.awaitApplied ? "wait" : "unary";
 }

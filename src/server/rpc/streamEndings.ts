@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Server, ServerWritableStream, ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
+import type { Server, ServerDuplexStream, ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
 import type { SquelchError } from "../../domain/errors.js";
 import { toStatus } from "./status.js";
+
+type AnyStream = ServerDuplexStream<unknown, unknown>;
 
 /** What ends the open streams when the replica shuts down. */
 export type Endings = Set<(error: SquelchError) => void>;
@@ -24,19 +26,27 @@ export async function endInTurn(endings: Endings, error: SquelchError, spreadMs:
   }
 }
 
-/** The server for services that never end their streams themselves, as health and reflection: they end as the others. */
-export function withEndings(server: Server, endings: Endings): Server {
+/**
+ * The server for services that never end their streams themselves, as health and reflection: they end as the others.
+ *
+ * @param admit rejects with the reason if a caller may not open a stream
+ */
+export function withEndings(
+  server: Server,
+  endings: Endings,
+  admit: (call: AnyStream) => Promise<void> = () => Promise.resolve(),
+): Server {
   const addService = (definition: ServiceDefinition, implementation: UntypedServiceImplementation) => {
     const methods = Object.entries(definition);
     const wrapped = Object.entries(implementation).map(([name, handler]) => {
       const method = methods.find(([key, { originalName }]) => name === key || name === originalName)?.[1];
       if (method?.responseStream !== true) return [name, handler];
-      const handle = handler as (call: ServerWritableStream<unknown, unknown>) => void;
-      const handleAndEnd = (call: ServerWritableStream<unknown, unknown>) => {
-        const end = (error: SquelchError) => void call.emit("error", toStatus(error));
+      const handle = handler as (call: AnyStream) => void;
+      const handleAndEnd = (call: AnyStream) => {
+        const end = (error: unknown) => void call.emit("error", toStatus(error));
         endings.add(end);
         for (const ending of ["cancelled", "close"]) call.on(ending, () => endings.delete(end));
-        handle(call);
+        admit(call).then(() => handle(call), end);
       };
       return [name, handleAndEnd];
     });

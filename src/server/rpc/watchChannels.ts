@@ -4,6 +4,7 @@ import { ChannelWatcher } from "../feed/channelWatcher.js";
 import type { EventFeed } from "../feed/eventFeed.js";
 import type { Hub } from "../feed/hub.js";
 import type { WatchSink } from "../feed/watcher.js";
+import type { CallContext } from "./callContext.js";
 import { parseIds } from "./convert.js";
 import { addEvents, MAX_WATCHED_EVENTS, type OpenWatch } from "./openWatch.js";
 
@@ -40,7 +41,12 @@ export function watchSpeakers(hub: Hub, sink: WatchSink): SpeakersWatch {
  *
  * @throws SquelchError `invalidArgument`
  */
-export function openWatchChannels(hub: Hub, request: WatchChannelsRequest, sink: WatchSink): OpenWatch {
+export function openWatchChannels(
+  hub: Hub,
+  request: WatchChannelsRequest,
+  _context: CallContext,
+  sink: WatchSink,
+): OpenWatch {
   const eventIds = parseIds("event_ids", request.eventIds, MAX_WATCHED_EVENTS);
   if (eventIds.length === 0) throw new SquelchError("invalidArgument", "event_ids: must name at least one event");
 

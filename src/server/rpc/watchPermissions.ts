@@ -1,11 +1,13 @@
 import type { WatchPermissionsRequest } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { isUnavailable } from "../../domain/errors.js";
 import { MAX_ID_BYTES } from "../../domain/id.js";
+import { mayAccess } from "../../domain/identity.js";
 import type { Unsubscribe } from "../../domain/ports.js";
 import { encodeSpeakers } from "../feed/encode.js";
 import type { Hub } from "../feed/hub.js";
 import { shareSink } from "../feed/sharedSink.js";
 import { Watcher, type WatchSink } from "../feed/watcher.js";
+import type { CallContext } from "./callContext.js";
 import { parseCursors, parseDuration, parseIds, parseText } from "./convert.js";
 import { addEvents, MAX_WATCHED_EVENTS, type OpenWatch } from "./openWatch.js";
 import { watchSpeakers } from "./watchChannels.js";
@@ -16,7 +18,7 @@ const MIN_CHECKPOINT_INTERVAL_MS = 1_000;
 const MAX_CHECKPOINT_INTERVAL_MS = 60_000;
 
 /**
- * Opens a watch. Its messages go to `sink`.
+ * Opens a watch, of all events that the caller may see if it names none. Its messages go to `sink`.
  *
  * @param fail called if an open watch cannot go on
  * @throws SquelchError `invalidArgument`
@@ -24,6 +26,7 @@ const MAX_CHECKPOINT_INTERVAL_MS = 60_000;
 export function openWatch(
   hub: Hub,
   request: WatchPermissionsRequest,
+  { identity }: CallContext,
   sink: WatchSink,
   fail: (error: unknown) => void,
 ): OpenWatch {
@@ -110,6 +113,7 @@ export function openWatch(
     const found: string[] = [];
     let isOpen = false;
     unfollow = await hub.followEvents((eventId) => {
+      if (!mayAccess(identity, eventId)) return;
       if (isOpen) addOneOfAll(eventId).catch(fail);
       else found.push(eventId);
     });

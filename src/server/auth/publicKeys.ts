@@ -1,0 +1,163 @@
+import { readFile } from "node:fs/promises";
+import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
+import { SquelchError } from "../../domain/errors.js";
+import { followFiles } from "../../lib/followFiles.js";
+import type { Logger } from "../../lib/logger.js";
+import type { KeySource } from "./keySource.js";
+
+/** The algorithms of key pairs. */
+const PUBLIC_ALGORITHMS = [
+  "EdDSA",
+  "Ed25519",
+  "ES256",
+  "ES384",
+  "ES512",
+  "PS256",
+  "PS384",
+  "PS512",
+  "RS256",
+  "RS384",
+  "RS512",
+];
+
+/** How often the keys are read again, so that a key that was taken out is soon good for nothing, ms. */
+const REFRESH_INTERVAL_MS = 30_000;
+/** How soon a token with an unknown key may have them read again, ms. */
+const UNKNOWN_KEY_INTERVAL_MS = 5_000;
+const FETCH_TIMEOUT_MS = 5_000;
+const MAX_KEY_SET_BYTES = 1 << 20;
+
+type KeySet = ReturnType<typeof createLocalJWKSet>;
+
+/**
+ * The public keys of a JWK set (RFC 7517). A file is read again when it has changed, a URL every 30 s; both also when a
+ * token names a key that is not there. While it cannot be read, that is logged, and the keys stay as they were.
+ *
+ * @param changed called when the set is another than before
+ * @returns its keys may still be missing if they could not be read yet
+ */
+export async function createPublicKeys(location: string, changed: () => void, logger: Logger): Promise<KeySource> {
+  const keys = new PublicKeys(location, changed, logger);
+  await keys.refresh();
+  return keys;
+}
+
+class PublicKeys implements KeySource {
+  readonly algorithms = PUBLIC_ALGORITHMS;
+  readonly #location: string;
+  readonly #changed: () => void;
+  readonly #logger: Logger;
+  readonly #stop: () => void;
+  #text = "";
+  #keys: KeySet | undefined;
+  #refreshing: Promise<void> | undefined;
+  #refreshedAtMs = 0;
+
+  constructor(location: string, changed: () => void, logger: Logger) {
+    this.#location = location;
+    this.#changed = changed;
+    this.#logger = logger;
+    this.#stop = isUrl(location)
+      ? every(REFRESH_INTERVAL_MS, () => void this.refresh())
+      : followFiles([location], () => void this.refresh());
+  }
+
+  async verify(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
+    try {
+      return await this.#verify(token, options);
+    } catch (error) {
+      const isUnknown = this.#keys === undefined || error instanceof errors.JWKSNoMatchingKey;
+      if (!isUnknown || performance.now() - this.#refreshedAtMs < UNKNOWN_KEY_INTERVAL_MS) throw error;
+      await this.refresh();
+      return await this.#verify(token, options);
+    }
+  }
+
+  /** Reads the keys again, once for all who ask meanwhile. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = undefined;
+    });
+    return this.#refreshing;
+  }
+
+  close(): void {
+    this.#stop();
+  }
+
+  async #verify(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
+    if (this.#keys === undefined) {
+      throw new SquelchError("unavailable", "the keys of tokens could not be read yet; try again");
+    }
+    const verifying = { ...options, algorithms: PUBLIC_ALGORITHMS };
+    try {
+      return (await jwtVerify(token, this.#keys, verifying)).payload;
+    } catch (error) {
+      // The token does not say which of several keys it is signed with.
+      if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
+      for await (const key of error) {
+        try {
+          return (await jwtVerify(token, key, verifying)).payload;
+        } catch (failure) {
+          if (!(failure instanceof errors.JWSSignatureVerificationFailed)) throw failure;
+        }
+      }
+      throw new errors.JWSSignatureVerificationFailed();
+    }
+  }
+
+  async #refresh(): Promise<void> {
+    try {
+      const text = await readKeySet(this.#location);
+      if (text === this.#text) return;
+      const isFirst = this.#keys === undefined;
+      this.#keys = parseKeySet(text);
+      this.#text = text;
+      if (!isFirst) this.#changed();
+    } catch (error) {
+      this.#logger.error(
+        { err: error, source: redacted(this.#location) },
+        "keys of tokens could not be read, will try again",
+      );
+    } finally {
+      this.#refreshedAtMs = performance.now();
+    }
+  }
+}
+
+// A URL may carry a secret.
+function redacted(location: string): string {
+  return isUrl(location) ? new URL(location).origin : location;
+}
+
+function isUrl(location: string): boolean {
+  return /^https?:/.test(location);
+}
+
+function every(intervalMs: number, run: () => void): () => void {
+  const timer = setInterval(run, intervalMs);
+  return () => clearInterval(timer);
+}
+
+async function readKeySet(location: string): Promise<string> {
+  if (!isUrl(location)) return await readFile(location, "utf8");
+  const response = await fetch(location, { redirect: "error", signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) });
+  if (!response.ok) throw new Error(`HTTP status ${response.status}`);
+  let text = "";
+  const decoder = new TextDecoder();
+  for await (const bytes of response.body ?? []) {
+    text += decoder.decode(bytes, { stream: true });
+    if (text.length > MAX_KEY_SET_BYTES) throw new Error(`more than ${MAX_KEY_SET_BYTES} bytes`);
+  }
+  return text;
+}
+
+// A secret in the set would make it a secret, and a private key has no business with those who only verify.
+function parseKeySet(text: string): KeySet {
+  const set = JSON.parse(text) as JSONWebKeySet;
+  const keys = createLocalJWKSet(set);
+  if (set.keys.length === 0) throw new Error("the set has no keys");
+  if (set.keys.some(({ kty, d }) => kty === "oct" || d !== undefined))
+    throw new Error("the set has keys that are secret");
+  return keys;
+}

@@ -1,0 +1,209 @@
+import { LOG_LEVELS, type LogLevel } from "../lib/logger.js";
+
+export const REDIS_LAYOUTS = ["legacy", "cluster"] as const;
+
+/** What a replica is started with. */
+export interface ServerConfig {
+  /** Undefined: the memory engine. */
+  redisUrl: string | undefined;
+  /** Undefined: where the state is, unless that is a Cluster. */
+  ingestRedisUrl: string | undefined;
+  redisLayout: (typeof REDIS_LAYOUTS)[number];
+  grpcAddress: string;
+  httpAddress: string;
+  corsOrigins: readonly string[];
+  logLevel: LogLevel;
+  tokenSecret: string | undefined;
+  tokenSecretFile: string | undefined;
+  tokenJwks: string | undefined;
+  tokenAudience: string;
+  /** Undefined: whoever has the key. */
+  tokenIssuer: string | undefined;
+  tlsCert: string | undefined;
+  tlsKey: string | undefined;
+  tlsClientCa: string | undefined;
+  insecure: boolean;
+  legacyRouters: boolean;
+  membershipCheck: boolean;
+  maxTalkTimeMs: number;
+  /** How many may wait for the floor of a channel; 0: nobody. */
+  floorQueueLimit: number;
+  drainTimeoutMs: number;
+  auditFloor: boolean;
+  auditLength: number;
+}
+
+/** One option: the flag goes before the variable. */
+export interface ConfigOption {
+  name: keyof ServerConfig;
+  flag: string;
+  env: string;
+  description: string;
+  defaultText: string;
+}
+
+/** Every option of `squelch serve`: a flag, a variable, and what holds where neither is given. */
+export const CONFIG_OPTIONS: readonly ConfigOption[] = [
+  {
+    name: "redisUrl",
+    flag: "--redis-url",
+    env: "SQUELCH_REDIS_URL",
+    description: "URL of the Redis, Sentinel group or Cluster that all replicas share",
+    defaultText: "none: everything is kept in the memory of this one process",
+  },
+  {
+    name: "ingestRedisUrl",
+    flag: "--ingest-redis-url",
+    env: "SQUELCH_INGEST_REDIS_URL",
+    description: "URL of the Redis or Sentinel group to which the control plane publishes",
+    defaultText: "as --redis-url; with a Cluster none: assignments are taken by RPC only",
+  },
+  {
+    name: "redisLayout",
+    flag: "--redis-layout",
+    env: "SQUELCH_REDIS_LAYOUT",
+    description: "legacy, the key names that routers share; or cluster, which a Cluster needs",
+    defaultText: "legacy",
+  },
+  {
+    name: "grpcAddress",
+    flag: "--grpc-address",
+    env: "SQUELCH_GRPC_ADDRESS",
+    description: "host:port for routers and tools; port 0 picks a free one",
+    defaultText: "127.0.0.1:50051",
+  },
+  {
+    name: "httpAddress",
+    flag: "--http-address",
+    env: "SQUELCH_HTTP_ADDRESS",
+    description: "host:port for Connect, gRPC-Web, the web console, health and metrics; port 0 picks a free one",
+    defaultText: "127.0.0.1:8080",
+  },
+  {
+    name: "corsOrigins",
+    flag: "--cors-origins",
+    env: "SQUELCH_CORS_ORIGINS",
+    description: "origins of other web pages that may call over HTTP, separated by commas; * is any",
+    defaultText: "none",
+  },
+  {
+    name: "logLevel",
+    flag: "--log-level",
+    env: "SQUELCH_LOG_LEVEL",
+    description: `one of ${LOG_LEVELS.join(", ")}`,
+    defaultText: "info",
+  },
+  {
+    name: "tokenSecret",
+    flag: "--token-secret",
+    env: "SQUELCH_TOKEN_SECRET",
+    description: "the secret that callers' tokens are signed with (HS256), at least 32 bytes",
+    defaultText: "none",
+  },
+  {
+    name: "tokenSecretFile",
+    flag: "--token-secret-file",
+    env: "SQUELCH_TOKEN_SECRET_FILE",
+    description: "a file with such secrets, one a line, each good for verifying; read again when it changes",
+    defaultText: "none",
+  },
+  {
+    name: "tokenJwks",
+    flag: "--token-jwks",
+    env: "SQUELCH_TOKEN_JWKS",
+    description:
+      "file or URL of the JWK set with the public keys of callers' tokens; read again when it changes, a URL every 30 s",
+    defaultText: "none",
+  },
+  {
+    name: "tokenAudience",
+    flag: "--token-audience",
+    env: "SQUELCH_TOKEN_AUDIENCE",
+    description: "the audience (aud) that tokens must be for",
+    defaultText: "squelch",
+  },
+  {
+    name: "tokenIssuer",
+    flag: "--token-issuer",
+    env: "SQUELCH_TOKEN_ISSUER",
+    description: "the issuer (iss) that tokens must be from",
+    defaultText: "none: whoever has the key",
+  },
+  {
+    name: "tlsCert",
+    flag: "--tls-cert",
+    env: "SQUELCH_TLS_CERT",
+    description: "file with the certificate chain (PEM) of both addresses; read again when it changes",
+    defaultText: "none: no TLS",
+  },
+  {
+    name: "tlsKey",
+    flag: "--tls-key",
+    env: "SQUELCH_TLS_KEY",
+    description: "file with its private key (PEM)",
+    defaultText: "none: no TLS",
+  },
+  {
+    name: "tlsClientCa",
+    flag: "--tls-client-ca",
+    env: "SQUELCH_TLS_CLIENT_CA",
+    description: "file with the CAs (PEM) whose client certificates say who calls, beside tokens",
+    defaultText: "none",
+  },
+  {
+    name: "insecure",
+    flag: "--insecure",
+    env: "SQUELCH_INSECURE",
+    description: "on: serve addresses other than loopback without authentication",
+    defaultText: "off",
+  },
+  {
+    name: "legacyRouters",
+    flag: "--legacy-routers",
+    env: "SQUELCH_LEGACY_ROUTERS",
+    description: "off: no router writes the floor to Redis itself, so a pause need not take the speaker keys",
+    defaultText: "on",
+  },
+  {
+    name: "membershipCheck",
+    flag: "--membership-check",
+    env: "SQUELCH_MEMBERSHIP_CHECK",
+    description: "off: StartPtt grants the floor of channels that are not among the user's own",
+    defaultText: "on",
+  },
+  {
+    name: "maxTalkTimeMs",
+    flag: "--max-talk-time",
+    env: "SQUELCH_MAX_TALK_TIME",
+    description: "the longest talk time that a caller may ask for, in ms, 1000 to 3600000",
+    defaultText: "300000",
+  },
+  {
+    name: "floorQueueLimit",
+    flag: "--floor-queue-limit",
+    env: "SQUELCH_FLOOR_QUEUE_LIMIT",
+    description: "how many may wait for the floor of a channel, where they ask to, 0 to 100; 0: nobody waits",
+    defaultText: "10",
+  },
+  {
+    name: "drainTimeoutMs",
+    flag: "--drain-timeout",
+    env: "SQUELCH_DRAIN_TIMEOUT",
+    description: "how long streams and calls may take to end at shutdown, in ms, 0 to 300000",
+    defaultText: "10000",
+  },
+  {
+    name: "auditFloor",
+    flag: "--audit-floor",
+    env: "SQUELCH_AUDIT_FLOOR",
+    description: "on: the audit trail also has every StartPtt, RenewPtt and StopPtt",
+    defaultText: "off",
+  },
+  {
+    name: "auditLength",
+    flag: "--audit-length",
+    env: "SQUELCH_AUDIT_LENGTH",
+    description: "about how many entries the audit trail keeps, 100 to 1000000",
+    defaultText: "10000",
+  },
+];

@@ -1,0 +1,75 @@
+import { readFileSync } from "node:fs";
+import { createSecureContext, type SecureContextOptions } from "node:tls";
+import { SquelchError } from "../../domain/errors.js";
+import { followFiles } from "../../lib/followFiles.js";
+import type { Logger } from "../../lib/logger.js";
+import type { ServerConfig } from "../configOptions.js";
+
+/** What both listeners present, and whom they believe. */
+export interface TlsFiles {
+  /** As it is now. */
+  readonly context: SecureContextOptions;
+  /** True if clients are asked for a certificate. */
+  readonly asksForCertificates: boolean;
+  /** Calls back with each new context: connections made from then on use it. */
+  onRenewal(listener: (context: SecureContextOptions) => void): void;
+  close(): void;
+}
+
+/**
+ * Reads the certificate, its key and the CAs of clients, and again when one of the files has changed; what does not fit
+ * together then is logged, and the old ones stay in use.
+ *
+ * @returns undefined where there is to be no TLS
+ * @throws SquelchError `invalidArgument` if a file cannot be read or they do not fit together at first
+ */
+export function openTlsFiles(
+  { tlsCert, tlsKey, tlsClientCa }: Pick<ServerConfig, "tlsCert" | "tlsKey" | "tlsClientCa">,
+  logger: Logger,
+): TlsFiles | undefined {
+  if (tlsCert === undefined || tlsKey === undefined) return undefined;
+  const read = () => {
+    const context = {
+      cert: readFile("--tls-cert", tlsCert),
+      key: readFile("--tls-key", tlsKey),
+      ...(tlsClientCa !== undefined && { ca: readFile("--tls-client-ca", tlsClientCa) }),
+    };
+    try {
+      createSecureContext(context);
+    } catch (error) {
+      throw new SquelchError("invalidArgument", `--tls-cert, --tls-key: ${(error as Error).message}`);
+    }
+    return context;
+  };
+  let context = read();
+  const listeners: ((context: SecureContextOptions) => void)[] = [];
+  const paths = [tlsCert, tlsKey, tlsClientCa].filter((path) => path !== undefined);
+  const close = followFiles(paths, () => {
+    try {
+      context = read();
+      for (const listener of listeners) listener(context);
+      logger.info("certificates read anew");
+    } catch (error) {
+      logger.error({ err: error }, "certificates could not be read anew, the old ones stay in use");
+    }
+  });
+  return {
+    get context() {
+      return context;
+    },
+    asksForCertificates: tlsClientCa !== undefined,
+    onRenewal: (listener) => void listeners.push(listener),
+    close,
+  };
+}
+
+function readFile(flag: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new SquelchError(
+      "invalidArgument",
+      `${flag}: ${path} cannot be read (${(error as NodeJS.ErrnoException).code})`,
+    );
+  }
+}

@@ -1,0 +1,150 @@
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { request as httpsRequest } from "node:https";
+import { connect as connectTls, type SecureContextOptions } from "node:tls";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import { startSquelch } from "../support/startSquelch.js";
+import { mintToken, TOKEN_SECRET } from "../support/tokens.js";
+import { waitFor } from "../support/waitFor.js";
+import { WatchedPicture } from "../support/watchedPicture.js";
+
+const path = (name: string) => join("test/support/tls", name);
+const file = (name: string) => readFileSync(path(name));
+const ca = [file("ca.crt"), file("otherCa.crt")];
+
+let folder: string;
+const closers: (() => unknown)[] = [];
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "squelch-tls-"));
+  closers.push(() => rmSync(folder, { recursive: true }));
+});
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+async function start(overrides: Record<string, string> = {}) {
+  const files = { tlsCert: path("server.crt"), tlsKey: path("server.key") };
+  const replica = await startSquelch({ ...files, tokenSecret: TOKEN_SECRET, ...overrides });
+  closers.push(() => replica.close());
+  return replica;
+}
+
+type Addresses = Awaited<ReturnType<typeof start>>;
+
+const PLANES = [
+  [
+    "gRPC",
+    ({ grpcAddress }: Addresses, nodeOptions: SecureContextOptions) =>
+      createGrpcTransport({ baseUrl: `https://${grpcAddress}`, nodeOptions }),
+  ],
+  [
+    "Connect over HTTP/2",
+    ({ httpAddress }: Addresses, nodeOptions: SecureContextOptions) =>
+      createConnectTransport({ baseUrl: `https://${httpAddress}`, httpVersion: "2", nodeOptions }),
+  ],
+  [
+    "Connect over HTTP/1.1",
+    ({ httpAddress }: Addresses, nodeOptions: SecureContextOptions) =>
+      createConnectTransport({ baseUrl: `https://${httpAddress}`, httpVersion: "1.1", nodeOptions }),
+  ],
+] as const;
+
+describe.each(PLANES)("over TLS, %s", (_, createTransport) => {
+  const user = { eventId: "festival", userId: "anna" };
+
+  it("serves calls and watches to who has a token, and drains", async () => {
+    const replica = await start();
+    const permissions = createClient(PermissionService, createTransport(replica, { ca }));
+    const headers = { authorization: `Bearer ${await mintToken({ scope: "admin" })}` };
+    await expect(permissions.getUserPermissions(user)).rejects.toMatchObject({ code: Code.Unauthenticated });
+    expect(await permissions.getUserPermissions(user, { headers })).toMatchObject({ known: false });
+    const picture = new WatchedPicture();
+    const read = async () => {
+      for await (const message of permissions.watchPermissions({ eventIds: ["festival"] }, { headers }))
+        picture.apply(message);
+      throw new Error("the stream ended without a status");
+    };
+    const ended = read().catch(ConnectError.from);
+    await waitFor(() => picture.checkpoints.length > 0);
+    const startedAtMs = performance.now();
+    await replica.close();
+    expect(await ended).toMatchObject({ code: Code.Unavailable, rawMessage: expect.stringContaining("reconnect") });
+    expect(performance.now() - startedAtMs, "the time to drain").toBeLessThan(5_000);
+  });
+
+  it("takes a client certificate as an identity, and believes no other's", async () => {
+    const replica = await start({ tlsClientCa: path("otherCa.crt") });
+    const as = (name: string) =>
+      createClient(
+        PermissionService,
+        createTransport(replica, { ca, cert: file(`${name}.crt`), key: file(`${name}.key`) }),
+      );
+    expect(await as("client").getUserPermissions(user)).toMatchObject({ known: false });
+    await expect(as("client").setUserChannels({ ...user, channelIds: [] })).rejects.toMatchObject({
+      code: Code.PermissionDenied,
+      rawMessage: expect.stringContaining("router-west"),
+    });
+    expect(await as("limited").getUserPermissions({ ...user, eventId: "fair-1" })).toMatchObject({ known: false });
+    await expect(as("limited").getUserPermissions({ ...user, eventId: "other" })).rejects.toMatchObject({
+      code: Code.PermissionDenied,
+    });
+    // It is signed by a CA, but not by the one of clients.
+    await expect(as("server").getUserPermissions(user)).rejects.toMatchObject({ code: Code.Unauthenticated });
+    const headers = { authorization: "Bearer nonsense" };
+    await expect(as("client").getUserPermissions(user, { headers })).rejects.toMatchObject({
+      code: Code.Unauthenticated,
+    });
+  });
+});
+
+it("a renewed certificate is presented to new connections, without a restart", async () => {
+  const files = { tlsCert: join(folder, "tls.crt"), tlsKey: join(folder, "tls.key") };
+  const install = (name: string) => {
+    copyFileSync(path(`${name}.crt`), files.tlsCert);
+    copyFileSync(path(`${name}.key`), files.tlsKey);
+  };
+  install("server");
+  const replica = await start(files);
+  const issuers = async () => [await issuerOf(replica.grpcAddress), await issuerOf(replica.httpAddress)];
+  expect(await issuers()).toEqual(["Squelch test CA", "Squelch test CA"]);
+  install("renewed");
+  await waitFor(async () => (await issuers()).every((issuer) => issuer === "Squelch other test CA"));
+  // One half of a pair changes nothing until the other is there.
+  copyFileSync(path("server.crt"), files.tlsCert);
+  expect(await issuers()).toEqual(["Squelch other test CA", "Squelch other test CA"]);
+  copyFileSync(path("server.key"), files.tlsKey);
+  await waitFor(async () => (await issuers()).every((issuer) => issuer === "Squelch test CA"));
+});
+
+function issuerOf(address: string): Promise<string | undefined> {
+  const [host, port] = address.split(":");
+  return new Promise((resolve, reject) => {
+    const socket = connectTls({ host: host as string, port: Number(port), ca, ALPNProtocols: ["h2"] }, () => {
+      resolve(socket.getPeerCertificate().issuer.CN as string);
+      socket.destroy();
+    });
+    socket.once("error", reject);
+  });
+}
+
+it("health is served over TLS too", async () => {
+  const { httpAddress } = await start();
+  const code = await new Promise((resolve, reject) => {
+    httpsRequest(`https://${httpAddress}/healthz`, { ca }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    })
+      .once("error", reject)
+      .end();
+  });
+  expect(code).toBe(200);
+});
+
+it("files that do not fit together or are missing are said at start", async () => {
+  await expect(start({ tlsKey: path("client.key") })).rejects.toThrow(/^--tls-cert, --tls-key: /);
+  await expect(start({ tlsCert: path("nothing.crt") })).rejects.toThrow(/^--tls-cert: .*ENOENT/);
+});
