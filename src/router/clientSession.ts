@@ -19,6 +19,7 @@ import {
   pttDeniedFrame,
   pttDeniedReply,
   pttInterruptedFrame,
+  pttQueuedReply,
   replyFrame,
 } from "./frames.js";
 import type { ChannelMember } from "./localChannels.js";
@@ -26,6 +27,7 @@ import type { RelaySocket } from "./permissionRelay.js";
 import { describeCallError, isRefusal } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
 import { type PressOutcome, type Speaker, Transmissions } from "./transmissions.js";
+import { WaitingPresses } from "./waitingPresses.js";
 
 /** A client that reads so slowly that this much is waiting is cut off, in bytes. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
@@ -50,6 +52,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   readonly #context: RouterContext;
   readonly #joined = new Set<string>();
   readonly #transmissions: Transmissions;
+  readonly #waiting = new WaitingPresses((channelId) => this.#askAgain(channelId));
   readonly #unfollow: () => void;
   #waitingFrames = 0;
   #work: Promise<void> = Promise.resolve();
@@ -107,7 +110,22 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
       this.send(pttInterruptedFrame(channelId, "", "You may no longer speak on this channel"));
     }
     void this.#transmissions.stopQuietly([channelId]);
+    const press = this.#waiting.forget(channelId);
+    if (press !== undefined) {
+      void this.#transmissions.giveUp(channelId);
+      this.#deny(press.id, { channelId, cause: "receiveOnly", holder: undefined, message: NOT_AUTHORIZED });
+    }
     this.#context.channels.leave(channelId, this, "user-left");
+  }
+
+  /** The store has told the end of a request: if the client waits with it, the floor is asked for to have the answer. */
+  requestEnded(channelId: string, queueId: bigint): void {
+    if (this.#waiting.get(channelId)?.queueId === queueId) this.#askAgain(channelId, true);
+  }
+
+  /** A pause has ended all requests. */
+  allRequestsEnded(): void {
+    for (const channelId of this.#waiting.channelIds()) this.#askAgain(channelId, true);
   }
 
   /** Compares the floors that the client holds with the store. */
@@ -132,21 +150,42 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     });
   }
 
+  // In turn with the client's frames. A request that has ended is not to begin to wait anew.
+  #askAgain(channelId: string, hasEnded = false): void {
+    this.#work = this.#work.then(async () => {
+      const press = this.#waiting.get(channelId);
+      if (press === undefined || this.#socket.readyState !== WebSocket.OPEN) return;
+      await this.#try(press.id, () => this.#startPtt(press.id, channelId, press.priority, !hasEnded));
+    });
+  }
+
   async #end(): Promise<void> {
     this.#context.relay.unregister(this);
     for (const channelId of this.#joined) this.#context.channels.leave(channelId, this, "user-disconnected");
     this.#joined.clear();
     this.#unfollow();
     await this.#work;
+    const waitedFor = this.#waiting.channelIds();
+    for (const channelId of waitedFor) this.#waiting.forget(channelId);
+    await Promise.all(waitedFor.map((channelId) => this.#transmissions.giveUp(channelId)));
     await this.#transmissions.stopQuietly();
   }
 
   async #answer(text: string): Promise<void> {
-    let id: FrameId | undefined;
+    let frame: ClientFrame;
     try {
-      const frame = parseClientFrame(text);
-      id = frame.id;
-      await this.#handle(frame);
+      frame = parseClientFrame(text);
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.send(errorFrame(error.id, error.message));
+      return;
+    }
+    await this.#try(frame.id, () => this.#handle(frame));
+  }
+
+  async #try(id: FrameId | undefined, act: () => Promise<void> | void): Promise<void> {
+    try {
+      await act();
     } catch (error) {
       if (error instanceof FrameError) {
         this.send(errorFrame(error.id, error.message));
@@ -165,10 +204,10 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
       case "leave-channel":
         return this.#leave(frame.id, frame.channelId);
       case "ptt-start":
-        return this.#startPtt(frame.id, frame.channelId, "normal");
+        return this.#startPtt(frame.id, frame.channelId, "normal", frame.queue);
       case "priority-ptt-start":
         if (!isDispatcher(this.identity)) throw new FrameError(NOT_A_DISPATCHER, frame.id);
-        return this.#startPtt(frame.id, frame.channelId, "dispatch");
+        return this.#startPtt(frame.id, frame.channelId, "dispatch", frame.queue);
       case "ptt-stop":
       case "priority-ptt-stop":
         return this.#stopPtt(frame.id, frame.channelId);
@@ -209,13 +248,14 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   }
 
   async #leave(id: FrameId | undefined, channelId: string): Promise<void> {
+    if (this.#waiting.forget(channelId)) await this.#transmissions.giveUp(channelId);
     await this.#transmissions.stopQuietly([channelId]);
     this.#joined.delete(channelId);
     this.#context.channels.leave(channelId, this, "user-left");
     this.send(replyFrame(id, { success: true, channelId }));
   }
 
-  async #startPtt(id: FrameId | undefined, channelId: string, priority: FloorPriority): Promise<void> {
+  async #startPtt(id: FrameId | undefined, channelId: string, priority: FloorPriority, waits = false): Promise<void> {
     if (!this.#joined.has(channelId)) throw new FrameError("Join the channel before you speak on it", id);
     const { channels } = this.#context;
     const { userId, userName } = this.identity;
@@ -223,15 +263,22 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
       this.#deny(id, { channelId, cause: "receiveOnly", holder: channels.holder(channelId), message: NOT_AUTHORIZED });
       return;
     }
-    const outcome = await this.#transmissions.start(channelId, priority);
-    if (!outcome.granted) {
+    const before = this.#waiting.forget(channelId);
+    const outcome = await this.#transmissions.start(channelId, priority, waits);
+    if (!outcome.granted && outcome.place === undefined) {
       this.#deny(id, { channelId, ...describeDenial(outcome) });
       return;
     }
     if (!this.#joined.has(channelId)) {
       // Revoked, or disconnected, while the store was asked.
-      await this.#transmissions.stopQuietly([channelId]);
+      await (outcome.granted ? this.#transmissions.stopQuietly([channelId]) : this.#transmissions.giveUp(channelId));
       this.#deny(id, { channelId, cause: "receiveOnly", holder: undefined, message: NOT_AUTHORIZED });
+      return;
+    }
+    if (!outcome.granted) {
+      const { queueId, position } = outcome.place;
+      this.#waiting.note(channelId, { id, priority, queueId, position });
+      if (id !== before?.id || position !== before?.position) this.send(pttQueuedReply(id, outcome.place));
       return;
     }
     const holder = { userId, userName, startedAtMs: outcome.startedAtMs };
@@ -244,6 +291,11 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   }
 
   async #stopPtt(id: FrameId | undefined, channelId: string): Promise<void> {
+    if (this.#waiting.forget(channelId)) {
+      await this.#transmissions.giveUp(channelId);
+      this.send(replyFrame(id, { success: true, state: this.#context.channels.state(channelId) }));
+      return;
+    }
     if (!this.#transmissions.holds(channelId)) throw new FrameError("You do not hold the floor of this channel", id);
     try {
       await this.#transmissions.stop(channelId);
@@ -282,7 +334,9 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   }
 }
 
-function describeDenial(outcome: Exclude<PressOutcome, { granted: true }>): Omit<PttDenial, "channelId"> {
+function describeDenial(
+  outcome: Extract<PressOutcome, { place?: undefined; granted: false }>,
+): Omit<PttDenial, "channelId"> {
   if (outcome.cause === "lost") return { cause: "other", holder: undefined, message: "The floor was taken away" };
   const { cause, holder, pause, ban } = outcome;
   if (ban !== undefined) return { cause, holder, message: describeBan(ban) };

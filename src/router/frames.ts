@@ -13,9 +13,12 @@ export type FrameId = string | number;
 
 /** What a client asks for. */
 export type ClientFrame = { id?: FrameId } & (
+  | { type: "join-channel" | "leave-channel" | "ptt-stop" | "priority-ptt-stop"; channelId: string }
   | {
-      type: "join-channel" | "leave-channel" | "ptt-start" | "ptt-stop" | "priority-ptt-start" | "priority-ptt-stop";
+      type: "ptt-start" | "priority-ptt-start";
       channelId: string;
+      /** The client waits where somebody else speaks. */
+      queue?: boolean;
     }
   | {
       type: "emergency-broadcast-start";
@@ -79,11 +82,15 @@ export function parseClientFrame(text: string): ClientFrame {
   switch (type) {
     case "join-channel":
     case "leave-channel":
-    case "ptt-start":
     case "ptt-stop":
-    case "priority-ptt-start":
     case "priority-ptt-stop":
       return { ...head, type, channelId: parseId("channelId", data.channelId, id) };
+    case "ptt-start":
+    case "priority-ptt-start": {
+      const { queue = false } = data;
+      if (typeof queue !== "boolean") throw new FrameError("queue must be true or false", id);
+      return { ...head, type, channelId: parseId("channelId", data.channelId, id), ...(queue && { queue }) };
+    }
     case "emergency-broadcast-start": {
       const holdDurationMs = parseHoldDuration(data.holdDuration, id);
       const replacePauseId = parseOptionalId("replacePauseId", data.replacePauseId, id);
@@ -202,6 +209,19 @@ export function pttDeniedReply(id: FrameId | undefined, { holder, message }: Ptt
 /** `ptt-denied`, beside the reply, for clients that listen to it alone. */
 export function pttDeniedFrame({ channelId, cause, holder, message }: PttDenial): string {
   return encode({ type: "ptt-denied", data: { channelId, cause, ...speakerFields(holder), message } });
+}
+
+/**
+ * The reply to a `ptt-start` with `queue` that has to wait; sent again when its position has changed. Another reply
+ * follows when the floor is granted or denied.
+ */
+export function pttQueuedReply(
+  id: FrameId | undefined,
+  { position, waiting, holder }: { position: number; waiting: number; holder: PttDenial["holder"] },
+): string {
+  const place = { queuePosition: position, queueLength: waiting };
+  const data = { success: false, queued: true, ...place, ...speakerFields(holder) };
+  return encode({ type: "channel-state", id, data });
 }
 
 function speakerFields(holder: PttDenial["holder"]) {

@@ -182,6 +182,16 @@ function followFloors({ client, speakers, channels }: RouterContext, sessions: S
     if (pause?.broadcaster === undefined) return;
     for (const session of sessionsOf(eventId, pause.broadcaster.userId)) void session.verifyTransmissions();
   });
+  // Who waits asks every 2 s; sooner where it is told that there is an answer.
+  client.on("floorGranted", ({ channelId, queueId }) => {
+    for (const session of sessions) session.requestEnded(channelId, queueId);
+  });
+  client.on("floorDenied", ({ channelId, queueId }) => {
+    for (const session of sessions) session.requestEnded(channelId, queueId);
+  });
+  client.on("paused", ({ eventId }) => {
+    for (const session of sessionsOf(eventId)) session.allRequestsEnded();
+  });
   // What happened to floors before a snapshot is not in it.
   client.on("resynced", ({ eventId }) => {
     for (const session of sessionsOf(eventId)) void session.verifyTransmissions();

@@ -13,16 +13,30 @@ const DEADLINE_MS = 1_500;
 /** How long the floor is kept without a renewal, ms: after a crash of this router it is free again this soon. */
 const LEASE_TIME_MS = 6_000;
 
+/** How long a place in a queue is kept until the floor is asked for anew, ms. */
+const QUEUE_FOR_MS = 6_000;
+
 /** What the store answers to a press of the talk button. */
 export type PttOutcome =
   | { granted: true; leaseId: bigint; startedAtMs: number; expiresAtMs: number; talkUntilMs: number }
+  | { granted: false; place: QueuePlace }
   | {
       granted: false;
+      place?: undefined;
       cause: FloorDenyCause | "other";
       holder: ActiveSpeaker | undefined;
       pause: SpeakerPause | undefined;
       ban: UserBan | undefined;
     };
+
+/** A place among those who wait for the floor. */
+export interface QueuePlace {
+  queueId: bigint;
+  /** 1 is next. */
+  position: number;
+  waiting: number;
+  holder: ActiveSpeaker | undefined;
+}
 
 /** A channel as the store has it. */
 export interface StoredChannel {
@@ -66,16 +80,23 @@ export class RouterCalls {
     await this.#grpc.unary(PermissionService.method.setUserChannels, request, this.#options());
   }
 
-  /** Asks for the floor; again under the same session while it is held: the same lease. */
+  /**
+   * Asks for the floor; again under the same session while it is held: the same lease.
+   *
+   * @param waits whether to wait for it where another holds it, for 6 s until asked for again
+   */
   async startPtt(
     channelId: string,
     user: ClientIdentity,
     sessionId: string,
     priority: FloorPriority,
+    waits = false,
   ): Promise<PttOutcome> {
     const { userId, userName } = user;
     const leaseTime = durationFromMs(LEASE_TIME_MS);
-    const request = { channelId, userId, userName, sessionId, leaseTime, priority: toPriorityMessage(priority) };
+    const terms = { leaseTime, priority: toPriorityMessage(priority) };
+    const queue = waits && { queueFor: durationFromMs(QUEUE_FOR_MS) };
+    const request = { channelId, userId, userName, sessionId, ...terms, ...queue };
     const { outcome } = await this.#grpc.unary(ChannelService.method.startPtt, request, this.#options());
     switch (outcome.case) {
       case "granted": {
@@ -93,7 +114,10 @@ export class RouterCalls {
           ban: ban && banOf(ban),
         };
       }
-      case "queued":
+      case "queued": {
+        const { queueId, position, waiting, holder } = outcome.value;
+        return { granted: false, place: { queueId, position, waiting, holder: holder && speakerOf(holder) } };
+      }
       case undefined:
         return { granted: false, cause: "other", holder: undefined, pause: undefined, ban: undefined };
     }

@@ -34,7 +34,7 @@ export interface Speaker {
 }
 
 /** A press of the talk button that the store answered, as it is when the answer has come. */
-export type PressOutcome = PttOutcome | { granted: false; cause: "lost" };
+export type PressOutcome = PttOutcome | { granted: false; place?: undefined; cause: "lost" };
 
 /**
  * The floors that one client holds, from grant to release, loss or the end of the lease. While the client transmits the
@@ -44,6 +44,8 @@ export class Transmissions {
   readonly #speaker: Speaker;
   readonly #context: RouterContext;
   readonly #active = new Map<string, Transmission>();
+  /** By channel that is waited for: when the store last said so, ms of `performance.now()`. */
+  readonly #queuedAtMs = new Map<string, number>();
   /** What must be done before the floor is asked for again. */
   #settled: Promise<void> = Promise.resolve();
 
@@ -63,28 +65,46 @@ export class Transmissions {
     return this.#active.has(channelId);
   }
 
-  /** Asks the store for the floor. Rejects with the error of the call. */
-  async start(channelId: string, priority: FloorPriority): Promise<PressOutcome> {
+  /**
+   * Asks the store for the floor. Rejects with the error of the call: then it is not waited for either.
+   *
+   * @param waits whether to wait where another holds it: until the next call for the channel, or `giveUp`
+   */
+  async start(channelId: string, priority: FloorPriority, waits = false): Promise<PressOutcome> {
     await this.#settled;
     const askedAtMs = performance.now();
+    const queuedAtMs = this.#queuedAtMs.get(channelId);
+    this.#queuedAtMs.delete(channelId);
     const { calls, floorLosses } = this.#context;
     const { identity, sessionId } = this.#speaker;
     const lossesBefore = floorLosses(identity.eventId);
     let outcome: PttOutcome;
     try {
-      outcome = await calls.startPtt(channelId, identity, sessionId, priority);
+      outcome = await calls.startPtt(channelId, identity, sessionId, priority, waits);
     } catch (error) {
       // The store may have granted it for all that; nobody may be left holding the floor without knowing.
       if (!isRefusal(error)) this.#settled = this.#giveBack(channelId, { userId: identity.userId, sessionId });
       throw error;
     }
-    if (!outcome.granted) return outcome;
-    const transmission = this.#begin(channelId, outcome, askedAtMs);
+    if (!outcome.granted) {
+      if (outcome.place) this.#queuedAtMs.set(channelId, askedAtMs);
+      return outcome;
+    }
+    // Whoever waited may have been granted it at any time since; then the lease is short until it is renewed.
+    const transmission = this.#begin(channelId, outcome, queuedAtMs ?? askedAtMs);
+    if (queuedAtMs !== undefined) await this.#renew(channelId, transmission);
     // The news that the floor was taken away again may have overtaken the answer.
     if (floorLosses(identity.eventId) !== lossesBefore && (await this.#isHeld(channelId, transmission)) !== true) {
       await this.stopQuietly([channelId]);
     }
     return this.isTransmitting(channelId, outcome.startedAtMs) ? outcome : { granted: false, cause: "lost" };
+  }
+
+  /** Waits no longer for a floor; one that was granted meanwhile is given back. */
+  async giveUp(channelId: string): Promise<void> {
+    const { identity, sessionId } = this.#speaker;
+    this.#queuedAtMs.delete(channelId);
+    await this.#giveBack(channelId, { userId: identity.userId, sessionId });
   }
 
   /** Gives the floor back. Rejects with the error of the call: then it isn't known to be free. */
