@@ -81,7 +81,7 @@ describe("the console", () => {
     expect(await stage.getAttribute("data-state")).toBe("free");
     await client.unary(startPtt, { channelId: `${eventId}-stage`, userId: "anna", userName: "Anna" });
     await page.locator(`[data-channel="${eventId}-stage"][data-state="speaking"]`).waitFor();
-    expect(await stage.innerText()).toMatch(/Anna\s+0:0\d/);
+    expect(await stage.textContent()).toMatch(/Anna0:0\d/);
 
     await tab("Users").click();
     await user("anna").waitFor();
@@ -99,7 +99,7 @@ describe("the console", () => {
     const router = new PermissionClient({ address: replica.grpcAddress, routerId: `router-${eventId}` });
     closers.push(() => router.close());
     await openEvent();
-    await router.start();
+    router.start();
     await tab("Users").click();
     await user("anna").click();
     const dialog = page.getByRole("dialog");
@@ -129,7 +129,7 @@ describe("the console", () => {
     await openEvent();
     const router = new PermissionClient({ address: replica.grpcAddress, routerId: `router-${eventId}` });
     closers.push(() => router.close());
-    await router.start();
+    router.start();
     await client.unary(startPtt, { channelId: `${eventId}-gate`, userId: "anna" });
     await page.getByLabel("Reason").fill("Storm");
     await page.getByLabel("Broadcaster").fill("dora");
@@ -149,9 +149,9 @@ describe("the console", () => {
     expect(await standingPause()).toMatchObject({ reason: "Storm", actor: "console", broadcaster: { userId: "dora" } });
     await page.getByText("1 of 1 router").waitFor();
     await page.locator('.tile[data-state="broadcast"]').first().waitFor();
-    expect(await page.locator(".countdown").innerText()).toMatch(/^(1:00|0:5\d)$/);
+    expect(await page.locator(".countdown").textContent()).toMatch(/^(1:00|0:5\d)$/);
     expect(await page.title()).toBe("(1 paused) Squelch");
-    expect(await page.getByRole("alert").allInnerTexts()).toContain(
+    expect(await page.getByRole("alert").allTextContents()).toContain(
       `Emergency: all speakers of ${eventId} are paused: Storm`,
     );
 
@@ -236,7 +236,7 @@ describe("the console", () => {
     await openEvent(other);
     await other.close();
     await status("lost").waitFor();
-    expect(await status("lost").innerText()).toMatch(/What you see was true \d+(\.\d)? s ago/);
+    expect(await status("lost").textContent()).toMatch(/What you see was true \d+(\.\d)? s ago/);
     expect(await page.locator('.shell[data-live="false"]').count()).toBe(1);
     await tab("Users").click();
     await user("anna").click();
@@ -275,7 +275,7 @@ describe("the console", () => {
   it("names replicas and routers, and how far each is", async () => {
     const router = new PermissionClient({ address: replica.grpcAddress, routerId: `router-${eventId}` });
     closers.push(() => router.close());
-    await router.start();
+    router.start();
     await page.goto(`http://${replica.httpAddress}/#/fleet`);
     await page
       .getByRole("row", { name: /answers this page/ })
