@@ -13,7 +13,8 @@ import { openSync } from "../support/syncClient.js";
 import { waitFor } from "../support/waitFor.js";
 import { connect } from "../support/watchClient.js";
 
-const { getUserPermissions, getEventActiveSpeakers, pauseAllSpeakers, setUserChannels } = PermissionService.method;
+const { getUserPermissions, getEventActiveSpeakers, pauseAllSpeakers, resumeSpeakers, setUserChannels } =
+  PermissionService.method;
 const { startPtt } = ChannelService.method;
 
 let redis: RedisServer;
@@ -43,7 +44,7 @@ beforeEach(async () => {
   eventId = `event-${randomUUID()}`;
   complaints.length = 0;
   page = await browser.context.newPage();
-  page.setDefaultTimeout(8_000);
+  page.setDefaultTimeout(12_000);
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("console", (message) => {
     if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
@@ -287,6 +288,24 @@ describe("the console", () => {
       .waitFor();
   });
 
+  it("shows who did what, also what was refused, of one event or of all", async () => {
+    await openEvent();
+    await client.unary(resumeSpeakers, { eventId, pauseId: "none" }).catch(() => undefined);
+    await tab("Audit").click();
+    const refused = page.getByRole("row", { name: /ResumeSpeakers/ });
+    await page.getByRole("row", { name: /SetUserChannels.*anna.*OK/ }).waitFor();
+    await waitFor(async () => {
+      if (await refused.isVisible()) return true;
+      await page.getByRole("button", { name: "Read again" }).click();
+      return false;
+    });
+    expect(await refused.textContent()).toContain("FAILED_PRECONDITION");
+    await page.getByRole("link", { name: "Audit" }).click();
+    await page.getByLabel("Find in the audit trail").fill(eventId);
+    await page.getByRole("link", { name: eventId }).nth(1).click();
+    await page.getByRole("heading", { name: eventId }).waitFor();
+  });
+
   it("loads nothing from elsewhere, opens one stream, and fits a phone", async () => {
     await page.setViewportSize({ width: 360, height: 740 });
     const requests: string[] = [];
@@ -294,7 +313,7 @@ describe("the console", () => {
     await openEvent();
     expect(requests.filter((url) => !url.startsWith(`http://${replica.httpAddress}/`))).toEqual([]);
     expect(requests.filter((url) => url.includes("/Watch"))).toHaveLength(1);
-    for (const hash of ["#/", "#/fleet", `#/event/${eventId}`]) {
+    for (const hash of ["#/", "#/fleet", "#/audit", `#/event/${eventId}`]) {
       await page.goto(`http://${replica.httpAddress}/${hash}`);
       const overflow = await page.evaluate<number>(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth",

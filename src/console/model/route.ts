@@ -1,9 +1,9 @@
 /** Where the page is: the fragment of its address. */
-export type Route = { page: "overview" } | { page: "fleet" } | { page: "event"; eventId: string };
+export type Route = { page: "overview" } | { page: "fleet" } | { page: "audit" } | { page: "event"; eventId: string };
 
 export function parseRoute(fragment: string): Route {
   const [, page, id] = /^#\/(\w+)(?:\/(.+))?$/.exec(fragment) ?? [];
-  if (page === "fleet") return { page };
+  if (page === "fleet" || page === "audit") return { page };
   if (page === "event" && id !== undefined) {
     try {
       return { page, eventId: decodeURIComponent(id) };
@@ -16,5 +16,5 @@ export function parseRoute(fragment: string): Route {
 
 export function linkTo(route: Route): string {
   if (route.page === "event") return `#/event/${encodeURIComponent(route.eventId)}`;
-  return route.page === "fleet" ? "#/fleet" : "#/";
+  return route.page === "overview" ? "#/" : `#/${route.page}`;
 }

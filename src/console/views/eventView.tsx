@@ -1,6 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { formatCount, timeOf } from "../model/format.js";
 import { ActivityList } from "./activityList.js";
+import { AuditView } from "./auditView.js";
 import { ChannelBoard } from "./channelBoard.js";
 import { Countdown } from "./clock.js";
 import { useConsole, useLive } from "./console.js";
@@ -9,7 +10,7 @@ import { RoutersInForce } from "./routersInForce.js";
 import { useEventChannels } from "./useEventChannels.js";
 import { UserPanel } from "./userPanel.js";
 
-const TABS = ["Channels", "Users", "Changes"] as const;
+const TABS = ["Channels", "Users", "Changes", "Audit"] as const;
 type Tab = (typeof TABS)[number];
 
 /** One event: the desk on one side, its channels, users and changes on the other. */
@@ -79,6 +80,7 @@ export function EventView({ eventId }: { eventId: string }) {
           {tab === "Channels" && <ChannelBoard event={event} channelIds={channelIds} />}
           {tab === "Users" && <UserPanel event={event} channelIds={channelIds} />}
           {tab === "Changes" && <ActivityList eventId={eventId} />}
+          {tab === "Audit" && <AuditView eventId={eventId} />}
         </div>
       </div>
     </div>

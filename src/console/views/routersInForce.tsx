@@ -27,10 +27,13 @@ export function RoutersInForce({ event }: { event: EventPicture }) {
     const stop = new AbortController();
     setAnswer(undefined);
     setProblem("");
+    let timeoutMs = 0;
     const ask = async () => {
       const isPaused = pauseId !== undefined;
       const revision = isPaused ? event.pauseRevision : event.revision;
-      const timeout = durationFromMs(isPaused ? WAIT_MS : 0);
+      const timeout = durationFromMs(timeoutMs);
+      // What is known already is shown at once.
+      timeoutMs = isPaused ? WAIT_MS : 0;
       try {
         const next = await session.permissions.awaitApplied(
           { eventId, epoch, revision, timeout },

@@ -1,4 +1,5 @@
 import { linkTo, type Route } from "../model/route.js";
+import { AuditView } from "./auditView.js";
 import { useEmergencies } from "./emergencies.js";
 import { EventList } from "./eventList.js";
 import { EventView } from "./eventView.js";
@@ -16,7 +17,7 @@ interface ShellProps {
 export function Shell({ route, onSignOut }: ShellProps) {
   useEmergencies();
   const isLive = useIsLive();
-  const link = (page: "overview" | "fleet", text: string) => (
+  const link = (page: "overview" | "fleet" | "audit", text: string) => (
     <a href={linkTo({ page })} aria-current={route.page === page ? "page" : undefined}>
       {text}
     </a>
@@ -31,6 +32,7 @@ export function Shell({ route, onSignOut }: ShellProps) {
         <nav aria-label="Pages">
           {link("overview", "Events")}
           {link("fleet", "Fleet")}
+          {link("audit", "Audit")}
         </nav>
         {onSignOut !== undefined && (
           <button type="button" class="small" onClick={onSignOut}>
@@ -43,6 +45,12 @@ export function Shell({ route, onSignOut }: ShellProps) {
       <main id="main" tabIndex={-1}>
         {route.page === "overview" && <Overview />}
         {route.page === "fleet" && <FleetView />}
+        {route.page === "audit" && (
+          <>
+            <h1>Audit trail</h1>
+            <AuditView />
+          </>
+        )}
         {route.page === "event" && <EventView key={route.eventId} eventId={route.eventId} />}
       </main>
     </div>

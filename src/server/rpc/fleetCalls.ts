@@ -26,7 +26,7 @@ export interface FleetCalls {
 /** An answer serves everybody who asks within this time, ms. */
 const MIN_REUSE_MS = 1_000;
 /** And for this many times as long as it took to read, so that reading takes a small part of the store's time. */
-const REUSE_FACTOR = 20;
+const REUSE_FACTOR = 5;
 /** Events read at the same time. */
 const READ_CONCURRENCY = 100;
 
