@@ -2,6 +2,7 @@
 // scenarios are run. Exit code 1 if a scenario failed, 2 if the arguments are wrong.
 import { parseArgs } from "node:util";
 import { cold } from "./scenarios/cold.js";
+import { emergency } from "./scenarios/emergency.js";
 import { failover } from "./scenarios/failover.js";
 import { fanout } from "./scenarios/fanout.js";
 import { floor } from "./scenarios/floor.js";
@@ -28,6 +29,7 @@ const SCENARIOS: readonly NamedRun[] = [
   toRun(fanout),
   toRun(latency),
   toRun(pause),
+  toRun(emergency),
   toRun(speakers),
   toRun(floor),
   toRun(ingest),

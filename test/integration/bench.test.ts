@@ -73,6 +73,15 @@ test("the benchmark of the ingest runs: every update is applied, however many re
   for (const { redisCpuUs } of ingest?.rows ?? []) expect(redisCpuUs).toBeGreaterThan(0);
 }, 120_000);
 
+test("the benchmark of an emergency runs: every speaker on every router is told, once", async () => {
+  const [emergency] = await runSmoke("emergency");
+  const [answered, any, last] = emergency?.rows ?? [];
+  expect([any, last]).toMatchObject(Array(2).fill({ routers: 2, sockets: 6, rounds: 2, missing: 0, repeated: 0 }));
+  expect(answered?.p50Ms).toBeGreaterThan(0);
+  expect(last?.p50Ms).toBeGreaterThanOrEqual(Number(any?.p50Ms));
+  expect(last?.p99Ms).toBeGreaterThanOrEqual(Number(last?.p50Ms));
+}, 120_000);
+
 test("the benchmark of a killed replica runs: nothing is missing, the killed one's routers resume", async () => {
   const [failover] = await runSmoke("failover");
   const rows = failover?.rows ?? [];

@@ -1,0 +1,118 @@
+import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import { type RouterProcess, spawnRouter } from "../../test/support/spawnRouter.js";
+import { monotonicUs } from "../support/clock.js";
+import { percentile } from "../support/percentiles.js";
+import type { RoundsOptions } from "../support/rounds.js";
+import type { Row, Scenario } from "../support/scenario.js";
+import { SpeakingSockets } from "../support/speakingSockets.js";
+import { type Stack, withStack } from "../support/stack.js";
+
+/** The access time that 3GPP TS 22.179 asks of mission critical push-to-talk (KPI 1). */
+const KPI_1_MS = 300;
+const JWT_SECRET = "the secret of the benchmark";
+/** What has not arrived by then is missing. */
+const ARRIVAL_TIMEOUT_MS = 10_000;
+
+export interface EmergencyOptions extends RoundsOptions {
+  /** Reference routers, each a process. */
+  routers: number;
+  /** WebSockets over all routers, each of which speaks on a channel of its own. */
+  sockets: number;
+}
+
+interface Sample {
+  answeredMs: number;
+  /** Of each socket, ascending. */
+  interruptedMs: readonly number[];
+  missing: number;
+  repeated: number;
+}
+
+/** From the call that pauses an event to the frame by which the last speaker hears of it. */
+export const emergency: Scenario<EmergencyOptions> = {
+  name: "emergency",
+  title: `From PauseAllSpeakers to ptt-interrupted on WebSockets that all speak, beside the ${KPI_1_MS} ms of 3GPP KPI 1`,
+  columns: {
+    until: "until",
+    routers: "routers",
+    sockets: "sockets",
+    rounds: "rounds",
+    missing: "missing",
+    repeated: "repeated",
+    p50Ms: "p50 ms",
+    p99Ms: "p99 ms",
+    limitMs: "KPI 1 ms",
+  },
+  full: { routers: 4, sockets: 1_000, rounds: 30, warmUpRounds: 3 },
+  smoke: { routers: 2, sockets: 6, rounds: 2, warmUpRounds: 1 },
+  plots: [{ title: "From PauseAllSpeakers, 99th percentile", value: "p99Ms", unit: "ms" }],
+
+  run: (options) =>
+    withStack(async (stack) => {
+      const routers: RouterProcess[] = [];
+      try {
+        for (let index = 0; index < options.routers; index++) {
+          routers.push(await spawnRouter(`bench-${index}`, [stack.replica.grpcAddress], JWT_SECRET));
+        }
+        const addresses = routers.map(({ wsAddress }) => wsAddress);
+        const sockets = await SpeakingSockets.connect(addresses, JWT_SECRET, "emergency", options.sockets);
+        try {
+          return toRows(options, await measureRounds(stack, sockets, options));
+        } finally {
+          sockets.close();
+        }
+      } finally {
+        await Promise.all(routers.map((router) => router.stop()));
+      }
+    }),
+};
+
+async function measureRounds(stack: Stack, sockets: SpeakingSockets, options: EmergencyOptions): Promise<Sample[]> {
+  const { rounds, warmUpRounds } = options;
+  const samples: Sample[] = [];
+  for (let round = -warmUpRounds; round < rounds; round++) {
+    await sockets.speak();
+    const sample = await measureOnce(stack, sockets);
+    if (round >= 0) samples.push(sample);
+  }
+  return samples;
+}
+
+async function measureOnce({ grpcClient }: Stack, sockets: SpeakingSockets): Promise<Sample> {
+  const { pauseAllSpeakers, resumeSpeakers } = PermissionService.method;
+  const eventId = "emergency";
+  const calledAtUs = monotonicUs();
+  const { pause } = await grpcClient.unary(pauseAllSpeakers, { eventId, reason: "bench" });
+  const answeredMs = (monotonicUs() - calledAtUs) / 1_000;
+  const { atUs, missing, repeated } = await sockets.interruptions(ARRIVAL_TIMEOUT_MS);
+  await grpcClient.unary(resumeSpeakers, { eventId, pauseId: pause?.pauseId ?? "" });
+  const interruptedMs = atUs.map((us) => (us - calledAtUs) / 1_000).sort((a, b) => a - b);
+  return { answeredMs, interruptedMs, missing, repeated };
+}
+
+function toRows({ routers, sockets, rounds }: EmergencyOptions, samples: readonly Sample[]): Row[] {
+  const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+  const missing = sum(samples.map((sample) => sample.missing));
+  const repeated = sum(samples.map((sample) => sample.repeated));
+  const row = (until: string, delaysMs: readonly number[], told: Row): Row => ({
+    ...{ until, routers, sockets, rounds, ...told },
+    ...{ p50Ms: percentile(delaysMs, 50), p99Ms: percentile(delaysMs, 99), limitMs: KPI_1_MS },
+  });
+  return [
+    row(
+      "the call is answered",
+      samples.map(({ answeredMs }) => answeredMs),
+      {},
+    ),
+    row(
+      "a socket is told, any",
+      samples.flatMap(({ interruptedMs }) => interruptedMs),
+      { missing, repeated },
+    ),
+    row(
+      "a socket is told, the last of each round",
+      samples.flatMap(({ interruptedMs }) => interruptedMs.at(-1) ?? []),
+      { missing, repeated },
+    ),
+  ];
+}

@@ -1,0 +1,104 @@
+import { WebSocket } from "ws";
+import { waitFor } from "../../test/support/waitFor.js";
+import { signToken } from "../../test/support/wsClient.js";
+import { monotonicUs } from "./clock.js";
+
+const CONNECTING_AT_ONCE = 20;
+const TIMEOUT_MS = 60_000;
+
+/** What a client does next, and what it has been told. */
+interface SpeakingClient {
+  socket: WebSocket;
+  channelId: string;
+  /** The frame that the client waits for. */
+  awaited: ((frame: string) => void) | undefined;
+}
+
+/** When each client was told that its floor was taken, and how often others had been told twice. */
+export interface Interruptions {
+  /** In µs of `monotonicUs`, in no order. */
+  atUs: readonly number[];
+  /** Clients that were told nothing. */
+  missing: number;
+  repeated: number;
+}
+
+/** WebSocket clients of several routers, each a user with a channel of its own on which it speaks. */
+export class SpeakingSockets {
+  readonly #clients: SpeakingClient[];
+  #atUs = new Map<SpeakingClient, number>();
+  #repeated = 0;
+
+  private constructor(clients: SpeakingClient[]) {
+    this.#clients = clients;
+    for (const client of clients) client.socket.on("message", (data) => this.#receive(client, String(data)));
+  }
+
+  /** Connects as many clients to the routers in turn, and has each join its channel. */
+  static async connect(
+    wsAddresses: readonly string[],
+    jwtSecret: string,
+    eventId: string,
+    count: number,
+  ): Promise<SpeakingSockets> {
+    const clients: SpeakingClient[] = [];
+    for (let first = 0; first < count; first += CONNECTING_AT_ONCE) {
+      const indexes = Array.from({ length: Math.min(CONNECTING_AT_ONCE, count - first) }, (_, index) => first + index);
+      const opened = indexes.map(async (index) => {
+        const channelId = `${eventId}-channel-${index}`;
+        const token = await signToken(jwtSecret, { userId: `user-${index}`, eventId, channelIds: [channelId] });
+        const socket = new WebSocket(`ws://${wsAddresses[index % wsAddresses.length]}/ws`, ["voiceping", token]);
+        await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
+        return { socket, channelId, awaited: undefined };
+      });
+      clients.push(...(await Promise.all(opened)));
+    }
+    const sockets = new SpeakingSockets(clients);
+    await sockets.#askAll("join-channel");
+    return sockets;
+  }
+
+  /** Every client takes the floor of its channel. Rejects if one does not get it. */
+  async speak(): Promise<void> {
+    await this.#askAll("ptt-start");
+    this.#atUs = new Map();
+    this.#repeated = 0;
+  }
+
+  /** Waits until every client was interrupted, and for what may still be on its way. */
+  async interruptions(timeoutMs: number): Promise<Interruptions> {
+    const all = this.#clients.length;
+    await waitFor(() => this.#atUs.size === all, { timeoutMs }).catch(() => undefined);
+    // What a router has sent before it answers this has arrived then.
+    await Promise.all(this.#clients.map((client) => this.#ask(client, "ping")));
+    return { atUs: [...this.#atUs.values()], missing: all - this.#atUs.size, repeated: this.#repeated };
+  }
+
+  close(): void {
+    for (const { socket } of this.#clients) socket.terminate();
+  }
+
+  #receive(client: SpeakingClient, frame: string): void {
+    if (frame.startsWith('{"type":"ptt-interrupted"')) {
+      if (this.#atUs.has(client)) this.#repeated += 1;
+      else this.#atUs.set(client, monotonicUs());
+    } else if (frame.includes('"id":"asked"')) client.awaited?.(frame);
+  }
+
+  async #askAll(type: string): Promise<void> {
+    const answers = await Promise.all(this.#clients.map((client) => this.#ask(client, type)));
+    const refusal = answers.find((answer) => !answer.includes('"success":true'));
+    if (refusal !== undefined) throw new Error(`${type} was refused: ${refusal}`);
+  }
+
+  #ask(client: SpeakingClient, type: string): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`${type} was not answered`)), TIMEOUT_MS);
+      client.awaited = (frame) => {
+        clearTimeout(timer);
+        resolve(frame);
+      };
+      client.socket.send(JSON.stringify({ type, id: "asked", data: { channelId: client.channelId } }));
+    });
+  }
+}
