@@ -1,5 +1,5 @@
 import type { FloorRequestGranted, FloorRevoked, LogEntry } from "../../src/domain/change.js";
-import { type ActiveSpeaker, type FloorPriority, outranks } from "../../src/domain/floor.js";
+import { type ActiveSpeaker, type FloorPriority, outranks, type SpeakerPause } from "../../src/domain/floor.js";
 import type { FloorNews } from "../../src/domain/ports.js";
 
 /** A floor that was granted to a press. Times are ms by Redis's clock. */
@@ -40,8 +40,15 @@ export interface Lock {
   goneAtMs: number;
 }
 
+/** A pause that was made, and the one whose place it asked for. */
+export interface MadePause {
+  pauseId: string;
+  replacePauseId: string | undefined;
+}
+
 /** What happened to the floors of one event. */
 export interface FloorHistory {
+  pauses: MadePause[];
   grants: Grant[];
   waits: Wait[];
   locks: Lock[];
@@ -60,6 +67,7 @@ export function findBreaches(history: FloorHistory): string[] {
     ...outranked(history),
     ...oneHolder(history),
     ...latched(history),
+    ...onePause(history),
     ...oneEndOfWait(history),
     ...servedInOrder(history),
     ...neverFree(history),
@@ -261,17 +269,46 @@ function neverFree(history: FloorHistory): string[] {
   return breaches;
 }
 
-// Between a pause and its end nobody but the exempt and the broadcaster is given a floor.
-function latched({ told }: FloorHistory): string[] {
+// Between a pause and its end nobody but the exempt and the broadcaster is given a floor, or has one still.
+function latched({ locks, told }: FloorHistory): string[] {
   const breaches: string[] = [];
+  const holders = new Map<string, string | undefined>();
   let exempt: string[] | undefined;
   for (const one of told) {
     if (!("kind" in one)) {
-      const intruders = one.changes.filter(({ holder }) => holder && exempt && !exempt.includes(holder.userId));
-      breaches.push(...intruders.map(({ holder }) => `${holder?.userId} was given a floor during a pause`));
+      for (const { channelId, holder } of one.changes) {
+        // The end of a lock that others wrote is told by nobody.
+        const isLock = locks.some(({ userId }) => userId === holder?.userId);
+        if (isLock && exempt) breaches.push(`${holder?.userId} was given a floor during a pause`);
+        holders.set(channelId, isLock ? undefined : holder?.userId);
+      }
+      const intruders = [...holders.values()].filter((userId) => userId && exempt && !exempt.includes(userId));
+      breaches.push(...intruders.map((userId) => `${userId} had a floor during a pause`));
     } else if (one.kind === "speakersPaused") {
       exempt = [...one.pause.exemptUserIds, one.pause.broadcaster?.userId ?? ""];
     } else if (one.kind === "speakersResumed") exempt = undefined;
+  }
+  return breaches;
+}
+
+// A pause takes the place of another only if it names that one or has the same broadcaster, and says so; each has one end.
+function onePause({ pauses, told }: FloorHistory): string[] {
+  const breaches: string[] = [];
+  let standing: SpeakerPause | undefined;
+  for (const one of told) {
+    if (!("kind" in one)) continue;
+    if (one.kind === "speakersResumed") {
+      if (standing?.pauseId !== one.pauseId) breaches.push(`the end of ${one.pauseId} was told while it did not stand`);
+      standing = undefined;
+    } else if (one.kind === "speakersPaused") {
+      const { pause, replacedPauseId } = one;
+      if (replacedPauseId !== standing?.pauseId) breaches.push(`${pause.pauseId} does not say what it replaced`);
+      const { replacePauseId } = pauses.find(({ pauseId }) => pauseId === pause.pauseId) ?? {};
+      const speaksOn = pause.broadcaster && pause.broadcaster.userId === standing?.broadcaster?.userId;
+      const mayReplace = replacePauseId === undefined ? speaksOn : replacePauseId === standing?.pauseId;
+      if (standing !== undefined && !mayReplace) breaches.push(`${pause.pauseId} displaced ${standing.pauseId}`);
+      standing = pause;
+    }
   }
   return breaches;
 }

@@ -28,10 +28,13 @@ vi.mock("node:fs", async (importOriginal) => {
   };
 });
 
+/** Each game has one, since every replica looks after the pauses of all events that it finds: a flawed one too. */
+const DATABASES = 1_000;
+let games = 0;
 let redis: RedisServer;
 
 beforeAll(async () => {
-  redis = await startRedis();
+  redis = await startRedis({ args: ["--databases", `${DATABASES}`] });
 });
 afterAll(() => redis.stop());
 
@@ -50,7 +53,7 @@ function seeded(seed: number): () => number {
 function play(game: FloorGame, flaw?: Flaw): Promise<FloorHistory> {
   current.flaw = flaw;
   try {
-    return playFloors(redis.url, game);
+    return playFloors(`${redis.url}/${games++ % DATABASES}`, game);
   } finally {
     current.flaw = undefined;
   }
@@ -72,6 +75,10 @@ test.concurrent.each([
     const served = history.told.filter((one) => "kind" in one && one.kind === "floorRequestGranted");
     expect(served.length).toBeGreaterThan(5);
     expect(history.locks.length).toBeGreaterThan(5);
+    const takeOvers = history.told.filter(
+      (one) => "kind" in one && one.kind === "speakersPaused" && one.replacedPauseId,
+    );
+    expect(takeOvers).not.toEqual([]);
     const kinds = new Set(history.told.map((one) => ("kind" in one ? one.kind : "news")));
     expect([...kinds]).toEqual(expect.arrayContaining(["news", "floorRevoked", "speakersPaused", "speakersResumed"]));
   },
@@ -115,6 +122,21 @@ test.concurrent.each([
     "a queue in which the youngest is next",
     "while queue[position] and goes_before(queue[position], entry) do",
     "while false do",
+  ],
+  [
+    "a pause that displaces whichever stands",
+    "if not names_it and not has_same_broadcaster then return { 'standing', standing_json } end",
+    "",
+  ],
+  [
+    "a pause that takes another's place without a word",
+    "if replaced then body = body .. ',\"replacedPauseId\":' .. cjson.encode(replaced) end",
+    "",
+  ],
+  [
+    "a pause that leaves a replaced broadcaster the floor",
+    "if speaker and not is_broadcaster and not is_of_replaced and is_exempt(pause, speaker.userId) then return end",
+    "if speaker and not is_broadcaster and (is_of_replaced or is_exempt(pause, speaker.userId)) then return end",
   ],
   ["a pause that leaves those who wait", "redis.call('UNLINK', context.queue)", ""],
   [

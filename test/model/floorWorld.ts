@@ -15,6 +15,7 @@ const logger = createLogger("test", "silent");
 const USERS = ["u0", "u1", "u2"];
 const SESSIONS_PER_USER = 2;
 const LEGACY_ROUTERS = 2;
+const DISPATCHERS = ["dora", "carl"];
 /** How many at a time ask to wait for a floor. */
 const WAITERS = 4;
 /** Names the replicas' subscriptions, so that a fault can hit them. */
@@ -33,7 +34,7 @@ export interface FloorGame {
  * before it returns.
  */
 export async function playFloors(url: string, { random, durationMs, isWatched }: FloorGame): Promise<FloorHistory> {
-  const history: FloorHistory = { grants: [], waits: [], locks: [], deletions: [], told: [] };
+  const history: FloorHistory = { grants: [], waits: [], locks: [], pauses: [], deletions: [], told: [] };
   const engines = [0, 1].map(() => createRedisEngine({ url, logger }));
   const hubs = engines.map((engine) => new Hub(engine, logger));
   const raw = new Redis(url);
@@ -124,15 +125,24 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
       }),
     );
 
-    const dispatcher = repeat(800, async () => {
-      const broadcaster = random() < 0.5 ? { broadcaster: { userId: "dora", userName: "Dora" } } : {};
-      const pausing = pause(pick(engines), eventId, { durationMs: 200, exemptUserIds: ["u0"], ...broadcaster });
-      const paused = await orStale(pausing);
-      if (paused === undefined) return;
-      await sleep(random() * 150);
-      if (random() < 0.5) await orStale(pick(engines).resumeSpeakers(eventId, paused.pause.pauseId, "dora"));
-      else await untilRunOut(engine, eventId);
-    });
+    // Each may know of the other's pause, and take its place.
+    let newestPauseId: string | undefined;
+    const dispatchers = DISPATCHERS.map((userId) =>
+      repeat(400, async () => {
+        const broadcaster = random() < 0.7 ? { userId, userName: userId } : undefined;
+        const replacePauseId = random() < 0.5 ? newestPauseId : undefined;
+        const exemptUserIds = ["u0", ...(random() < 0.5 ? ["u1"] : [])];
+        const request = { durationMs: 200, exemptUserIds, broadcaster, replacePauseId };
+        const paused = await orStale(pause(pick(engines), eventId, request));
+        if (paused === undefined) return;
+        const { pauseId } = paused.pause;
+        newestPauseId = pauseId;
+        history.pauses.push({ pauseId, replacePauseId });
+        await sleep(random() * 150);
+        if (random() < 0.5) await orStale(pick(engines).resumeSpeakers(eventId, pauseId, userId));
+        else await untilRunOut(engine, eventId);
+      }),
+    );
 
     const faults = repeat(1_500, async () => {
       const clients = String(await raw.call("CLIENT", "LIST"));
@@ -141,7 +151,7 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
       if (id !== undefined) await raw.call("CLIENT", "KILL", "ID", id);
     });
 
-    await Promise.all([...sessions, ...waiters, ...legacy, dispatcher, faults]);
+    await Promise.all([...sessions, ...waiters, ...legacy, ...dispatchers, faults]);
     await untilRunOut(engine, eventId);
     await waitFor(async () => (await engine.endLeases(eventId)).length === 0, { message: "all leases to end" });
     const last = (await readWholeLog(engine, eventId)).at(-1);
