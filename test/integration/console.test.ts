@@ -10,6 +10,7 @@ import { type Browser, startBrowser } from "../support/browser.js";
 import { type RedisServer, startRedis } from "../support/startRedis.js";
 import { startSquelch } from "../support/startSquelch.js";
 import { openSync } from "../support/syncClient.js";
+import { mintToken, TOKEN_SECRET } from "../support/tokens.js";
 import { waitFor } from "../support/waitFor.js";
 import { connect } from "../support/watchClient.js";
 
@@ -253,24 +254,34 @@ describe("the console", () => {
     await user("ben").waitFor();
   });
 
-  it("asks for a token when the server wants one, keeps it for the tab alone, and sends it with every call", async () => {
-    await page.route("**/squelch.v1.*/**", (route) => {
-      if (route.request().headers().authorization === "Bearer right") return route.continue();
-      return route.fulfill({ status: 401, json: { code: "unauthenticated", message: "the token is not valid" } });
-    });
+  it("asks for a token when the server wants one, keeps it for the tab alone, and again when it expires", async () => {
+    const guarded = await startSquelch({ redisUrl: redis.url, tokenSecret: TOKEN_SECRET });
+    closers.push(() => guarded.close());
     await assign("anna", `${eventId}-stage`);
-    await page.goto(`http://${replica.httpAddress}/#/event/${eventId}`);
-    await page.getByLabel("Token").fill("wrong");
-    await page.keyboard.press("Enter");
-    await page.getByLabel("Token").fill("right");
-    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.goto(`http://${guarded.httpAddress}/#/event/${eventId}`);
+    const signIn = async (token: string) => {
+      await page.getByLabel("Token").fill(token);
+      await page.getByRole("button", { name: "Sign in" }).click();
+    };
+    await signIn("no token at all");
+    await page.getByRole("alert").getByText("token").waitFor();
+    // Of one event alone, so that the fleet is not for this caller: the page is live all the same.
+    const claims = { scope: "watch pause", events: [eventId] };
+    await signIn(await mintToken({ sub: "dora", ...claims }));
     await tile(`${eventId}-stage`).waitFor();
     await page.reload();
-    await tile(`${eventId}-stage`).waitFor();
+    await status("live").waitFor();
+    expect(await page.getByRole("navigation", { name: "Events" }).getByRole("link").count()).toBe(1);
+    await page.getByRole("link", { name: "Fleet" }).click();
+    await page.getByText("about all events").waitFor();
     expect(await page.evaluate("localStorage.length")).toBe(0);
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.getByLabel("Token").waitFor();
     expect(await page.evaluate("sessionStorage.length")).toBe(0);
+
+    await signIn(await mintToken({ ...claims, exp: Math.floor(Date.now() / 1_000) + 1 }));
+    await page.getByRole("button", { name: "Sign out" }).waitFor();
+    await page.getByText("expired").waitFor();
   });
 
   it("names replicas and routers, and how far each is", async () => {

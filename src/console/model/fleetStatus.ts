@@ -15,7 +15,7 @@ export class FleetStatus {
   /** Why the newest attempt failed. */
   problem: Problem | undefined;
   /** The store's clock minus the browser's, ms: what counts down here must not depend on this computer's clock. */
-  clockOffsetMs = 0;
+  #clockOffsetMs: number | undefined;
   readonly #session: Session;
   readonly #onChange: () => void;
   readonly #stop = new AbortController();
@@ -26,16 +26,17 @@ export class FleetStatus {
     this.#onChange = onChange;
   }
 
-  /** The store's time, ms since 1970. */
+  /** The store's time, ms since 1970; the server's, where the caller may not ask for the fleet. */
   now(): number {
-    return Date.now() + this.clockOffsetMs;
+    return Date.now() + (this.#clockOffsetMs ?? this.#session.clockOffsetMs);
   }
 
-  /** Asks again and again until `stop`; one call at a time, and none while the page is hidden. */
+  /** Asks again and again until `stop`, or until it is forbidden; one call at a time, and none while the page is hidden. */
   async run(): Promise<void> {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       if (!document.hidden) await this.#read(signal);
+      if (this.problem?.kind === "forbidden") return;
       await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL_MS));
     }
   }
@@ -49,7 +50,7 @@ export class FleetStatus {
     try {
       const answer = await this.#session.permissions.getFleetStatus({}, { signal });
       const storeMs = timeOf(answer.now);
-      if (storeMs !== undefined) this.clockOffsetMs = storeMs - (askedMs + Date.now()) / 2;
+      if (storeMs !== undefined) this.#clockOffsetMs = storeMs - (askedMs + Date.now()) / 2;
       this.answer = answer;
       this.readMs = performance.now();
       this.problem = undefined;
