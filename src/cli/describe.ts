@@ -1,5 +1,11 @@
 import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
-import { type ActiveSpeaker, FloorPriority, type SpeakerPause, type UserBan } from "../../gen/squelch/v1/model_pb.js";
+import {
+  type ActiveSpeaker,
+  FloorPriority,
+  type SpeakerPause,
+  type UserBan,
+  type WaitingSpeaker,
+} from "../../gen/squelch/v1/model_pb.js";
 
 /** A time in UTC to the second, for example `2026-01-31T12:00:05Z`; `-` if unset. */
 export function formatTime(time: Timestamp | undefined): string {
@@ -50,13 +56,24 @@ export const SPEAKER_COLUMNS = ["CHANNEL", "USER", "NAME", "SINCE", "UNTIL", "PR
 
 /** A row of a table of speakers. */
 export function speakerRow(speaker: ActiveSpeaker): string[] {
-  const priority = FloorPriority[speaker.priority] ?? String(speaker.priority);
   return [
     speaker.channelId,
     speaker.userId,
     speaker.userName,
     formatTime(speaker.startedAt),
     formatTime(speaker.expiresAt),
-    priority.toLowerCase().replaceAll("_", " "),
+    formatPriority(speaker.priority),
   ];
+}
+
+/** The heading of a table of those who wait to speak. */
+export const WAITING_COLUMNS = ["WAITING FOR", "PLACE", "USER", "NAME", "UNTIL", "PRIORITY"] as const;
+
+/** A row of a table of those who wait to speak. */
+export function waitingRow({ channelId, position, userId, userName, expiresAt, priority }: WaitingSpeaker): string[] {
+  return [channelId, String(position), userId, userName, formatTime(expiresAt), formatPriority(priority)];
+}
+
+function formatPriority(priority: FloorPriority): string {
+  return (FloorPriority[priority] ?? String(priority)).toLowerCase().replaceAll("_", " ");
 }

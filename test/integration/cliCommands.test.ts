@@ -176,6 +176,28 @@ describe("squelch speakers", () => {
     ]);
   });
 
+  it("shows who waits to speak", async () => {
+    const waiting = [
+      {
+        channelId: "stage",
+        userId: "ben",
+        userName: "Ben",
+        position: 1,
+        priority: FloorPriority.DISPATCH,
+        expiresAt: at(31),
+      },
+    ];
+    const { run } = await fake({ getEventActiveSpeakers: () => ({ speakers: [speaker], waiting }) });
+    const { stdout } = await run("speakers", "e1");
+    expect(stdout.split("\n").map((line) => line.split(/\s{2,}/))).toEqual([
+      ["CHANNEL", "USER", "NAME", "SINCE", "UNTIL", "PRIORITY"],
+      ["stage", "anna", "Anna", "2026-01-31T12:00:01Z", "2026-01-31T12:00:31Z", "normal"],
+      ["WAITING FOR", "PLACE", "USER", "NAME", "UNTIL", "PRIORITY"],
+      ["stage", "1", "ben", "Ben", "2026-01-31T12:00:31Z", "dispatch"],
+      [""],
+    ]);
+  });
+
   it("says that nobody speaks; as JSON the list is there and empty", async () => {
     const { run } = await fake({ getEventActiveSpeakers: () => ({}) });
     expect((await run("speakers", "e1")).stdout).toBe("nobody is speaking in e1\n");

@@ -5,7 +5,7 @@ import type { ActiveSpeaker } from "../../../gen/squelch/v1/model_pb.js";
 import { GetEventActiveSpeakersResponseSchema } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../connection.js";
 import type { CommandContext } from "../context.js";
-import { describePause, SPEAKER_COLUMNS, speakerRow } from "../describe.js";
+import { describePause, SPEAKER_COLUMNS, speakerRow, WAITING_COLUMNS, waitingRow } from "../describe.js";
 import { CommandFailure } from "../failure.js";
 import { printable } from "../output.js";
 
@@ -13,11 +13,11 @@ interface SpeakersOptions extends ConnectionOptions {
   watch?: boolean;
 }
 
-/** `squelch speakers EVENT`: who holds the floor of which channel, now or as it changes. */
+/** `squelch speakers EVENT`: who holds the floor of which channel, now or as it changes, and who waits for it now. */
 export function addSpeakersCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("speakers")
-    .description("show who is speaking in an event")
+    .description("show who is speaking in an event, and who waits to")
     .argument("<event>", "the event")
     .option("--watch", "go on and print each change, until stopped")
     .addHelpText("after", "\nExamples:\n  squelch speakers festival\n  squelch speakers festival --watch --json");
@@ -30,6 +30,7 @@ export function addSpeakersCommand(program: Command, context: CommandContext): v
     if (options.json) return output.json(GetEventActiveSpeakersResponseSchema, response);
     if (response.speakers.length === 0) await output.line(printable(`nobody is speaking in ${eventId}`));
     else await output.table(SPEAKER_COLUMNS, response.speakers.map(speakerRow));
+    if (response.waiting.length > 0) await output.table(WAITING_COLUMNS, response.waiting.map(waitingRow));
     if (response.pause !== undefined) await output.line(printable(describePause(response.pause)));
   });
 }

@@ -1,10 +1,10 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { SquelchError } from "../../domain/errors.js";
-import type { CallHead } from "./callContext.js";
 import type { WatchSink } from "../feed/watcher.js";
-import type { OpenWatch } from "./openWatch.js";
+import type { CallHead } from "./callContext.js";
 import type { WatchRequest } from "./implementation.js";
+import type { OpenWatch } from "./openWatch.js";
 import type { WatchCall } from "./services.js";
 import type { Serving } from "./serving.js";
 import { toStatus } from "./status.js";

@@ -14,10 +14,10 @@ import { authorized } from "./authorizedCall.js";
 import type { CallHead, WaitBounds } from "./callContext.js";
 import { createChannelService } from "./channelService.js";
 import { createFleetCalls } from "./fleetCalls.js";
-import type { OpenWatch } from "./openWatch.js";
-import { createPermissionService } from "./permissionService.js";
 import { identified } from "./identifiedCall.js";
 import type { Answer, Implementation, WatchRequest } from "./implementation.js";
+import type { OpenWatch } from "./openWatch.js";
+import { createPermissionService } from "./permissionService.js";
 import { openWatchChannels } from "./watchChannels.js";
 import { openWatch } from "./watchPermissions.js";
 
