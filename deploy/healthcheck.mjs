@@ -1,12 +1,20 @@
 // Exits with 0 if the replica of this container lives. It asks /healthz, not /readyz: whether Redis is there is nothing
 // that a restart of the replica could mend.
-const { SQUELCH_HTTP_ADDRESS = "127.0.0.1:8080" } = process.env;
-const port = SQUELCH_HTTP_ADDRESS.slice(SQUELCH_HTTP_ADDRESS.lastIndexOf(":") + 1);
+import { get as getPlain } from "node:http";
+import { get as getTls } from "node:https";
 
-try {
-  const { status } = await fetch(`http://127.0.0.1:${port}/healthz`, { signal: AbortSignal.timeout(2_000) });
-  if (status !== 200) throw new Error(`/healthz answers ${status}`);
-} catch (error) {
-  console.error(`not alive: ${error instanceof Error ? error.message : error}`);
-  process.exitCode = 1;
+const { SQUELCH_HTTP_ADDRESS = "127.0.0.1:8080", SQUELCH_TLS_CERT } = process.env;
+const port = SQUELCH_HTTP_ADDRESS.slice(SQUELCH_HTTP_ADDRESS.lastIndexOf(":") + 1);
+const get = SQUELCH_TLS_CERT ? getTls : getPlain;
+// Its certificate is for other names than this one, and who answers here is not in doubt.
+const options = { host: "127.0.0.1", port, path: "/healthz", timeout: 2_000, rejectUnauthorized: false };
+
+/** @param {string} problem */
+function fail(problem) {
+  console.error(`not alive: ${problem}`);
+  process.exit(1);
 }
+
+get(options, ({ statusCode }) => (statusCode === 200 ? process.exit(0) : fail(`/healthz answers ${statusCode}`)))
+  .on("timeout", () => fail("/healthz does not answer"))
+  .on("error", ({ message }) => fail(message));

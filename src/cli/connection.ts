@@ -7,6 +7,7 @@ import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js
 import type { CommandContext } from "./context.js";
 import { formatDuration, parsePositiveDuration } from "./duration.js";
 import { CommandFailure, describeCallError } from "./failure.js";
+import { addSecurityOptions, readSecurity, type SecurityOptions } from "./security.js";
 import { CommandSession } from "./session.js";
 
 /** Where a replica listens if nobody says otherwise. */
@@ -14,15 +15,15 @@ export const DEFAULT_ADDRESS = "127.0.0.1:50051";
 const DEFAULT_TIMEOUT_MS = 5_000;
 
 /** The options of every command that calls a replica. */
-export interface ConnectionOptions {
+export interface ConnectionOptions extends SecurityOptions {
   address?: string;
   timeout: number;
   json: boolean;
 }
 
-/** Gives a command `--address`, `--timeout` and `--json`. */
+/** Gives a command `--address`, `--timeout` and `--json`, and the options of tokens and TLS. */
 export function addConnectionOptions(command: Command, defaultTimeoutMs = DEFAULT_TIMEOUT_MS): Command {
-  return command
+  return addSecurityOptions(command)
     .option("--address <host:port>", `the replica to ask (or SQUELCH_ADDRESS; default ${DEFAULT_ADDRESS})`)
     .option(
       "--timeout <time>",
@@ -49,18 +50,19 @@ export interface Connection {
  */
 export async function withConnection<T>(
   context: CommandContext,
-  options: Pick<ConnectionOptions, "address" | "timeout">,
+  options: Omit<ConnectionOptions, "json">,
   use: (connection: Connection) => Promise<T>,
 ): Promise<T> {
   const address = options.address ?? (context.env.SQUELCH_ADDRESS || DEFAULT_ADDRESS);
   const timeoutMs = options.timeout;
-  const baseUrl = parseAddress(address);
-  const session = new CommandSession(baseUrl);
+  const { token, tls } = readSecurity(context, options);
+  const baseUrl = `${tls === undefined ? "http" : "https"}://${parseAddress(address)}`;
+  const session = new CommandSession(baseUrl, tls);
   const transport = createGrpcTransport({
     baseUrl,
     sessionManager: session,
     defaultTimeoutMs: timeoutMs,
-    interceptors: [nameActor],
+    interceptors: [nameCaller(token)],
   });
   try {
     return await use({
@@ -81,7 +83,7 @@ function parseAddress(address: string): string {
   if (match === null || Number(match[2]) > 65_535 || Number(match[2]) === 0) {
     throw new CommandFailure(`"${address}" is no address; write host:port, for example ${DEFAULT_ADDRESS}`, 2);
   }
-  return `http://${address}`;
+  return address;
 }
 
 // Who asks, for the actor of a change: a header carries only printable ASCII.
@@ -96,7 +98,12 @@ function actor(): string {
   return `cli:${name.replace(/[^\x21-\x7e]/g, "_")}`;
 }
 
-const nameActor: Interceptor = (next) => (request) => {
-  request.header.set("squelch-actor", actor());
-  return next(request);
-};
+// Only where nobody has to prove anything the actor counts.
+const nameCaller =
+  (token: (() => string) | undefined): Interceptor =>
+  (next) =>
+  (request) => {
+    request.header.set("squelch-actor", actor());
+    if (token !== undefined) request.header.set("authorization", `Bearer ${token()}`);
+    return next(request);
+  };

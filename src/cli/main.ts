@@ -18,6 +18,7 @@ import { addServeCommand } from "./commands/serve.js";
 import { addSpeakersCommand } from "./commands/speakers.js";
 import { addStatusCommand } from "./commands/status.js";
 import { addSyncCommand } from "./commands/sync.js";
+import { addTokenCommand } from "./commands/token.js";
 import { addUnbanCommand } from "./commands/unban.js";
 import { addWatchCommand } from "./commands/watch.js";
 import type { CommandContext } from "./context.js";
@@ -84,6 +85,7 @@ function createProgram(context: CommandContext, stdout: Writable, stderr: Writab
   addServeCommand(program, context);
   addRouterCommand(program, context);
   addDemoCommand(program, context);
+  addTokenCommand(program, context);
   program.commandsGroup("Look:");
   addStatusCommand(program, context);
   addWatchCommand(program, context);
@@ -102,7 +104,10 @@ function createProgram(context: CommandContext, stdout: Writable, stderr: Writab
   addUnbanCommand(program, context);
   program.commandsGroup("Help:");
   addCompletionCommand(program, context);
-  for (const command of program.commands) command.exitOverride(rethrowAsMisuse(`squelch ${command.name()}`));
+  for (const command of program.commands) {
+    command.exitOverride(rethrowAsMisuse(`squelch ${command.name()}`));
+    for (const part of command.commands) part.exitOverride(rethrowAsMisuse(`squelch ${command.name()} ${part.name()}`));
+  }
   return program;
 }
 

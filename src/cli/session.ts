@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { type ClientHttp2Session, connect, type OutgoingHttpHeaders } from "node:http2";
+import type { SecureContextOptions } from "node:tls";
 import type { GrpcTransportOptions } from "@connectrpc/connect-node";
 
 type SessionManager = NonNullable<GrpcTransportOptions["sessionManager"]>;
@@ -13,9 +14,12 @@ export class CommandSession implements SessionManager {
   readonly #session: ClientHttp2Session;
   readonly #connected: Promise<unknown>;
 
-  /** @param authority `http://host:port` */
-  constructor(readonly authority: string) {
-    this.#session = connect(authority);
+  /** @param authority `http://host:port`, or `https://…` with `tls` */
+  constructor(
+    readonly authority: string,
+    tls: SecureContextOptions = {},
+  ) {
+    this.#session = connect(authority, tls);
     // Every stream and request reports the error on its own.
     this.#session.on("error", () => undefined);
     this.#connected = once(this.#session, "connect");

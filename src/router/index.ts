@@ -7,6 +7,7 @@ export type {
   FloorRevokeCause,
   SpeakerPause,
 } from "../domain/floor.js";
+export type { TokenSource } from "../lib/callToken.js";
 export {
   ChannelClient,
   type ChannelClientOptions,

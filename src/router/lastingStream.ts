@@ -101,9 +101,11 @@ export class LastingStream<Message> {
   #retryLater(error: Error | undefined): void {
     this.#attempt += 1;
     const { code, metadata } = (error ?? {}) as Partial<ServiceError>;
-    const isRefused = code !== undefined && refusals.has(code);
+    // The token of a stream that was healthy has expired: the next one brings a new token.
+    const isExpired = this.#attempt === 1 && code === status.UNAUTHENTICATED;
+    const isRefused = code !== undefined && refusals.has(code) && !isExpired;
     const backoffMs = this.#parts.retryDelayMs(isRefused ? REFUSED_ATTEMPT : this.#attempt);
-    const isFirst = this.#attempt === 1 && code === status.UNAVAILABLE;
+    const isFirst = isExpired || (this.#attempt === 1 && code === status.UNAVAILABLE);
     const delayMs = isFirst ? Math.min(backoffMs, this.#firstDelayMs(metadata)) : backoffMs;
     const fields = { err: error, attempt: this.#attempt, delayMs };
     if (isRefused) this.#logger.error(fields, "watch refused");

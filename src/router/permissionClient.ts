@@ -6,6 +6,7 @@ import type { Cursor } from "../domain/cursor.js";
 import type { SpeakerPause } from "../domain/floor.js";
 import { parseId } from "../domain/id.js";
 import { backoffMs } from "../lib/backoff.js";
+import { createTokenInterceptor, type TokenSource } from "../lib/callToken.js";
 import { GrpcClient } from "../lib/grpcService.js";
 import { createLogger, type Logger } from "../lib/logger.js";
 import { AppliedPositions } from "./appliedPositions.js";
@@ -49,6 +50,8 @@ export interface PermissionClientOptions {
   failClosedAfterMs?: number;
   /** Default: without TLS. */
   credentials?: ChannelCredentials;
+  /** Says who this router is; a function is asked at each call, so that the token can be renewed. Default: none. */
+  token?: TokenSource;
   /** The wait before the nth attempt in a row to open the stream, from 1. Default: 1, 2, 4, 8, 16, 30 s with jitter. */
   retryDelayMs?: (attempt: number) => number;
   /** Default: warnings and errors, to stdout. */
@@ -115,6 +118,7 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
       "grpc.initial_reconnect_backoff_ms": 250,
       "grpc.max_reconnect_backoff_ms": 1_000,
       "grpc.use_local_subchannel_pool": 1,
+      ...(options.token !== undefined && { interceptors: [createTokenInterceptor(options.token)] }),
     });
     this.#watch = new PermissionWatch(
       this.rpc,

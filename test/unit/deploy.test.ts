@@ -100,14 +100,15 @@ describe("deploy/kubernetes", () => {
     }
   });
 
-  it("configures a replica as the program understands it, and fails without the Redis URL", () => {
+  it("configures a replica as the program understands it, and fails without the Redis URL and the secret", () => {
     expect(variables).toEqual(expect.arrayContaining(Object.keys(settings)));
-    const [{ name, valueFrom }] = container.env;
-    expect(variables).toContain(name);
-    expect(valueFrom.secretKeyRef).not.toHaveProperty("optional");
-    const { SQUELCH_INSECURE: _, ...secured } = settings;
-    expect(() => parseConfig({}, { ...secured, [name]: REDIS_URL })).toThrow(/open to others without authentication/);
-    const config = parseConfig({}, { ...settings, [name]: REDIS_URL });
+    for (const { name, valueFrom } of container.env) {
+      expect(variables).toContain(name);
+      expect(valueFrom.secretKeyRef).not.toHaveProperty("optional");
+    }
+    const withRedis = { ...settings, SQUELCH_REDIS_URL: REDIS_URL };
+    expect(() => parseConfig({}, withRedis)).toThrow(/open to others without authentication/);
+    const config = parseConfig({}, { ...withRedis, SQUELCH_TOKEN_SECRET: "x".repeat(32) });
     const ports = container.ports.map((port: Manifest) => [port.name, port.containerPort]);
     expect(ports).toEqual([
       ["grpc", portOf(config.grpcAddress)],

@@ -3,10 +3,11 @@ import { DEFAULT_ADDRESS } from "../connection.js";
 import type { CommandContext } from "../context.js";
 import { CommandFailure } from "../failure.js";
 import { silenceGrpcLog, untilStopped } from "../lifetime.js";
+import { addSecurityOptions, readSecurity, type SecurityOptions } from "../security.js";
 
 const DEFAULT_LISTEN = "127.0.0.1:8090";
 
-interface RouterOptions {
+interface RouterOptions extends SecurityOptions {
   address?: string;
   listen: string;
   jwtSecret?: string;
@@ -16,7 +17,7 @@ interface RouterOptions {
 
 /** `squelch router`: runs the reference WebSocket router until it is told to stop. */
 export function addRouterCommand(program: Command, context: CommandContext): void {
-  program
+  const command = program
     .command("router")
     .description("run the reference WebSocket router: signalling only, for development and tests")
     .option("--address <host:port,…>", `the replicas (or SQUELCH_ADDRESS; default ${DEFAULT_ADDRESS})`)
@@ -30,7 +31,8 @@ export function addRouterCommand(program: Command, context: CommandContext): voi
       new Option("--cut <when>", "when a revoked user who is speaking is put off the channel")
         .choices(["at-once", "after-transmission"])
         .default("after-transmission"),
-    )
+    );
+  addSecurityOptions(command)
     .addHelpText("after", "\nExample:\n  squelch router --listen 127.0.0.1:0 --jwt-secret secret")
     .action(async (options: RouterOptions) => {
       const { env } = context;
@@ -41,8 +43,10 @@ export function addRouterCommand(program: Command, context: CommandContext): voi
           2,
         );
       }
+      const { token, tls } = readSecurity(context, options);
       const stopped = untilStopped();
       await silenceGrpcLog(context.env);
+      const { credentials } = await import("@grpc/grpc-js");
       const { createLogger } = await import("../../lib/logger.js");
       const { startReferenceRouter } = await import("../../router/referenceRouter.js");
       const logger = createLogger("router");
@@ -50,6 +54,10 @@ export function addRouterCommand(program: Command, context: CommandContext): voi
         address: options.address ?? (env.SQUELCH_ADDRESS || DEFAULT_ADDRESS),
         listen: options.listen,
         jwtSecret,
+        ...(token !== undefined && { token }),
+        ...(tls !== undefined && {
+          credentials: credentials.createSsl(tls.ca ?? null, tls.key ?? null, tls.cert ?? null),
+        }),
         ...(options.routerId === undefined ? {} : { routerId: options.routerId }),
         cut: options.cut === "at-once" ? "atOnce" : "afterTransmission",
         logger,
