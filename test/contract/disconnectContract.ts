@@ -9,6 +9,7 @@ import {
   makeEvent,
   pause,
   press,
+  published,
   readWholeLog,
   take,
 } from "./fixtures.js";
@@ -27,10 +28,10 @@ export function describeDisconnections(getEngine: GetEngine): void {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u", "v"], 3);
     const [first, second, third] = channelIds as [string, string, string];
-    const held = [await take(engine, first, "u"), await take(engine, second, "u", { sessionId: "s" })];
-    const other = await take(engine, third, "v");
     const states = collect<PublishedSpeaker | undefined>();
     const unfollow = await engine.followChannel(first, states.listener);
+    const held = [await take(engine, first, "u"), await take(engine, second, "u", { sessionId: "s" })];
+    const other = await take(engine, third, "v");
     const followed = await followNew(engine, eventId);
 
     const { revision } = await disconnect(engine, eventId, "u");
@@ -43,9 +44,9 @@ export function describeDisconnections(getEngine: GetEngine): void {
       })),
       { kind: "userDisconnected", userId: "u", reason: "on fire", actor: "admin", revision },
     ]);
-    await states.until(1);
+    await states.until(2);
     unfollow();
-    expect(states.seen).toEqual([undefined]);
+    expect(states.seen).toEqual([published(held[0]?.speaker), undefined]);
     expect(await engine.getActiveSpeakers(eventId)).toEqual({ speakers: [other.speaker] });
     expect(await engine.endLeases(eventId), "the end of each was told").toMatchObject([{ channelId: third }]);
     expect((await engine.loadEvent(eventId)).revision).toBe(revision);

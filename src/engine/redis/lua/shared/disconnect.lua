@@ -9,6 +9,8 @@ local function take_floors(actor, user)
   leave_queues(user)
   local cut, states = {}, {}
   for_each_speaker(function(channel, key, raw)
+    -- Few values have to be read: in those of others his id does not occur, unless something is escaped.
+    if not raw or not (string.find(raw, user, 1, true) or string.find(raw, '\\', 1, true)) then return end
     local speaker = decode_speaker(raw, key)
     if not speaker or speaker.userId ~= user then return end
     -- The end of an earlier lease, if one is still to be told.
