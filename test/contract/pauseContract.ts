@@ -345,7 +345,7 @@ export function describePause(getEngine: GetEngine): void {
     await expectFailure(resume(paused.pauseId), "failedPrecondition", "is not paused");
   });
 
-  test("a pause that has run out holds nobody back, nor do its broadcaster's leases", async () => {
+  test("a pause that has run out holds nobody back, nor do its broadcaster's leases (pitfall 21)", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     await pause(engine, eventId, { durationMs: 200, broadcaster });

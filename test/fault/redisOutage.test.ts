@@ -54,7 +54,7 @@ describe("while Redis is away", () => {
     ["stopped", () => redis.kill("SIGKILL")],
     ["hung", () => redis.pause()],
   ])(
-    "(%s) every call answers UNAVAILABLE within its deadline, never an empty success (pitfalls 2, 14, G9)",
+    "(%s) every call answers UNAVAILABLE within its deadline, never an empty success (pitfalls 2, 14, 18, G9)",
     async (_, lose) => {
       await assign();
       await lose();

@@ -223,10 +223,15 @@ describe("the floor", () => {
       expect(user.of("speaker-changed").map(({ data }) => data)).toMatchObject([state, { isBusy: false }]);
     }
     expect(server.watches).toHaveLength(1);
+    expect(server.channelWatches.size).toBe(1);
     await listeners[0]?.request("leave-channel", { channelId: "a" });
     await speaker.request("ptt-start", { channelId: "a" });
     await listeners[1]?.next("speaker-changed", 3);
     expect(listeners[0]?.of("speaker-changed")).toHaveLength(2);
+    await listeners[0]?.close();
+    await speaker.request("ptt-stop", { channelId: "a" });
+    await listeners[1]?.next("speaker-changed", 4);
+    expect(server.channelWatches.size, "still followed for the others").toBe(1);
   });
 
   it("is denied with its holder, in the reply, its error text and a frame of its own", async () => {

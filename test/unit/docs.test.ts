@@ -64,6 +64,7 @@ describe("docs/configuration.md", () => {
   it.each([
     ["## Library: `squelch/router`", "src/router/permissionClient.ts", "PermissionClientOptions"],
     ["## Library: `squelch/router`", "src/router/permissionRelay.ts", "PermissionRelayOptions"],
+    ["## Library: `squelch/router`", "src/router/channelClient.ts", "ChannelClientOptions"],
     ["## Library: `squelch/router`", "src/router/referenceRouter.ts", "ReferenceRouterOptions"],
     ["## Library: `squelch/server`", "src/server/state/channelState.ts", "ChannelStateOptions"],
   ])("lists under %s the options of %s", (heading, path, name) => {
