@@ -46,7 +46,7 @@ export function describeDisconnections(getEngine: GetEngine): void {
     ]);
     await states.until(2);
     unfollow();
-    expect(states.seen).toEqual([published(held[0]?.speaker), undefined]);
+    expect(states.seen.map(published)).toEqual([published(held[0]?.speaker), undefined]);
     expect(await engine.getActiveSpeakers(eventId)).toEqual({ speakers: [other.speaker] });
     expect(await engine.endLeases(eventId), "the end of each was told").toMatchObject([{ channelId: third }]);
     expect((await engine.loadEvent(eventId)).revision).toBe(revision);
