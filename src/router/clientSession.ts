@@ -259,11 +259,12 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     if (!this.#joined.has(channelId)) throw new FrameError("Join the channel before you speak on it", id);
     const { channels } = this.#context;
     const { userId, userName } = this.identity;
+    const before = this.#waiting.forget(channelId);
     if (!this.#isPermitted(channelId)) {
+      if (before !== undefined) await this.#transmissions.giveUp(channelId);
       this.#deny(id, { channelId, cause: "receiveOnly", holder: channels.holder(channelId), message: NOT_AUTHORIZED });
       return;
     }
-    const before = this.#waiting.forget(channelId);
     const outcome = await this.#transmissions.start(channelId, priority, waits);
     if (!outcome.granted && outcome.place === undefined) {
       this.#deny(id, { channelId, ...describeDenial(outcome) });

@@ -321,6 +321,15 @@ export function describeQueue(getEngine: GetEngine): void {
     ]);
   });
 
+  test("where membership is not asked for it is not at the turn either", async () => {
+    const engine = getEngine();
+    const { channelId } = await makeEvent(engine, ["u"]);
+    const { leaseId } = await take(engine, channelId, "u");
+    await enqueue(engine, channelId, "stranger", { ignoresMembership: true });
+    await engine.stopPtt(channelId, { leaseId });
+    expect(await holderOf(engine, channelId)).toMatchObject({ userId: "stranger" });
+  });
+
   test("a user who is disconnected gives up floors and places, and the next have them", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u", "v", "w"], 2);
