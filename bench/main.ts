@@ -2,6 +2,7 @@
 // scenarios are run. Exit code 1 if a scenario failed, 2 if the arguments are wrong.
 import { parseArgs } from "node:util";
 import { cold } from "./scenarios/cold.js";
+import { webConsole } from "./scenarios/webConsole.js";
 import { emergency } from "./scenarios/emergency.js";
 import { failover } from "./scenarios/failover.js";
 import { fanout } from "./scenarios/fanout.js";
@@ -36,6 +37,7 @@ const SCENARIOS: readonly NamedRun[] = [
   toRun(failover),
   toRun(resume),
   toRun(cold),
+  toRun(webConsole),
 ];
 
 const USAGE = `usage: npm run bench -- [scenario…] [--json] [--smoke] [--report FILE]

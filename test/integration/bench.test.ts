@@ -130,3 +130,11 @@ test("a report has the table and the plots of what was measured", async () => {
 test("a benchmark that there is none of is refused", async () => {
   await expect(runBench("nonsense")).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining("nonsense") });
 });
+
+test("the benchmark of the console runs: the page comes up with every event", async () => {
+  const [webConsole] = await runSmoke("console");
+  expect(webConsole?.rows).toMatchObject([{ events: 2, channels: 6, users: 20, rounds: 1 }]);
+  for (const field of ["interactiveMs", "eventMs", "heapMib", "nodes"]) {
+    expect(webConsole?.rows[0]?.[field], field).toBeGreaterThan(0);
+  }
+}, 120_000);
