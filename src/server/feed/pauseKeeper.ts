@@ -38,6 +38,11 @@ export class PauseKeeper {
     if (heard === undefined) this.#upholdLater(eventId);
   }
 
+  /** True while a pause in the event is looked after. */
+  isUpholding(eventId: string): boolean {
+    return this.#heard.has(eventId);
+  }
+
   close(): void {
     this.#isClosed = true;
     for (const stop of this.#stop.splice(0)) stop();
