@@ -34,6 +34,8 @@ export class Order {
   readonly #history: History;
   /** All that Redis keeps, ascending, for each user of each event. */
   readonly #writesOf = new Map<string, PlacedWrite[]>();
+  /** For each user and event, which of all writes was the last to be published. */
+  readonly #lastPublished = new Map<string, Map<string, number>>();
   /** Writes that were answered but never seen: empty ones that changed nothing. */
   readonly #unplaced: Write[] = [];
 
@@ -41,7 +43,8 @@ export class Order {
   constructor(history: History, until: number) {
     this.#history = history;
     const placed = placeWrites(history, until);
-    for (const write of history.writes.values()) {
+    for (const [index, write] of [...history.writes.values()].entries()) {
+      if (write.path === "published") this.#notePublished(write, index);
       const place = placed.get(write.id);
       if (place === undefined) {
         if (write.answer?.ok) this.#unplaced.push(write);
@@ -64,6 +67,7 @@ export class Order {
       const before = writes[last - 1];
       alternatives.add(before && contentFor(before.write, userId));
     }
+    if (newest?.write.path === "published" && this.#isLaterElsewhere(eventId, userId)) alternatives.add("");
     const isOnlyPublished = writes.every(({ write }) => write.path === "published");
     const isToldByKey = isOnlyPublished && channels !== "" && speaksFor(eventId, keys.get(userId) ?? "");
     if (newest?.write.path === "published" && !isToldByKey && !this.wasHeard(newest.at)) {
@@ -82,6 +86,20 @@ export class Order {
   /** True if at least one replica was there for all of the time in which a message published then is applied. */
   wasHeard(at: number): boolean {
     return !allDeaf(this.#history, at, at + APPLY_MS);
+  }
+
+  // An absent set speaks of the only event in which the user is known. It does so too where it was emptied, or is about to
+  // be filled, for another one of which nobody has heard yet: only a reconcile could tell, and it cannot.
+  #isLaterElsewhere(eventId: string, userId: string): boolean {
+    const lastHere = this.#lastPublished.get(userId)?.get(eventId) ?? 0;
+    return [...(this.#lastPublished.get(userId)?.values() ?? [])].some((last) => last > lastHere);
+  }
+
+  #notePublished({ eventId, channelsOf }: Write, index: number): void {
+    for (const userId of channelsOf.keys()) {
+      const lastByEvent = this.#lastPublished.get(userId) ?? new Map<string, number>();
+      this.#lastPublished.set(userId, lastByEvent.set(eventId, index));
+    }
   }
 
   #listOf(eventId: string, userId: string): PlacedWrite[] {

@@ -79,12 +79,11 @@ export const FLAWS = {
     },
   },
   takesAnyEpoch: {
-    description: "a cursor of another epoch is taken for one of this epoch",
+    description: "a cursor of another epoch is taken for one at the end of this epoch",
     patch() {
       const add = Watcher.prototype.add;
       Watcher.prototype.add = function (this: Watcher, feed, position) {
-        const { epoch, revision } = feed.position;
-        add.call(this, feed, position && { epoch, revision: Math.min(position.revision, revision) });
+        add.call(this, feed, position?.epoch === feed.position.epoch ? position : position && feed.position);
       };
     },
   },
