@@ -36,6 +36,6 @@ async function survive<S extends Store>(store: S, { name, create }: FaultKind<S>
 }
 
 describe("no guarantee is broken (G1, G2, G3, G6, G7, G9) when", () => {
-  it.concurrent.each(SENTINEL_FAULTS)("$name", async (kind) => survive(await SentinelStore.start(), kind), 180_000);
-  it.concurrent.each(CLUSTER_FAULTS)("$name", async (kind) => survive(await ClusterStore.start(), kind), 180_000);
+  it.concurrent.each(SENTINEL_FAULTS)("$name", async (kind) => survive(await SentinelStore.start(), kind), 600_000);
+  it.concurrent.each(CLUSTER_FAULTS)("$name", async (kind) => survive(await ClusterStore.start(), kind), 600_000);
 });

@@ -21,4 +21,4 @@ it("faults drawn by chance, alone and combined, break no guarantee (G1, G2, G3, 
     console.log(counts.describe(seed));
     await run.stop();
   }
-}, 240_000);
+}, 600_000);

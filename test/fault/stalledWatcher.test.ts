@@ -43,7 +43,7 @@ it("a stalled watcher costs nothing while 100,000 changes pass, and ends with th
       }
       await wave.exec();
       await waitFor(() => reader.picture.changes.length >= sent + WAVE, {
-        timeoutMs: 30_000,
+        timeoutMs: 120_000,
         message: `${sent} changes`,
       });
       if (sent + WAVE === WARM_UP) warm = await residentBytes(replica.pid);
@@ -55,7 +55,7 @@ it("a stalled watcher costs nothing while 100,000 changes pass, and ends with th
 
     expect(stalled.picture.changes.length).toBeLessThan(CHANGES / 10);
     stalled.setReading(true);
-    await waitFor(() => stalled.picture.events.get(eventId)?.revision === CHANGES, { timeoutMs: 20_000 });
+    await waitFor(() => stalled.picture.events.get(eventId)?.revision === CHANGES, { timeoutMs: 120_000 });
     expect(stalled.error).toBeUndefined();
     expect(stalled.picture.snapshotReasons).toEqual([SnapshotReason.INITIAL, SnapshotReason.CURSOR_TOO_OLD]);
     expect(stalled.picture.events.get(eventId)?.users).toEqual(reader.picture.events.get(eventId)?.users);
@@ -66,4 +66,4 @@ it("a stalled watcher costs nothing while 100,000 changes pass, and ends with th
     await replica.stop();
     await redis.stop();
   }
-}, 180_000);
+}, 600_000);

@@ -7,13 +7,13 @@ export type Truthy<T> = Exclude<T, false | 0 | 0n | "" | null | undefined>;
 
 /**
  * Resolves with what the condition returns as soon as that is truthy; the condition is tried every 10 ms. Rejects after
- * `timeoutMs` (default 5 s) with `message`, or at once if the condition throws.
+ * `timeoutMs` (default 15 s) with `message`, or at once if the condition throws.
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
   options: { timeoutMs?: number; message?: string | (() => string) } = {},
 ): Promise<Truthy<T>> {
-  const { timeoutMs = 5_000, message = "the condition" } = options;
+  const { timeoutMs = 15_000, message = "the condition" } = options;
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const value = await condition();

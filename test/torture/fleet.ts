@@ -6,8 +6,8 @@ import { RouterRecorder } from "./routerRecorder.js";
 import type { Store } from "./stores/store.js";
 import type { Witness } from "./witness.js";
 
-/** How long all connections may take to stand again once a fault has ceased, ms. */
-const RECOVERY_MS = 20_000;
+/** How long all connections may take to stand again once a fault has ceased, on a machine that is very busy, ms. */
+const RECOVERY_MS = 60_000;
 const POLL_MS = 10;
 
 export interface FleetOptions {
@@ -18,7 +18,7 @@ export interface FleetOptions {
   routers?: number;
   /** Default 2. */
   controlPlanes?: number;
-  /** How long parties may take to recover from a fault, ms; default 20,000. */
+  /** How long parties may take to recover from a fault, ms; default 60,000. */
   recoveryMs?: number;
   /** What each replica runs instead of `squelch serve`: arguments of node. */
   program?: readonly string[];

@@ -1,4 +1,5 @@
 import type { Position } from "../../src/domain/cursor.js";
+import type { CpuWait } from "./cpuWaits.js";
 
 /** How a write came in. */
 export type Path = "published" | "rpc" | "sync";
@@ -118,6 +119,7 @@ export interface History {
   strandings: Stranding[];
   outages: Outage[];
   rests: Rest[];
+  cpuWaits: readonly CpuWait[];
 }
 
 /** Channels as histories have them. */

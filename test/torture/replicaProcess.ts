@@ -1,6 +1,6 @@
 import { type SquelchProcess, spawnSquelch } from "../support/startSquelch.js";
 
-const READINESS_TIMEOUT_MS = 500;
+const READINESS_TIMEOUT_MS = 2_000;
 const SILENCE = '"msg":"subscription is silent, connecting anew"';
 
 /** A replica in a process of its own, which can be killed and started again. */
@@ -26,6 +26,11 @@ export class ReplicaProcess {
   /** Undefined while it does not run. */
   get grpcPort(): number | undefined {
     return this.#process && Number(this.#process.grpcAddress.split(":").at(-1));
+  }
+
+  /** Undefined while it does not run. */
+  get pid(): number | undefined {
+    return this.#process?.pid;
   }
 
   /** What it has logged since it was started. */

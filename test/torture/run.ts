@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { check, describeViolations } from "./checker.js";
+import { CpuWaits } from "./cpuWaits.js";
 import { allDeaf, Order } from "./expectation.js";
 import type { Fault } from "./faults/fault.js";
 import { Fleet, type FleetOptions } from "./fleet.js";
-import type { History, Outage, Rest } from "./history.js";
+import type { History, Outage, Rest, RouterRecord } from "./history.js";
 import { differencesOf } from "./laws/convergence.js";
 import type { Violation } from "./laws/violation.js";
 import { createRandom, type Random } from "./random.js";
@@ -13,17 +14,19 @@ import { World } from "./world.js";
 
 /** How long a fault is held if it does not say, ms. */
 const HOLD_MS = 1_500;
-/** Enough for a reconcile, which comes after 4 to 6 s, on a busy machine. */
-const SETTLE_MS = 20_000;
+/** Enough for a reconcile, which comes after 4 to 6 s, on a machine that is very busy. */
+const SETTLE_MS = 60_000;
 const POLL_MS = 50;
 /** How much of each replica's log a failure shows. */
 const LINES_TOLD = 20;
+/** The same for what each router that did not come back was told. */
+const RECORDS_TOLD = 40;
 
 export interface RunOptions extends Partial<FleetOptions> {
   seed: number;
   /** Default 12. */
   events?: number;
-  /** How long it may take to settle before the laws are asked what is wrong, ms. Default 20,000. */
+  /** How long it may take to settle before the laws are asked what is wrong, ms. Default 60,000. */
   settleMs?: number;
 }
 
@@ -35,6 +38,7 @@ export class Run<S extends Store = Store> {
   readonly injected = new Map<string, number>();
   readonly #reported = new Set<string>();
   readonly #settleMs: number;
+  readonly #cpuWaits: CpuWaits;
   #restedAt = 0;
 
   private constructor(
@@ -44,6 +48,7 @@ export class Run<S extends Store = Store> {
     settleMs: number,
   ) {
     this.#settleMs = settleMs;
+    this.#cpuWaits = new CpuWaits(() => fleet.replicas.flatMap(({ pid }) => pid ?? []));
     this.workload = new Workload(world, random.fork("workload"));
     this.history = {
       replicas: fleet.replicas.map(({ name }) => name),
@@ -54,6 +59,7 @@ export class Run<S extends Store = Store> {
       strandings: fleet.strandings,
       outages: [],
       rests: [],
+      cpuWaits: this.#cpuWaits.records,
     };
   }
 
@@ -132,13 +138,16 @@ export class Run<S extends Store = Store> {
 
   /** What went wrong, and what everybody did meanwhile, for people. */
   describe(violations: readonly Violation[]): string {
-    const { troubles } = this.history;
+    const { troubles, strandings } = this.history;
     const since = this.history.rests.at(-2)?.at ?? 0;
     return [
       describeViolations(violations),
       ...troubles
         .filter(({ to }) => to >= since)
         .map(({ party, fault, from, to }) => `${party} from ${Math.round(from)} to ${Math.round(to)} ms: ${fault}`),
+      ...this.fleet.routers.flatMap(({ name, records }) =>
+        strandings.some(({ party }) => party === name) ? records.slice(-RECORDS_TOLD).map(describeRecord(name)) : [],
+      ),
       ...this.fleet.replicas.flatMap(({ name, lines }) =>
         lines.slice(-LINES_TOLD).map((line) => `${name}: ${shorten(line)}`),
       ),
@@ -147,6 +156,7 @@ export class Run<S extends Store = Store> {
 
   /** Ends everything. */
   async stop(): Promise<void> {
+    this.#cpuWaits.close();
     this.workload.close();
     await this.fleet.stop();
   }
@@ -206,6 +216,12 @@ export class Run<S extends Store = Store> {
     );
   }
 }
+
+const describeRecord = (router: string) => (record: RouterRecord) => {
+  const what =
+    record.kind === "ended" ? record.code : record.kind === "checkpoint" ? `healthy ${record.isHealthy}` : "";
+  return `${router}: ${Math.round(record.at)} ms: ${record.kind} ${what}`;
+};
 
 // A line of a replica's log without what is the same in all of them.
 function shorten(line: string): string {

@@ -8,7 +8,7 @@ import type { World } from "./world.js";
 
 /** How often each control plane thinks of something to write, ms. */
 const PACE_MS = 15;
-const STOP_TIMEOUT_MS = 30_000;
+const STOP_TIMEOUT_MS = 60_000;
 /** One write in so many. */
 const REVOCATIONS = 0.1;
 const STRAYS = 0.02;

@@ -73,6 +73,7 @@ function goodHistory(): History {
     strandings: [],
     outages: [],
     rests: [restOf(SECOND)],
+    cpuWaits: [],
   };
 }
 
@@ -96,6 +97,20 @@ const replace =
 describe("the checker", () => {
   it("finds nothing where nothing is wrong", () => {
     expect(check(goodHistory())).toEqual([]);
+  });
+
+  it("does not blame a router for the time in which the machine had no CPU for it", () => {
+    const late = (history: History, ms: number) => {
+      replace(2, { ...changes(...entries()), at: 1_500 } as RouterRecord)(history);
+      replace(3, checkpoint(1_600, 2))(history);
+      for (const rest of history.rests) rest.at = 2_000;
+      history.cpuWaits = [
+        { at: 50, ms: 1_000 },
+        { at: 900, ms },
+      ];
+    };
+    expect(brokenLaws((history) => late(history, 300))).toContain("G1");
+    expect(brokenLaws((history) => late(history, 450))).toEqual([]);
   });
 
   it.each<[string, string, (history: History) => void]>([

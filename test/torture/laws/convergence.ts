@@ -1,3 +1,4 @@
+import { waitedBetween } from "../cpuWaits.js";
 import type { History, Rest, RouterRecord } from "../history.js";
 import { RouterPicture } from "../routerPicture.js";
 import { CHECKPOINT_INTERVAL_MS } from "../routerRecorder.js";
@@ -5,7 +6,7 @@ import type { Violation } from "./violation.js";
 
 /**
  * G1: at rest the picture of every router equals the store, by its messages and by its client; and it has done so since
- * one checkpoint interval after the connections stood.
+ * one checkpoint interval after the connections stood, and the time for which the machine had no CPU for it.
  */
 export function checkConvergence(history: History): Violation[] {
   const strandings = history.strandings.map(({ party, at }): Violation => {
@@ -17,7 +18,9 @@ export function checkConvergence(history: History): Violation[] {
       const picture = new RouterPicture();
       for (const record of until) picture.take(record);
       const differences = [...differencesOf(rest, picture), ...mirrorDifferences(rest, router)];
-      const lateMs = convergenceMs(rest, until) - CHECKPOINT_INTERVAL_MS;
+      const neededMs = convergenceMs(rest, until);
+      const withheldMs = waitedBetween(history.cpuWaits, rest.standingAt, rest.standingAt + neededMs);
+      const lateMs = neededMs - withheldMs - CHECKPOINT_INTERVAL_MS;
       if (lateMs > 0) differences.push(`it was brought up to date ${Math.round(lateMs)} ms too late`);
       return differences.map((text): Violation => ({ law: "G1", at: rest.at, text: `${router}: ${text}` }));
     }),

@@ -1,9 +1,10 @@
+import { waitedBetween } from "../cpuWaits.js";
 import type { Entry, History } from "../history.js";
 import { isTroubled, type Violation } from "./violation.js";
 
 /** How far behind the store a checkpoint that says "healthy" may be, ms: the probe's 6 s and the check every 2 s. */
 const MAX_AGE_MS = 9_000;
-/** The same where nothing is wrong: the check every 2 s, and what a busy machine adds. */
+/** The same where nothing is wrong: the check every 2 s, and as much again. */
 const MAX_AGE_IN_PEACE_MS = 4_000;
 
 /**
@@ -69,7 +70,7 @@ function checkCheckpoints(history: History, accepted: AcceptedEntries): Violatio
       for (const cursor of record.cursors) {
         const missing = accepted.get(keyOf({ ...cursor, revision: cursor.revision + 1 }));
         if (missing?.at === undefined || isTroubled(history, missing.at, record.at, router)) continue;
-        const ageMs = record.at - missing.at;
+        const ageMs = record.at - missing.at - waitedBetween(history.cpuWaits, missing.at, record.at);
         const isPeace = !isTroubled(history, missing.at, record.at);
         if (ageMs <= (isPeace ? MAX_AGE_IN_PEACE_MS : MAX_AGE_MS)) continue;
         const { eventId, revision } = cursor;

@@ -1,0 +1,57 @@
+import { existsSync, readFileSync } from "node:fs";
+
+const SAMPLE_MS = 100;
+
+/** Processes were ready to run, and the machine had no CPU for them. */
+export interface CpuWait {
+  at: number;
+  /** For how long since the record before, ms. */
+  ms: number;
+}
+
+/**
+ * Records how long a machine that does other work as well keeps this process, and that one of several others which waits
+ * the longest, from running.
+ */
+export class CpuWaits {
+  readonly records: CpuWait[] = [];
+  readonly #pids: () => readonly number[];
+  readonly #waitedMs = new Map<number, number>();
+  readonly #timer: NodeJS.Timeout;
+
+  /** @param pids the others that run at the moment */
+  constructor(pids: () => readonly number[]) {
+    this.#pids = pids;
+    this.#timer = setInterval(() => this.#sample(), SAMPLE_MS);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #sample(): void {
+    const others = this.#pids().map((pid) => this.#increment(pid));
+    this.records.push({ at: performance.now(), ms: this.#increment(process.pid) + Math.max(0, ...others) });
+  }
+
+  #increment(pid: number): number {
+    const waitedMs = readWaitedMs(pid);
+    const before = this.#waitedMs.get(pid) ?? waitedMs;
+    this.#waitedMs.set(pid, waitedMs);
+    return Math.max(0, waitedMs - before);
+  }
+}
+
+// Of the main thread, which does all the work. Nothing is known of a process that has ended.
+function readWaitedMs(pid: number): number {
+  const path = `/proc/${pid}/schedstat`;
+  if (!existsSync(path)) return 0;
+  const [, waitedNs] = readFileSync(path, "utf8").split(" ");
+  return Number(waitedNs) / 1e6;
+}
+
+/** How long the machine kept them from running between the two times, ms. */
+export function waitedBetween(waits: readonly CpuWait[], from: number, to: number): number {
+  const during = waits.filter(({ at }) => at >= from && at <= to + SAMPLE_MS);
+  return during.reduce((sum, { ms }) => sum + ms, 0);
+}
