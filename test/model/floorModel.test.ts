@@ -1,5 +1,6 @@
 import type * as Fs from "node:fs";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import type { LogEntry } from "../../src/domain/change.js";
 import { type RedisServer, startRedis } from "../support/startRedis.js";
 import { type FloorHistory, findBreaches } from "./floorLaws.js";
 import { type FloorGame, playFloors } from "./floorWorld.js";
@@ -65,22 +66,27 @@ test.concurrent.each([
 ])(
   "G4, G5: where %s there is one holder, each grant has one end, and leases rise",
   {
-    timeout: 60_000,
+    timeout: 120_000,
   },
   async (_, isWatched) => {
-    const seed = Date.now() % 1_000_000;
-    const history = await play({ random: seeded(seed), durationMs: 5_000, isWatched });
-    expect(findBreaches(history), `seed ${seed}`).toEqual([]);
-    expect(history.grants.length).toBeGreaterThan(30);
-    const served = history.told.filter((one) => "kind" in one && one.kind === "floorRequestGranted");
-    expect(served.length).toBeGreaterThan(5);
-    expect(history.locks.length).toBeGreaterThan(5);
-    const takeOvers = history.told.filter(
-      (one) => "kind" in one && one.kind === "speakersPaused" && one.replacedPauseId,
-    );
-    expect(takeOvers).not.toEqual([]);
-    const kinds = new Set(history.told.map((one) => ("kind" in one ? one.kind : "news")));
-    expect([...kinds]).toEqual(expect.arrayContaining(["news", "floorRevoked", "speakersPaused", "speakersResumed"]));
+    const first = Date.now() % 1_000_000;
+    const all: FloorHistory[] = [];
+    const told = () => all.flatMap((history) => history.told);
+    const countOf = (isWanted: (entry: LogEntry) => boolean) =>
+      told().filter((one) => "kind" in one && isWanted(one)).length;
+    const kinds = () => new Set(told().map((one) => ("kind" in one ? one.kind : "news")));
+    // What one game lacks, on a busy machine for example, the next one may have.
+    const isRich = () =>
+      all.flatMap(({ grants }) => grants).length > 30 &&
+      all.flatMap(({ locks }) => locks).length > 5 &&
+      countOf(({ kind }) => kind === "floorRequestGranted") > 5 &&
+      countOf((one) => one.kind === "speakersPaused" && one.replacedPauseId !== undefined) > 0 &&
+      ["news", "floorRevoked", "speakersResumed"].every((kind) => kinds().has(kind as LogEntry["kind"]));
+    for (let seed = first; !isRich(); seed++) {
+      const history = await play({ random: seeded(seed), durationMs: 4_000, isWatched });
+      expect(findBreaches(history), `seed ${seed}`).toEqual([]);
+      all.push(history);
+    }
   },
 );
 

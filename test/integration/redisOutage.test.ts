@@ -1,36 +1,32 @@
 import { randomUUID } from "node:crypto";
-import { status } from "@grpc/grpc-js";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Metadata, status } from "@grpc/grpc-js";
+import { describe, expect, it, type TestContext } from "vitest";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
-import type { GrpcClient } from "../../src/lib/grpcService.js";
-import type { Replica } from "../../src/server/start.js";
 import { type RedisServer, startRedis } from "../support/startRedis.js";
 import { startSquelch } from "../support/startSquelch.js";
 import { sync } from "../support/syncClient.js";
 import { waitFor } from "../support/waitFor.js";
 import { connect, watchOn } from "../support/watchClient.js";
 
-let redis: RedisServer;
-let replica: Replica;
-let client: GrpcClient;
-let eventId: string;
-
-beforeEach(async () => {
-  eventId = randomUUID();
-  redis = await startRedis();
-  replica = await startSquelch({ redisUrl: redis.url });
-  client = connect(replica.grpcAddress);
-});
-afterEach(async () => {
-  client?.close();
-  await replica?.close();
-  await redis?.stop();
-});
+/** A replica on a Redis of its own. */
+async function open(onTestFinished: TestContext["onTestFinished"]) {
+  const redis = await startRedis();
+  onTestFinished(() => redis.stop());
+  const replica = await startSquelch({ redisUrl: redis.url });
+  onTestFinished(() => replica.close());
+  const client = connect(replica.grpcAddress);
+  onTestFinished(() => client.close());
+  const eventId = randomUUID();
+  const assign = () =>
+    client.unary(permissionCalls.setUserChannels, { eventId, userId: "u1", channelIds: [`${eventId}-a`] });
+  const readiness = async () => (await fetch(`http://${replica.httpAddress}/readyz`)).status;
+  return { redis, client, eventId, assign, readiness };
+}
 
 const { watchPermissions: _, syncEventMembers: __, ...permissionCalls } = PermissionService.method;
 const { watchChannels: ___, renewPtt: ____, ...channelCalls } = ChannelService.method;
-const request = () => ({
+const requestFor = (eventId: string) => ({
   eventId,
   userId: "u1",
   channelId: `${eventId}-a`,
@@ -42,53 +38,56 @@ const request = () => ({
 });
 const allCalls = Object.values({ ...permissionCalls, ...channelCalls });
 
-async function assign() {
-  const channelIds = [`${eventId}-a`];
-  return client.unary(permissionCalls.setUserChannels, { eventId, userId: "u1", channelIds });
-}
+const LOSSES: [string, (redis: RedisServer) => unknown][] = [
+  ["stopped", (redis) => redis.kill("SIGKILL")],
+  ["hung", (redis) => redis.pause()],
+];
 
-const readiness = async () => (await fetch(`http://${replica.httpAddress}/readyz`)).status;
-
-describe("while Redis is away", () => {
-  it.each([
-    ["stopped", () => redis.kill("SIGKILL")],
-    ["hung", () => redis.pause()],
-  ])(
+describe.concurrent("while Redis is away", () => {
+  it.for(LOSSES)(
     "(%s) every call answers UNAVAILABLE within its deadline, never an empty success (pitfalls 2, 14, 18, G9)",
-    async (_, lose) => {
+    async ([_, lose], { onTestFinished }) => {
+      const { redis, client, eventId, assign } = await open(onTestFinished);
       await assign();
-      await lose();
-      for (const method of allCalls) {
-        const startedAt = performance.now();
-        const call = client.unary(method as typeof permissionCalls.getUserPermissions, request(), {
-          deadline: Date.now() + 1_000,
-        });
-        await expect(call, method.name).rejects.toMatchObject({ code: status.UNAVAILABLE });
-        expect(performance.now() - startedAt, method.name).toBeLessThan(1_000);
-      }
+      await lose(redis);
+      // Told to the replica alone: the clock of a client on a busy machine may run out before the answer is read.
+      const deadline = new Metadata();
+      deadline.set("grpc-timeout", "1000m");
+      await Promise.all(
+        allCalls.map(async (method) => {
+          const call = client.unary(method as typeof permissionCalls.getUserPermissions, requestFor(eventId), {
+            metadata: deadline,
+          });
+          await expect(call, method.name).rejects.toMatchObject({ code: status.UNAVAILABLE });
+        }),
+      );
       const undated = client.unary(permissionCalls.getUserPermissions, { eventId, userId: "u1" });
       await expect(undated).rejects.toMatchObject({ code: status.UNAVAILABLE });
       redis.resume();
     },
   );
 
-  it.each([
-    ["stopped", () => redis.kill("SIGKILL")],
-    ["hung", () => redis.pause()],
-  ])("(%s) a sync answers UNAVAILABLE, and a repeat is safe (G9)", async (how, lose) => {
-    await assign();
-    const members = { eventId, users: [{ userId: "u2", channelIds: [`${eventId}-a`] }] };
-    await lose();
-    await expect(sync(client, members)).rejects.toMatchObject({ code: status.UNAVAILABLE });
-    redis.resume();
-    if (how === "stopped") await redis.restart();
-    await waitFor(() => sync(client, members).catch(() => undefined), { timeoutMs: 15_000 });
-    expect(await sync(client, members)).toMatchObject({ changedUsers: 0, revokedUsers: 0 });
-    const after = await client.unary(permissionCalls.getUserPermissions, { eventId, userId: "u2" });
-    expect(after.channelIds).toEqual([`${eventId}-a`]);
-  });
+  it.for(LOSSES)(
+    "(%s) a sync answers UNAVAILABLE, and a repeat is safe (G9)",
+    async ([how, lose], { onTestFinished }) => {
+      const { redis, client, eventId, assign } = await open(onTestFinished);
+      await assign();
+      const members = { eventId, users: [{ userId: "u2", channelIds: [`${eventId}-a`] }] };
+      await lose(redis);
+      await expect(sync(client, members)).rejects.toMatchObject({ code: status.UNAVAILABLE });
+      redis.resume();
+      if (how === "stopped") await redis.restart();
+      await waitFor(() => sync(client, members).catch(() => undefined), { timeoutMs: 15_000 });
+      expect(await sync(client, members)).toMatchObject({ changedUsers: 0, revokedUsers: 0 });
+      const after = await client.unary(permissionCalls.getUserPermissions, { eventId, userId: "u2" });
+      expect(after.channelIds).toEqual([`${eventId}-a`]);
+    },
+  );
 
-  it("a watcher is told so, a new watch of a loaded event is served, another one is not, and all recovers", async () => {
+  it("a watcher is told so, a new watch of a loaded event is served, another one is not, and all recovers", async ({
+    onTestFinished,
+  }) => {
+    const { redis, client, eventId, assign, readiness } = await open(onTestFinished);
     const watch = watchOn(client, { eventIds: [eventId], checkpointInterval: { seconds: 1n } });
     await watch.caughtUp();
     await assign();
@@ -119,7 +118,8 @@ describe("while Redis is away", () => {
     loaded.close();
   });
 
-  it("a watcher of a hung Redis is told so, and of its recovery", async () => {
+  it("a watcher of a hung Redis is told so, and of its recovery", async ({ onTestFinished }) => {
+    const { redis, client, eventId, assign } = await open(onTestFinished);
     const watch = watchOn(client, { eventIds: [eventId], checkpointInterval: { seconds: 1n } });
     await watch.caughtUp();
     redis.pause();

@@ -1,43 +1,36 @@
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it, type TestContext } from "vitest";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import { createRedisEngine } from "../../src/engine/redis/engine.js";
-import type { GrpcClient } from "../../src/lib/grpcService.js";
 import { createLogger } from "../../src/lib/logger.js";
-import type { Replica } from "../../src/server/start.js";
-import { type RedisServer, startRedis } from "../support/startRedis.js";
+import { startRedis } from "../support/startRedis.js";
 import { startSquelch } from "../support/startSquelch.js";
 import { waitFor } from "../support/waitFor.js";
 import { connect, watchOn } from "../support/watchClient.js";
 
-let redis: RedisServer;
-let replica: Replica;
-let client: GrpcClient;
-const teardowns: (() => unknown)[] = [];
-
-beforeEach(async () => {
-  // A replica of Redis is served at once, not after waiting for more of them.
-  redis = await startRedis({ args: ["--repl-diskless-sync-delay", "0"] });
-  replica = await startSquelch({ redisUrl: redis.url });
-  client = connect(replica.grpcAddress);
-});
-afterEach(async () => {
-  for (const teardown of teardowns.splice(0).reverse()) await teardown();
-  client?.close();
-  await replica?.close();
-  await redis?.stop();
-});
-
 const { watchPermissions: _, ...permissions } = PermissionService.method;
-const assign = (eventId: string, userId: string, channelIds: string[]) =>
-  client.unary(permissions.setUserChannels, { eventId, userId, channelIds });
 
-describe("a Redis replica that hangs", () => {
-  it("delays revocations, not pauses, and neither fails", async () => {
+/** A replica on a Redis of its own. */
+async function open(onTestFinished: TestContext["onTestFinished"]) {
+  // A replica of Redis is served at once, not after waiting for more of them.
+  const redis = await startRedis({ args: ["--repl-diskless-sync-delay", "0"] });
+  onTestFinished(() => redis.stop());
+  const replica = await startSquelch({ redisUrl: redis.url });
+  onTestFinished(() => replica.close());
+  const client = connect(replica.grpcAddress);
+  onTestFinished(() => client.close());
+  const assign = (eventId: string, userId: string, channelIds: string[]) =>
+    client.unary(permissions.setUserChannels, { eventId, userId, channelIds });
+  return { redis, client, assign };
+}
+
+describe.concurrent("a Redis replica that hangs", () => {
+  it("delays revocations, not pauses, and neither fails", async ({ onTestFinished }) => {
+    const { redis, client, assign } = await open(onTestFinished);
     const follower = await startRedis({ args: ["--replicaof", "127.0.0.1", String(redis.port)] });
-    teardowns.push(() => follower.stop());
+    onTestFinished(() => follower.stop());
     // Redis calls it online up to a second before it sends it the first write.
     await redis.cli("SET", "followed", "yes");
     const isFollowing = async () => (await follower.cli("GET", "followed")) === "yes";
@@ -50,7 +43,7 @@ describe("a Redis replica that hangs", () => {
     await client.unary(permissions.resumeSpeakers, { eventId, pauseId: first.pause?.pauseId ?? "" });
 
     follower.pause();
-    teardowns.push(() => follower.resume());
+    onTestFinished(() => follower.resume());
     const revocations = Array.from({ length: 20 }, (_, user) => assign(eventId, `u${user}`, []));
     const startedAt = performance.now();
     const paused = await client.unary(permissions.pauseAllSpeakers, { eventId });
@@ -60,10 +53,13 @@ describe("a Redis replica that hangs", () => {
   });
 });
 
-describe("a Redis that gets its first replica", () => {
-  it("begins a new epoch of each event, and drops nothing that was received before (G6)", async () => {
+describe.concurrent("a Redis that gets its first replica", () => {
+  it("begins a new epoch of each event, and drops nothing that was received before (G6)", async ({
+    onTestFinished,
+  }) => {
+    const { redis } = await open(onTestFinished);
     const engine = createRedisEngine({ url: redis.url, logger: createLogger("test", "silent") });
-    teardowns.push(() => engine.close());
+    onTestFinished(() => engine.close());
     await engine.start();
     const eventId = randomUUID();
     const apply = async (count: number, channelIds: string[]) => {
@@ -74,19 +70,22 @@ describe("a Redis that gets its first replica", () => {
     await apply(1, [`${eventId}-a`]);
     const { epoch } = await engine.loadEvent(eventId);
     const follower = await startRedis({ args: ["--replicaof", "127.0.0.1", String(redis.port)] });
-    teardowns.push(() => follower.stop());
+    onTestFinished(() => follower.stop());
     // Whoever comes first notices.
     await waitFor(async () => (await engine.loadEvent(eventId)).epoch !== epoch, { timeoutMs: 15_000 });
     expect(await apply(2, [])).toMatchObject({ status: "changed", revision: 1, removed: [`${eventId}-a`] });
   });
 });
 
-describe("a Redis that was emptied", () => {
-  it("gives watchers of all events a new epoch, and every event its place in the list again", async () => {
+describe.concurrent("a Redis that was emptied", () => {
+  it("gives watchers of all events a new epoch, and every event its place in the list again", async ({
+    onTestFinished,
+  }) => {
+    const { redis, client, assign } = await open(onTestFinished);
     const eventId = randomUUID();
     await assign(eventId, "u1", [`${eventId}-a`]);
     const watch = watchOn(client, { checkpointInterval: { seconds: 1n } });
-    teardowns.push(() => watch.close());
+    onTestFinished(() => watch.close());
     await watch.caughtUp();
     const before = watch.picture.events.get(eventId)?.epoch;
     await redis.cli("FLUSHALL");
@@ -102,13 +101,14 @@ describe("a Redis that was emptied", () => {
   });
 });
 
-describe("a broadcaster's pause that runs out", () => {
-  it("is told to routers that read the channels' state (pitfall 33)", async () => {
+describe.concurrent("a broadcaster's pause that runs out", () => {
+  it("is told to routers that read the channels' state (pitfall 33)", async ({ onTestFinished }) => {
+    const { redis, client, assign } = await open(onTestFinished);
     const eventId = randomUUID();
     const channelId = `${eventId}-a`;
     await assign(eventId, "u1", [channelId]);
     const subscriber = new Redis(redis.url);
-    teardowns.push(() => subscriber.disconnect());
+    onTestFinished(() => subscriber.disconnect());
     const speakers: unknown[] = [];
     subscriber.on("message", (_channel, message) => speakers.push(JSON.parse(message).currentSpeaker));
     await subscriber.subscribe(`channel:${channelId}:events`);
