@@ -1,71 +1,109 @@
-import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { PauseAllSpeakersRequestSchema, PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import { DEFAULT_PAUSE_MS } from "../../src/domain/floor.js";
 import type { Engine } from "../../src/domain/ports.js";
 import { createEvent, takeFloors } from "../support/busyChannels.js";
-import { pauseChannelByChannel } from "../support/publicRouter.js";
+import { encodeCall, type LeanCalls, openLeanCalls } from "../support/leanCalls.js";
+import { broadcastChannelByChannel, pauseChannelByChannel, speakerKey } from "../support/publicRouter.js";
 import { measureWays, type RoundsOptions, WAY_COLUMNS, type Way } from "../support/rounds.js";
-import type { Scenario } from "../support/scenario.js";
+import { scanFields } from "../support/scanFields.js";
+import type { Row, Scenario } from "../support/scenario.js";
 import { type Stack, withEngine, withStack } from "../support/stack.js";
 
-export interface PauseOptions extends RoundsOptions {
-  /** How many busy channels the event has; measured for each number. */
-  channels: readonly number[];
+const DISPATCHER = "dispatcher";
+
+export interface PauseOptions {
+  /** How many busy channels the event has, and how often it is paused; measured for each number. */
+  sizes: readonly (RoundsOptions & { channels: number })[];
 }
 
-/** Silencing every speaker of an event. */
+/** Silencing every speaker of an event, and giving every channel to a dispatcher. */
 export const pause: Scenario<PauseOptions> = {
   name: "pause",
-  title: "Silencing every speaker of an event, beside a public router's way, channel by channel",
+  title: "Silencing every speaker of an event for a dispatcher's broadcast, beside a public router's way",
   columns: WAY_COLUMNS,
-  full: { channels: [10, 100, 1_000], rounds: 30, warmUpRounds: 5 },
-  smoke: { channels: [3], rounds: 2, warmUpRounds: 1 },
+  full: {
+    sizes: [
+      { channels: 10, rounds: 30, warmUpRounds: 5 },
+      { channels: 100, rounds: 30, warmUpRounds: 5 },
+      { channels: 1_000, rounds: 30, warmUpRounds: 5 },
+      { channels: 10_000, rounds: 5, warmUpRounds: 1 },
+    ],
+  },
+  smoke: { sizes: [{ channels: 3, rounds: 2, warmUpRounds: 1 }] },
   plots: [
     { title: "Silencing every speaker of an event, median", value: "medianMs", unit: "ms", labels: ["channels"] },
   ],
 
-  run: ({ channels, ...rounds }) =>
+  run: ({ sizes }) =>
     withStack((stack) =>
       withEngine(stack, async (engine) => {
-        const rows = [];
-        for (const count of channels) {
-          const event = await createEvent(engine, `pause-${count}`, count);
-          const prepare = () => takeFloors(stack.redisClient, event);
-          const ways: Way[] = [
-            pauseOverGrpc(stack, event.eventId),
-            pauseInProcess(engine, event.eventId),
-            {
-              name: "channel by channel",
-              run: () => pauseChannelByChannel(stack.redisClient, event.channelIds),
-            },
-          ];
-          rows.push(...(await measureWays(stack, count, prepare, ways, rounds)));
+        const { redisClient, replica } = stack;
+        const calls = await openLeanCalls(replica.grpcAddress);
+        try {
+          const rows: Row[] = [];
+          for (const { channels, ...rounds } of sizes) {
+            const event = await createEvent(engine, `pause-${channels}`, channels);
+            const { eventId, channelIds } = event;
+            const ways: Way[] = [
+              pauseOverGrpc(stack, calls, eventId),
+              pauseInProcess(engine, eventId),
+              {
+                name: "channel by channel",
+                async run() {
+                  const cut = await pauseChannelByChannel(redisClient, eventId);
+                  return Math.min(cut, await broadcastChannelByChannel(redisClient, eventId, DISPATCHER));
+                },
+              },
+            ].map((way) => ({ ...way, check: () => countHeld(stack, channelIds) }));
+            rows.push(...(await measureWays(stack, channels, () => takeFloors(redisClient, event), ways, rounds)));
+            // The peer's way reads the channels of all events, so that those of the next must be alone.
+            await redisClient.del("channel:events");
+          }
+          return rows;
+        } finally {
+          calls.close();
         }
-        return rows;
       }),
     ),
 };
 
-function pauseOverGrpc({ grpcClient }: Stack, eventId: string): Way {
-  const { pauseAllSpeakers, resumeSpeakers } = PermissionService.method;
-  let pauseId = "";
+// How many channels the dispatcher holds.
+async function countHeld({ redisClient }: Stack, channelIds: readonly string[]): Promise<number> {
+  const values = await redisClient.mget(channelIds.map(speakerKey));
+  return values.filter((value) => (JSON.parse(value ?? "{}") as { userId?: string }).userId === DISPATCHER).length;
+}
+
+function pauseOverGrpc({ grpcClient }: Stack, calls: LeanCalls, eventId: string): Way {
+  const { pauseAllSpeakers, resumeSpeakers, getEventActiveSpeakers } = PermissionService.method;
+  const request = { eventId, reason: "bench", broadcaster: { userId: DISPATCHER } };
+  const call = encodeCall(
+    `/${PermissionService.typeName}/${pauseAllSpeakers.name}`,
+    toBinary(PauseAllSpeakersRequestSchema, create(PauseAllSpeakersRequestSchema, request)),
+  );
   return {
     name: "PauseAllSpeakers over gRPC",
     async run() {
-      const answer = await grpcClient.unary(pauseAllSpeakers, { eventId, reason: "bench" });
-      pauseId = answer.pause?.pauseId ?? "";
-      return answer.paused.length;
+      const answer = await calls.call(call);
+      let paused = 0;
+      scanFields(answer, 0, answer.length, pauseAllSpeakers.output.field.paused.number, () => paused++);
+      return paused;
     },
-    undo: () => grpcClient.unary(resumeSpeakers, { eventId, pauseId }),
+    async undo() {
+      const { pause } = await grpcClient.unary(getEventActiveSpeakers, { eventId });
+      await grpcClient.unary(resumeSpeakers, { eventId, pauseId: pause?.pauseId ?? "" });
+    },
   };
 }
 
 function pauseInProcess(engine: Engine, eventId: string): Way {
-  const request = { eventId, reason: "bench", actor: "bench", durationMs: DEFAULT_PAUSE_MS };
+  const request = { eventId, reason: "bench", actor: "bench", durationMs: DEFAULT_PAUSE_MS, exemptUserIds: [] };
+  const broadcaster = { userId: DISPATCHER, userName: DISPATCHER };
   let pauseId = "";
   return {
     name: "engine call in process",
     async run() {
-      const outcome = await engine.pauseAllSpeakers({ ...request, exemptUserIds: [], requestId: "" });
+      const outcome = await engine.pauseAllSpeakers({ ...request, broadcaster, requestId: "" });
       pauseId = outcome.pause.pauseId;
       return outcome.cut.length;
     },

@@ -5,6 +5,9 @@ import { speakerKey } from "./publicRouter.js";
 /** Longer than any scenario runs, so that no floor expires by itself. */
 const LOCK_TTL_S = 3_600;
 
+/** How many channels are associated at once: each call has its 2 s. */
+const BATCH = 200;
+
 /** An event of which every channel has a speaker. */
 export interface BusyEvent {
   eventId: string;
@@ -14,7 +17,10 @@ export interface BusyEvent {
 /** Associates new channels with a new event. */
 export async function createEvent(index: ChannelIndex, eventId: string, channels: number): Promise<BusyEvent> {
   const channelIds = Array.from({ length: channels }, (_, number) => `${eventId}-channel-${number}`);
-  await Promise.all(channelIds.map((channelId) => index.setChannelEvent(channelId, eventId, "test", false)));
+  for (let first = 0; first < channels; first += BATCH) {
+    const batch = channelIds.slice(first, first + BATCH);
+    await Promise.all(batch.map((channelId) => index.setChannelEvent(channelId, eventId, "test", false)));
+  }
   return { eventId, channelIds };
 }
 

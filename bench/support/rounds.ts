@@ -10,7 +10,9 @@ export interface Way {
   name: string;
   /** What is measured. Resolves with the number of channels for which it was done. */
   run(): Promise<number>;
-  /** Called after each run. */
+  /** Called after each run: resolves with the number of channels that are as they should be. */
+  check?(): Promise<number>;
+  /** Called after that. */
   undo?(): Promise<unknown>;
 }
 
@@ -28,6 +30,7 @@ export const WAY_COLUMNS = {
   rounds: "rounds",
   medianMs: "median ms",
   p99Ms: "p99 ms",
+  timesFaster: "times\nfaster",
   longestCommandUs: "longest Redis\ncommand µs",
   redisCpuMs: "Redis\nCPU ms",
 };
@@ -54,10 +57,18 @@ export async function measureWays(
     for (const way of ways) {
       await prepare();
       const sample = await measureOnce(redisClient, redis.pid, way, channels);
+      const right = (await way.check?.()) ?? channels;
+      if (right !== channels) throw new Error(`${way.name}: ${channels - right} channels are not as they should be`);
       await way.undo?.();
       if (round >= 0) samples.get(way.name)?.push(sample);
     }
   }
+  const medianOf = (measured: readonly Sample[]) =>
+    percentile(
+      measured.map(({ elapsedMs }) => elapsedMs),
+      50,
+    );
+  const slowestMs = Math.max(...[...samples.values()].map(medianOf));
   return [...samples].map(([way, measured]) => {
     const longestUs = measured.flatMap(({ longestCommandUs }) => longestCommandUs ?? []);
     const elapsedMs = measured.map((sample) => sample.elapsedMs);
@@ -67,6 +78,7 @@ export async function measureWays(
       rounds,
       medianMs: percentile(elapsedMs, 50),
       p99Ms: percentile(elapsedMs, 99),
+      timesFaster: slowestMs / percentile(elapsedMs, 50),
       longestCommandUs: longestUs.length > 0 ? percentile(longestUs, 50) : undefined,
       redisCpuMs:
         percentile(

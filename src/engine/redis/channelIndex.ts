@@ -45,10 +45,10 @@ export function createChannelIndex(
 
   const indexOf = (eventId: string) => attempt(commands.smembers(eventKeys(eventId).channels));
 
-  async function compareIndex(eventId: string, channelIds: ReadonlySet<string>): Promise<void> {
-    const indexed = new Set(await indexOf(eventId));
-    const missing = [...channelIds].filter((id) => !indexed.has(id));
-    const gone = [...indexed].filter((id) => !channelIds.has(id));
+  async function compareIndex(eventId: string, channelIds: readonly string[], index: readonly string[]): Promise<void> {
+    const [owned, indexed] = [new Set(channelIds), new Set(index)];
+    const missing = channelIds.filter((id) => !indexed.has(id));
+    const gone = index.filter((id) => !owned.has(id));
     if (missing.length > 0) {
       await scripts.register(eventId);
       await moves.adopt(eventId, missing);
@@ -56,18 +56,25 @@ export function createChannelIndex(
     if (gone.length > 0) await moves.release(eventId, gone);
   }
 
+  // Of one event, in one round trip, since a pause waits for it.
+  async function adoptChannelsOf(eventId: string): Promise<void> {
+    const [owners, index] = await Promise.all([attempt(commands.hgetall(CHANNEL_EVENTS)), indexOf(eventId)]);
+    const owned = Object.keys(owners).filter((id) => owners[id] === eventId && idProblem(id) === undefined);
+    await compareIndex(eventId, owned, index);
+  }
+
   async function adoptForeignChannels(eventId?: string): Promise<void> {
+    if (eventId !== undefined) return adoptChannelsOf(eventId);
     const owners = await attempt(commands.hgetall(CHANNEL_EVENTS));
-    const events = eventId === undefined ? await attempt(commands.smembers(EVENTS)) : [eventId];
-    const byEvent = new Map(events.map((event) => [event, new Set<string>()]));
+    const byEvent = new Map((await attempt(commands.smembers(EVENTS))).map((event) => [event, [] as string[]]));
     for (const [channelId, owner] of Object.entries(owners)) {
-      if (eventId !== undefined && owner !== eventId) continue;
       // Others may have written what is no id; nothing of ours can name it.
       if (idProblem(channelId) !== undefined || idProblem(owner) !== undefined) continue;
-      const channelIds = byEvent.get(owner) ?? new Set();
-      byEvent.set(owner, channelIds.add(channelId));
+      const channelIds = byEvent.get(owner);
+      if (channelIds === undefined) byEvent.set(owner, [channelId]);
+      else channelIds.push(channelId);
     }
-    for (const [event, channelIds] of byEvent) await compareIndex(event, channelIds);
+    for (const [event, channelIds] of byEvent) await compareIndex(event, channelIds, await indexOf(event));
   }
 
   return {

@@ -12,6 +12,7 @@ import {
 } from "../../domain/floor.js";
 import type {
   DueLook,
+  FloorChange,
   FloorNews,
   FloorStore,
   PauseOutcome,
@@ -61,6 +62,16 @@ function parseQueues(queues: readonly string[], timeMs: number): WaitingSpeaker[
   })
     .sort(([a], [b]) => ((a?.channelId ?? "") < (b?.channelId ?? "") ? -1 : 1))
     .flat();
+}
+
+/** As scripts publish it: a change of many channels, which all have the same holder then or none, is told once. */
+type StoredFloorChange = FloorChange | (Omit<FloorChange, "channelId"> & { channelIds: string[] });
+type StoredFloorNews = Omit<FloorNews, "changes"> & { changes: StoredFloorChange[] };
+
+function toFloorChanges(change: StoredFloorChange): FloorChange | FloorChange[] {
+  if ("channelId" in change) return change;
+  const { channelIds, holder, ...rest } = change;
+  return channelIds.map((channelId) => ({ ...rest, channelId, ...(holder && { holder: { ...holder, channelId } }) }));
 }
 
 type Denial = [cause: FloorDenyCause, holder: string | null, pause: string | null, ban?: string];
@@ -229,9 +240,10 @@ export function createFloorStore(
     },
 
     followFloor(eventId, listener): Promise<Unsubscribe> {
-      return subscriber.subscribe(eventKeys(eventId).floor, (message) =>
-        listener(JSON.parse(message.toString()) as FloorNews),
-      );
+      return subscriber.subscribe(eventKeys(eventId).floor, (message) => {
+        const { changes, ...news } = JSON.parse(message.toString()) as StoredFloorNews;
+        listener({ ...news, changes: changes.flatMap(toFloorChanges) });
+      });
     },
 
     followChannel(channelId, listener): Promise<Unsubscribe> {

@@ -2,13 +2,18 @@ import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { WireType } from "@bufbuild/protobuf/wire";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import {
+  type Change as ChangeMessage,
+  ChangeSchema,
   EventChangesSchema,
   SnapshotReason,
   SnapshotSchema,
+  type SpeakersPaused,
+  SpeakersPausedSchema,
   WatchPermissionsResponseSchema,
 } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { Change } from "../../domain/change.js";
 import type { FeedHealth, LogPosition } from "../../domain/ports.js";
+import { encodeActiveSpeakers } from "./encodeActiveSpeakers.js";
 import { toChangeMessage, toCursorMessage } from "./messages.js";
 
 // Messages are laid out by hand at their outermost level only, where a batch is put together from parts that were
@@ -17,6 +22,8 @@ import { toChangeMessage, toCursorMessage } from "./messages.js";
 const SNAPSHOT_TAG = tagOf(WatchPermissionsResponseSchema.field.snapshot.number, WireType.LengthDelimited);
 const CHANGES_TAG = tagOf(WatchPermissionsResponseSchema.field.changes.number, WireType.LengthDelimited);
 const SPEAKERS_TAG = tagOf(WatchPermissionsResponseSchema.field.speakers.number, WireType.LengthDelimited);
+const CHANGE_TAG = tagOf(EventChangesSchema.field.changes.number, WireType.LengthDelimited);
+const PAUSED_TAG = tagOf(ChangeSchema.field.speakersPaused.number, WireType.LengthDelimited);
 const REASON_TAG = tagOf(SnapshotSchema.field.reason.number, WireType.Varint);
 
 function tagOf(fieldNumber: number, wireType: number): number {
@@ -31,7 +38,7 @@ function varint(value: number): number[] {
   return bytes;
 }
 
-// A WatchPermissionsResponse whose payload of that tag consists of these parts.
+// A field of that tag with a message that consists of these parts.
 function wrap(tag: number, parts: readonly Uint8Array[], partsBytes: number): Buffer {
   const prefix = Buffer.from([tag, ...varint(partsBytes)]);
   return Buffer.concat([prefix, ...parts], prefix.length + partsBytes);
@@ -39,7 +46,18 @@ function wrap(tag: number, parts: readonly Uint8Array[], partsBytes: number): Bu
 
 /** One change as an element of `EventChanges.changes`, with its tag: a part of a batch. */
 export function encodeChange(change: Change): Uint8Array {
-  return toBinary(EventChangesSchema, create(EventChangesSchema, { changes: [toChangeMessage(change)] }));
+  const message = toChangeMessage(change);
+  if (message.kind.case === "speakersPaused") return encodePause(message, message.kind.value);
+  return toBinary(EventChangesSchema, create(EventChangesSchema, { changes: [message] }));
+}
+
+// What a pause has cut may be thousands.
+function encodePause(message: ChangeMessage, { cut, ...rest }: SpeakersPaused): Uint8Array {
+  const frame = toBinary(ChangeSchema, { ...message, kind: { case: undefined } });
+  const paused = toBinary(SpeakersPausedSchema, { ...rest, cut: [] });
+  const speakers = encodeActiveSpeakers(SpeakersPausedSchema.field.cut.number, cut);
+  const kind = wrap(PAUSED_TAG, [paused, speakers], paused.length + speakers.length);
+  return wrap(CHANGE_TAG, [frame, kind], frame.length + kind.length);
 }
 
 /** What comes before the changes in every batch of one event and epoch. */

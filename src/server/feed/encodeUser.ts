@@ -1,10 +1,9 @@
 import { toBinary } from "@bufbuild/protobuf";
-import { WireType } from "@bufbuild/protobuf/wire";
 import { TimestampSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { SnapshotSchema, UserMembershipSchema } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { Membership } from "../../domain/membership.js";
+import { fieldLength, lengthDelimited, textFieldLength, writeHeader, writeText } from "./wireLayout.js";
 
-const lengthDelimited = (fieldNumber: number) => (fieldNumber << 3) | WireType.LengthDelimited;
 const USERS_TAG = lengthDelimited(SnapshotSchema.field.users.number);
 const USER_ID_TAG = lengthDelimited(UserMembershipSchema.field.userId.number);
 const CHANNEL_IDS_TAG = lengthDelimited(UserMembershipSchema.field.channelIds.number);
@@ -26,29 +25,4 @@ export function encodeSnapshotUser({ userId, channelIds, disconnectedAtMs }: Mem
   for (const channelId of channelIds) at = writeText(bytes, at, CHANNEL_IDS_TAG, channelId);
   if (time !== undefined) bytes.set(time, writeHeader(bytes, at, DISCONNECTED_AT_TAG, time.length));
   return bytes;
-}
-
-// With its tag, which takes one byte for each of these fields, and its length.
-function fieldLength(contentLength: number): number {
-  let length = 2 + contentLength;
-  for (let rest = contentLength >>> 7; rest > 0; rest >>>= 7) length++;
-  return length;
-}
-
-function textFieldLength(text: string): number {
-  return fieldLength(Buffer.byteLength(text));
-}
-
-function writeHeader(bytes: Buffer, at: number, tag: number, contentLength: number): number {
-  let next = at;
-  bytes[next++] = tag;
-  let rest = contentLength;
-  for (; rest > 0x7f; rest >>>= 7) bytes[next++] = (rest & 0x7f) | 0x80;
-  bytes[next++] = rest;
-  return next;
-}
-
-function writeText(bytes: Buffer, at: number, tag: number, text: string): number {
-  const begin = writeHeader(bytes, at, tag, Buffer.byteLength(text));
-  return begin + bytes.write(text, begin);
 }

@@ -11,6 +11,7 @@ import { SquelchError } from "../../domain/errors.js";
 import { ACTOR_KEY } from "../auth/authenticator.js";
 import { answerBefore, CallBudget, readToEnd } from "./callBudget.js";
 import { type CallHead, REQUEST_ID_KEY } from "./callContext.js";
+import { encodeAnswer } from "./encodeAnswer.js";
 import type { WatchRequest } from "./implementation.js";
 import { measured } from "./measuredCall.js";
 import { runWatch } from "./runWatch.js";
@@ -71,7 +72,7 @@ async function answer(
   const budget = new CallBudget(method);
   try {
     budget.start(remainingMs(call));
-    callback(null, create(method.output, await budget.spendOn(work())));
+    callback(null, encodeAnswer(method, await budget.spendOn(work())));
   } catch (error) {
     logDefect(error, method, logger);
     callback(toStatus(error));

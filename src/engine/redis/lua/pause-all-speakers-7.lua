@@ -48,15 +48,15 @@ local noted_leases = {}
 local flat = redis.call('HGETALL', context.leases)
 for index = 1, #flat, 2 do noted_leases[flat[index]] = flat[index + 1] end
 
-local cut, cut_channels, states = {}, {}, {}
+local cut, cut_channels, changed, holder = {}, {}, {}, nil
 for_each_speaker(function(channel, key, raw)
-  local speaker = decode_speaker(raw, key)
+  -- When a lock without a lease would have ended is no longer of interest, and dear to ask for.
+  local speaker = raw and (match_speaker(raw) or parse_speaker(raw)) or nil
   if noted_leases[channel] then settle_lease(channel, key, noted_leases[channel], raw, speaker) end
   local is_broadcaster = speaker and speaker.userId == broadcaster
   -- What the replaced pause gave to its broadcaster is no floor that an exempt user has taken.
   local is_of_replaced = speaker and replaced and speaker.pauseId == replaced
   if speaker and not is_broadcaster and not is_of_replaced and is_exempt(pause, speaker.userId) then return end
-  local holder = nil
   if duration > 0 then
     holder = hold_channel(key, pause)
   elseif raw then
@@ -64,9 +64,7 @@ for_each_speaker(function(channel, key, raw)
   end
   if speaker then cut_channels[#cut_channels + 1] = channel end
   if speaker and not is_broadcaster then cut[#cut + 1] = speaker_json(channel, speaker) end
-  if speaker or holder then
-    states[#states + 1] = { channel, holder }
-  end
+  if speaker or holder then changed[#changed + 1] = channel end
 end)
 in_chunks(cut_channels, function(_, ...) redis.call('HDEL', context.leases, ...) end)
 
@@ -78,7 +76,7 @@ end
 local body = '"pause":' .. pause_json .. ',"cut":[' .. table.concat(cut, ',') .. ']'
 if replaced then body = body .. ',"replacedPauseId":' .. cjson.encode(replaced) end
 append(pause.actor, '"kind":"speakersPaused",' .. body)
-publish_states(states)
+publish_same_state(changed, holder)
 local answer = '{' .. body .. ',"revision":' .. integer(revision) .. '}'
 if has_request_id then redis.call('SET', KEYS[7], answer, 'PX', ARGV[5]) end
 return { 'paused', replicas, answer }

@@ -11,14 +11,13 @@ local replicas = tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0
 local standing, standing_json = read_pause()
 if not standing or standing.pauseId ~= ARGV[2] then return { 'other', standing_json or false } end
 
-local states = {}
+local freed = {}
 for_each_speaker(function(channel, key, raw)
   if not is_held_by_pause(raw, standing.pauseId) then return end
   redis.call('DEL', key)
-  if not decode_speaker(raw, key) then return end
-  states[#states + 1] = { channel, nil }
+  if parse_speaker(raw) then freed[#freed + 1] = channel end
 end)
-publish_states(states)
+publish_same_state(freed, nil)
 redis.call('DEL', PAUSE)
 redis.call('HDEL', META, 'pause')
 append(ARGV[3], '"kind":"speakersResumed","expired":false,"pauseId":' .. cjson.encode(ARGV[2]))

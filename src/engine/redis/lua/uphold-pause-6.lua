@@ -22,7 +22,7 @@ if pause then
   redis.call('HSET', META, 'upheld', integer(now))
 end
 settle_all_leases()
-local states = {}
+local freed = {}
 -- What the pause itself has put there is known by its id: nearly every channel, so that few values have to be read.
 local mark = pause and '"pauseId":' .. cjson.encode(pause.pauseId)
 for_each_speaker(function(channel, key, raw)
@@ -30,8 +30,8 @@ for_each_speaker(function(channel, key, raw)
   if pause then
     hold_back(pause, channel, key, raw)
   elseif not raw then
-    states[#states + 1] = { channel, nil }
+    freed[#freed + 1] = channel
   end
 end)
-publish_states(states)
+publish_same_state(freed, nil)
 return pause and 1 or 0

@@ -67,25 +67,43 @@ local function clean_text(value)
   return type(value) == 'string' and value or nil
 end
 
--- What a speaker key holds, or nil where nobody or only the reserved holder does. Others write these values too: one
--- that makes no sense is a lock all the same.
-local function decode_speaker(raw, key)
-  if not raw then return nil end
+-- How routers write a lock, and what follows where write_speaker has written a lease. To take these apart costs half of
+-- what cjson takes, and a pause reads thousands. Whatever looks otherwise, also by an escape, is left to cjson.
+local LOCK_PATTERN = '^{"userId":"([^"\\%c]+)","userName":"([^"\\%c]+)","timestamp":([1-9]%d*)()'
+local LEASE_PATTERN = '^,"leaseId":([1-9]%d*),"expiresAt":([1-9]%d*),"talkUntil":([1-9]%d*),"leaseMs":([1-9]%d*),'
+  .. '"priority":"(%a+)","sessionId":"([^"\\%c]*)"}$'
+
+-- The same as parse_speaker, of a value in one of the two forms; nil for others.
+local function match_speaker(raw)
+  local user, name, timestamp, rest = string.match(raw, LOCK_PATTERN)
+  if not user or user == RESERVED_HOLDER or #timestamp > 14 then return nil end
+  local speaker = { userId = user, userName = name, timestamp = tonumber(timestamp), priority = 'normal' }
+  if string.sub(raw, rest) == '}' then
+    speaker.expiresAt, speaker.talkUntil, speaker.leaseMs = 0, 0, 0
+    return speaker
+  end
+  local lease_id, expires_at, talk_until, lease_ms, priority, session = string.match(raw, LEASE_PATTERN, rest)
+  if not lease_id or #lease_id > 14 or #expires_at > 14 or #talk_until > 14 or #lease_ms > 14 then return nil end
+  if not PRIORITY_RANKS[priority] then return nil end
+  speaker.leaseId, speaker.expiresAt = tonumber(lease_id), tonumber(expires_at)
+  speaker.talkUntil, speaker.leaseMs = tonumber(talk_until), tonumber(lease_ms)
+  speaker.priority, speaker.sessionId = priority, session
+  return speaker
+end
+
+-- The speaker that a value tells of, or nil for the reserved holder. Others write these values too: one that makes no
+-- sense is a lock all the same.
+local function parse_speaker(raw)
   local readable, value = pcall(cjson.decode, raw)
   if not readable or type(value) ~= 'table' then value = {} end
   local user = clean_text(value.userId) or 'unknown'
   if user == RESERVED_HOLDER then return nil end
-  local expires_at = clean_time(value.expiresAt)
-  if expires_at == 0 then
-    local ttl = redis.call('PTTL', key)
-    if ttl > 0 then expires_at = now + ttl end
-  end
   return {
     userId = user,
     userName = clean_text(value.userName) or user,
     timestamp = clean_time(value.timestamp),
     leaseId = type(value.leaseId) == 'number' and value.leaseId or nil,
-    expiresAt = expires_at,
+    expiresAt = clean_time(value.expiresAt),
     talkUntil = clean_time(value.talkUntil),
     leaseMs = clean_time(value.leaseMs),
     priority = PRIORITY_RANKS[value.priority] and value.priority or 'normal',
@@ -94,16 +112,22 @@ local function decode_speaker(raw, key)
   }
 end
 
+-- What a speaker key holds, or nil where nobody or only the reserved holder does.
+local function decode_speaker(raw, key)
+  if not raw then return nil end
+  local speaker = match_speaker(raw) or parse_speaker(raw)
+  if speaker and speaker.expiresAt == 0 then
+    local ttl = redis.call('PTTL', key)
+    if ttl > 0 then speaker.expiresAt = now + ttl end
+  end
+  return speaker
+end
+
 -- JSON of an ActiveSpeaker.
 local function speaker_json(channel, speaker)
-  return cjson.encode({
-    channelId = channel,
-    userId = speaker.userId,
-    userName = speaker.userName,
-    startedAtMs = speaker.timestamp,
-    expiresAtMs = speaker.expiresAt,
-    priority = speaker.priority,
-  })
+  return '{"channelId":' .. cjson.encode(channel) .. ',"userId":' .. cjson.encode(speaker.userId)
+    .. ',"userName":' .. cjson.encode(speaker.userName) .. ',"startedAtMs":' .. integer(speaker.timestamp)
+    .. ',"expiresAtMs":' .. integer(speaker.expiresAt) .. ',"priority":"' .. speaker.priority .. '"}'
 end
 
 -- JSON of a change of who speaks on a channel, for publish_floor; nil: nobody. Where somebody waits from now on, with the
@@ -115,25 +139,31 @@ local function floor_change(channel, speaker, look_at)
     .. ',"hasLease":' .. tostring(has_lease) .. (look_at and ',"lookAtMs":' .. integer(look_at) or '') .. '}'
 end
 
--- Tells replicas of changes of who speaks, in messages that are numbered without gaps.
+-- Tells replicas of changes of who speaks, in a message that is numbered without gaps; changes is JSON.
+local function publish_changes(changes)
+  local version = redis.call('HINCRBY', META, 'floorVersion', 1)
+  redis.call('PUBLISH', context.floor, '{"epoch":"' .. epoch .. '","version":' .. integer(version)
+    .. ',"timeMs":' .. integer(now) .. ',"changes":[' .. changes .. ']}')
+end
+
+-- The same for a list of changes, in as many messages as it takes.
 local function publish_floor(changes)
   for first = 1, #changes, 1000 do
-    local version = redis.call('HINCRBY', META, 'floorVersion', 1)
-    redis.call('PUBLISH', context.floor, '{"epoch":"' .. epoch .. '","version":' .. integer(version)
-      .. ',"timeMs":' .. integer(now)
-      .. ',"changes":[' .. table.concat(changes, ',', first, math.min(first + 999, #changes)) .. ']}')
+    publish_changes(table.concat(changes, ',', first, math.min(first + 999, #changes)))
   end
 end
 
--- Tells routers who speaks on a channel now; nil: nobody.
-local function publish_to_routers(channel, speaker)
-  redis.call('PUBLISH', context.statePrefix .. channel .. context.stateSuffix, cjson.encode({
-    channelId = channel,
-    currentSpeaker = speaker and speaker.userId or cjson.null,
-    speakerName = speaker and speaker.userName or cjson.null,
-    isBusy = speaker ~= nil,
-    lockTimestamp = speaker and speaker.timestamp or cjson.null,
-  }))
+-- What routers are told of a speaker, after the id of the channel; nil: nobody.
+local function router_state(speaker)
+  if not speaker then return ',"currentSpeaker":null,"speakerName":null,"isBusy":false,"lockTimestamp":null}' end
+  return ',"currentSpeaker":' .. cjson.encode(speaker.userId) .. ',"speakerName":' .. cjson.encode(speaker.userName)
+    .. ',"isBusy":true,"lockTimestamp":' .. integer(speaker.timestamp) .. '}'
+end
+
+-- Tells routers who speaks on a channel now.
+local function publish_to_routers(channel, state)
+  redis.call('PUBLISH', context.statePrefix .. channel .. context.stateSuffix,
+    '{"channelId":' .. cjson.encode(channel) .. state)
 end
 
 -- Tells replicas, then routers, who speaks on these channels now: { channel, speaker or nil } each. In this order, so that
@@ -142,11 +172,21 @@ local function publish_states(states)
   local changes = {}
   for index, state in ipairs(states) do changes[index] = floor_change(state[1], state[2]) end
   publish_floor(changes)
-  for _, state in ipairs(states) do publish_to_routers(state[1], state[2]) end
+  for _, state in ipairs(states) do publish_to_routers(state[1], router_state(state[2])) end
 end
 
 local function publish_state(channel, speaker)
   publish_states({ { channel, speaker } })
+end
+
+-- The same for channels that now all have the same speaker, with no lease that ends by itself, or nobody: told in one
+-- message, and computed once.
+local function publish_same_state(channels, speaker)
+  if #channels == 0 then return end
+  local holder = speaker and ',"holder":' .. speaker_json('', speaker) or ''
+  publish_changes('{"channelIds":' .. cjson.encode(channels) .. holder .. ',"hasLease":false}')
+  local state = router_state(speaker)
+  for _, channel in ipairs(channels) do publish_to_routers(channel, state) end
 end
 
 -- The next lease id of the event: greater than every earlier one.
@@ -156,8 +196,20 @@ local function next_lease_id()
   return lease_id
 end
 
+-- The value of a speaker key. In this order, as LEASE_PATTERN has it, and some readers look no further than the first.
+local function speaker_value(speaker)
+  local value = '{"userId":' .. cjson.encode(speaker.userId) .. ',"userName":' .. cjson.encode(speaker.userName)
+    .. ',"timestamp":' .. integer(speaker.timestamp) .. ',"leaseId":' .. integer(speaker.leaseId)
+    .. ',"expiresAt":' .. integer(speaker.expiresAt) .. ',"talkUntil":' .. integer(speaker.talkUntil)
+  if speaker.leaseMs then value = value .. ',"leaseMs":' .. integer(speaker.leaseMs) end
+  value = value .. ',"priority":"' .. speaker.priority .. '"'
+  if speaker.sessionId then value = value .. ',"sessionId":' .. cjson.encode(speaker.sessionId) end
+  if speaker.pauseId then value = value .. ',"pauseId":' .. cjson.encode(speaker.pauseId) end
+  return value .. '}'
+end
+
 local function write_speaker(key, speaker)
-  redis.call('SET', key, cjson.encode(speaker), 'PXAT', integer(speaker.expiresAt))
+  redis.call('SET', key, speaker_value(speaker), 'PXAT', integer(speaker.expiresAt))
 end
 
 -- Writes a lease that ends by itself, and notes it among those that run.
@@ -203,13 +255,10 @@ local function append_floor_revoked(actor, channel, lost, cause, by_user)
     .. ',"leaseId":' .. integer(lost.leaseId or 0) .. ',"byUserId":' .. cjson.encode(by_user))
 end
 
--- The same for every channel of the one pause that a script deals with.
-local reserved_value = nil
-
--- Puts what a standing pause wants on a channel's speaker key: the broadcaster's lease, else the reserved holder, else
--- (where no router writes Redis directly) nothing. Returns the speaker if there is one.
-local function hold_channel(key, pause)
+-- What a standing pause wants on speaker keys: the value, if any, and the speaker that it means, if it means one.
+local function hold_of(pause)
   if type(pause.broadcaster) == 'table' then
+    -- One lease for all channels, which are given and end together.
     local speaker = {
       userId = pause.broadcaster.userId,
       userName = pause.broadcaster.userName,
@@ -220,22 +269,32 @@ local function hold_channel(key, pause)
       priority = 'emergency',
       pauseId = pause.pauseId,
     }
-    write_speaker(key, speaker)
-    return speaker
+    return { value = speaker_value(speaker), expiresAt = integer(pause.expiresAtMs), speaker = speaker }
   end
-  if context.legacyRouters then
-    reserved_value = reserved_value or cjson.encode({
-      userId = RESERVED_HOLDER,
-      userName = pause.reason,
-      timestamp = pause.startedAtMs,
-      expiresAt = pause.expiresAtMs,
-      pauseId = pause.pauseId,
-    })
-    redis.call('SET', key, reserved_value, 'PXAT', integer(pause.expiresAtMs))
+  if not context.legacyRouters then return {} end
+  local value = cjson.encode({
+    userId = RESERVED_HOLDER,
+    userName = pause.reason,
+    timestamp = pause.startedAtMs,
+    expiresAt = pause.expiresAtMs,
+    pauseId = pause.pauseId,
+  })
+  return { value = value, expiresAt = integer(pause.expiresAtMs) }
+end
+
+-- The same for every channel of the one pause that a script deals with.
+local hold = nil
+
+-- Puts what a standing pause wants on a channel's speaker key: the broadcaster's lease, else the reserved holder, else
+-- (where no router writes Redis directly) nothing. Returns the speaker if there is one.
+local function hold_channel(key, pause)
+  hold = hold or hold_of(pause)
+  if hold.value then
+    redis.call('SET', key, hold.value, 'PXAT', hold.expiresAt)
   else
     redis.call('DEL', key)
   end
-  return nil
+  return hold.speaker
 end
 
 -- True if a speaker key's value was put there by the pause.
