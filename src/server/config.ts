@@ -92,6 +92,7 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
       `${MIN_AUDIT_LENGTH} to ${MAX_AUDIT_LENGTH}`,
       DEFAULT_AUDIT_LENGTH,
     ),
+    otlpEndpoint: read("otlpEndpoint", parseHttpUrl, "an http or https URL", undefined),
   };
   for (const name of ["grpcAddress", "httpAddress"] as const) {
     if (config.insecure || isAuthenticated(config) || isLoopback(config[name])) continue;
@@ -196,6 +197,10 @@ function parseKeyLocation(text: string): string | undefined {
   if (!URL.canParse(text)) return undefined;
   const { protocol, hostname } = new URL(text);
   return protocol === "https:" || isLoopback(`${hostname}:80`) ? text : undefined;
+}
+
+function parseHttpUrl(text: string): string | undefined {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) ? text : undefined;
 }
 
 function parseSwitch(text: string): boolean | undefined {

@@ -31,6 +31,8 @@ export interface ServerConfig {
   drainTimeoutMs: number;
   auditFloor: boolean;
   auditLength: number;
+  /** Undefined: calls are not traced. */
+  otlpEndpoint: string | undefined;
 }
 
 /** One option: the flag goes before the variable. */
@@ -205,5 +207,12 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     env: "SQUELCH_AUDIT_LENGTH",
     description: "about how many entries the audit trail keeps, 100 to 1000000",
     defaultText: "10000",
+  },
+  {
+    name: "otlpEndpoint",
+    flag: "--otlp-endpoint",
+    env: "SQUELCH_OTLP_ENDPOINT",
+    description: "URL of an OpenTelemetry collector (OTLP over HTTP) that gets a span of each call",
+    defaultText: "none: calls are not traced",
   },
 ];

@@ -73,6 +73,8 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
       ? createMemorySource(config, logger)
       : createRedisSource(config, registry, logger, seams);
   const engine = countFloor(registry, source.engine);
+  // What only few need is not loaded by everybody.
+  const tracing = config.otlpEndpoint ? new (await import("./ops/tracing.js")).Tracing(config.otlpEndpoint) : undefined;
   const trail = new AuditTrail(engine, logger.child({ component: "Audit" }));
   addAuditMetrics(registry, trail);
   const hub = new Hub(engine, logger.child({ component: "Feed" }), createFeedCounts(registry));
@@ -91,6 +93,7 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
     authenticator.close();
     hub.close();
     await trail.close();
+    await tracing?.close();
     await source.close();
   };
 
@@ -105,7 +108,7 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
       withTraffic: config.auditFloor,
     };
     const serving: Serving = {
-      calls: serveCalls(implementCalls(hub, source.catchUp, config), authenticator, recording),
+      calls: serveCalls(implementCalls(hub, source.catchUp, config), authenticator, recording, tracing),
       endings: new Set(),
       metrics: addCallMetrics(registry),
       logger,

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { Metadata, status } from "@grpc/grpc-js";
+import { SignJWT } from "jose";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
 import { FloorPriority } from "../../gen/squelch/v1/model_pb.js";
@@ -13,7 +14,8 @@ import { sync } from "../support/syncClient.js";
 import { waitFor } from "../support/waitFor.js";
 import { connect } from "../support/watchClient.js";
 
-const { setUserChannels, pauseAllSpeakers, resumeSpeakers, listAuditEntries } = PermissionService.method;
+const { getUserPermissions, setUserChannels, pauseAllSpeakers, resumeSpeakers, listAuditEntries } =
+  PermissionService.method;
 const { startPtt } = ChannelService.method;
 
 let redis: RedisServer;
@@ -123,6 +125,35 @@ it("is read by squelch audit, page by page, for people and for programs", async 
   const first = await client.unary(listAuditEntries, { eventIds: [eventId], pageSize: 2 });
   const rest = await client.unary(listAuditEntries, { eventIds: [eventId], pageToken: first.nextPageToken });
   expect(rest).toMatchObject({ entries: [{ target: "u1" }], nextPageToken: "" });
+});
+
+it("has who was turned away, whatever they asked for, but not every attempt of a stranger", async () => {
+  const tokenSecret = "a secret of thirty-two bytes or more";
+  await restart({ tokenSecret });
+  const bearer = async (claims: object) => {
+    const token = await new SignJWT({ ...claims }).setProtectedHeader({ alg: "HS256" }).setAudience("squelch");
+    const signed = await token.setExpirationTime("1h").sign(new TextEncoder().encode(tokenSecret));
+    const own = new Metadata();
+    own.set("authorization", `Bearer ${signed}`);
+    return { metadata: own };
+  };
+  const ofOther = await bearer({ sub: "eve", scope: "watch", events: ["other"] });
+  const refused = { code: status.PERMISSION_DENIED };
+  await expect(client.unary(getUserPermissions, { eventId, userId: "u1" }, ofOther)).rejects.toMatchObject(refused);
+  await expect(client.unary(pauseAllSpeakers, { eventId }, ofOther)).rejects.toMatchObject(refused);
+  for (let attempt = 0; attempt < 50; attempt++) {
+    await expect(client.unary(pauseAllSpeakers, { eventId })).rejects.toMatchObject({ code: status.UNAUTHENTICATED });
+  }
+  const admin = await bearer({ sub: "root", scope: "admin" });
+  const found = await waitFor(async () => {
+    const page = (await client.unary(listAuditEntries, {}, admin)).entries.reverse();
+    return page.some(({ outcome }) => outcome === "UNAUTHENTICATED") && page;
+  });
+  expect(found.slice(0, 2)).toMatchObject([
+    { actor: "eve", action: "GetUserPermissions", eventId, target: "u1", outcome: "PERMISSION_DENIED" },
+    { actor: "eve", action: "PauseAllSpeakers", eventId, outcome: "PERMISSION_DENIED" },
+  ]);
+  expect(found.filter(({ outcome }) => outcome === "UNAUTHENTICATED").length).toBeLessThan(50);
 });
 
 it.each([

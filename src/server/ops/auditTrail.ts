@@ -4,6 +4,8 @@ import type { Logger } from "../../lib/logger.js";
 
 /** How many records may wait for the store; more are told to the log alone. */
 const MAX_WAITING = 10_000;
+/** How many refusals of callers who are not known are recorded in one second. */
+const MAX_STRANGERS = 10;
 /** How many are written at once. */
 const MAX_BATCH = 500;
 /** The wait before a write that failed is repeated, ms. */
@@ -22,6 +24,8 @@ export class AuditTrail {
   readonly #waiting: AuditRecord[] = [];
   #writing: Promise<void> | undefined;
   #isClosed = false;
+  #strangersSecond = 0;
+  #strangers = 0;
   #wake: (() => void) | undefined;
   recorded = 0;
   /** Records that the store never got. */
@@ -41,6 +45,19 @@ export class AuditTrail {
     }
     this.#waiting.push(record);
     this.#writing ??= this.#write();
+  }
+
+  /**
+   * As `record`, for what anybody can cause as often as they like: ten a second, so that nobody pushes out what others
+   * have done.
+   */
+  recordStranger(record: AuditRecord): void {
+    const second = Math.floor(record.timeMs / 1_000);
+    if (second !== this.#strangersSecond) this.#strangers = 0;
+    this.#strangersSecond = second;
+    this.#strangers++;
+    if (this.#strangers <= MAX_STRANGERS) this.record(record);
+    else this.dropped++;
   }
 
   /** Takes no more, and gives the store a last chance. Idempotent. */

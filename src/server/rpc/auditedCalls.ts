@@ -4,14 +4,14 @@ import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { FloorPriority } from "../../../gen/squelch/v1/model_pb.js";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { AuditTrail } from "../ops/auditTrail.js";
-import type { CallContext } from "./callContext.js";
+import type { CallContext, CallHead, WaitContext } from "./callContext.js";
 import type { Implementation } from "./implementation.js";
 import { toStatus } from "./status.js";
 
 /** What a request is about. */
 interface Subject {
-  eventId?: string;
-  target?: string;
+  eventId?: string | undefined;
+  target?: string | undefined;
   detail?: string;
   /** The floor's traffic, which is recorded only where that is asked for. */
   isTraffic?: boolean;
@@ -83,15 +83,18 @@ export interface Recording {
   withTraffic: boolean;
 }
 
-/** The same call; one that changes something is recorded when it has ended, whatever came of it. */
+/**
+ * The same call; one that changes something is recorded when it has ended, whatever came of it, any other if its caller
+ * was not permitted to make it.
+ */
 export function audited(method: DescMethod, call: Implementation, recording: Recording): Implementation {
-  const subjectOf = subjects.get(method);
-  if (subjectOf === undefined) return call;
+  const subjectOf = subjects.get(method) ?? subjectOfRead;
   switch (call.kind) {
     case "unary":
+    case "wait":
       return {
-        kind: "unary",
-        handle: (request, context) =>
+        ...call,
+        handle: (request: unknown, context: WaitContext) =>
           recordEnd(method, () => subjectOf(request), context, recording, call.handle(request, context)),
       };
     case "clientStream":
@@ -106,10 +109,35 @@ export function audited(method: DescMethod, call: Implementation, recording: Rec
           return recordEnd(method, about, context, recording, call.handle(peeked, context));
         },
       };
-    case "wait":
     case "watch":
-      throw new Error(`${method.name} cannot be recorded: what it changes is over before it ends`);
+      return {
+        kind: "watch",
+        open(request, context, sink, fail) {
+          const watch = call.open(request, context, sink, fail);
+          const opened = recordEnd(method, () => subjectOf(request), context, recording, watch.opened);
+          return { ...watch, opened };
+        },
+      };
   }
+}
+
+/** Records that somebody was turned away who could not say who they are; no more than a few in a second. */
+export function recordUnidentified(
+  method: DescMethod,
+  { requestId }: CallHead,
+  error: unknown,
+  recording: Recording,
+): void {
+  const { code, details } = toStatus(error);
+  if (code !== status.UNAUTHENTICATED) return;
+  const record = { actor: "", action: method.name, eventId: "", target: "", requestId, detail: clip(details) };
+  recording.trail.recordStranger({ ...record, timeMs: Date.now(), outcome: status[code] });
+}
+
+// What a call that changes nothing is about, as far as its fields have the usual names.
+function subjectOfRead(request: unknown): Subject {
+  const { eventId, eventIds, userId, channelId } = request as Partial<Record<string, string>> & { eventIds?: string[] };
+  return { eventId: eventId ?? eventIds?.join(" "), target: userId ?? channelId };
 }
 
 async function* peekFirst(requests: AsyncIterable<unknown>, tell: (first: unknown) => void) {
@@ -122,19 +150,21 @@ async function* peekFirst(requests: AsyncIterable<unknown>, tell: (first: unknow
 }
 
 async function recordEnd<Result>(
-  { name }: DescMethod,
+  method: DescMethod,
   about: () => Subject,
   context: CallContext,
   recording: Recording,
   work: Promise<Result>,
 ): Promise<Result> {
+  const changesNothing = subjects.get(method) === undefined;
   const record = async (outcome: string, refusal?: string) => {
+    if (changesNothing && outcome !== status[status.PERMISSION_DENIED]) return;
     const { eventId, target = "", detail = "", isTraffic = false } = about();
     if (isTraffic && !recording.withTraffic) return;
     recording.trail.record({
       timeMs: Date.now(),
       actor: context.actor,
-      action: name,
+      action: method.name,
       // A call that names a channel alone is of the channel's event, where the store can tell.
       eventId: clip(eventId ?? (target === "" ? "" : ((await recording.eventOf(target).catch(() => "")) ?? ""))),
       target: clip(target),

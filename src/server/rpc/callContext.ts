@@ -2,12 +2,14 @@ import { randomUUID } from "node:crypto";
 import { SquelchError } from "../../domain/errors.js";
 import { idProblem } from "../../domain/id.js";
 import type { Identity } from "../../domain/identity.js";
-import type { Credentials } from "../auth/authenticator.js";
+import { ACTOR_KEY, type Credentials } from "../auth/authenticator.js";
 
 /** What a plane knows of a call beside its request. */
 export interface CallHead extends Credentials {
-  /** What the caller names the call, if anything. */
-  requestId: string | undefined;
+  /** Names the call: the caller's name for it, if there is one. */
+  requestId: string;
+  /** The span of the caller that the call belongs to, as W3C Trace Context has it. */
+  traceparent: string | undefined;
 }
 
 /** What a service knows of a call beside its request. */
@@ -32,14 +34,21 @@ export interface WaitBounds {
 export interface WaitContext extends CallContext, WaitBounds {}
 
 /** The metadata key under which a caller names its call. */
-export const REQUEST_ID_KEY = "squelch-request-id";
+const REQUEST_ID_KEY = "squelch-request-id";
 
-/**
- * The context of a call, whose caller has named it or has not.
- *
- * @throws SquelchError `invalidArgument` if the name is no id
- */
-export function createContext(identity: Identity, requestId: string = randomUUID()): CallContext {
+/** @param read the value of a metadata key, if it is there */
+export function createHead(read: (key: string) => string | undefined, certificate: CallHead["certificate"]): CallHead {
+  return {
+    authorization: read("authorization"),
+    actor: read(ACTOR_KEY),
+    requestId: read(REQUEST_ID_KEY) ?? randomUUID(),
+    traceparent: read("traceparent"),
+    certificate,
+  };
+}
+
+/** @throws SquelchError `invalidArgument` if the call's name is no id */
+export function createContext(identity: Identity, requestId: string): CallContext {
   const problem = idProblem(requestId);
   if (problem !== undefined) throw new SquelchError("invalidArgument", `${REQUEST_ID_KEY}: ${problem}`);
   return { identity, actor: identity.name, requestId };

@@ -8,9 +8,8 @@ import type {
   UntypedHandleCall,
 } from "@grpc/grpc-js";
 import { SquelchError } from "../../domain/errors.js";
-import { ACTOR_KEY } from "../auth/authenticator.js";
 import { answerBefore, CallBudget, readToEnd } from "./callBudget.js";
-import { type CallHead, REQUEST_ID_KEY } from "./callContext.js";
+import { type CallHead, createHead } from "./callContext.js";
 import { encodeAnswer } from "./encodeAnswer.js";
 import type { WatchRequest } from "./implementation.js";
 import { measured } from "./measuredCall.js";
@@ -41,7 +40,7 @@ function createUnaryHandler(
   handle: UnaryCall,
   serving: Serving,
 ): handleUnaryCall<unknown, unknown> {
-  return (call, callback) => answer(method, call, callback, serving, async () => handle(call.request, headOf(call)));
+  return (call, callback) => answer(method, call, callback, serving, async (head) => handle(call.request, head));
 }
 
 // The same for a call that may wait for as long as its client lets it.
@@ -53,8 +52,8 @@ function createWaitHandler(method: DescMethod, handle: WaitCall, serving: Servin
     serving.endings.add(end);
     call.on("cancelled", endUnheard);
     const answerBeforeMs = answerBefore(remainingMs(call));
-    await answer(method, call, callback, serving, async () =>
-      handle(call.request, headOf(call), { answerBeforeMs, signal: waiting.signal }),
+    await answer(method, call, callback, serving, async (head) =>
+      handle(call.request, head, { answerBeforeMs, signal: waiting.signal }),
     );
     serving.endings.delete(end);
     endUnheard();
@@ -67,14 +66,15 @@ async function answer(
   call: ServerUnaryCall<unknown, unknown>,
   callback: sendUnaryData<unknown>,
   { logger }: Serving,
-  work: () => Promise<Record<string, unknown>>,
+  work: (head: CallHead) => Promise<Record<string, unknown>>,
 ): Promise<void> {
+  const head = headOf(call);
   const budget = new CallBudget(method);
   try {
     budget.start(remainingMs(call));
-    callback(null, encodeAnswer(method, await budget.spendOn(work())));
+    callback(null, encodeAnswer(method, await budget.spendOn(work(head))));
   } catch (error) {
-    logDefect(error, method, logger);
+    logDefect(error, method, head, logger);
     callback(toStatus(error));
   }
 }
@@ -87,6 +87,7 @@ function createClientStreamHandler(
   { endings, logger }: Serving,
 ): handleClientStreamingCall<unknown, unknown> {
   return async (call, callback) => {
+    const head = headOf(call);
     const budget = new CallBudget(method);
     const end = (error: SquelchError) => budget.fail(error);
     endings.add(end);
@@ -96,12 +97,12 @@ function createClientStreamHandler(
     };
     try {
       const requests = readToEnd(call.iterator({ destroyOnReturn: false }), () => call.cancelled, onEnd);
-      const work = handle(requests, headOf(call));
+      const work = handle(requests, head);
       callback(null, create(method.output, await budget.spendOn(work)));
     } catch (error) {
       // Nobody waits for the answer of a call that was cancelled.
       if (call.cancelled) return;
-      logDefect(error, method, logger);
+      logDefect(error, method, head, logger);
       callback(toStatus(error));
     } finally {
       endings.delete(end);
@@ -133,10 +134,8 @@ function remainingMs(call: { getDeadline(): Date | number }): number {
 /** What a call of grpc-js says of who calls. */
 export function headOf(call: Pick<ServerUnaryCall<unknown, unknown>, "metadata" | "getAuthContext">): CallHead {
   const { metadata } = call;
-  return {
-    authorization: metadata.get("authorization")[0]?.toString(),
-    actor: metadata.get(ACTOR_KEY)[0]?.toString(),
-    requestId: metadata.get(REQUEST_ID_KEY)[0]?.toString(),
-    certificate: () => call.getAuthContext().sslPeerCertificate,
-  };
+  return createHead(
+    (key) => metadata.get(key)[0]?.toString(),
+    () => call.getAuthContext().sslPeerCertificate,
+  );
 }

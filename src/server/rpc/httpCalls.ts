@@ -2,9 +2,8 @@ import { create, type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import { ConnectError, type ConnectRouter, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { status } from "@grpc/grpc-js";
 import { SquelchError } from "../../domain/errors.js";
-import { ACTOR_KEY } from "../auth/authenticator.js";
 import { answerBefore, CallBudget, readToEnd } from "./callBudget.js";
-import { type CallHead, REQUEST_ID_KEY } from "./callContext.js";
+import { type CallHead, createHead } from "./callContext.js";
 import { peerKey } from "./httpPeer.js";
 import type { WatchRequest } from "./implementation.js";
 import { runWatch } from "./runWatch.js";
@@ -36,15 +35,15 @@ function createHttpHandler(method: DescMethod, serving: Serving) {
 
 function createUnaryHandler(method: DescMethod, handle: UnaryCall, serving: Serving) {
   return (request: unknown, context: HandlerContext) =>
-    answer(method, context, serving, (budget) => {
+    answer(method, context, serving, (budget, head) => {
       budget.start(remainingMs(context));
-      return handle(request, headOf(context));
+      return handle(request, head);
     });
 }
 
 function createWaitHandler(method: DescMethod, handle: WaitCall, serving: Serving) {
   return (request: unknown, context: HandlerContext) =>
-    answer(method, context, serving, async (budget) => {
+    answer(method, context, serving, async (budget, head) => {
       budget.start(remainingMs(context));
       const waiting = new AbortController();
       const end = (error: SquelchError) => waiting.abort(error);
@@ -53,7 +52,7 @@ function createWaitHandler(method: DescMethod, handle: WaitCall, serving: Servin
       context.signal.addEventListener("abort", endUnheard);
       const answerBeforeMs = answerBefore(remainingMs(context));
       try {
-        return await handle(request, headOf(context), { answerBeforeMs, signal: waiting.signal });
+        return await handle(request, head, { answerBeforeMs, signal: waiting.signal });
       } finally {
         serving.endings.delete(end);
         endUnheard();
@@ -63,7 +62,7 @@ function createWaitHandler(method: DescMethod, handle: WaitCall, serving: Servin
 
 function createClientStreamHandler(method: DescMethod, handle: ClientStreamCall, serving: Serving) {
   return (requests: AsyncIterable<unknown>, context: HandlerContext) =>
-    answer(method, context, serving, async (budget) => {
+    answer(method, context, serving, async (budget, head) => {
       const { endings } = serving;
       const end = (error: SquelchError) => budget.fail(error);
       endings.add(end);
@@ -74,7 +73,7 @@ function createClientStreamHandler(method: DescMethod, handle: ClientStreamCall,
       try {
         return await handle(
           readToEnd(requests, () => context.signal.aborted, onEnd),
-          headOf(context),
+          head,
         );
       } finally {
         endings.delete(end);
@@ -87,18 +86,19 @@ async function answer(
   method: DescMethod,
   context: HandlerContext,
   { metrics, logger }: Serving,
-  work: (budget: CallBudget) => Promise<Record<string, unknown>>,
+  work: (budget: CallBudget, head: CallHead) => Promise<Record<string, unknown>>,
 ) {
+  const head = headOf(context);
   const end = metrics.begin(method.name);
   context.signal.addEventListener("abort", () => end(status.CANCELLED));
   const budget = new CallBudget(method);
   try {
-    const response = create(method.output, await budget.spendOn(work(budget)));
+    const response = create(method.output, await budget.spendOn(work(budget, head)));
     end(status.OK);
     return response;
   } catch (error) {
     // Nobody waits for the answer of a call that was cancelled.
-    if (!context.signal.aborted) logDefect(error, method, logger);
+    if (!context.signal.aborted) logDefect(error, method, head, logger);
     end(toStatus(error).code);
     throw toConnectError(error);
   }
@@ -156,12 +156,7 @@ function remainingMs(context: HandlerContext): number {
 }
 
 function headOf({ requestHeader, values }: HandlerContext): CallHead {
-  return {
-    authorization: requestHeader.get("authorization") ?? undefined,
-    actor: requestHeader.get(ACTOR_KEY) ?? undefined,
-    requestId: requestHeader.get(REQUEST_ID_KEY) ?? undefined,
-    certificate: values.get(peerKey).certificate,
-  };
+  return createHead((key) => requestHeader.get(key) ?? undefined, values.get(peerKey).certificate);
 }
 
 function toConnectError(error: unknown): ConnectError {

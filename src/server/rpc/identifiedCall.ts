@@ -1,12 +1,26 @@
+import type { DescMethod } from "@bufbuild/protobuf";
 import type { Authenticator } from "../auth/authenticator.js";
+import { type Recording, recordUnidentified } from "./auditedCalls.js";
 import { openOnce } from "./authorizedCall.js";
 import { type CallContext, type CallHead, createContext } from "./callContext.js";
 import type { Answer, Implementation } from "./implementation.js";
 import type { ServedCall } from "./services.js";
 
 /** A call as the planes serve it: for those who can say who they are, and for as long as they can. */
-export function identified(call: Implementation, authenticator: Authenticator): ServedCall {
-  const identify = async (head: CallHead) => createContext(await authenticator.identify(head), head.requestId);
+export function identified(
+  method: DescMethod,
+  call: Implementation,
+  authenticator: Authenticator,
+  recording: Recording,
+): ServedCall {
+  async function identify(head: CallHead): Promise<CallContext> {
+    try {
+      return createContext(await authenticator.identify(head), head.requestId);
+    } catch (error) {
+      recordUnidentified(method, head, error, recording);
+      throw error;
+    }
+  }
 
   // What takes long ends when it is no longer proven who calls.
   async function whileProven(head: CallHead, { identity }: CallContext, work: Answer): Answer {

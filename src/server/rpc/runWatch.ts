@@ -31,7 +31,7 @@ export function runWatch(
   stream: WatchStream,
   { endings, metrics, logger }: Serving,
 ): () => void {
-  const log = logger.child({ routerId: request.routerId, peer: stream.peer });
+  const log = logger.child({ routerId: request.routerId, peer: stream.peer, requestId: stream.head.requestId });
   const end = metrics.beginStream(method.name);
   let watch: OpenWatch | undefined;
   let isOver = false;

@@ -6,6 +6,7 @@ import type { Authenticator } from "../auth/authenticator.js";
 import type { ServerConfig } from "../configOptions.js";
 import type { Hub } from "../feed/hub.js";
 import type { WatchSink } from "../feed/watcher.js";
+import type { Tracing } from "../ops/tracing.js";
 import type { CatchUp } from "../state/catchUp.js";
 import { createAppliedCalls } from "./appliedCalls.js";
 import { createAuditCalls } from "./auditCalls.js";
@@ -18,6 +19,7 @@ import { identified } from "./identifiedCall.js";
 import type { Answer, Implementation, WatchRequest } from "./implementation.js";
 import type { OpenWatch } from "./openWatch.js";
 import { createPermissionService } from "./permissionService.js";
+import { traced } from "./tracedCall.js";
 import { openWatchChannels } from "./watchChannels.js";
 import { openWatch } from "./watchPermissions.js";
 
@@ -88,11 +90,14 @@ export function serveCalls(
   implemented: ReadonlyMap<DescMethod, Implementation>,
   authenticator: Authenticator,
   recording: Recording,
+  tracing: Tracing | undefined,
 ): ServedCalls {
   return (method) => {
     const call = implemented.get(method) ?? implementation(method, unimplemented.bind(undefined, method));
     // Who is known but not permitted is recorded too.
-    return identified(audited(method, authorized(method, call, recording.eventOf), recording), authenticator);
+    const permitted = audited(method, authorized(method, call, recording.eventOf), recording);
+    const served = identified(method, permitted, authenticator, recording);
+    return tracing === undefined ? served : traced(method, served, tracing);
   };
 }
 

@@ -2,6 +2,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { SquelchError } from "../../domain/errors.js";
 import type { Logger } from "../../lib/logger.js";
 import type { CallMetrics } from "../ops/callMetrics.js";
+import type { CallHead } from "./callContext.js";
 import type { ServedCalls } from "./services.js";
 import type { Endings } from "./streamEndings.js";
 
@@ -15,6 +16,6 @@ export interface Serving {
 }
 
 /** Logs an error that is nobody's but ours: the caller is told nothing of it. */
-export function logDefect(error: unknown, method: DescMethod, logger: Logger): void {
-  if (!(error instanceof SquelchError)) logger.error({ err: error, method: method.name }, "call failed");
+export function logDefect(error: unknown, { name }: DescMethod, { requestId }: CallHead, logger: Logger): void {
+  if (!(error instanceof SquelchError)) logger.error({ err: error, method: name, requestId }, "call failed");
 }

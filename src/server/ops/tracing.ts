@@ -1,0 +1,67 @@
+import { createRequire } from "node:module";
+import { ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, type Tracer, trace } from "@opentelemetry/api";
+import { parseTraceParent } from "@opentelemetry/core";
+import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
+import { resourceFromAttributes } from "@opentelemetry/resources";
+import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
+
+/** How long the last spans may take at the end, ms. */
+const LAST_EXPORT_MS = 2_000;
+
+/** A call that is being traced. */
+export interface CallSpan {
+  /** @param failure what went wrong, if something did */
+  end(statusCode: number, failure?: string): void;
+}
+
+/** Sends a span for each call to an OpenTelemetry collector. */
+export class Tracing {
+  readonly #provider: TracerProvider;
+  readonly #tracer: Tracer;
+
+  /** @param endpoint base URL of the collector's OTLP over HTTP, for example `http://127.0.0.1:4318` */
+  constructor(endpoint: string) {
+    const { version } = createRequire(import.meta.url)("squelch/package.json") as { version: string };
+    const exporter = new OTLPTraceExporter({ url: `${endpoint.replace(/\/$/, "")}/v1/traces` });
+    this.#provider = new TracerProvider({
+      resource: resourceFromAttributes({ "service.name": "squelch", "service.version": version }),
+      spanProcessors: [new BatchSpanProcessor({ exporter })],
+    });
+    this.#tracer = this.#provider.getTracer("squelch");
+  }
+
+  /**
+   * Begins the span of a call, named and labelled as OpenTelemetry's conventions for RPC say.
+   *
+   * @param traceparent the caller's span, by W3C Trace Context; nonsense begins a trace of its own
+   */
+  begin(service: string, method: string, requestId: string, traceparent: string | undefined): CallSpan {
+    const parent = traceparent === undefined ? null : parseTraceParent(traceparent);
+    const context = parent === null ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, { ...parent, isRemote: true });
+    const attributes = {
+      "rpc.system": "grpc",
+      "rpc.service": service,
+      "rpc.method": method,
+      "squelch.request_id": requestId,
+    };
+    const span: Span = this.#tracer.startSpan(`${service}/${method}`, { kind: SpanKind.SERVER, attributes }, context);
+    return {
+      end(statusCode, failure) {
+        span.setAttribute("rpc.grpc.status_code", statusCode);
+        if (failure !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: failure });
+        span.end();
+      },
+    };
+  }
+
+  /** Sends what is left, if the collector takes it within 2 s. */
+  async close(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, LAST_EXPORT_MS);
+    });
+    // A collector that is away is no reason to fail a shutdown.
+    await Promise.race([this.#provider.shutdown().catch(() => undefined), patience]);
+    clearTimeout(timer);
+  }
+}
