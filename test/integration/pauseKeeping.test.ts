@@ -71,7 +71,7 @@ async function intrude(channel: string): Promise<number> {
   const value = JSON.stringify({ userId: "ben", userName: "Ben", timestamp: Date.now() });
   const done = await legacy.multi().del(key(channel)).set(key(channel), value, "EX", 30, "NX").time().exec();
   expect(done?.[1]?.[1]).toBe("OK");
-  const [seconds, microseconds] = done?.[2]?.[1] as [string, string];
+  const [seconds, microseconds] = (done?.[2]?.[1] ?? []) as [string, string];
   const cut = await waitFor(() => cuts()[before], { message: "the intruder to be cut" });
   return cut.timeMs - (Number(seconds) * 1_000 + Number(microseconds) / 1_000);
 }
