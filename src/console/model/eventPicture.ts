@@ -18,8 +18,16 @@ export class EventPicture {
   cut: number | undefined;
   /** Who holds a floor, by channel. */
   speakers = new Map<string, ActiveSpeaker>();
+  /** How many of them have a channel. */
+  userCount = 0;
   /** Counts what changes `users`. */
   usersVersion = 0;
+  /** Counts who gets a first channel or loses the last one: as long as it stays, so does the order of the list. */
+  rosterVersion = 0;
+  /** The event's channels as far as they are known, each with the revision at which it was named. */
+  channels = new Map<string, bigint>();
+  /** Counts what changes `channels`. */
+  channelsVersion = 0;
   /** Counts what changes `speakers` or the pause. */
   floorVersion = 0;
   /** False until the first snapshot was complete. */
@@ -45,6 +53,12 @@ export class EventPicture {
     this.pause = chunk.pause;
     this.pauseRevision = this.revision;
     this.isKnown = true;
+    this.userCount = 0;
+    for (const channelIds of this.users.values()) {
+      if (channelIds.length > 0) this.userCount++;
+      for (const channelId of channelIds) this.#name(channelId);
+    }
+    this.rosterVersion++;
     this.usersVersion++;
     this.floorVersion++;
   }
@@ -57,7 +71,15 @@ export class EventPicture {
   takeChange({ revision, kind }: Change): void {
     this.revision = revision;
     if (kind.case === "membershipChanged") {
-      this.users.set(kind.value.userId, kind.value.channelIds);
+      const { userId, channelIds, added } = kind.value;
+      const hadChannels = (this.users.get(userId)?.length ?? 0) > 0;
+      const hasChannels = channelIds.length > 0;
+      if (hadChannels !== hasChannels) {
+        this.userCount += hasChannels ? 1 : -1;
+        this.rosterVersion++;
+      }
+      this.users.set(userId, channelIds);
+      for (const channelId of added) this.#name(channelId);
       this.usersVersion++;
     } else if (kind.case === "speakersPaused") {
       const { pause, cut } = kind.value;
@@ -77,7 +99,25 @@ export class EventPicture {
       this.speakers = new Map(snapshot.speakers.map((speaker) => [speaker.channelId, speaker]));
     else if (holder !== undefined) this.speakers.set(channelId, holder);
     else this.speakers.delete(channelId);
+    for (const speaking of this.speakers.keys()) this.#name(speaking);
     this.floorVersion++;
+  }
+
+  /**
+   * Takes the event's index of channels: what is not in it has left the event, unless it was named since.
+   *
+   * @param askedAt the revision of the picture when the index was asked for
+   */
+  takeIndex(channelIds: readonly string[], askedAt: bigint): void {
+    const named = [...this.channels].filter(([, revision]) => revision > askedAt);
+    this.channels = new Map([...channelIds.map((channelId) => [channelId, 0n] as const), ...named]);
+    this.channelsVersion++;
+  }
+
+  #name(channelId: string): void {
+    if (this.channels.has(channelId)) return;
+    this.channels.set(channelId, this.revision);
+    this.channelsVersion++;
   }
 }
 

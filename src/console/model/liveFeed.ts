@@ -4,6 +4,7 @@ import { backoffMs } from "../../lib/backoff.js";
 import { describeProblem, type Problem } from "../api/problem.js";
 import type { Session } from "../api/session.js";
 import { FleetPicture } from "./fleetPicture.js";
+import type { FeedState, Link } from "./freshness.js";
 
 const CHECKPOINT_INTERVAL_MS = 2_000;
 /** Without a message for this long the stream is dead. */
@@ -11,24 +12,14 @@ const SILENCE_MS = 3 * CHECKPOINT_INTERVAL_MS;
 /** A dispatcher does not wait for longer than the third step of the back-off, about 4 s. */
 const MAX_BACKOFF_STEP = 3;
 
-/** How the page and the server are connected. */
-export type Link =
-  | { state: "connecting" }
-  | { state: "open" }
-  | { state: "lost"; problem: Problem }
-  /** Nothing more is tried: somebody has to sign in. */
-  | { state: "refused"; problem: Problem };
-
 /**
  * The one stream of the page: opened anew when it ends or falls silent, resumed where it was. The picture stays when
  * the stream is lost; `link`, `isHealthy` and `provenMs` say what it is worth.
  */
-export class LiveFeed {
+export class LiveFeed implements FeedState {
   readonly picture = new FleetPicture();
   link: Link = { state: "connecting" };
-  /** What the server last said of its own feed; undefined before the first checkpoint of this stream. */
   isHealthy: boolean | undefined;
-  /** When everything in the picture was last proven to be true, on the clock of `performance.now()`. */
   provenMs: number | undefined;
   readonly #session: Session;
   readonly #onChange: () => void;

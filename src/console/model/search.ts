@@ -11,11 +11,9 @@ export function sortIds(ids: Iterable<string>): string[] {
   return [...ids].sort(compare);
 }
 
-/** Users who have channels, by id. */
-export function listUsers(users: ReadonlyMap<string, readonly string[]>): UserRow[] {
-  const rows: UserRow[] = [];
-  for (const [userId, channelIds] of users) if (channelIds.length > 0) rows.push({ userId, channelIds });
-  return rows.sort((a, b) => compare(a.userId, b.userId));
+/** The ids of users who have channels, in order. */
+export function listUsers(users: ReadonlyMap<string, readonly string[]>): string[] {
+  return sortIds([...users].filter(([, channelIds]) => channelIds.length > 0).map(([userId]) => userId));
 }
 
 /** Rows whose user id has the text, then those who have a channel with it; all for an empty text. Case does not count. */

@@ -19,7 +19,7 @@ export function EventView({ eventId }: { eventId: string }) {
   const [tab, setTab] = useState<Tab>("Channels");
   useLive((console) => {
     const event = console.feed.picture.events.get(eventId);
-    return event && `${event.floorVersion} ${event.usersVersion}`;
+    return event && `${event.floorVersion} ${event.usersVersion} ${event.channelsVersion}`;
   });
   const event = feed.picture.events.get(eventId);
   const channelIds = useEventChannels(eventId);
@@ -30,7 +30,6 @@ export function EventView({ eventId }: { eventId: string }) {
     );
   }
   const untilMs = timeOf(event.pause?.expiresAt);
-  const users = [...event.users.values()].filter((channels) => channels.length > 0).length;
   return (
     <div class="event" data-paused={untilMs !== undefined}>
       <header class="event-head">
@@ -45,7 +44,7 @@ export function EventView({ eventId }: { eventId: string }) {
           </span>
         )}
         <span class="event-counts">
-          {formatCount(channelIds.length, "channel")}, {formatCount(users, "user")}
+          {formatCount(channelIds.length, "channel")}, {formatCount(event.userCount, "user")}
         </span>
       </header>
       <div class="event-desk">

@@ -1,22 +1,26 @@
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import { sortIds } from "../model/search.js";
 import { useConsole, useLive } from "./console.js";
 
 /** How often the index is asked for channels that nobody has and nobody speaks on, ms. */
 const INDEX_INTERVAL_MS = 15_000;
 
-/** The channels of an event: those of its index, of its users and of its speakers. */
+/** The channels of an event, in order: those of its index, and those that the stream names. */
 export function useEventChannels(eventId: string): string[] {
-  const { feed, session } = useConsole();
-  const [indexed, setIndexed] = useState<readonly string[]>([]);
-  const isOpen = useLive((console) => console.feed.link.state === "open");
+  const { feed, session, ticker } = useConsole();
+  const isOpen = useLive((console) => console.feed.isHealthy === true);
   useEffect(() => {
     const stop = new AbortController();
     const read = async () => {
+      const event = feed.picture.events.get(eventId);
+      if (event === undefined) return;
+      const askedAt = event.revision;
       try {
-        setIndexed((await session.channels.listEventChannels({ eventId }, { signal: stop.signal })).channelIds);
+        const { channelIds } = await session.channels.listEventChannels({ eventId }, { signal: stop.signal });
+        event.takeIndex(channelIds, askedAt);
+        ticker.mark();
       } catch {
-        // What the stream tells is shown meanwhile, and the status bar says whether that is live.
+        // What the stream names is shown meanwhile, and the status bar says whether that is live.
       }
     };
     if (isOpen) void read();
@@ -27,16 +31,9 @@ export function useEventChannels(eventId: string): string[] {
       stop.abort();
       clearInterval(timer);
     };
-  }, [session, eventId, isOpen]);
-  useEffect(() => setIndexed([]), [eventId]);
+  }, [session, feed, ticker, eventId, isOpen]);
 
   const event = feed.picture.events.get(eventId);
-  const usersVersion = useLive((console) => console.feed.picture.events.get(eventId)?.usersVersion);
-  const floorVersion = useLive((console) => console.feed.picture.events.get(eventId)?.floorVersion);
-  return useMemo(() => {
-    const ids = new Set(indexed);
-    for (const channelIds of event?.users.values() ?? []) for (const channelId of channelIds) ids.add(channelId);
-    for (const channelId of event?.speakers.keys() ?? []) ids.add(channelId);
-    return sortIds(ids);
-  }, [event, indexed, usersVersion, floorVersion]);
+  const version = useLive((console) => console.feed.picture.events.get(eventId)?.channelsVersion);
+  return useMemo(() => sortIds(event?.channels.keys() ?? []), [event, version]);
 }

@@ -18,7 +18,12 @@ interface UserPanelProps {
 export function UserPanel({ event, channelIds }: UserPanelProps) {
   const [text, setText] = useState("");
   const [openId, setOpenId] = useState<string>();
-  const all = useMemo(() => listUsers(event.users), [event, event.usersVersion]);
+  // Sorting thousands is what takes time, so it is done only where somebody comes or goes.
+  const order = useMemo(() => listUsers(event.users), [event, event.rosterVersion]);
+  const all = useMemo(
+    () => order.map((userId) => ({ userId, channelIds: event.users.get(userId) ?? [] })),
+    [event, event.usersVersion, order],
+  );
   const rows = useMemo(() => searchUsers(all, text), [all, text]);
   const entered = text.trim();
   const isNew = entered !== "" && !(event.users.get(entered)?.length ?? 0);
