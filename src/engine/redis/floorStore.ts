@@ -74,6 +74,12 @@ function toFloorChanges(change: StoredFloorChange): FloorChange | FloorChange[] 
   return channelIds.map((channelId) => ({ ...rest, channelId, ...(holder && { holder: { ...holder, channelId } }) }));
 }
 
+/** News of the floor as it is published. */
+export function parseFloorNews(message: string): FloorNews {
+  const { changes, ...news } = JSON.parse(message) as StoredFloorNews;
+  return { ...news, changes: changes.flatMap(toFloorChanges) };
+}
+
 type Denial = [cause: FloorDenyCause, holder: string | null, pause: string | null, ban?: string];
 
 /** {@link FloorStore} on Redis. `urgent` is for pauses alone. */
@@ -241,8 +247,7 @@ export function createFloorStore(
 
     followFloor(eventId, listener): Promise<Unsubscribe> {
       return subscriber.subscribe(eventKeys(eventId).floor, (message) => {
-        const { changes, ...news } = JSON.parse(message.toString()) as StoredFloorNews;
-        listener({ ...news, changes: changes.flatMap(toFloorChanges) });
+        listener(parseFloorNews(message.toString()));
       });
     },
 
