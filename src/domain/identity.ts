@@ -14,6 +14,8 @@ export interface Identity {
   readonly events: readonly string[] | undefined;
   /** When this is to be proven anew, ms since 1970; Infinity if never. */
   readonly expiresAtMs: number;
+  /** False where nobody has to prove anything. */
+  readonly isProven: boolean;
 }
 
 /** True if the identity has one of the scopes. */
@@ -55,6 +57,7 @@ export function parseIdentity({ sub, scope, events, exp }: IdentityClaims): Iden
     scopes: new Set(SCOPES.filter((known) => words.includes(known))),
     events,
     expiresAtMs: exp * 1_000,
+    isProven: true,
   };
 }
 

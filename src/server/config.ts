@@ -39,6 +39,8 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     }
     return value ?? fallback;
   };
+  const readWhole = (name: keyof ServerConfig, min: number, max: number, fallback: number) =>
+    read(name, (text) => parseWhole(text, min, max), `${min} to ${max}`, fallback);
   const readRedisUrl = (name: "redisUrl" | "ingestRedisUrl"): string | undefined => {
     const { flag, env: variable } = optionOf(name);
     const url = flags[name] ?? env[variable];
@@ -84,6 +86,9 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
       `0 to ${LONGEST_FLOOR_QUEUE}`,
       10,
     ),
+    maxStreams: readWhole("maxStreams", 1, 100_000, 100),
+    maxCallsPerS: readWhole("maxCallsPerS", 1, 1_000_000, 1_000),
+    maxConnections: readWhole("maxConnections", 1, 100_000, 5_000),
     drainTimeoutMs: read("drainTimeoutMs", parseDrainTimeout, `0 to ${MAX_DRAIN_TIMEOUT_MS} ms`, 10_000),
     auditFloor: read("auditFloor", parseSwitch, "on or off", false),
     auditLength: read(

@@ -29,6 +29,9 @@ export interface ServerConfig {
   /** How many may wait for the floor of a channel; 0: nobody. */
   floorQueueLimit: number;
   drainTimeoutMs: number;
+  maxStreams: number;
+  maxCallsPerS: number;
+  maxConnections: number;
   auditFloor: boolean;
   auditLength: number;
   /** Undefined: calls are not traced. */
@@ -186,6 +189,27 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     env: "SQUELCH_FLOOR_QUEUE_LIMIT",
     description: "how many may wait for the floor of a channel, where they ask to, 0 to 100; 0: nobody waits",
     defaultText: "10",
+  },
+  {
+    name: "maxStreams",
+    flag: "--max-streams",
+    env: "SQUELCH_MAX_STREAMS",
+    description: "how many streams a caller with a token or certificate may have open here, 1 to 100000",
+    defaultText: "100",
+  },
+  {
+    name: "maxCallsPerS",
+    flag: "--max-calls",
+    env: "SQUELCH_MAX_CALLS",
+    description: "how many calls a second such a caller may make here, 1 to 1000000",
+    defaultText: "1000",
+  },
+  {
+    name: "maxConnections",
+    flag: "--max-connections",
+    env: "SQUELCH_MAX_CONNECTIONS",
+    description: "how many connections each address takes; more are closed at once, 1 to 100000",
+    defaultText: "5000",
   },
   {
     name: "drainTimeoutMs",

@@ -7,6 +7,7 @@ import { createMemoryEngine } from "../engine/memory/store.js";
 import { createRedisEngine, type IngestSource } from "../engine/redis/engine.js";
 import { createLogger, type Logger } from "../lib/logger.js";
 import { createAuthenticator } from "./auth/authenticator.js";
+import { CallerLimits } from "./auth/callerLimits.js";
 import { isAuthenticated } from "./config.js";
 import type { ServerConfig } from "./configOptions.js";
 import { Hub } from "./feed/hub.js";
@@ -17,6 +18,7 @@ import { addCallMetrics } from "./ops/callMetrics.js";
 import { addFeedMetrics, createFeedCounts } from "./ops/feedMetrics.js";
 import { countFloor } from "./ops/floorMetrics.js";
 import { addIngestMetrics } from "./ops/ingestMetrics.js";
+import { addLimitMetrics } from "./ops/limitMetrics.js";
 import { exposeMetrics } from "./ops/metrics.js";
 import { addRedisMetrics } from "./ops/redisMetrics.js";
 import { startGrpcPlane } from "./rpc/grpcPlane.js";
@@ -107,8 +109,10 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
       eventOf: (channelId: string) => engine.getChannelEvent(channelId),
       withTraffic: config.auditFloor,
     };
+    const callerLimits = new CallerLimits(config);
+    addLimitMetrics(registry, callerLimits.refused);
     const serving: Serving = {
-      calls: serveCalls(implementCalls(hub, source.catchUp, config), authenticator, recording, tracing),
+      calls: serveCalls(implementCalls(hub, source.catchUp, config), authenticator, callerLimits, recording, tracing),
       endings: new Set(),
       metrics: addCallMetrics(registry),
       logger,
@@ -120,11 +124,13 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
     }
     const origins = { corsOrigins: config.corsOrigins, onlyLoopbackNames };
     const pages = { readiness, metrics: () => exposeMetrics(registry), console: createStaticFiles(CONSOLE_FOLDER) };
-    const http = await startHttpPlane(config.httpAddress, tls, origins, pages, serving);
-    const grpc = await startGrpcPlane(config.grpcAddress, tls, authenticator, serving).catch(async (error: unknown) => {
-      await http.close(0);
-      throw error;
-    });
+    const http = await startHttpPlane(config.httpAddress, config.maxConnections, tls, origins, pages, serving);
+    const grpc = await startGrpcPlane(config.grpcAddress, config.maxConnections, tls, authenticator, serving).catch(
+      async (error: unknown) => {
+        await http.close(0);
+        throw error;
+      },
+    );
     const setServing = () => grpc.setServing(readiness().ready);
     const addresses = { grpcAddress: grpc.address, httpAddress: http.address };
     const presence = new ReplicaPresence(hub, addresses, logger);

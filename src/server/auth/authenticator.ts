@@ -108,7 +108,13 @@ const trusting: Authenticator = {
   async identify({ actor: name = ANONYMOUS }) {
     const problem = idProblem(name);
     if (problem !== undefined) throw new SquelchError("invalidArgument", `${ACTOR_KEY}: ${problem}`);
-    return { name, scopes: new Set(SCOPES), events: undefined, expiresAtMs: Number.POSITIVE_INFINITY };
+    return {
+      name,
+      scopes: new Set(SCOPES),
+      events: undefined,
+      expiresAtMs: Number.POSITIVE_INFINITY,
+      isProven: false,
+    };
   },
   guard: () => () => undefined,
   close: () => undefined,

@@ -1,9 +1,11 @@
+import { type AddressInfo, createServer } from "node:net";
 import type { DescService } from "@bufbuild/protobuf";
 import { Server, type ServerDuplexStream, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import { SquelchError } from "../../domain/errors.js";
 import { grpcServiceDefinition } from "../../lib/grpcService.js";
 import type { Authenticator } from "../auth/authenticator.js";
+import { splitAddress } from "../config.js";
 import { createGrpcHandler, headOf } from "./grpcCalls.js";
 import { createGrpcCredentials } from "./grpcCredentials.js";
 import { createReflection } from "./reflection.js";
@@ -36,6 +38,7 @@ export interface GrpcPlane {
 /** Starts to listen. Rejects if the address cannot be bound. */
 export async function startGrpcPlane(
   address: string,
+  maxConnections: number,
   tls: TlsFiles | undefined,
   authenticator: Authenticator,
   serving: Serving,
@@ -57,14 +60,22 @@ export async function startGrpcPlane(
   };
   createReflection(services).addToServer(withEndings(server, endings, admit));
 
-  const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync(address, createGrpcCredentials(tls), (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    ),
-  );
+  // A listener of our own, since that of grpc-js takes any number of connections.
+  const injector = server.createConnectionInjector(createGrpcCredentials(tls));
+  const listener = createServer({ noDelay: true }, (socket) => {
+    // Before it is a session, nobody else listens to what goes wrong.
+    socket.on("error", () => socket.destroy());
+    injector.injectConnection(socket);
+  });
+  listener.maxConnections = maxConnections;
+  const { host, port } = splitAddress(address) as { host: string; port: number };
+  await new Promise<void>((resolve, reject) => {
+    listener.once("error", reject);
+    listener.listen(port, host, resolve);
+  });
 
   return {
-    address: address.replace(/:\d+$/, `:${port}`),
+    address: address.replace(/:\d+$/, `:${(listener.address() as AddressInfo).port}`),
 
     setServing(isServing) {
       for (const name of ["", ...services.map(({ typeName }) => typeName)]) {
@@ -76,6 +87,7 @@ export async function startGrpcPlane(
       let timer: NodeJS.Timeout | undefined;
       const closed = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, timeoutMs);
+        listener.close();
         // Clients must know that this replica is leaving before their streams end, so that they do not come back to it.
         server.tryShutdown((error) => {
           if (error) logger.warn({ err: error }, "draining failed");

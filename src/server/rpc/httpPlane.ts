@@ -43,6 +43,7 @@ export interface HttpPlane {
 /** Starts to listen. Rejects if the address cannot be bound. */
 export async function startHttpPlane(
   address: string,
+  maxConnections: number,
   tls: TlsFiles | undefined,
   origins: OriginRules,
   pages: HttpPages,
@@ -74,6 +75,7 @@ export async function startHttpPlane(
   };
   const listener = tls === undefined ? createPlainListener(onRequest) : createTlsListener(tls, onRequest);
   const { server } = listener;
+  server.maxConnections = maxConnections;
   const { host, port } = splitAddress(address) as { host: string; port: number };
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

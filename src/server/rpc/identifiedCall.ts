@@ -1,5 +1,6 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { Authenticator } from "../auth/authenticator.js";
+import type { CallerLimits } from "../auth/callerLimits.js";
 import { type Recording, recordUnidentified } from "./auditedCalls.js";
 import { openOnce } from "./authorizedCall.js";
 import { type CallContext, type CallHead, createContext } from "./callContext.js";
@@ -11,9 +12,17 @@ export function identified(
   method: DescMethod,
   call: Implementation,
   authenticator: Authenticator,
+  limits: CallerLimits,
   recording: Recording,
 ): ServedCall {
   async function identify(head: CallHead): Promise<CallContext> {
+    const context = await contextOf(head);
+    // Not recorded: what is refused for being too much would push out of the trail what was done.
+    limits.takeCall(context.identity);
+    return context;
+  }
+
+  async function contextOf(head: CallHead): Promise<CallContext> {
     try {
       return createContext(await authenticator.identify(head), head.requestId);
     } catch (error) {
@@ -23,15 +32,17 @@ export function identified(
   }
 
   // What takes long ends when it is no longer proven who calls.
-  async function whileProven(head: CallHead, { identity }: CallContext, work: Answer): Answer {
+  async function whileProven(head: CallHead, { identity }: CallContext, start: () => Answer): Answer {
     let unguard: (() => void) | undefined;
+    const release = limits.openStream(identity);
     const ended = new Promise<never>((_, reject) => {
       unguard = authenticator.guard(head, identity, reject);
     });
     try {
-      return await Promise.race([work, ended]);
+      return await Promise.race([start(), ended]);
     } finally {
       unguard?.();
+      release();
     }
   }
 
@@ -43,7 +54,7 @@ export function identified(
         kind: "wait",
         async handle(request, head, bounds) {
           const context = await identify(head);
-          return await whileProven(head, context, call.handle(request, { ...context, ...bounds }));
+          return await whileProven(head, context, () => call.handle(request, { ...context, ...bounds }));
         },
       };
     case "clientStream":
@@ -51,7 +62,7 @@ export function identified(
         kind: "clientStream",
         async handle(requests, head) {
           const context = await identify(head);
-          return await whileProven(head, context, call.handle(requests, context));
+          return await whileProven(head, context, () => call.handle(requests, context));
         },
       };
     case "watch":
@@ -59,20 +70,21 @@ export function identified(
         kind: "watch",
         open(request, head, sink, fail) {
           let context: CallContext | undefined;
-          let unguard: (() => void) | undefined;
+          const endings: (() => void)[] = [];
           const identification = identify(head).then((found) => {
             context = found;
           });
           const watch = openOnce(identification, () => {
             const { identity } = context as CallContext;
+            endings.push(limits.openStream(identity));
             const opened = call.open(request, context as CallContext, sink, fail);
-            unguard = authenticator.guard(head, identity, fail);
+            endings.push(authenticator.guard(head, identity, fail));
             return opened;
           });
           return {
             opened: watch.opened,
             close() {
-              unguard?.();
+              for (const end of endings.splice(0)) end();
               watch.close();
             },
           };

@@ -3,6 +3,7 @@ import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { SquelchError } from "../../domain/errors.js";
 import type { Authenticator } from "../auth/authenticator.js";
+import type { CallerLimits } from "../auth/callerLimits.js";
 import type { ServerConfig } from "../configOptions.js";
 import type { Hub } from "../feed/hub.js";
 import type { WatchSink } from "../feed/watcher.js";
@@ -89,6 +90,7 @@ export function implementCalls(
 export function serveCalls(
   implemented: ReadonlyMap<DescMethod, Implementation>,
   authenticator: Authenticator,
+  limits: CallerLimits,
   recording: Recording,
   tracing: Tracing | undefined,
 ): ServedCalls {
@@ -96,7 +98,7 @@ export function serveCalls(
     const call = implemented.get(method) ?? implementation(method, unimplemented.bind(undefined, method));
     // Who is known but not permitted is recorded too.
     const permitted = audited(method, authorized(method, call, recording.eventOf), recording);
-    const served = identified(method, permitted, authenticator, recording);
+    const served = identified(method, permitted, authenticator, limits, recording);
     return tracing === undefined ? served : traced(method, served, tracing);
   };
 }

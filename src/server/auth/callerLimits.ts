@@ -1,0 +1,85 @@
+import { SquelchError } from "../../domain/errors.js";
+import type { Identity } from "../../domain/identity.js";
+import type { ServerConfig } from "../configOptions.js";
+
+/** How many callers are remembered before those who do nothing are forgotten. */
+const MANY_CALLERS = 1_000;
+
+interface Use {
+  streams: number;
+  /** Calls that may be made at once. */
+  credit: number;
+  creditedAtMs: number;
+}
+
+/**
+ * How much each caller may ask of this replica: so many streams at a time and so many calls a second, of which those of
+ * one second may come at once. Callers who have nothing to prove are not told apart, and not limited.
+ */
+export class CallerLimits {
+  /** What was refused since the start. */
+  readonly refused = { streams: 0, calls: 0 };
+  readonly #maxStreams: number;
+  readonly #maxCallsPerS: number;
+  readonly #uses = new Map<string, Use>();
+
+  constructor({ maxStreams, maxCallsPerS }: Pick<ServerConfig, "maxStreams" | "maxCallsPerS">) {
+    this.#maxStreams = maxStreams;
+    this.#maxCallsPerS = maxCallsPerS;
+  }
+
+  /** Counts a call. @throws SquelchError `resourceExhausted` if it is one too many */
+  takeCall(identity: Identity): void {
+    if (!identity.isProven) return;
+    const use = this.#useOf(identity);
+    if (use.credit < 1) {
+      this.refused.calls++;
+      throw new SquelchError(
+        "resourceExhausted",
+        `${identity.name} makes more than ${this.#maxCallsPerS} calls a second; call more slowly, or raise --max-calls`,
+        { retryAfterMs: Math.ceil(1_000 / this.#maxCallsPerS) },
+      );
+    }
+    use.credit -= 1;
+  }
+
+  /**
+   * Counts a stream until what is returned is called, repeatedly if need be.
+   *
+   * @throws SquelchError `resourceExhausted` if it is one too many
+   */
+  openStream(identity: Identity): () => void {
+    if (!identity.isProven) return () => undefined;
+    const use = this.#useOf(identity);
+    if (use.streams >= this.#maxStreams) {
+      this.refused.streams++;
+      throw new SquelchError(
+        "resourceExhausted",
+        `${identity.name} has ${this.#maxStreams} streams open; close one, or raise --max-streams`,
+      );
+    }
+    use.streams += 1;
+    let isOpen = true;
+    return () => {
+      if (isOpen) use.streams -= 1;
+      isOpen = false;
+    };
+  }
+
+  #useOf({ name }: Identity): Use {
+    const nowMs = performance.now();
+    const use = this.#uses.get(name) ?? { streams: 0, credit: this.#maxCallsPerS, creditedAtMs: nowMs };
+    const earned = ((nowMs - use.creditedAtMs) / 1_000) * this.#maxCallsPerS;
+    use.credit = Math.min(use.credit + earned, this.#maxCallsPerS);
+    use.creditedAtMs = nowMs;
+    if (this.#uses.size >= MANY_CALLERS && !this.#uses.has(name)) this.#forgetIdle(nowMs);
+    this.#uses.set(name, use);
+    return use;
+  }
+
+  #forgetIdle(nowMs: number): void {
+    for (const [name, { streams, creditedAtMs }] of this.#uses) {
+      if (streams === 0 && nowMs - creditedAtMs > 1_000) this.#uses.delete(name);
+    }
+  }
+}
