@@ -427,6 +427,64 @@ describe("squelch status", () => {
     ]);
   });
 
+  it("with --fleet shows every replica, and how far each router is; fails if a replica is not well", async () => {
+    const at = (ms: number) => ({ seconds: 1_700_000_000n, nanos: ms * 1_000_000 });
+    const fleet = (feedHealthy: boolean) => ({
+      time: at(900),
+      replicas: [
+        {
+          replicaId: "r-1",
+          grpcAddress: "127.0.0.1:1",
+          feedHealthy: true,
+          watches: 2,
+          loadedEvents: 3,
+          lastSeen: at(400),
+        },
+        { replicaId: "r-2", grpcAddress: "127.0.0.1:2", feedHealthy, watches: 0, loadedEvents: 0, lastSeen: at(0) },
+      ],
+      routers: [
+        { routerId: "east", replicaIds: ["r-1"], events: 2, lastSeen: at(800) },
+        {
+          routerId: "west",
+          events: 2,
+          lastSeen: at(0),
+          behind: [
+            { eventId: "e1", revisions: 1n, age: { seconds: 1n } },
+            { eventId: "e2", revisions: 3n, age: { seconds: 9n } },
+          ],
+        },
+      ],
+    });
+    const start = (feedHealthy: boolean) =>
+      fake({
+        getFleetStatus: () => fleet(feedHealthy),
+        watchPermissions: async function* (_request, cancelled) {
+          yield { payload: { case: "checkpoint", value: { feedHealthy: true } } };
+          yield* untilCancelled(cancelled);
+        },
+      });
+    const well = await start(true);
+    const { exitCode, stdout } = await well.run("status", "--fleet");
+    expect(exitCode).toBe(0);
+    expect(stdout.split("\n").slice(-7)).toEqual([
+      "REPLICA  GRPC         FEED     WATCHES  EVENTS  HEARD",
+      "r-1      127.0.0.1:1  healthy  2        3       0.5 s ago",
+      "r-2      127.0.0.1:2  healthy  0        0       0.9 s ago",
+      "ROUTER  CONNECTED  EVENTS  BEHIND IN  MOST BEHIND                  HEARD",
+      "east    r-1        2       0          -                            0.1 s ago",
+      "west    no         2       2          e2: 3 unconfirmed for 9.0 s  0.9 s ago",
+      "",
+    ]);
+    expect(jsonLines(await well.run("status", "--fleet", "--json"))).toMatchObject([
+      { fleet: { replicas: [{ replicaId: "r-1" }, {}], routers: [{}, { behind: [{ revisions: "1" }, {}] }] } },
+    ]);
+    const sick = await start(false);
+    expect(await sick.run("status", "--fleet")).toMatchObject({
+      exitCode: 1,
+      stderr: "squelch: changes do not reach r-2; look at the log there and at Redis\n",
+    });
+  });
+
   it("with --reconcile has the memberships compared first, and says what that came to", async () => {
     const counts = { comparedUsers: 1_200, changedUsers: 3, ambiguousUsers: 0 };
     const { run, calls } = await fake({

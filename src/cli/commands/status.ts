@@ -4,6 +4,8 @@ import type { Command } from "commander";
 import { type SpeakerPause, SpeakerPauseSchema } from "../../../gen/squelch/v1/model_pb.js";
 import {
   type Checkpoint,
+  type GetFleetStatusResponse,
+  GetFleetStatusResponseSchema,
   type ReconcileMembershipsResponse,
   ReconcileMembershipsResponseSchema,
 } from "../../../gen/squelch/v1/permission_service_pb.js";
@@ -12,12 +14,14 @@ import type { CommandContext } from "../context.js";
 import { describePause, formatCount } from "../describe.js";
 import { formatDuration } from "../duration.js";
 import { CommandFailure } from "../failure.js";
+import { showFleet } from "../fleetTables.js";
 import { printable } from "../output.js";
 
 /** As long as a replica takes for it at most. */
 const RECONCILE_TIMEOUT_MS = 60_000;
 
 interface StatusOptions extends ConnectionOptions {
+  fleet: boolean;
   reconcile: boolean;
 }
 
@@ -25,7 +29,8 @@ interface StatusOptions extends ConnectionOptions {
 export function addStatusCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("status")
-    .description("ask a replica whether it is well; exit code 1 if it is not")
+    .description("ask a replica whether it is well, or the whole fleet; exit code 1 if it is not")
+    .option("--fleet", "also show every replica, and every router with how far it is behind", false)
     .option(
       "--reconcile",
       "first compare all memberships with the control plane's keys in Redis, and make up for updates that were missed " +
@@ -34,20 +39,26 @@ export function addStatusCommand(program: Command, context: CommandContext): voi
     )
     .addHelpText(
       "after",
-      "\nExamples:\n  squelch status --address 10.0.0.7:50051\n  squelch status --reconcile --json",
+      "\nExamples:\n  squelch status --address 10.0.0.7:50051\n  squelch status --fleet\n  squelch status --reconcile --json",
     );
   addConnectionOptions(command).action(async (options: StatusOptions) => {
     const isPatient = options.reconcile && command.getOptionValueSource("timeout") === "default";
     const timeout = isPatient ? RECONCILE_TIMEOUT_MS : options.timeout;
     await withConnection(context, { ...options, timeout }, async (connection) => {
       const reconciled = options.reconcile ? await connection.permissions.reconcileMemberships({}) : undefined;
-      const status = { ...(await readStatus(connection)), reconciled };
+      const fleet = options.fleet ? await connection.permissions.getFleetStatus({}) : undefined;
+      const status = { ...(await readStatus(connection)), reconciled, fleet };
       if (options.json) await context.output.line(statusJson(connection.address, status));
       else await showStatus(context, connection.address, status);
       if (!status.checkpoint.feedHealthy) {
         throw new CommandFailure(
           `changes do not reach ${connection.address}; it serves what it knows, look at its log and at Redis`,
         );
+      }
+      const sick = fleet?.replicas.filter(({ feedHealthy }) => !feedHealthy) ?? [];
+      if (sick.length > 0) {
+        const names = sick.map(({ replicaId }) => replicaId).join(", ");
+        throw new CommandFailure(printable(`changes do not reach ${names}; look at the log there and at Redis`));
       }
     });
   });
@@ -58,6 +69,8 @@ interface Status {
   pauses: Map<string, SpeakerPause>;
   /** What the reconcile came to that was asked for. */
   reconciled?: ReconcileMembershipsResponse | undefined;
+  /** What was asked of the whole fleet. */
+  fleet?: GetFleetStatusResponse | undefined;
 }
 
 // A watch of all events tells everything: its first checkpoint comes after a snapshot of each event. No user has
@@ -80,7 +93,7 @@ async function readStatus({ permissions, address }: Connection): Promise<Status>
 async function showStatus(
   { output }: CommandContext,
   address: string,
-  { checkpoint, pauses, reconciled }: Status,
+  { checkpoint, pauses, reconciled, fleet }: Status,
 ): Promise<void> {
   const { green, red } = output.colors;
   const feed = checkpoint.feedHealthy ? green("healthy") : red("not healthy");
@@ -96,13 +109,14 @@ async function showStatus(
         `${ambiguousUsers} left as they are because the keys do not tell`,
     );
   }
+  if (fleet !== undefined) await showFleet(output, fleet);
 }
 
 function describeAge(age: Duration | undefined): string {
   return age === undefined ? "never proven" : `proven ${(durationMs(age) / 1_000).toFixed(1)} s ago`;
 }
 
-function statusJson(address: string, { checkpoint, pauses, reconciled }: Status): string {
+function statusJson(address: string, { checkpoint, pauses, reconciled, fleet }: Status): string {
   return JSON.stringify({
     address,
     feedHealthy: checkpoint.feedHealthy,
@@ -112,6 +126,7 @@ function statusJson(address: string, { checkpoint, pauses, reconciled }: Status)
       eventId,
       pause: toJson(SpeakerPauseSchema, pause, { alwaysEmitImplicit: true }),
     })),
+    ...(fleet && { fleet: toJson(GetFleetStatusResponseSchema, fleet, { alwaysEmitImplicit: true }) }),
     ...(reconciled && {
       reconciled: toJson(ReconcileMembershipsResponseSchema, reconciled, { alwaysEmitImplicit: true }),
     }),
