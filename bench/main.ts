@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { cold } from "./scenarios/cold.js";
 import { webConsole } from "./scenarios/webConsole.js";
 import { emergency } from "./scenarios/emergency.js";
+import { endToEnd } from "./scenarios/endToEnd.js";
 import { failover } from "./scenarios/failover.js";
 import { fanout } from "./scenarios/fanout.js";
 import { floor } from "./scenarios/floor.js";
@@ -29,6 +30,7 @@ function toRun<Options>(scenario: Scenario<Options>): NamedRun {
 const SCENARIOS: readonly NamedRun[] = [
   toRun(fanout),
   toRun(latency),
+  toRun(endToEnd),
   toRun(pause),
   toRun(emergency),
   toRun(speakers),

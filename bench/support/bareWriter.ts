@@ -2,17 +2,13 @@
 // encoded before. Prints both ports, as JSON.
 import { createServer as createHttp2Server, type ServerHttp2Stream } from "node:http2";
 import { type AddressInfo, createServer, type Server } from "node:net";
-import { encodeBatch, encodeBatchHeader, encodeChange, encodeCheckpoint } from "../../src/server/feed/encode.js";
+import { encodeBatch, encodeBatchHeader } from "../../src/server/feed/encode.js";
+import { encodeChange } from "../../src/server/feed/encodeChange.js";
+import { encodeCheckpoint } from "../../src/server/feed/encodeCheckpoint.js";
 import { sequencedUpdate } from "./receiverProtocol.js";
 
 const NUMBER_BYTES = 4;
 const [eventId = "", count = "0"] = process.argv.slice(2);
-
-function toFrame(message: Buffer): Buffer {
-  const prefix = Buffer.alloc(5);
-  prefix.writeUInt32BE(message.length, 1);
-  return Buffer.concat([prefix, message]);
-}
 
 const header = encodeBatchHeader(eventId, "1f0c3a5b7d9e");
 const frames = Array.from({ length: Number(count) }, (_, sequence) => {
@@ -21,9 +17,9 @@ const frames = Array.from({ length: Number(count) }, (_, sequence) => {
     ...{ kind: "membershipChanged", userId, channelIds, action, added: channelIds, removed: [] },
     ...{ revision: sequence + 1, timeMs: Date.now(), actor: "control-plane" },
   });
-  return toFrame(encodeBatch(header, [change], change.length));
+  return encodeBatch(header, [change], change.length);
 });
-const ready = toFrame(encodeCheckpoint([], { healthy: true, ageMs: 0 }));
+const ready = encodeCheckpoint([], { healthy: true, ageMs: 0 });
 
 const streams = new Set<ServerHttp2Stream>();
 const http2Server = createHttp2Server({ settings: { maxConcurrentStreams: 10_000 } });

@@ -45,7 +45,7 @@ export async function measureDelivery(path: Path, receivers: Receivers, load: Lo
   const { eventId, warmUpMessages, messages } = load;
   const sequences = warmUpMessages + messages;
   await path.prepare?.(eventId);
-  await receivers.open(path.source(eventId, load.receivers, load.connections), sequences);
+  await receivers.open(await path.source(eventId, load.receivers, load.connections), sequences);
   await publish(path, load, 0, warmUpMessages);
   await receivers.waitFor(warmUpMessages * load.receivers, ARRIVAL_TIMEOUT_MS);
   await path.settle();

@@ -20,7 +20,7 @@ const WATCH_PATH = `/${typeName}/${method.watchPermissions.name}`;
 const { changes: CHANGES, checkpoint: CHECKPOINT } = WatchPermissionsResponseSchema.field;
 const CHECKPOINT_TAG = (CHECKPOINT.number << 3) | 2;
 
-type Shared = StreamSource & { connections: number };
+type Shared = Extract<StreamSource, { connections: number }>;
 type OnEnd = (error: Error) => void;
 
 /** Opens all receivers of a source. Resolves when everything published from now on reaches each of them. */
@@ -69,7 +69,9 @@ async function openSubscribers(source: StreamSource, ledger: Ledger, onEnd: OnEn
 
 // Resolves when every watcher has had its first checkpoint, or what stands for it.
 async function openWatchers(source: Shared, ledger: Ledger, onEnd: OnEnd): Promise<Socket[]> {
-  const request = create(WatchPermissionsRequestSchema, { eventIds: [source.eventId] });
+  const { eventId, cursor } = source;
+  const cursors = cursor === undefined ? [] : [{ ...cursor, eventId, revision: BigInt(cursor.revision) }];
+  const request = create(WatchPermissionsRequestSchema, { eventIds: [eventId], cursors });
   const method = { path: WATCH_PATH, request: toBinary(WatchPermissionsRequestSchema, request) };
   return openSharedStreams(source, method, onEnd, (receiver, message, atUs) => {
     if (message[0] === CHECKPOINT_TAG) return true;

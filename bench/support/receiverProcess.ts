@@ -1,10 +1,12 @@
 // The receivers of a scenario, in a process of their own: neither the servers nor the publisher wait for them.
 import type { Socket } from "node:net";
+import type { WebSocket } from "ws";
 import { type ObservedRouter, observeRouter } from "../../test/support/observedRouter.js";
 import { waitFor } from "../../test/support/waitFor.js";
 import { monotonicUs } from "./clock.js";
 import { Ledger } from "./ledger.js";
 import { openStreams, readItemOf } from "./openStreams.js";
+import { openWebSockets } from "./openWebSockets.js";
 import { type ReceiverAnswer, type ReceiverRequest, type Source, sequenceOf } from "./receiverProtocol.js";
 
 const OPEN_TIMEOUT_MS = 60_000;
@@ -13,6 +15,7 @@ const RETURN_TIMEOUT_MS = 45_000;
 
 let sockets: Socket[] = [];
 let routers: ObservedRouter[] = [];
+let webSockets: WebSocket[] = [];
 let ledger = new Ledger(0, 0, () => 0);
 
 // Resolves when every router is fresh.
@@ -53,6 +56,11 @@ async function open(source: Source, sequences: number): Promise<void> {
     ledger = new Ledger(source.receivers, sequences, () => 0);
     return openRouters(source);
   }
+  if (source.kind === "webSockets") {
+    ledger = new Ledger(1, sequences, () => 0);
+    webSockets = await openWebSockets(source, ledger, fail);
+    return;
+  }
   ledger = new Ledger(source.receivers, sequences, readItemOf(source));
   sockets = await openStreams(source, ledger, fail);
 }
@@ -69,8 +77,8 @@ async function answer(request: ReceiverRequest): Promise<ReceiverAnswer> {
       return { type: "done" };
     case "collect":
       await closeRouters();
-      for (const socket of sockets) socket.destroy();
-      sockets = [];
+      for (const socket of sockets.splice(0)) socket.destroy();
+      for (const socket of webSockets.splice(0)) socket.terminate();
       return { type: "collected", receipts: ledger.receipts };
   }
 }

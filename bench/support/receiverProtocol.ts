@@ -11,11 +11,30 @@ export type StreamSource =
   /** Each on a connection of its own: two subscriptions to one channel on one connection are one. */
   | (Endpoint & { kind: "redis" })
   /** Streams or subscriptions that share connections. `bare` is the writer of the bench, which sends the same messages. */
-  | (Endpoint & { kind: "squelch" | "bare" | "nats" | "natsKv" | "etcd"; connections: number });
+  | (Endpoint & {
+      kind: "squelch" | "bare" | "nats" | "natsKv" | "etcd";
+      connections: number;
+      /** Of Squelch: where to go on; a snapshot comes first without it. */
+      cursor?: { epoch: string; revision: number };
+    });
+
+export interface WebSocketClient {
+  url: string;
+  protocols: string[];
+}
+
+/** Clients of a router, one a user, of whom each message concerns one: together they are one receiver. */
+export interface WebSocketSource {
+  kind: "webSockets";
+  eventId: string;
+  clients: readonly WebSocketClient[];
+  receivers: 1;
+}
 
 /** Where receivers get messages from. */
 export type Source =
   | StreamSource
+  | WebSocketSource
   /** `PermissionClient`s, named by their prefix and number. */
   | { kind: "routers"; addresses: readonly string[]; eventIds: readonly string[]; prefix: string; receivers: number };
 

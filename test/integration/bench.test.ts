@@ -49,6 +49,12 @@ test("the benchmarks of deliveries run: each receiver of each path gets each mes
   }
 }, 120_000);
 
+test("the benchmark to the WebSocket runs: each user is told of each change", async () => {
+  const [endToEnd] = await runSmoke("end-to-end");
+  expect(endToEnd?.rows).toHaveLength(2);
+  for (const row of endToEnd?.rows ?? []) expect(row).toMatchObject({ deliveries: 20, missing: 0, repeated: 0 });
+}, 120_000);
+
 test("the benchmarks of the floor run: each way does every channel", async () => {
   const [pause, speakers] = await runSmoke("pause", "speakers");
   for (const result of [pause, speakers]) {

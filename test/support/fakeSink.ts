@@ -3,6 +3,7 @@ import {
   type WatchPermissionsResponse,
   WatchPermissionsResponseSchema,
 } from "../../gen/squelch/v1/permission_service_pb.js";
+import { messageOf } from "../../src/server/feed/frame.js";
 import type { WatchSink } from "../../src/server/feed/watcher.js";
 
 /** A stream that a test opens and closes: it is ready for the next message only when `isReading`. */
@@ -13,16 +14,16 @@ export class FakeSink implements WatchSink {
   #outstanding: (() => void) | undefined;
   #isReading = true;
 
-  write(message: Buffer, done: () => void): void {
+  write(frame: Buffer, done: () => void): void {
     if (this.#outstanding !== undefined) throw new Error("a message was written while another was outstanding");
-    this.buffers.push(message);
-    this.onMessage?.(fromBinary(WatchPermissionsResponseSchema, message));
+    this.buffers.push(frame);
+    this.onMessage?.(fromBinary(WatchPermissionsResponseSchema, messageOf(frame)));
     this.#outstanding = done;
     if (this.#isReading) queueMicrotask(() => this.#accept());
   }
 
   get messages(): WatchPermissionsResponse[] {
-    return this.buffers.map((buffer) => fromBinary(WatchPermissionsResponseSchema, buffer));
+    return this.buffers.map((buffer) => fromBinary(WatchPermissionsResponseSchema, messageOf(buffer)));
   }
 
   set isReading(isReading: boolean) {

@@ -4,6 +4,7 @@ import { waitFor } from "./waitFor.js";
 
 /** A reference router that runs as a program of its own. */
 export interface RouterProcess {
+  readonly pid: number;
   readonly wsAddress: string;
   /** Sends a signal; does not wait. */
   kill(signal: NodeJS.Signals): void;
@@ -36,6 +37,7 @@ export async function spawnRouter(
     { timeoutMs: 15_000, message: () => `the router to listen:\n${said()}` },
   );
   return {
+    pid: child.pid as number,
     wsAddress: (JSON.parse(line) as { wsAddress: string }).wsAddress,
     kill: (signal) => void child.kill(signal),
     async stop() {

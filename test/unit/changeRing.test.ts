@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Change } from "../../src/domain/change.js";
 import { ChangeRing, MAX_RING_BYTES, MAX_RING_CHANGES } from "../../src/server/feed/changeRing.js";
-import { encodeChange } from "../../src/server/feed/encode.js";
+import { encodeChange } from "../../src/server/feed/encodeChange.js";
 
 function change(revision: number, userId = "u", reason = ""): Change {
   return { revision, timeMs: 1, actor: "a", kind: "userDisconnected", userId, reason };

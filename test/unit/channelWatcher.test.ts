@@ -6,6 +6,7 @@ import { createMemoryEngine } from "../../src/engine/memory/store.js";
 import { createLogger } from "../../src/lib/logger.js";
 import { ChannelWatcher } from "../../src/server/feed/channelWatcher.js";
 import { EventSpeakers } from "../../src/server/feed/eventSpeakers.js";
+import { messageOf } from "../../src/server/feed/frame.js";
 import { makeEvent, press, take } from "../contract/fixtures.js";
 import { FakeSink } from "../support/fakeSink.js";
 import { waitFor } from "../support/waitFor.js";
@@ -29,7 +30,7 @@ async function watch(engine: Engine, eventId: string) {
   );
   const told = () =>
     sink.buffers.map((buffer) => {
-      const { snapshot, channelId, holder } = fromBinary(WatchChannelsResponseSchema, buffer);
+      const { snapshot, channelId, holder } = fromBinary(WatchChannelsResponseSchema, messageOf(buffer));
       return snapshot ? snapshot.speakers.map(({ userId }) => userId) : [channelId, holder?.userId];
     });
   return { speakers, sink, watcher, told };

@@ -1,27 +1,36 @@
 import { create, toBinary } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  CheckpointSchema,
   EventChangesSchema,
   SnapshotReason,
   SnapshotSchema,
+  type WatchPermissionsResponse,
   WatchPermissionsResponseSchema,
 } from "../../gen/squelch/v1/permission_service_pb.js";
 import type { Change } from "../../src/domain/change.js";
 import {
   encodeBatch,
   encodeBatchHeader,
-  encodeChange,
   encodeSnapshotChunk,
   encodeSnapshotPart,
   withReason,
 } from "../../src/server/feed/encode.js";
+import { encodeChange } from "../../src/server/feed/encodeChange.js";
+import { encodeCheckpoint } from "../../src/server/feed/encodeCheckpoint.js";
 import { encodeSnapshotUser } from "../../src/server/feed/encodeUser.js";
-import { toChangeMessage } from "../../src/server/feed/messages.js";
+import { toFrame } from "../../src/server/feed/frame.js";
+import { toChangeMessage, toCursorMessage } from "../../src/server/feed/messages.js";
 
 const id = fc.string({ unit: "grapheme", minLength: 1, maxLength: 40 });
 const bytesOf = (parts: readonly Uint8Array[]) => parts.reduce((sum, part) => sum + part.length, 0);
+
+function frameOf(payload: WatchPermissionsResponse["payload"]): Buffer {
+  const schema = WatchPermissionsResponseSchema;
+  return toFrame(toBinary(schema, create(schema, { payload })));
+}
 
 describe("what is laid out by hand is, byte for byte, what the generated code writes", () => {
   it("a user of a snapshot", () => {
@@ -41,18 +50,34 @@ describe("what is laid out by hand is, byte for byte, what the generated code wr
   });
 
   it("a batch of changes", () => {
-    const change = fc.record({ userId: id, channelIds: fc.array(id, { maxLength: 300 }), action: id, actor: id });
+    const ids = fc.array(id, { maxLength: 100 });
+    const text = fc.oneof(fc.constant(""), id);
+    const change = fc.record({
+      ...{ userId: text, channelIds: ids, added: ids, removed: ids, action: text, actor: text },
+      revision: fc.oneof(fc.nat(300), fc.maxSafeNat()),
+      timeMs: fc.oneof(fc.nat(2_000), fc.integer({ min: 0, max: 4e12 })),
+    });
     fc.assert(
       fc.property(id, id, fc.array(change, { minLength: 1, maxLength: 20 }), (eventId, epoch, fields) => {
-        const changes = fields.map(({ actor, ...rest }, index): Change => {
-          const diff = { added: rest.channelIds, removed: [] };
-          return { kind: "membershipChanged", ...rest, ...diff, actor, revision: index + 1, timeMs: 1_700_000_000_123 };
-        });
+        const changes = fields.map((each): Change => ({ kind: "membershipChanged", ...each }));
         const parts = changes.map(encodeChange);
         const value = create(EventChangesSchema, { eventId, epoch, changes: changes.map(toChangeMessage) });
-        const message = create(WatchPermissionsResponseSchema, { payload: { case: "changes", value } });
         const encoded = encodeBatch(encodeBatchHeader(eventId, epoch), parts, bytesOf(parts));
-        expect(encoded.equals(toBinary(WatchPermissionsResponseSchema, message))).toBe(true);
+        expect(encoded.equals(frameOf({ case: "changes", value }))).toBe(true);
+      }),
+    );
+  });
+
+  it("a checkpoint", () => {
+    const position = fc.record({ eventId: id, epoch: id, revision: fc.oneof(fc.nat(300), fc.maxSafeNat()) });
+    const health = fc.record({ healthy: fc.boolean(), ageMs: fc.option(fc.nat(100_000), { nil: undefined }) });
+    fc.assert(
+      fc.property(fc.array(position, { maxLength: 20 }), health, (positions, { healthy, ageMs }) => {
+        const cursors = positions.map((each) => toCursorMessage(each.eventId, each));
+        const feedAge = ageMs !== undefined && { feedAge: durationFromMs(ageMs) };
+        const value = create(CheckpointSchema, { cursors, feedHealthy: healthy, ...feedAge });
+        const encoded = encodeCheckpoint(positions, ageMs === undefined ? { healthy } : { healthy, ageMs });
+        expect(encoded.equals(frameOf({ case: "checkpoint", value }))).toBe(true);
       }),
     );
   });
@@ -65,8 +90,7 @@ describe("what is laid out by hand is, byte for byte, what the generated code wr
     const initial = encodeSnapshotChunk(parts, bytesOf(parts));
     for (const reason of [SnapshotReason.INITIAL, SnapshotReason.CURSOR_TOO_OLD, SnapshotReason.STORE_RESET]) {
       const value = create(SnapshotSchema, { eventId: "e", users: [{ userId: "u" }], reason });
-      const message = create(WatchPermissionsResponseSchema, { payload: { case: "snapshot", value } });
-      expect(withReason(initial, reason).equals(toBinary(WatchPermissionsResponseSchema, message))).toBe(true);
+      expect(withReason(initial, reason).equals(frameOf({ case: "snapshot", value }))).toBe(true);
     }
   });
 });

@@ -1,10 +1,12 @@
-import type { StreamSource } from "../receiverProtocol.js";
+import type { StreamSource, WebSocketSource } from "../receiverProtocol.js";
 
 /** A process whose CPU the path costs. */
 export interface PathServer {
   name: string;
   pid: number;
 }
+
+export type PathSource = StreamSource | WebSocketSource;
 
 /** A way for a change to get to many receivers: Squelch's, or that of a peer. */
 export interface Path {
@@ -13,7 +15,7 @@ export interface Path {
   readonly servers: readonly PathServer[];
   /** To be called before anybody receives or publishes in that event. */
   prepare?(eventId: string): Promise<void>;
-  source(eventId: string, receivers: number, connections: number): StreamSource;
+  source(eventId: string, receivers: number, connections: number): PathSource | Promise<PathSource>;
   /** Sends a message; waits for nothing. */
   publish(eventId: string, sequence: number): void;
   /** Resolves when everything published has been taken; rejects if something was refused. */

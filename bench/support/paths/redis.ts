@@ -1,7 +1,8 @@
 import { Redis } from "ioredis";
-import { MEMBERSHIP_UPDATES } from "../../../src/engine/redis/keys.js";
+import { INGEST_APPLIED, MEMBERSHIP_UPDATES } from "../../../src/engine/redis/keys.js";
 import { type RedisServer, startRedis } from "../../../test/support/startRedis.js";
 import { spawnSquelch } from "../../../test/support/startSquelch.js";
+import { waitFor } from "../../../test/support/waitFor.js";
 import { type StreamSource, sequencedUpdate } from "../receiverProtocol.js";
 import type { Path } from "./path.js";
 
@@ -24,14 +25,25 @@ export async function startRedisPath(): Promise<Path> {
   };
 }
 
+export interface SquelchPath extends Path {
+  /** Of the replica. */
+  readonly address: string;
+  readonly redisUrl: string;
+}
+
 /** A replica, and a Redis to which the control plane publishes. */
-export async function startSquelchPath(): Promise<Path> {
+export async function startSquelchPath(): Promise<SquelchPath> {
   const redis = await startRedis();
   const replica = await spawnSquelch(["--redis-url", redis.url]);
+  // A replica that finds no watermark compares all memberships with the control plane's keys first.
+  const isReconciled = async () => (await redis.cli("EXISTS", INGEST_APPLIED)) === "1";
+  await waitFor(isReconciled, { timeoutMs: 30_000, message: "the replica to have reconciled" });
   const { publish, settle, disconnect } = createPublisher(redis);
   const port = Number(replica.grpcAddress.split(":").at(-1));
   return {
     name: "Squelch",
+    address: replica.grpcAddress,
+    redisUrl: redis.url,
     servers: [
       { name: "Redis", pid: redis.pid },
       { name: "replica", pid: replica.pid },

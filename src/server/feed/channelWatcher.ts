@@ -2,6 +2,7 @@ import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { WatchChannelsResponseSchema } from "../../../gen/squelch/v1/channel_service_pb.js";
 import type { EventSpeakers, SpeakersReader } from "./eventSpeakers.js";
+import { toFrame } from "./frame.js";
 import { toActiveSpeakerMessage } from "./messages.js";
 import type { WatchSink } from "./watcher.js";
 
@@ -69,10 +70,10 @@ export class ChannelWatcher {
     const [place] = this.#pending;
     if (place === undefined) return;
     this.#pending.delete(place);
-    const message = takeMessage(place);
+    const frame = takeFrame(place);
     if (place.changed.size > 0) this.#pending.add(place);
     this.#isWriting = true;
-    this.#sink.write(message, () => {
+    this.#sink.write(frame, () => {
       this.#isWriting = false;
       this.#pump();
     });
@@ -80,7 +81,7 @@ export class ChannelWatcher {
 }
 
 // Of a place that has something to tell.
-function takeMessage(place: Place): Buffer {
+function takeFrame(place: Place): Buffer {
   const { eventId, speakers, timeMs } = place.speakers;
   if (place.isSnapshotDue) {
     place.isSnapshotDue = false;
@@ -96,5 +97,5 @@ function takeMessage(place: Place): Buffer {
 }
 
 function encode(message: MessageInitShape<typeof WatchChannelsResponseSchema>): Buffer {
-  return Buffer.from(toBinary(WatchChannelsResponseSchema, create(WatchChannelsResponseSchema, message)));
+  return toFrame(toBinary(WatchChannelsResponseSchema, create(WatchChannelsResponseSchema, message)));
 }

@@ -3,12 +3,12 @@ import { type ActiveSpeaker, ActiveSpeakerSchema } from "../../../gen/squelch/v1
 import {
   fieldLength,
   lengthDelimited,
-  textFieldLength,
-  varintLength,
+  numberLengthIfAny,
+  textLengthIfAny,
   varintTag,
   writeHeader,
-  writeText,
-  writeVarint,
+  writeNumberIfAny,
+  writeTextIfAny,
 } from "./wireLayout.js";
 
 const { channelId, userId, userName, startedAt, expiresAt, priority } = ActiveSpeakerSchema.field;
@@ -54,26 +54,6 @@ function speakerLength(speaker: ActiveSpeaker): number {
     timeFieldLength(speaker.expiresAt) +
     numberLengthIfAny(speaker.priority)
   );
-}
-
-// Empty text and 0 are left out, as everywhere in proto3.
-
-function textLengthIfAny(text: string): number {
-  return text === "" ? 0 : textFieldLength(text);
-}
-
-function writeTextIfAny(bytes: Buffer, at: number, tag: number, text: string): number {
-  return text === "" ? at : writeText(bytes, at, tag, text);
-}
-
-function numberLengthIfAny(value: number): number {
-  return value === 0 ? 0 : 1 + varintLength(value);
-}
-
-function writeNumberIfAny(bytes: Buffer, at: number, tag: number, value: number): number {
-  if (value === 0) return at;
-  bytes[at] = tag;
-  return writeVarint(bytes, at + 1, value);
 }
 
 function timeLength({ seconds, nanos }: NonNullable<Time>): number {

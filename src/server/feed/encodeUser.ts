@@ -2,7 +2,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import { TimestampSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { SnapshotSchema, UserMembershipSchema } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { Membership } from "../../domain/membership.js";
-import { fieldLength, lengthDelimited, textFieldLength, writeHeader, writeText } from "./wireLayout.js";
+import { fieldLength, lengthDelimited, textFieldLength, writeBytes, writeHeader, writeText } from "./wireLayout.js";
 
 const USERS_TAG = lengthDelimited(SnapshotSchema.field.users.number);
 const USER_ID_TAG = lengthDelimited(UserMembershipSchema.field.userId.number);
@@ -23,6 +23,6 @@ export function encodeSnapshotUser({ userId, channelIds, disconnectedAtMs }: Mem
   let at = writeHeader(bytes, 0, USERS_TAG, length);
   at = writeText(bytes, at, USER_ID_TAG, userId);
   for (const channelId of channelIds) at = writeText(bytes, at, CHANNEL_IDS_TAG, channelId);
-  if (time !== undefined) bytes.set(time, writeHeader(bytes, at, DISCONNECTED_AT_TAG, time.length));
+  if (time !== undefined) writeBytes(bytes, writeHeader(bytes, at, DISCONNECTED_AT_TAG, time.length), time);
   return bytes;
 }

@@ -11,7 +11,7 @@ interface SnapshotPlace {
 
 /**
  * How far one watcher has got in one event: a position, or a place within a snapshot on the way to one. It holds no
- * message: the next one is made, or found ready, when it is asked for.
+ * frame: the next one is made, or found ready, when it is asked for.
  */
 export class EventCursor {
   readonly feed: EventFeed;
@@ -36,21 +36,21 @@ export class EventCursor {
 
   /** True if there is nothing to take. */
   get isCaughtUp(): boolean {
-    const { epoch, revision } = this.feed.position;
-    return this.position?.epoch === epoch && this.position.revision === revision;
+    const { feed, position } = this;
+    return position !== undefined && position.revision === feed.head && position.epoch === feed.epoch;
   }
 
-  /** The next message, or undefined if there is none. */
+  /** The next frame, or undefined if there is none. */
   take(): Buffer | undefined {
     while (!this.isCaughtUp) {
       if (this.#snapshot !== undefined) return this.#takeChunk(this.#snapshot);
       if (this.#position === undefined || !this.feed.reachesBackTo(this.#position)) {
         this.#snapshot = this.#startSnapshot(this.#reasonForSnapshot());
       } else {
-        const { message, changes, revision } = this.feed.batchAfter(this.#position.revision, this.#userIds);
-        this.#position = { epoch: this.#position.epoch, revision };
+        const { frame, changes, position } = this.feed.batchAfter(this.#position.revision, this.#userIds);
+        this.#position = position;
         this.feed.counts.deliveredChanges += changes;
-        if (message !== undefined) return message;
+        if (frame !== undefined) return frame;
       }
     }
     return undefined;
@@ -64,8 +64,7 @@ export class EventCursor {
 
   #reasonForSnapshot(): SnapshotReason {
     if (this.#position === undefined) return SnapshotReason.INITIAL;
-    const { epoch, revision } = this.feed.position;
-    const isOfThisLife = this.#position.epoch === epoch && this.#position.revision <= revision;
+    const isOfThisLife = this.#position.epoch === this.feed.epoch && this.#position.revision <= this.feed.head;
     return isOfThisLife ? SnapshotReason.CURSOR_TOO_OLD : SnapshotReason.STORE_RESET;
   }
 
@@ -78,12 +77,12 @@ export class EventCursor {
 
   #takeChunk(place: SnapshotPlace): Buffer {
     const { source, nextChunk, reason } = place.source.isAlive ? place : this.#startSnapshot(place.reason);
-    const message = source.chunk(nextChunk, reason);
+    const frame = source.chunk(nextChunk, reason);
     this.#snapshot = { source, nextChunk: nextChunk + 1, reason };
     if (nextChunk + 1 === source.chunkCount) {
       this.close();
       this.#position = source.position;
     }
-    return message;
+    return frame;
   }
 }

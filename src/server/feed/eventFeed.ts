@@ -18,13 +18,13 @@ const BATCH_OVERHEAD_BYTES = 1 << 10;
 /** Batches that are kept for the next watcher at the same cursor. */
 const MAX_SHARED_BATCHES = 8;
 
-/** A message with the changes after some revision, and the revision that it leads to. */
+/** The changes after some revision, and where they lead to. */
 export interface Batch {
   /** Undefined if a filter left nothing. */
-  message: Buffer | undefined;
+  frame: Buffer | undefined;
   /** How many changes it has. */
   changes: number;
-  revision: number;
+  position: LogPosition;
 }
 
 /** Something that reads a feed and is told when there is more. */
@@ -68,7 +68,16 @@ export class EventFeed {
     this.#logger = logger;
   }
 
-  /** The newest change that this replica has. */
+  get epoch(): string {
+    return this.#epoch;
+  }
+
+  /** The revision of the newest change that this replica has. */
+  get head(): number {
+    return this.#ring.head;
+  }
+
+  /** Both. */
   get position(): LogPosition {
     return { epoch: this.#epoch, revision: this.#ring.head };
   }
@@ -132,7 +141,7 @@ export class EventFeed {
     }
   }
 
-  /** The changes after `revision`, which must be within reach, as one message that readers at the same place share. */
+  /** The changes after `revision`, which must be within reach, as one frame that readers at the same place share. */
   batchAfter(revision: number, userIds?: ReadonlySet<string>): Batch {
     if (userIds !== undefined) return this.#encodeBatch(revision, userIds);
     const shared = this.#batches.get(revision);
@@ -315,7 +324,7 @@ export class EventFeed {
 
   #encodeBatch(revision: number, userIds?: ReadonlySet<string>): Batch {
     const slice = this.#ring.sliceAfter(revision, MAX_MESSAGE_BYTES - BATCH_OVERHEAD_BYTES, userIds);
-    const message = slice.parts.length === 0 ? undefined : encodeBatch(this.#header, slice.parts, slice.bytes);
-    return { message, changes: slice.parts.length, revision: slice.revision };
+    const frame = slice.parts.length === 0 ? undefined : encodeBatch(this.#header, slice.parts, slice.bytes);
+    return { frame, changes: slice.parts.length, position: { epoch: this.#epoch, revision: slice.revision } };
   }
 }

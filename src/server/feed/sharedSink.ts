@@ -5,22 +5,22 @@ import type { WatchSink } from "./watcher.js";
  * done, so no more messages are held than there are writers.
  */
 export function shareSink(sink: WatchSink): WatchSink {
-  const waiting: { message: Buffer; done: () => void }[] = [];
+  const waiting: { frame: Buffer; done: () => void }[] = [];
   let isWriting = false;
 
   function writeNext(): void {
     const next = waiting.shift();
     isWriting = next !== undefined;
     if (next === undefined) return;
-    sink.write(next.message, () => {
+    sink.write(next.frame, () => {
       next.done();
       writeNext();
     });
   }
 
   return {
-    write(message, done) {
-      waiting.push({ message, done });
+    write(frame, done) {
+      waiting.push({ frame, done });
       if (!isWriting) writeNext();
     },
   };

@@ -1,4 +1,4 @@
-import type { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { SpeakerPause } from "../../domain/floor.js";
 import type { Membership } from "../../domain/membership.js";
 import type { LogPosition } from "../../domain/ports.js";
@@ -19,6 +19,8 @@ export class Snapshot {
   /** How many watchers are being sent it. */
   readers = 0;
   #chunks: Buffer[];
+  // The chunks that were asked for with another reason than the first watchers are given.
+  readonly #variants = new Map<SnapshotReason, (Buffer | undefined)[]>();
 
   constructor(eventId: string, position: LogPosition, members: Iterable<Membership>, pause: SpeakerPause | undefined) {
     this.position = position;
@@ -34,12 +36,20 @@ export class Snapshot {
     return this.#chunks.length > 0;
   }
 
+  /** The frame of a chunk, the same one for all who are told the same reason. */
   chunk(index: number, reason: SnapshotReason): Buffer {
-    return withReason(this.#chunks[index] as Buffer, reason);
+    const initial = this.#chunks[index] as Buffer;
+    if (reason === SnapshotReason.INITIAL) return initial;
+    const variants = this.#variants.get(reason) ?? [];
+    this.#variants.set(reason, variants);
+    const variant = variants[index] ?? withReason(initial, reason);
+    variants[index] = variant;
+    return variant;
   }
 
   discard(): void {
     this.#chunks = [];
+    this.#variants.clear();
   }
 }
 

@@ -1,12 +1,12 @@
 import type { FeedHealth, LogPosition } from "../../domain/ports.js";
-import { encodeCheckpoint } from "./encode.js";
+import { type EventPosition, encodeCheckpoint } from "./encodeCheckpoint.js";
 import { EventCursor } from "./eventCursor.js";
 import type { EventFeed, FeedReader } from "./eventFeed.js";
 
 /** Where a watcher's messages go: one stream. */
 export interface WatchSink {
-  /** Sends one encoded WatchPermissionsResponse; `done` is called when the stream can take the next. */
-  write(message: Buffer, done: () => void): void;
+  /** Sends one encoded response as a frame; `done` is called when the stream can take the next. */
+  write(frame: Buffer, done: () => void): void;
 }
 
 /**
@@ -91,23 +91,26 @@ export class Watcher {
     this.#pending.clear();
   }
 
+  // Called for each watcher at each change: it allocates nothing.
   #pump(): void {
     if (this.#isWriting || !this.#isOpen) return;
-    const message = this.#takeCheckpoint() ?? this.#takeData();
-    if (message === undefined) return;
+    const frame = this.#takeCheckpoint() ?? this.#takeData();
+    if (frame === undefined) return;
     this.#isWriting = true;
-    this.#sink.write(message, () => {
-      this.#isWriting = false;
-      this.#pump();
-    });
+    this.#sink.write(frame, this.#onWritten);
   }
+
+  readonly #onWritten = () => {
+    this.#isWriting = false;
+    this.#pump();
+  };
 
   #takeData(): Buffer | undefined {
     for (const cursor of this.#pending) {
       this.#pending.delete(cursor);
-      const message = cursor.take();
+      const frame = cursor.take();
       if (!cursor.isCaughtUp) this.#pending.add(cursor);
-      if (message !== undefined) return message;
+      if (frame !== undefined) return frame;
     }
     return this.#takeCheckpoint();
   }
@@ -115,11 +118,11 @@ export class Watcher {
   // A checkpoint says where the cursors are, so that it is true at any time but within a snapshot.
   #takeCheckpoint(): Buffer | undefined {
     if (!this.#isCheckpointDue || !this.#hasReachedTargets()) return undefined;
-    const positions: { eventId: string; position: LogPosition }[] = [];
+    const positions: EventPosition[] = [];
     let isInSync = true;
     for (const [eventId, { feed, position }] of this.#cursors) {
       if (position === undefined) return undefined;
-      positions.push({ eventId, position });
+      positions.push({ eventId, ...position });
       isInSync &&= feed.isInSyncFor(position);
     }
     this.#isCheckpointDue = false;
@@ -131,7 +134,7 @@ export class Watcher {
     const targets = this.#targets ?? new Map();
     for (const [cursor, target] of targets) {
       const { position, feed } = cursor;
-      if (position?.epoch !== feed.position.epoch) return false;
+      if (position?.epoch !== feed.epoch) return false;
       if (position.epoch === target.epoch && position.revision < target.revision) return false;
       targets.delete(cursor);
     }

@@ -11,6 +11,7 @@ import { SquelchError } from "../../domain/errors.js";
 import { answerBefore, CallBudget, readToEnd } from "./callBudget.js";
 import { type CallHead, createHead } from "./callContext.js";
 import { encodeAnswer } from "./encodeAnswer.js";
+import { createFrameSink } from "./frameSink.js";
 import type { WatchRequest } from "./implementation.js";
 import { measured } from "./measuredCall.js";
 import { runWatch } from "./runWatch.js";
@@ -117,7 +118,7 @@ function createWatchHandler(
 ): handleServerStreamingCall<WatchRequest, Buffer> {
   return (call) => {
     const stream = {
-      sink: { write: (message: Buffer, done: () => void) => void call.write(message, done) },
+      sink: createFrameSink(call),
       peer: call.getPeer(),
       head: headOf(call),
       fail: (error: unknown) => void call.emit("error", toStatus(error)),

@@ -49,6 +49,8 @@ export async function startGrpcPlane(
     "grpc.max_send_message_length": -1,
     "grpc.keepalive_time_ms": KEEPALIVE_INTERVAL_MS,
     "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
+    // Nobody reads what it would count of every connection and stream.
+    "grpc.enable_channelz": 0,
   });
   const health = new HealthImplementation();
 

@@ -2,6 +2,7 @@ import { create, type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import { ConnectError, type ConnectRouter, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { status } from "@grpc/grpc-js";
 import { SquelchError } from "../../domain/errors.js";
+import { messageOf } from "../feed/frame.js";
 import { answerBefore, CallBudget, readToEnd } from "./callBudget.js";
 import { type CallHead, createHead } from "./callContext.js";
 import { peerKey } from "./httpPeer.js";
@@ -108,13 +109,13 @@ async function answer(
 // a slow reader costs no more than the messages that its watch has outstanding.
 function createWatchHandler(method: DescMethod, open: WatchCall, serving: Serving) {
   return async function* (request: WatchRequest, context: HandlerContext) {
-    const outstanding: { message: Buffer; done: () => void }[] = [];
+    const outstanding: { frame: Buffer; done: () => void }[] = [];
     let failure: ConnectError | undefined;
     let wake: (() => void) | undefined;
     const stream = {
       sink: {
-        write(message: Buffer, done: () => void) {
-          outstanding.push({ message, done });
+        write(frame: Buffer, done: () => void) {
+          outstanding.push({ frame, done });
           wake?.();
         },
       },
@@ -140,8 +141,8 @@ function createWatchHandler(method: DescMethod, open: WatchCall, serving: Servin
         }
         if (failure !== undefined) throw failure;
         context.signal.throwIfAborted();
-        for (const { message, done } of outstanding.splice(0, 1)) {
-          yield fromBinary(method.output, message);
+        for (const { frame, done } of outstanding.splice(0, 1)) {
+          yield fromBinary(method.output, messageOf(frame));
           done();
         }
       }

@@ -4,6 +4,7 @@ import { MAX_ID_BYTES } from "../../domain/id.js";
 import { mayAccess } from "../../domain/identity.js";
 import type { Unsubscribe } from "../../domain/ports.js";
 import { encodeSpeakers } from "../feed/encode.js";
+import { messageOf } from "../feed/frame.js";
 import type { Hub } from "../feed/hub.js";
 import { shareSink } from "../feed/sharedSink.js";
 import { Watcher, type WatchSink } from "../feed/watcher.js";
@@ -43,9 +44,9 @@ export function openWatch(
 
   const { counts } = hub;
   const countedSink: WatchSink = {
-    write(message, done) {
+    write(frame, done) {
       counts.deliveries++;
-      sink.write(message, done);
+      sink.write(frame, done);
     },
   };
   counts.watchers++;
@@ -57,7 +58,7 @@ export function openWatch(
     () => hub.health,
   );
   const speakers = request.withSpeakers
-    ? watchSpeakers(hub, { write: (message, done) => watcherSink.write(encodeSpeakers(message), done) })
+    ? watchSpeakers(hub, { write: (frame, done) => watcherSink.write(encodeSpeakers(messageOf(frame)), done) })
     : undefined;
   const adding = new Map<string, Promise<void>>();
   /** The events in which this router is present. */

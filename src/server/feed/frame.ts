@@ -1,0 +1,23 @@
+// A message in a stream as gRPC and Connect both write it: a byte that says whether it is compressed, and four of length.
+// Frames are made once, where messages are encoded, so that all streams can be sent the same bytes.
+
+export const FRAME_PREFIX_BYTES = 5;
+
+/** Writes what stands before a message of that length, at the beginning. Returns where the message begins. */
+export function writeFramePrefix(frame: Buffer, messageBytes: number): number {
+  frame[0] = 0;
+  frame.writeUInt32BE(messageBytes, 1);
+  return FRAME_PREFIX_BYTES;
+}
+
+/** The frame of an encoded message, which is copied. */
+export function toFrame(message: Uint8Array): Buffer {
+  const frame = Buffer.allocUnsafe(FRAME_PREFIX_BYTES + message.length);
+  frame.set(message, writeFramePrefix(frame, message.length));
+  return frame;
+}
+
+/** The message in a frame; not a copy. */
+export function messageOf(frame: Buffer): Buffer {
+  return frame.subarray(FRAME_PREFIX_BYTES);
+}

@@ -1,0 +1,27 @@
+import type { ServerHttp2Stream } from "node:http2";
+import { Metadata, type ServerWritableStream } from "@grpc/grpc-js";
+import type { WatchSink } from "../feed/watcher.js";
+
+/**
+ * Where the frames of a watch go: to the HTTP/2 stream of its call. grpc-js would put its own prefix before every message
+ * of every stream, in a new buffer, and pass it through a stream of objects; headers, status and cancellation stay with
+ * it. Why so is in docs/decisions.
+ */
+export function createFrameSink(call: ServerWritableStream<unknown, unknown>): WatchSink {
+  const stream = http2StreamOf(call);
+  return {
+    write(frame, done) {
+      // The end of such a stream is told by "cancelled" or "close".
+      if (stream.destroyed || stream.writableEnded) return;
+      if (!stream.headersSent) call.sendMetadata(new Metadata());
+      stream.write(frame, done);
+    },
+  };
+}
+
+// grpc-js does not give it out; its version is pinned, and a test would notice if it were elsewhere in another.
+function http2StreamOf(call: ServerWritableStream<unknown, unknown>): ServerHttp2Stream {
+  const { stream } = (call as unknown as { call: { stream?: ServerHttp2Stream } }).call;
+  if (stream === undefined) throw new Error("this version of grpc-js keeps the HTTP/2 stream of a call elsewhere");
+  return stream;
+}
