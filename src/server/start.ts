@@ -20,7 +20,7 @@ import { countFloor } from "./ops/floorMetrics.js";
 import { addIngestMetrics } from "./ops/ingestMetrics.js";
 import { addLimitMetrics } from "./ops/limitMetrics.js";
 import { exposeMetrics } from "./ops/metrics.js";
-import { addRedisMetrics } from "./ops/redisMetrics.js";
+import { addRedisMetrics, addScriptMetrics } from "./ops/redisMetrics.js";
 import { startGrpcPlane } from "./rpc/grpcPlane.js";
 import { type Readiness, startHttpPlane } from "./rpc/httpPlane.js";
 import { implementCalls, serveCalls } from "./rpc/services.js";
@@ -185,6 +185,7 @@ function createRedisSource(
     layout: redisLayout,
     legacyRouters,
     auditLength,
+    observeScript: addScriptMetrics(registry),
     logger: logger.child({ component: "Redis" }),
   });
   addRedisMetrics(registry, redisEngine);

@@ -19,7 +19,7 @@ export function createEngineWithTicketsApart(
   const connections = new Connections(url, logger);
   const scripts = new EventScripts(connections.commands, {
     legacyRouters: true,
-    errors: new Map(),
+    observeScript: () => undefined,
     newestTicket: () => 0,
   });
   const confirmed = new ConfirmedWrites(connections.confirmed, scripts, logger);

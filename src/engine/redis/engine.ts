@@ -19,7 +19,7 @@ import { createLogStore } from "./logStore.js";
 import { createMembershipStore } from "./membershipStore.js";
 import { masters } from "./openConnection.js";
 import { RedisLink } from "./redisLink.js";
-import type { ScriptErrors } from "./scripts.js";
+import type { ScriptObserver } from "./scripts.js";
 import type { Subscriber } from "./subscriber.js";
 
 /** How often `channel:events` is compared with the indexes of the events. */
@@ -37,6 +37,8 @@ export interface RedisEngineOptions {
   legacyRouters?: boolean;
   /** About how many entries the audit trail keeps. Default 10,000. */
   auditLength?: number;
+  /** Told of each run of a script. */
+  observeScript?: ScriptObserver;
 }
 
 /** What comes from the control plane through Redis. */
@@ -56,7 +58,6 @@ export type RedisEngine = Engine & {
   readonly ingest: IngestSource | undefined;
   /** One, or two where the ingest is apart. */
   readonly subscribers: readonly Subscriber[];
-  readonly scriptErrors: ReadonlyMap<string, number>;
   /** Whether each connection is ready, by what it is for; those of an ingest apart begin with `ingest-`. */
   connectionStates(): ReadonlyMap<string, boolean>;
 };
@@ -73,17 +74,19 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     layout = "legacy",
     logger,
     legacyRouters = true,
+    observeScript = () => undefined,
     auditLength = DEFAULT_AUDIT_LENGTH,
   } = options;
-  const scriptErrors: ScriptErrors = new Map();
-  const state = new RedisLink(url, scriptErrors, logger);
+  const state = new RedisLink(url, observeScript, logger);
   const { subscriber } = state;
   const { commands, topology } = state.connections;
   if (topology === "cluster" && layout !== "cluster") {
     throw new SquelchError("invalidArgument", "redisLayout: must be cluster where redisUrl is that of a Cluster");
   }
   const isApart = ingestUrl !== undefined && ingestUrl !== url;
-  const source = isApart ? new RedisLink(ingestUrl, scriptErrors, logger.child({ redis: "ingest" }), "ingest-") : state;
+  const source = isApart
+    ? new RedisLink(ingestUrl, observeScript, logger.child({ redis: "ingest" }), "ingest-")
+    : state;
   if (isApart && source.connections.topology === "cluster") {
     throw new SquelchError("invalidArgument", "ingestRedisUrl: must be of a standalone Redis or of Sentinel");
   }
@@ -96,7 +99,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     learn: owners && ((...channels) => createClusterMoves(scripts, owners).learn(...channels)),
     legacyRouters,
     newestTicket: () => source.tickets.newest,
-    errors: scriptErrors,
+    observeScript,
   });
   const confirmed = new ConfirmedWrites(state.connections.confirmed, scripts, logger);
   const urgent = new ConfirmedWrites(state.connections.urgent, scripts, logger);
@@ -156,7 +159,6 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
         }
       : undefined,
     subscribers: links.map((link) => link.subscriber),
-    scriptErrors,
     connectionStates: () => new Map(links.flatMap((link) => [...link.connections.states()])),
 
     async start() {

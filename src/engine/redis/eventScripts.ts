@@ -3,7 +3,7 @@ import { attempt } from "./connections.js";
 import { contended, MAX_ATTEMPTS } from "./contention.js";
 import { EVENTS, eventKeys, type Layout, layouts, NEW_EVENTS, PAUSES, speakerKey, stateAffixes } from "./keys.js";
 import type { CommandConnection } from "./openConnection.js";
-import { createScriptRunner, type RunScript, type ScriptErrors, type ScriptName } from "./scripts.js";
+import { createScriptRunner, type RunScript, type ScriptName, type ScriptObserver } from "./scripts.js";
 
 /** About how many entries the log of an event keeps. */
 const LOG_LENGTH = 10_000;
@@ -18,7 +18,7 @@ export interface EventScriptOptions {
   /** The newest ticket that this process knows of: those that scripts take are above it. */
   newestTicket: () => number;
   /** Where failures are counted. */
-  errors: ScriptErrors;
+  observeScript: ScriptObserver;
 }
 
 /** A script that names channels. */
@@ -66,7 +66,7 @@ export class EventScripts {
   constructor(connection: CommandConnection, options: EventScriptOptions) {
     this.layout = options.layout ?? layouts.legacy;
     this.#commands = connection;
-    this.#run = createScriptRunner(connection, options.errors);
+    this.#run = createScriptRunner(connection, options.observeScript);
     this.#options = options;
   }
 

@@ -1,7 +1,7 @@
 import type { Logger } from "../../lib/logger.js";
 import { Connections } from "./connections.js";
 import { Probe } from "./probe.js";
-import { createScriptRunner, type RunScript, type ScriptErrors } from "./scripts.js";
+import { createScriptRunner, type RunScript, type ScriptObserver } from "./scripts.js";
 import { Subscriber } from "./subscriber.js";
 import { Tickets } from "./tickets.js";
 
@@ -14,14 +14,14 @@ export class RedisLink {
   readonly probe: Probe;
 
   /**
-   * @param errors where failures of scripts are counted
+   * @param observeScript told of each run of a script
    * @param prefix of the names of the connections
    * @throws as `Connections`
    */
-  constructor(url: string, errors: ScriptErrors, logger: Logger, prefix = "") {
+  constructor(url: string, observeScript: ScriptObserver, logger: Logger, prefix = "") {
     this.connections = new Connections(url, logger, prefix);
     this.subscriber = new Subscriber(this.connections.subscriptions, logger);
-    this.run = createScriptRunner(this.connections.commands, errors);
+    this.run = createScriptRunner(this.connections.commands, observeScript);
     this.tickets = new Tickets(this.run);
     this.probe = new Probe(this.tickets, this.subscriber, logger);
   }

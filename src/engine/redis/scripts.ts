@@ -68,16 +68,14 @@ export type RunScript = (
 // Lists, since thousands of users would be too many arguments of a function.
 type Command = (keyCount: number, keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
 
-/** How often each script has failed. */
-export type ScriptErrors = Map<ScriptName, number>;
+/** Is told of each run of a script, when it has answered or failed: by name, and the whole round trip in seconds. */
+export type ScriptObserver = (name: ScriptName, seconds: number, hasFailed: boolean) => void;
 
 /**
  * Returns the runner of all scripts on one connection. It rejects with `unavailable` if Redis cannot be reached, and
  * throws if the number of keys is not the one that the script's name says.
- *
- * @param errors where failures are counted
  */
-export function createScriptRunner(connection: CommandConnection, errors: ScriptErrors): RunScript {
+export function createScriptRunner(connection: CommandConnection, observe: ScriptObserver): RunScript {
   const scripts = loadScripts();
   for (const [name, { lua }] of scripts) connection.defineCommand(name, { lua });
   const commands = connection as unknown as Record<string, Command>;
@@ -86,11 +84,14 @@ export function createScriptRunner(connection: CommandConnection, errors: Script
     if (expected !== undefined && expected !== keys.length) {
       throw new Error(`script ${name} takes ${expected} keys, not ${keys.length}`);
     }
+    const startedMs = performance.now();
+    let hasFailed = true;
     try {
-      return await attempt((commands[name] as Command).call(connection, keys.length, keys, args));
-    } catch (error) {
-      errors.set(name, (errors.get(name) ?? 0) + 1);
-      throw error;
+      const answer = await attempt((commands[name] as Command).call(connection, keys.length, keys, args));
+      hasFailed = false;
+      return answer;
+    } finally {
+      observe(name, (performance.now() - startedMs) / 1_000, hasFailed);
     }
   };
 }

@@ -1,11 +1,12 @@
-import { Counter, type Registry } from "prom-client";
+import { Counter, Histogram, type Registry } from "prom-client";
 import type { RedisEngine } from "../../engine/redis/engine.js";
-import { addLabelledCounter, addLabelledGauge } from "./metrics.js";
+import type { ScriptObserver } from "../../engine/redis/scripts.js";
+import { addLabelledGauge } from "./metrics.js";
 
 /** Registers the metrics of the connections to Redis. */
 export function addRedisMetrics(
   registry: Registry,
-  engine: Pick<RedisEngine, "subscribers" | "connectionStates" | "scriptErrors">,
+  engine: Pick<RedisEngine, "subscribers" | "connectionStates">,
 ): void {
   addLabelledGauge(
     registry,
@@ -20,11 +21,27 @@ export function addRedisMetrics(
     registers: [registry],
   });
   for (const subscriber of engine.subscribers) subscriber.listen({ interrupted: () => interruptions.inc() });
-  addLabelledCounter(
-    registry,
-    "squelch_redis_script_errors_total",
-    "Scripts that failed or did not answer in time",
-    ["script"],
-    () => [...engine.scriptErrors].map(([script, value]) => ({ labels: { script }, value })),
-  );
+}
+
+const ROUND_TRIP_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2];
+
+/** Registers the metrics of the scripts, to be told of each run. */
+export function addScriptMetrics(registry: Registry): ScriptObserver {
+  const roundTrips = new Histogram({
+    name: "squelch_redis_script_duration_seconds",
+    help: "Round trips of scripts that have answered, with the time in Redis",
+    labelNames: ["script"],
+    buckets: ROUND_TRIP_BUCKETS_S,
+    registers: [registry],
+  });
+  const errors = new Counter({
+    name: "squelch_redis_script_errors_total",
+    help: "Scripts that failed or did not answer in time",
+    labelNames: ["script"],
+    registers: [registry],
+  });
+  return (script, seconds, hasFailed) => {
+    if (hasFailed) errors.labels(script).inc();
+    else roundTrips.labels(script).observe(seconds);
+  };
 }
