@@ -230,6 +230,12 @@ describe("deploy/Dockerfile", () => {
     expect(allowed.sort()).toEqual([...new Set(copied)].sort());
   });
 
+  it("copies what the build runs", () => {
+    const imports = [...read("scripts/build.mjs").matchAll(/from "\.\/(.*)"/g)].map(([, file]) => `scripts/${file}`);
+    expect(imports.length).toBeGreaterThan(0);
+    expect(copied).toEqual(expect.arrayContaining(["scripts/build.mjs", ...imports]));
+  });
+
   it("runs the program as an ordinary user, on a Node that it supports", () => {
     const { engines, bin } = JSON.parse(read("package.json"));
     const [major = ""] = /FROM node:(\d+)/.exec(dockerfile)?.slice(1) ?? [];
