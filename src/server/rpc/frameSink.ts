@@ -5,7 +5,8 @@ import type { WatchSink } from "../feed/watcher.js";
 /**
  * Where the frames of a watch go: to the HTTP/2 stream of its call. grpc-js would put its own prefix before every message
  * of every stream, in a new buffer, and pass it through a stream of objects; headers, status and cancellation stay with
- * it. Why so is in docs/decisions.
+ * it. Why so, and what it brings, is in
+ * docs/decisions/0018-frames-go-to-the-http2-stream.md.
  */
 export function createFrameSink(call: ServerWritableStream<unknown, unknown>): WatchSink {
   const stream = http2StreamOf(call);
