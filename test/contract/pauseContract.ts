@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Engine, PublishedSpeaker } from "../../src/domain/ports.js";
+import type { Engine, FloorNews, PublishedSpeaker } from "../../src/domain/ports.js";
 import {
   assign,
   collect,
@@ -356,6 +356,24 @@ export function describePause(getEngine: GetEngine): void {
     expect((await engine.readUserPermissions(eventId, "u")).pause).toBeUndefined();
     expect((await engine.loadEvent(eventId)).pause).toBeUndefined();
     expect(await press(engine, channelId, "u")).toMatchObject({ granted: true });
+  });
+
+  test("a pause right after one that has run out tells of the floors which that one has freed (pitfall 33)", async () => {
+    const engine = getEngine();
+    const { eventId, channelId } = await makeEvent(engine, ["u"]);
+    const news = collect<FloorNews>();
+    const unfollow = await engine.followFloor(eventId, news.listener);
+    await pause(engine, eventId, { durationMs: 200, broadcaster });
+    await untilRunOut(engine, eventId);
+    await pause(engine, eventId);
+
+    await news.until(2);
+    const told = news.seen.flatMap(({ changes }) => changes.map((change) => [change.channelId, change.holder?.userId]));
+    expect(told).toEqual([
+      [channelId, "dispatcher"],
+      [channelId, undefined],
+    ]);
+    unfollow();
   });
 
   test("a pause that has run out cannot be resumed", async () => {

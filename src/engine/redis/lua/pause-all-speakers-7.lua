@@ -44,6 +44,9 @@ end
 -- First, so that nobody who waits gets a floor that is settled below.
 redis.call('UNLINK', context.queue)
 
+-- What a pause that has run out held is free since, and nobody has said so yet.
+local has_ended = redis.call('HDEL', META, 'ended') == 1
+
 local noted_leases = {}
 local flat = redis.call('HGETALL', context.leases)
 for index = 1, #flat, 2 do noted_leases[flat[index]] = flat[index + 1] end
@@ -64,7 +67,7 @@ for_each_speaker(function(channel, key, raw)
   end
   if speaker then cut_channels[#cut_channels + 1] = channel end
   if speaker and not is_broadcaster then cut[#cut + 1] = speaker_json(channel, speaker) end
-  if speaker or holder then changed[#changed + 1] = channel end
+  if speaker or holder or has_ended then changed[#changed + 1] = channel end
 end)
 in_chunks(cut_channels, function(_, ...) redis.call('HDEL', context.leases, ...) end)
 
