@@ -58,7 +58,10 @@ function SignedIn({ token, onToken }: SignedInProps) {
 
   const route = useRoute();
   const value = useMemo(() => ({ ...parts, announce }), [parts, announce]);
-  if (refusal !== undefined) return <SignIn reason={refusal} onToken={onToken} />;
+  if (refusal !== undefined) {
+    // Who has sent no token wants to hear no more of it than that.
+    return <SignIn reason={token === undefined ? "This server asks for a token." : refusal} onToken={onToken} />;
+  }
   return (
     <ConsoleContext.Provider value={value}>
       <Shell route={route} onSignOut={token === undefined ? undefined : () => onToken(undefined)} />

@@ -1,5 +1,5 @@
 import { useMemo, useState } from "preact/hooks";
-import { timeOf } from "../model/format.js";
+import { formatCount, timeOf } from "../model/format.js";
 import { linkTo } from "../model/route.js";
 import { searchIds, sortIds } from "../model/search.js";
 import { Countdown } from "./clock.js";
@@ -17,7 +17,7 @@ export function EventList({ selected }: { selected: string | undefined }) {
       <input
         type="search"
         aria-label="Find an event"
-        placeholder={`Find among ${ids.length} events`}
+        placeholder={`Find among ${formatCount(ids.length, "event")}`}
         value={text}
         onInput={(event) => setText(event.currentTarget.value)}
       />
