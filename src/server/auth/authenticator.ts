@@ -37,7 +37,8 @@ export interface Authenticator {
    */
   identify(credentials: Credentials): Promise<Identity>;
   /**
-   * Calls back once the identity is no longer proven: its token has expired, or the key that signed it is gone.
+   * Calls back, never at once, when the identity is no longer proven: its token has expired, or the key that signed it is
+   * gone.
    *
    * @returns ends it
    */
@@ -81,9 +82,9 @@ export async function createAuthenticator(config: ServerConfig, logger: Logger):
     guard(credentials, { expiresAtMs }, fail) {
       let timer: NodeJS.Timeout | undefined;
       const arm = () => {
-        const leftMs = expiresAtMs - Date.now();
-        if (leftMs <= 0) fail(expired());
-        else timer = setTimeout(arm, Math.min(leftMs, MAX_TIMER_MS));
+        const leftMs = Math.max(expiresAtMs - Date.now(), 0);
+        const isLast = leftMs <= MAX_TIMER_MS;
+        timer = setTimeout(isLast ? () => fail(expired()) : arm, isLast ? leftMs : MAX_TIMER_MS);
       };
       // The store of keys that cannot be read now has nothing against the stream.
       const recheck = () => {

@@ -57,6 +57,8 @@ export function openOnce(permitted: Promise<void>, open: () => OpenWatch): OpenW
     opened: permitted.then(() => {
       if (isClosed) return;
       watch = open();
+      // It may have failed while it was opened.
+      if (isClosed) watch.close();
       return watch.opened;
     }),
     close() {
