@@ -8,6 +8,7 @@ import { endToEnd } from "./scenarios/endToEnd.js";
 import { failover } from "./scenarios/failover.js";
 import { fanout } from "./scenarios/fanout.js";
 import { floor } from "./scenarios/floor.js";
+import { herd } from "./scenarios/herd.js";
 import { ingest } from "./scenarios/ingest.js";
 import { latency } from "./scenarios/latency.js";
 import { pause } from "./scenarios/pause.js";
@@ -31,6 +32,7 @@ const SCENARIOS: readonly NamedRun[] = [
   toRun(fanout),
   toRun(latency),
   toRun(endToEnd),
+  toRun(herd),
   toRun(pause),
   toRun(emergency),
   toRun(speakers),

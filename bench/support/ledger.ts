@@ -22,7 +22,13 @@ export class Ledger {
 
   /** @param readItem the number of a message, once it has proved to say what was published under it; throws if not */
   constructor(receivers: number, sequences: number, readItem: (item: Buffer) => number) {
-    this.receipts = { receivedAtUs: new Float64Array(sequences * receivers), repeated: 0, disordered: 0, absences: [] };
+    this.receipts = {
+      receivedAtUs: new Float64Array(sequences * receivers),
+      repeated: 0,
+      disordered: 0,
+      snapshotUsers: 0,
+      absences: [],
+    };
     this.#receivers = receivers;
     this.#readItem = readItem;
     this.#counts = new Uint32Array(receivers);

@@ -4,6 +4,7 @@ import {
   ChangeSchema,
   EventChangesSchema,
   PermissionService,
+  SnapshotSchema,
   WatchPermissionsRequestSchema,
   WatchPermissionsResponseSchema,
 } from "../../gen/squelch/v1/permission_service_pb.js";
@@ -17,7 +18,7 @@ import { scanFields } from "./scanFields.js";
 
 const { typeName, method } = PermissionService;
 const WATCH_PATH = `/${typeName}/${method.watchPermissions.name}`;
-const { changes: CHANGES, checkpoint: CHECKPOINT } = WatchPermissionsResponseSchema.field;
+const { changes: CHANGES, checkpoint: CHECKPOINT, snapshot: SNAPSHOT } = WatchPermissionsResponseSchema.field;
 const CHECKPOINT_TAG = (CHECKPOINT.number << 3) | 2;
 
 type Shared = Extract<StreamSource, { connections: number }>;
@@ -79,6 +80,11 @@ async function openWatchers(source: Shared, ledger: Ledger, onEnd: OnEnd): Promi
       scanFields(message, from, to, EventChangesSchema.field.changes.number, (start, end) =>
         ledger.noteItem(receiver, message, start, end, atUs),
       ),
+    );
+    scanFields(message, 0, message.length, SNAPSHOT.number, (from, to) =>
+      scanFields(message, from, to, SnapshotSchema.field.users.number, () => {
+        ledger.receipts.snapshotUsers++;
+      }),
     );
     return false;
   });

@@ -72,6 +72,8 @@ export interface Receipts {
   repeated: number;
   /** Messages of which another receiver had a different one at that place. */
   disordered: number;
+  /** Users in all snapshots. */
+  snapshotUsers: number;
   /** Of routers: each time without a stream that is over. */
   absences: RouterAbsence[];
 }

@@ -55,6 +55,15 @@ test("the benchmark to the WebSocket runs: each user is told of each change", as
   for (const row of endToEnd?.rows ?? []) expect(row).toMatchObject({ deliveries: 20, missing: 0, repeated: 0 });
 }, 120_000);
 
+test("the benchmark of a herd runs: without cursors each watcher gets each user, with them none", async () => {
+  const [herd] = await runSmoke("herd");
+  expect(herd?.rows.map(({ watchers, receivedUsers }) => [watchers, receivedUsers])).toEqual([
+    [1, 20],
+    [6, 120],
+    [6, 0],
+  ]);
+}, 120_000);
+
 test("the benchmarks of the floor run: each way does every channel", async () => {
   const [pause, speakers] = await runSmoke("pause", "speakers");
   for (const result of [pause, speakers]) {

@@ -29,6 +29,8 @@ export interface SquelchPath extends Path {
   /** Of the replica. */
   readonly address: string;
   readonly redisUrl: string;
+  /** As `source`. */
+  streams(eventId: string, receivers: number, connections: number): StreamSource;
 }
 
 /** A replica, and a Redis to which the control plane publishes. */
@@ -40,6 +42,9 @@ export async function startSquelchPath(): Promise<SquelchPath> {
   await waitFor(isReconciled, { timeoutMs: 30_000, message: "the replica to have reconciled" });
   const { publish, settle, disconnect } = createPublisher(redis);
   const port = Number(replica.grpcAddress.split(":").at(-1));
+  const streams = (eventId: string, receivers: number, connections: number): StreamSource => ({
+    ...{ kind: "squelch", host: HOST, port, eventId, receivers, connections },
+  });
   return {
     name: "Squelch",
     address: replica.grpcAddress,
@@ -48,9 +53,8 @@ export async function startSquelchPath(): Promise<SquelchPath> {
       { name: "Redis", pid: redis.pid },
       { name: "replica", pid: replica.pid },
     ],
-    source: (eventId, receivers, connections): StreamSource => ({
-      ...{ kind: "squelch", host: HOST, port, eventId, receivers, connections },
-    }),
+    streams,
+    source: streams,
     publish: (eventId, sequence) => publish(MEMBERSHIP_UPDATES, sequencedUpdate(eventId, sequence)),
     settle,
     async close() {
