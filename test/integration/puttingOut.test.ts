@@ -32,7 +32,8 @@ let [here, there] = ["", ""];
 /** What Redis delivered of both events, and when. */
 let entries: (LogEntry & { eventId: string; atMs: number })[];
 
-const { disconnectUser, banUser, unbanUser, listBans, setUserChannels, awaitApplied } = PermissionService.method;
+const { disconnectUser, banUser, unbanUser, listBans, setUserChannels, awaitApplied, pauseAllSpeakers, getEventActiveSpeakers } =
+  PermissionService.method;
 const { startPtt } = ChannelService.method;
 
 beforeEach(async () => {
@@ -237,6 +238,19 @@ describe("a ban", () => {
       told(eventId, "userUnbanned").filter((one) => JSON.stringify(one).includes("anna"));
     await waitFor(() => ends(here).length === 1 && ends(there).length === 1, { message: "the end to be told" });
     expect(ends(here)).toMatchObject([{ expired: false, actor: "" }]);
+  });
+
+  it("of a speaker who is exempt from a pause and one of its broadcaster leave neither a floor", async () => {
+    await press(here, "anna");
+    const paused = { eventId: here, exemptUserIds: ["anna"], broadcaster: { userId: "ben" } };
+    expect(await rpc.unary(pauseAllSpeakers, paused)).toMatchObject({ paused: [] });
+    await raw.zadd("security:banned", PERMANENT, "anna", PERMANENT, "ben");
+    // Replicas look whenever a ban is made, and find both in one step.
+    await rpc.unary(banUser, { eventId: there, userId: "zoe" });
+    await waitFor(() => told(here, "userDisconnected").length === 2, { message: "both to be disconnected" });
+    const { speakers, pause } = await rpc.unary(getEventActiveSpeakers, { eventId: here });
+    expect(speakers).toEqual([]);
+    expect(pause).toBeDefined();
   });
 
   it("that has run out, or makes no sense, is none", async () => {

@@ -5,7 +5,11 @@
 local function take_floors(actor, user)
   local pause = read_pause()
   local is_broadcaster = pause and type(pause.broadcaster) == 'table' and pause.broadcaster.userId == user
-  if is_broadcaster then pause.broadcaster = nil end
+  if is_broadcaster then
+    pause.broadcaster = nil
+    -- What this script has put on channels until now was his.
+    hold = nil
+  end
   leave_queues(user)
   local cut, states = {}, {}
   for_each_speaker(function(channel, key, raw)
