@@ -167,4 +167,21 @@ describe("beside a router that writes Redis itself", () => {
     expect(watch.picture.changes).toHaveLength(3);
     watch.close();
   });
+
+  it("G7: who waits for a channel that it moves to another event does not get its floor", async () => {
+    const channelIds = [channelId];
+    await client.unary(permissions.setUserChannels, { eventId, userId: "ben", channelIds });
+    const watch = watchOn(client, { eventIds: [eventId] });
+    await client.unary(channels.startPtt, { channelId, userId: "anna", leaseTime: { seconds: 1n } });
+    const { outcome } = await client.unary(channels.startPtt, { channelId, userId: "ben", queueFor: { seconds: 10n } });
+    expect(outcome.case).toBe("queued");
+    await legacy.hset("channel:events", channelId, randomUUID());
+
+    const ends = () =>
+      watch.picture.changes.flatMap(({ kind }) => (kind.case === "floorRequestGranted" || kind.case === "floorRequestDenied" ? kind.case : []));
+    await waitFor(() => ends().length > 0, { message: "the wait to end" });
+    expect(ends()).toEqual(["floorRequestDenied"]);
+    expect(await legacy.exists(key())).toBe(0);
+    watch.close();
+  });
 });

@@ -109,6 +109,7 @@ export class EventScripts {
       queue,
       disconnected,
       bans,
+      owners: this.layout.owners(eventId),
       changes,
       floor,
       tickets: this.layout.tickets,

@@ -124,10 +124,12 @@ end
 -- nobody waits.
 local function serve_queue(channel, key)
   local queue = read_queue(channel)
+  -- A router may have moved the channel to another event without a word to anybody: nobody waits for it here any more.
+  local is_ours = #queue > 0 and redis.call('HGET', context.owners, channel) == context.event
   while #queue > 0 do
     local request = table.remove(queue, 1)
     write_queue(channel, queue)
-    if is_admitted(request, channel) and not standing_ban(request.userId) then
+    if is_ours and is_admitted(request, channel) and not standing_ban(request.userId) then
       local speaker = give_floor(channel, key, request, math.min(request.leaseTimeMs, CLAIM_MS))
       append_request_granted(channel, request, speaker)
       publish_state(channel, speaker)
