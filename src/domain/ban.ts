@@ -26,3 +26,12 @@ export const MIN_BAN_MS = 1_000;
 export function notBanned(userId: string): SquelchError {
   return new SquelchError("failedPrecondition", `user_id: "${userId}" is not banned`);
 }
+
+/** The refusal to give a whole event to a broadcaster who may not speak. */
+export function bannedBroadcaster({ userId, expiresAtMs }: UserBan): SquelchError {
+  const end = expiresAtMs === undefined ? "" : ` until ${new Date(expiresAtMs).toISOString()}`;
+  return new SquelchError(
+    "failedPrecondition",
+    `broadcaster.user_id: "${userId}" is banned${end}; lift the ban with UnbanUser, or name another`,
+  );
+}

@@ -137,4 +137,22 @@ export function describeBans(getEngine: GetEngine): void {
     await engine.settleBans(there.eventId);
     expect((await changesThere()).at(-1)).toMatchObject({ kind: "userUnbanned", expired: false, actor: "" });
   });
+
+  test("a banned user is no broadcaster, and a pause that names him changes nothing", async () => {
+    const engine = getEngine();
+    const { userId, eventId, channelId } = await makeUser(engine);
+    const broadcaster = { userId, userName: "Dora" };
+    const { revision } = await ban(engine, eventId, userId);
+    await expectFailure(
+      pause(engine, eventId, { broadcaster }),
+      "failedPrecondition",
+      `broadcaster.user_id: "${userId}" is banned`,
+    );
+    expect(await engine.getActiveSpeakers(eventId)).toEqual({ speakers: [] });
+    expect(await engine.readPosition(eventId)).toMatchObject({ revision });
+
+    await engine.unbanUser(eventId, userId, "admin");
+    await pause(engine, eventId, { broadcaster });
+    expect((await engine.getActiveSpeakers(eventId)).speakers).toMatchObject([{ channelId, userId }]);
+  });
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { bannedBroadcaster } from "../../domain/ban.js";
 import { SquelchError } from "../../domain/errors.js";
 import { type ActiveSpeaker, alreadyPaused, mayReplace, type SpeakerPause } from "../../domain/floor.js";
 import type { FloorStore } from "../../domain/ports.js";
@@ -39,6 +40,8 @@ export function createPauseStore(
       forgetOldRequests(event);
       const first = event.pauseRequests.get(requestId);
       if (first !== undefined) return first;
+      const ban = request.broadcaster && state.standingBan(request.broadcaster.userId);
+      if (ban !== undefined) throw bannedBroadcaster(ban);
       const standing = event.pause;
       if (standing !== undefined && !mayReplace({ replacePauseId, ...request }, standing)) {
         throw alreadyPaused(eventId, standing);

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { bannedBroadcaster } from "../../domain/ban.js";
 import { SquelchError } from "../../domain/errors.js";
 import {
   type ActiveSpeaker,
@@ -197,6 +198,7 @@ export function createFloorStore(
         [eventKeys(eventId).pauseAnswer(requestId)],
         [pause.slice(1), durationMs, requestId === "" ? 0 : 1, PAUSE_ANSWER_TTL_MS, replacePauseId],
       )) as unknown[];
+      if (status === "banned") throw bannedBroadcaster(JSON.parse(result[0] as string));
       if (status === "standing") throw alreadyPaused(eventId, JSON.parse(result[0] as string));
       const [replicas, answer] = result as [number, string];
       return { ...JSON.parse(answer), replicated: await urgent.awaitReplication(eventId, replicas) };

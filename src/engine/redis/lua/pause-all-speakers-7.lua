@@ -12,7 +12,7 @@
 -- ARGV[5] how long to keep the answer, ms
 -- ARGV[6] the pause to take the place of; empty: one with the same broadcaster
 -- Returns { 'paused', number of Redis replicas, answer JSON of {pause, cut, replacedPauseId, revision} }
---      or { 'standing', pause JSON }.
+--      or { 'standing', pause JSON } or { 'banned', JSON of the broadcaster's ban }.
 -- @include base
 -- @include log
 -- @include floor
@@ -30,6 +30,8 @@ local duration = tonumber(ARGV[3])
 local pause_json = '{"startedAtMs":' .. integer(now) .. ',"expiresAtMs":' .. integer(now + duration) .. ',' .. ARGV[2]
 local pause = cjson.decode(pause_json)
 local broadcaster = type(pause.broadcaster) == 'table' and pause.broadcaster.userId or nil
+local ban = broadcaster and standing_ban(broadcaster)
+if ban then return { 'banned', ban } end
 
 local standing, standing_json = read_pause()
 local replaced = nil
