@@ -155,4 +155,24 @@ export function describeBans(getEngine: GetEngine): void {
     await pause(engine, eventId, { broadcaster });
     expect((await engine.getActiveSpeakers(eventId)).speakers).toMatchObject([{ channelId, userId }]);
   });
+
+  test("a ban made in another event silences a broadcaster, member or not", async () => {
+    const engine = getEngine();
+    if (engine.banScope === "event") return;
+    const { eventId } = await makeEvent(engine, ["u"]);
+    const there = await makeEvent(engine, ["u"]);
+    const userId = freshId("dispatcher");
+    const { pause: paused } = await pause(engine, there.eventId, { broadcaster: { userId, userName: "Dora" } });
+    await ban(engine, eventId, userId);
+    await engine.settleBans(there.eventId);
+
+    expect(await engine.getActiveSpeakers(there.eventId)).toMatchObject({
+      ...{ speakers: [], pause: { pauseId: paused.pauseId } },
+    });
+    expect(await readBanChanges(engine, there.eventId)).toMatchObject([
+      { kind: "userBanned", ban: { userId } },
+      { kind: "userDisconnected", userId },
+    ]);
+    await engine.unbanUser(eventId, userId, "admin");
+  });
 }

@@ -80,7 +80,8 @@ export function createBanStore(state: MemoryState): BanStore {
       for (const userId of state.bans.keys()) {
         const ban = state.standingBan(userId);
         const told = event.bans.get(userId);
-        if (ban === undefined || told === ban || (told === undefined && !event.members.has(userId))) continue;
+        const isKnown = told !== undefined || event.members.has(userId) || event.pause?.broadcaster?.userId === userId;
+        if (ban === undefined || told === ban || !isKnown) continue;
         tellBan(event, "", ban);
         if (told === undefined) disconnect(event, { userId, reason: ban.reason, actor: "" });
       }

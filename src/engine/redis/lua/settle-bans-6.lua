@@ -1,5 +1,5 @@
 -- Tells the log of what has happened to bans without its knowledge: those that have ended, and those that others have
--- written, of users whom the event knows. These are disconnected.
+-- written, of users whom the event knows: its members, and the broadcaster. These are disconnected.
 --
 -- KEYS, ARGV[1]: see shared/base.lua
 -- Returns how long it is until the next end of a ban of which the log has told, ms; -1 if none has an end.
@@ -35,8 +35,10 @@ for user, told_end in pairs(told_ends) do
   end
 end
 
+local pause = read_pause()
+local broadcaster = pause and type(pause.broadcaster) == 'table' and pause.broadcaster.userId or nil
 for_each_field(MEMBERS, untold, function(user, member)
-  if not member then return end
+  if not member and user ~= broadcaster then return end
   local details = redis.call('HGET', ban_key(user), 'reason')
   tell_ban('', user, standing[user])
   disconnect_user('', user, details or '')
