@@ -23,6 +23,7 @@ import { exposeMetrics } from "./ops/metrics.js";
 import { addRedisMetrics, addScriptMetrics } from "./ops/redisMetrics.js";
 import { startGrpcPlane } from "./rpc/grpcPlane.js";
 import { type Readiness, startHttpPlane } from "./rpc/httpPlane.js";
+import { admission } from "./rpc/identifiedCall.js";
 import { implementCalls, serveCalls } from "./rpc/services.js";
 import type { Serving } from "./rpc/serving.js";
 import { createStaticFiles } from "./rpc/staticFiles.js";
@@ -111,10 +112,12 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
     };
     const callerLimits = new CallerLimits(config);
     addLimitMetrics(registry, callerLimits.refused);
+    const metrics = addCallMetrics(registry);
     const serving: Serving = {
       calls: serveCalls(implementCalls(hub, source.catchUp, config), authenticator, callerLimits, recording, tracing),
       endings: new Set(),
-      metrics: addCallMetrics(registry),
+      admit: admission(authenticator, recording, metrics),
+      metrics,
       logger,
     };
     // Whoever has to show a token is no prey of a web page that another opens.

@@ -20,9 +20,17 @@ export function createFrameSink(call: ServerWritableStream<unknown, unknown>): W
   };
 }
 
+interface CallLayer {
+  stream?: ServerHttp2Stream;
+  /** What an interceptor wraps. */
+  nextCall?: CallLayer;
+}
+
 // grpc-js does not give it out; its version is pinned, and a test would notice if it were elsewhere in another.
 function http2StreamOf(call: ServerWritableStream<unknown, unknown>): ServerHttp2Stream {
-  const { stream } = (call as unknown as { call: { stream?: ServerHttp2Stream } }).call;
-  if (stream === undefined) throw new Error("this version of grpc-js keeps the HTTP/2 stream of a call elsewhere");
-  return stream;
+  let layer: CallLayer | undefined = (call as unknown as { call: CallLayer }).call;
+  while (layer !== undefined && layer.stream === undefined) layer = layer.nextCall;
+  if (layer?.stream === undefined)
+    throw new Error("this version of grpc-js keeps the HTTP/2 stream of a call elsewhere");
+  return layer.stream;
 }

@@ -6,6 +6,7 @@ import { SquelchError } from "../../domain/errors.js";
 import { grpcServiceDefinition } from "../../lib/grpcService.js";
 import type { Authenticator } from "../auth/authenticator.js";
 import { splitAddress } from "../config.js";
+import { admitting } from "./grpcAdmission.js";
 import { createGrpcHandler, headOf } from "./grpcCalls.js";
 import { createGrpcCredentials } from "./grpcCredentials.js";
 import { createReflection } from "./reflection.js";
@@ -49,6 +50,7 @@ export async function startGrpcPlane(
     "grpc.max_send_message_length": -1,
     "grpc.keepalive_time_ms": KEEPALIVE_INTERVAL_MS,
     "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
+    interceptors: [admitting(serving)],
     // Nobody reads what it would count of every connection and stream.
     "grpc.enable_channelz": 0,
   });

@@ -160,7 +160,8 @@ function headOf({ requestHeader, values }: HandlerContext): CallHead {
   return createHead((key) => requestHeader.get(key) ?? undefined, values.get(peerKey).certificate);
 }
 
-function toConnectError(error: unknown): ConnectError {
+/** What the caller is told of a failure, as Connect has it. */
+export function toConnectError(error: unknown): ConnectError {
   const { code, details, metadata } = toStatus(error);
   const headers = metadata?.getMap() as Record<string, string> | undefined;
   // The numbers of the codes are the same.

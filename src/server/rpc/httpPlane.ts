@@ -7,10 +7,10 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
-import type { Logger } from "../../lib/logger.js";
 import { splitAddress } from "../config.js";
 import { METRICS_CONTENT_TYPE } from "../ops/metrics.js";
-import { addHttpCalls } from "./httpCalls.js";
+import { createHead } from "./callContext.js";
+import { addHttpCalls, toConnectError } from "./httpCalls.js";
 import { createPlainListener, createTlsListener } from "./httpListener.js";
 import { admitOrigin, type OriginRules } from "./httpOrigins.js";
 import { peerKey, peerOf } from "./httpPeer.js";
@@ -70,7 +70,7 @@ export async function startHttpPlane(
     const call = calls.get(path);
     if (call === undefined) return servePage(path, request, response, pages);
     const refusal = admitOrigin(request, response, origins);
-    if (refusal === undefined) void serveCall(call, request, response, serving.logger);
+    if (refusal === undefined) void serveCall(call, request, response, serving);
     else if (refusal !== "answered") answerJson(response, 403, { code: "permission_denied", message: refusal });
   };
   const listener = tls === undefined ? createPlainListener(onRequest) : createTlsListener(tls, onRequest);
@@ -121,18 +121,35 @@ async function serveCall(
   call: UniversalHandler,
   request: IncomingMessage,
   response: ServerResponse,
-  logger: Logger,
+  serving: Serving,
 ): Promise<void> {
   try {
-    const values = createContextValues().set(peerKey, peerOf(request));
-    const answer = await call(universalRequestFromNodeRequest(request, response, undefined, values));
+    const peer = peerOf(request);
+    const values = createContextValues().set(peerKey, peer);
+    const asked = universalRequestFromNodeRequest(request, response, undefined, values);
+    const admitted = () =>
+      serving.admit(
+        call.method,
+        createHead((key) => asked.header.get(key) ?? undefined, peer.certificate),
+      );
+    const answer = await call({ ...asked, body: onceAdmitted(admitted, asked.body as AsyncIterable<Uint8Array>) });
     await universalResponseToNodeResponse(answer, response);
   } catch (error) {
     // The client has gone, or what it asks for is no URL.
-    logger.debug({ err: error, path: call.requestPath }, "call could not be answered");
+    serving.logger.debug({ err: error, path: call.requestPath }, "call could not be answered");
     if (response.headersSent) response.destroy();
     else answerJson(response, 400, { code: "invalid_argument", message: "the request cannot be understood" });
   }
+}
+
+// Fails before anything is read if the caller is not known, so that the answer is in the protocol of the call.
+async function* onceAdmitted(admitted: () => Promise<void>, body: AsyncIterable<Uint8Array>) {
+  try {
+    await admitted();
+  } catch (error) {
+    throw toConnectError(error);
+  }
+  yield* body;
 }
 
 function answerJson(response: ServerResponse, status: number, body: object): void {

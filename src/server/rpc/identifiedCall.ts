@@ -1,11 +1,33 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { Authenticator } from "../auth/authenticator.js";
 import type { CallerLimits } from "../auth/callerLimits.js";
+import type { CallMetrics } from "../ops/callMetrics.js";
 import { type Recording, recordUnidentified } from "./auditedCalls.js";
 import { openOnce } from "./authorizedCall.js";
 import { type CallContext, type CallHead, createContext } from "./callContext.js";
 import type { Answer, Implementation } from "./implementation.js";
 import type { ServedCall } from "./services.js";
+import { toStatus } from "./status.js";
+
+/** Says whether it is known who makes a call: rejects with what `identify` rejects with. */
+export type Admit = (method: DescMethod, head: CallHead) => Promise<void>;
+
+/**
+ * What the planes ask before they read what a call says: to read a message of 4 MiB costs memory, and to decode one may
+ * take seconds. Who is turned away is counted and recorded here, since such a call is never served.
+ */
+export function admission(authenticator: Authenticator, recording: Recording, metrics: CallMetrics): Admit {
+  return async (method, head) => {
+    try {
+      await authenticator.identify(head);
+    } catch (error) {
+      recordUnidentified(method, head, error, recording);
+      // Counted, but not timed: nothing has been done for it.
+      metrics.beginStream(method.name)(toStatus(error).code);
+      throw error;
+    }
+  };
+}
 
 /** A call as the planes serve it: for those who can say who they are, and for as long as they can. */
 export function identified(

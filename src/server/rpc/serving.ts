@@ -3,12 +3,15 @@ import { SquelchError } from "../../domain/errors.js";
 import type { Logger } from "../../lib/logger.js";
 import type { CallMetrics } from "../ops/callMetrics.js";
 import type { CallHead } from "./callContext.js";
+import type { Admit } from "./identifiedCall.js";
 import type { ServedCalls } from "./services.js";
 import type { Endings } from "./streamEndings.js";
 
 /** What the planes share. */
 export interface Serving {
   calls: ServedCalls;
+  /** To be asked before a request is read. */
+  admit: Admit;
   /** The open streams of all planes. */
   endings: Endings;
   metrics: CallMetrics;
