@@ -196,6 +196,12 @@ export function isRefusal(error: unknown): error is ServiceError {
   return explained.has((error as Partial<ServiceError>).code ?? status.UNKNOWN);
 }
 
+/** True if the store says that a lease is not the current one. Other refusals, of calls that are too many, leave it be. */
+export function isStaleLease(error: unknown): boolean {
+  const { code } = error as Partial<ServiceError>;
+  return code === status.FAILED_PRECONDITION || code === status.NOT_FOUND;
+}
+
 /** What a client is told of a failed call: the store's words where it refused, else that the service is unavailable. */
 export function describeCallError(error: unknown): string {
   return isRefusal(error) ? error.details : "Service unavailable";

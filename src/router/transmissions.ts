@@ -1,7 +1,7 @@
 import type { FloorPriority } from "../domain/floor.js";
 import type { ClientIdentity } from "./clientToken.js";
 import { pttInterruptedFrame } from "./frames.js";
-import { describeCallError, isRefusal, type PttOutcome } from "./routerCalls.js";
+import { describeCallError, isRefusal, isStaleLease, type PttOutcome } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
 
 /** How often a lease is renewed while the client transmits, ms. */
@@ -82,8 +82,10 @@ export class Transmissions {
     try {
       outcome = await calls.startPtt(channelId, identity, sessionId, priority, waits);
     } catch (error) {
-      // The store may have granted it for all that; nobody may be left holding the floor without knowing.
-      if (!isRefusal(error)) this.#settled = this.#giveBack(channelId, { userId: identity.userId, sessionId });
+      // The store may have granted it for all that, or may yet where it is waited for; nobody may be left holding the floor
+      // without knowing.
+      if (!isRefusal(error) || queuedAtMs !== undefined)
+        this.#settled = this.#giveBack(channelId, { userId: identity.userId, sessionId });
       throw error;
     }
     if (!outcome.granted) {
@@ -116,8 +118,7 @@ export class Transmissions {
     try {
       await this.#context.calls.stopPtt(channelId, { leaseId: transmission.leaseId });
     } catch (error) {
-      // Refused where the lease is not the current one any more.
-      if (isRefusal(error)) this.#forget(channelId, transmission);
+      if (isStaleLease(error)) this.#forget(channelId, transmission);
       else this.#retryRelease(channelId, transmission);
       throw error;
     }
@@ -232,7 +233,7 @@ export class Transmissions {
       this.#expireAt(channelId, transmission, expiresAtMs);
     } catch (error) {
       if (isOver()) return;
-      if (isRefusal(error)) {
+      if (isStaleLease(error)) {
         this.#forget(channelId, transmission);
         this.#interrupt(channelId, "The floor was taken away");
         return;
