@@ -144,16 +144,28 @@ it("has who was turned away, whatever they asked for, but not every attempt of a
   for (let attempt = 0; attempt < 50; attempt++) {
     await expect(client.unary(pauseAllSpeakers, { eventId })).rejects.toMatchObject({ code: status.UNAUTHENTICATED });
   }
+  // Nor of one who is known: a token that is good for nothing must not be good for pushing out what others did.
+  const floorless = await bearer({ sub: "mallory", scope: "watch" });
+  for (let attempt = 0; attempt < 50; attempt++) {
+    await expect(client.unary(startPtt, { channelId: "c", userId: "u1" }, floorless)).rejects.toMatchObject(refused);
+  }
+  const severalEvents = client.unary(listAuditEntries, { eventIds: [eventId, "b"] }, ofOther);
+  await expect(severalEvents).rejects.toMatchObject(refused);
   const admin = await bearer({ sub: "root", scope: "admin" });
   const found = await waitFor(async () => {
     const page = (await client.unary(listAuditEntries, {}, admin)).entries.reverse();
-    return page.some(({ outcome }) => outcome === "UNAUTHENTICATED") && page;
+    return page.some(({ action }) => action === "ListAuditEntries") && page;
   });
   expect(found.slice(0, 2)).toMatchObject([
     { actor: "eve", action: "GetUserPermissions", eventId, target: "u1", outcome: "PERMISSION_DENIED" },
     { actor: "eve", action: "PauseAllSpeakers", eventId, outcome: "PERMISSION_DENIED" },
   ]);
   expect(found.filter(({ outcome }) => outcome === "UNAUTHENTICATED").length).toBeLessThan(50);
+  const ofMallory = found.filter(({ actor }) => actor === "mallory");
+  expect(ofMallory[0]).toMatchObject({ action: "StartPtt", target: "c", outcome: "PERMISSION_DENIED" });
+  expect(ofMallory.length).toBeLessThan(50);
+  // Events of a claim are known by their beginnings.
+  expect(found.at(-1)).toMatchObject({ action: "ListAuditEntries", eventId: "", target: `${eventId} b` });
 });
 
 it.each([

@@ -2,8 +2,10 @@ import { request } from "node:http";
 import { connect } from "node:http2";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Replica } from "../../src/server/start.js";
+import { bearer } from "../support/callBothPlanes.js";
 import { startSquelch } from "../support/startSquelch.js";
-import { TOKEN_SECRET } from "../support/tokens.js";
+import { mintToken, TOKEN_SECRET } from "../support/tokens.js";
+import { waitFor } from "../support/waitFor.js";
 
 const LARGE_BYTES = 4_000_000;
 const TOKENS = { none: undefined, forged: "Bearer e30.e30.e30" };
@@ -55,6 +57,23 @@ const planes = {
     return answered.finally(() => call.destroy());
   },
 };
+
+it("what a stranger calls a call is cut off in the audit trail", async () => {
+  const path = "/squelch.v1.PermissionService/UnbanUser";
+  await planes.grpc(path, { "squelch-request-id": "x".repeat(10_000) });
+  await planes.http(path, { "squelch-request-id": "x".repeat(10_000) });
+  const lengths = async () => {
+    const answer = await fetch(`http://${replica.httpAddress}/squelch.v1.PermissionService/ListAuditEntries`, {
+      method: "POST",
+      headers: { ...bearer(await mintToken({ scope: "admin" })), "content-type": "application/json" },
+      body: "{}",
+    });
+    const { entries = [] } = (await answer.json()) as { entries?: { action: string; requestId: string }[] };
+    return entries.filter(({ action }) => action === "UnbanUser").map(({ requestId }) => requestId.length);
+  };
+  await waitFor(async () => (await lengths()).length === 2);
+  expect(await lengths()).toEqual([129, 129]);
+});
 
 describe.each(Object.entries(TOKENS))("who has %s token", (_, authorization) => {
   const headers = authorization === undefined ? {} : { authorization };

@@ -4,8 +4,8 @@ import type { Logger } from "../../lib/logger.js";
 
 /** How many records may wait for the store; more are told to the log alone. */
 const MAX_WAITING = 10_000;
-/** How many refusals of callers who are not known are recorded in one second. */
-const MAX_STRANGERS = 10;
+/** How many refusals of one caller, or of all who are not known, are recorded in one minute. */
+const MAX_REFUSALS = 10;
 /** How many are written at once. */
 const MAX_BATCH = 500;
 /** The wait before a write that failed is repeated, ms. */
@@ -24,8 +24,9 @@ export class AuditTrail {
   readonly #waiting: AuditRecord[] = [];
   #writing: Promise<void> | undefined;
   #isClosed = false;
-  #strangersSecond = 0;
-  #strangers = 0;
+  /** The minute since 1970 that refusals are counted in, and those of each caller. */
+  #minute = 0;
+  readonly #refusals = new Map<string, number>();
   #wake: (() => void) | undefined;
   recorded = 0;
   /** Records that the store never got. */
@@ -48,16 +49,17 @@ export class AuditTrail {
   }
 
   /**
-   * As `record`, for what anybody can cause as often as they like: ten a second, so that nobody pushes out what others
-   * have done.
+   * As `record`, for what a caller can cause as often as they like, whatever they may do: ten a minute, so that nobody
+   * pushes out what others have done. Those who are not known count as one. The
+   * metrics of calls count all refusals.
    */
-  recordStranger(record: AuditRecord): void {
-    const second = Math.floor(record.timeMs / 1_000);
-    if (second !== this.#strangersSecond) this.#strangers = 0;
-    this.#strangersSecond = second;
-    this.#strangers++;
-    if (this.#strangers <= MAX_STRANGERS) this.record(record);
-    else this.dropped++;
+  recordRefusal(record: AuditRecord): void {
+    const minute = Math.floor(record.timeMs / 60_000);
+    if (minute !== this.#minute) this.#refusals.clear();
+    this.#minute = minute;
+    const count = (this.#refusals.get(record.actor) ?? 0) + 1;
+    this.#refusals.set(record.actor, count);
+    if (count <= MAX_REFUSALS) this.record(record);
   }
 
   /** Takes no more, and gives the store a last chance. Idempotent. */

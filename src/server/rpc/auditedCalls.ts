@@ -3,6 +3,7 @@ import { status } from "@grpc/grpc-js";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { FloorPriority } from "../../../gen/squelch/v1/model_pb.js";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { AuditRecord } from "../../domain/audit.js";
 import type { AuditTrail } from "../ops/auditTrail.js";
 import type { CallContext, CallHead, WaitContext } from "./callContext.js";
 import type { Implementation } from "./implementation.js";
@@ -121,7 +122,7 @@ export function audited(method: DescMethod, call: Implementation, recording: Rec
   }
 }
 
-/** Records that somebody was turned away who could not say who they are; no more than a few in a second. */
+/** Records that somebody was turned away who could not say who they are. */
 export function recordUnidentified(
   method: DescMethod,
   { requestId }: CallHead,
@@ -131,13 +132,15 @@ export function recordUnidentified(
   const { code, details } = toStatus(error);
   if (code !== status.UNAUTHENTICATED) return;
   const record = { actor: "", action: method.name, eventId: "", target: "", requestId, detail: clip(details) };
-  recording.trail.recordStranger({ ...record, timeMs: Date.now(), outcome: status[code] });
+  recording.trail.recordRefusal({ ...record, timeMs: Date.now(), outcome: status[code] });
 }
 
 // What a call that changes nothing is about, as far as its fields have the usual names.
 function subjectOfRead(request: unknown): Subject {
   const { eventId, eventIds, userId, channelId } = request as Partial<Record<string, string>> & { eventIds?: string[] };
-  return { eventId: eventId ?? eventIds?.join(" "), target: userId ?? channelId };
+  // An id may have spaces: several in one place could be taken for another.
+  if (eventIds !== undefined && eventIds.length !== 1) return { eventId: "", target: eventIds.join(" ") };
+  return { eventId: eventId ?? eventIds?.[0], target: userId ?? channelId };
 }
 
 async function* peekFirst(requests: AsyncIterable<unknown>, tell: (first: unknown) => void) {
@@ -158,10 +161,11 @@ async function recordEnd<Result>(
 ): Promise<Result> {
   const changesNothing = subjects.get(method) === undefined;
   const record = async (outcome: string, refusal?: string) => {
-    if (changesNothing && outcome !== status[status.PERMISSION_DENIED]) return;
+    const isRefusal = outcome === status[status.PERMISSION_DENIED];
+    if (changesNothing && !isRefusal) return;
     const { eventId, target = "", detail = "", isTraffic = false } = about();
-    if (isTraffic && !recording.withTraffic) return;
-    recording.trail.record({
+    if (isTraffic && !recording.withTraffic && !isRefusal) return;
+    const entry: AuditRecord = {
       timeMs: Date.now(),
       actor: context.actor,
       action: method.name,
@@ -171,7 +175,9 @@ async function recordEnd<Result>(
       outcome,
       requestId: context.requestId,
       detail: clip(refusal ?? detail),
-    });
+    };
+    if (isRefusal) recording.trail.recordRefusal(entry);
+    else recording.trail.record(entry);
   };
   try {
     const result = await work;

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { SquelchError } from "../../domain/errors.js";
-import { idProblem } from "../../domain/id.js";
+import { idProblem, MAX_ID_BYTES } from "../../domain/id.js";
 import type { Identity } from "../../domain/identity.js";
 import { ACTOR_KEY, type Credentials } from "../auth/authenticator.js";
 
@@ -41,7 +41,8 @@ export function createHead(read: (key: string) => string | undefined, certificat
   return {
     authorization: read("authorization"),
     actor: read(ACTOR_KEY),
-    requestId: read(REQUEST_ID_KEY) ?? randomUUID(),
+    // What is longer is refused, and still goes into logs.
+    requestId: read(REQUEST_ID_KEY)?.slice(0, MAX_ID_BYTES + 1) ?? randomUUID(),
     traceparent: read("traceparent"),
     certificate,
   };

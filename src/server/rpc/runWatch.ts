@@ -1,6 +1,7 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { SquelchError } from "../../domain/errors.js";
+import { MAX_ID_BYTES } from "../../domain/id.js";
 import type { WatchSink } from "../feed/watcher.js";
 import type { CallHead } from "./callContext.js";
 import type { WatchRequest } from "./implementation.js";
@@ -31,7 +32,9 @@ export function runWatch(
   stream: WatchStream,
   { endings, metrics, logger }: Serving,
 ): () => void {
-  const log = logger.child({ routerId: request.routerId, peer: stream.peer, requestId: stream.head.requestId });
+  // It may be anything so far.
+  const routerId = request.routerId?.slice(0, MAX_ID_BYTES);
+  const log = logger.child({ routerId, peer: stream.peer, requestId: stream.head.requestId });
   const end = metrics.beginStream(method.name);
   let watch: OpenWatch | undefined;
   let isOver = false;
