@@ -61,3 +61,22 @@ it("a caller makes so many calls a second, and may go on a moment later", async 
   expect(counted).toBe(refused.length);
   await waitFor(async () => (await call()).code === "OK");
 });
+
+it("G5: a caller who has no call left may still pause, resume and disconnect, if that is the caller's right", async () => {
+  const { planes } = await start({ maxCallsPerS: "1" });
+  const { getUserPermissions, pauseAllSpeakers, resumeSpeakers, disconnectUser } = PermissionService.method;
+  const of = { eventId: "festival" };
+  const anna = bearer(await mintToken({ sub: "anna", scope: "watch pause" }));
+  const ben = bearer(await mintToken({ sub: "ben", scope: "watch" }));
+  for (const caller of [anna, ben]) {
+    const call = () => planes.grpc(getUserPermissions, { ...of, userId: "u" }, caller);
+    const ends = await Promise.all([call(), call(), call()]);
+    expect(ends.map(({ code }) => code)).toContain("RESOURCE_EXHAUSTED");
+  }
+  expect(await planes.grpc(pauseAllSpeakers, of, ben)).toMatchObject({ code: "RESOURCE_EXHAUSTED" });
+  expect(await planes.grpc(pauseAllSpeakers, of, anna)).toMatchObject({ code: "OK" });
+  expect(await planes.grpc(disconnectUser, { ...of, userId: "u" }, anna)).toMatchObject({ code: "OK" });
+  // Not refused for being too many, but for naming another pause.
+  const resume = planes.http(resumeSpeakers, { ...of, pauseId: "another" }, anna);
+  expect(await resume).toMatchObject({ code: "FAILED_PRECONDITION" });
+});

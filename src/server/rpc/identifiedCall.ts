@@ -1,4 +1,6 @@
 import type { DescMethod } from "@bufbuild/protobuf";
+import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { hasScope } from "../../domain/identity.js";
 import type { Authenticator } from "../auth/authenticator.js";
 import type { CallerLimits } from "../auth/callerLimits.js";
 import type { CallMetrics } from "../ops/callMetrics.js";
@@ -8,6 +10,10 @@ import { type CallContext, type CallHead, createContext } from "./callContext.js
 import type { Answer, Implementation } from "./implementation.js";
 import type { ServedCall } from "./services.js";
 import { toStatus } from "./status.js";
+
+const { pauseAllSpeakers, resumeSpeakers, disconnectUser } = PermissionService.method;
+/** Calls of an emergency, which must not fail because a router has just asked about all its clients. */
+const URGENT_CALLS: ReadonlySet<DescMethod> = new Set<DescMethod>([pauseAllSpeakers, resumeSpeakers, disconnectUser]);
 
 /** Says whether it is known who makes a call: rejects with what `identify` rejects with. */
 export type Admit = (method: DescMethod, head: CallHead) => Promise<void>;
@@ -40,7 +46,7 @@ export function identified(
   async function identify(head: CallHead): Promise<CallContext> {
     const context = await contextOf(head);
     // Not recorded: what is refused for being too much would push out of the trail what was done.
-    limits.takeCall(context.identity);
+    if (!URGENT_CALLS.has(method) || !hasScope(context.identity, ["pause"])) limits.takeCall(context.identity);
     return context;
   }
 
