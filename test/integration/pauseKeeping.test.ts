@@ -5,6 +5,10 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import type { LogEntry } from "../../src/domain/change.js";
+import type { FloorNews } from "../../src/domain/ports.js";
+import { createRedisEngine } from "../../src/engine/redis/engine.js";
+import { createLogger } from "../../src/lib/logger.js";
+import { collect, makeEvent, pause, press, untilRunOut } from "../contract/fixtures.js";
 import { type RedisServer, startRedis } from "../support/startRedis.js";
 import { spawnSquelch, startSquelch } from "../support/startSquelch.js";
 import { waitFor } from "../support/waitFor.js";
@@ -119,4 +123,24 @@ test("G5, pitfall 19: a channel that others add during a pause is held, and its 
   expect(channelIds).toEqual([channelId, ...added]);
   await client.unary(resumeSpeakers, { eventId, pauseId: pause?.pauseId ?? "" });
   for (const channel of channelIds) expect(await legacy.exists(key(channel))).toBe(0);
+});
+
+test("who waits where a router has freed a floor without a word has it when the end of a pause is told", async () => {
+  const engine = createRedisEngine({ url: redis.url, logger: createLogger("test", "silent") });
+  await engine.start();
+  teardowns.push(() => engine.close());
+  const event = await makeEvent(engine, ["anna"]);
+  await pause(engine, event.eventId, { durationMs: 50 });
+  await untilRunOut(engine, event.eventId);
+  await legacy.set(key(event.channelId), JSON.stringify({ userId: "ben", userName: "Ben", timestamp: Date.now() }));
+  const queue = { waitMs: 30_000, limit: 1 };
+  expect(await press(engine, event.channelId, "anna", { queue })).toMatchObject({ place: { position: 1 } });
+  await legacy.del(key(event.channelId));
+  const news = collect<FloorNews>();
+  const unfollow = await engine.followFloor(event.eventId, news.listener);
+
+  await engine.upholdPause(event.eventId);
+  await news.until(1);
+  expect(news.seen.flatMap(({ changes }) => changes)).toMatchObject([{ holder: { userId: "anna" }, hasLease: true }]);
+  unfollow();
 });

@@ -22,6 +22,8 @@ if pause then
   redis.call('HSET', META, 'upheld', integer(now))
 end
 settle_all_leases()
+-- Where a router has freed a floor without a word since the end of the pause, nobody is told that it is free.
+for _, channel in ipairs(redis.call('HKEYS', context.queue)) do read_speaker(channel, speaker_key(channel)) end
 local freed = {}
 -- What the pause itself has put there is known by its id: nearly every channel, so that few values have to be read.
 local mark = pause and '"pauseId":' .. cjson.encode(pause.pauseId)
