@@ -178,7 +178,9 @@ describe("beside a router that writes Redis itself", () => {
     await legacy.hset("channel:events", channelId, randomUUID());
 
     const ends = () =>
-      watch.picture.changes.flatMap(({ kind }) => (kind.case === "floorRequestGranted" || kind.case === "floorRequestDenied" ? kind.case : []));
+      watch.picture.changes.flatMap(({ kind }) =>
+        kind.case === "floorRequestGranted" || kind.case === "floorRequestDenied" ? kind.case : [],
+      );
     await waitFor(() => ends().length > 0, { message: "the wait to end" });
     expect(ends()).toEqual(["floorRequestDenied"]);
     expect(await legacy.exists(key())).toBe(0);

@@ -32,8 +32,16 @@ let [here, there] = ["", ""];
 /** What Redis delivered of both events, and when. */
 let entries: (LogEntry & { eventId: string; atMs: number })[];
 
-const { disconnectUser, banUser, unbanUser, listBans, setUserChannels, awaitApplied, pauseAllSpeakers, getEventActiveSpeakers } =
-  PermissionService.method;
+const {
+  disconnectUser,
+  banUser,
+  unbanUser,
+  listBans,
+  setUserChannels,
+  awaitApplied,
+  pauseAllSpeakers,
+  getEventActiveSpeakers,
+} = PermissionService.method;
 const { startPtt } = ChannelService.method;
 
 beforeEach(async () => {

@@ -9,8 +9,8 @@ import {
 } from "../../gen/squelch/v1/permission_service_pb.js";
 import type { Change } from "../../src/domain/change.js";
 import { type ActiveSpeaker, FLOOR_PRIORITIES } from "../../src/domain/floor.js";
-import { encodeChange } from "../../src/server/feed/encodeChange.js";
 import { encodeActiveSpeakers } from "../../src/server/feed/encodeActiveSpeakers.js";
+import { encodeChange } from "../../src/server/feed/encodeChange.js";
 import { toActiveSpeakerMessage, toChangeMessage, toSpeakerPauseMessage } from "../../src/server/feed/messages.js";
 import { encodeAnswer } from "../../src/server/rpc/encodeAnswer.js";
 
