@@ -44,6 +44,8 @@ export class LastingStream<Message> {
   #endStream: ((error?: Error) => void) | undefined;
   /** What the caller has given a stream up for. */
   #failure: Error | undefined;
+  /** Whether all has been well since the stream was opened. */
+  #wasWell = false;
   #isClosed = false;
 
   constructor(grpc: GrpcClient, parts: LastingStreamParts<Message>, logger: Logger) {
@@ -83,6 +85,7 @@ export class LastingStream<Message> {
   /** All is well: the next wait is the shortest again. */
   succeeded(): void {
     this.#attempt = 0;
+    this.#wasWell = true;
   }
 
   /** Gives the stream up that is open, for a reason that the caller has logged; another attempt follows. */
@@ -102,7 +105,8 @@ export class LastingStream<Message> {
     this.#attempt += 1;
     const { code, metadata } = (error ?? {}) as Partial<ServiceError>;
     // The token of a stream that was healthy has expired: the next one brings a new token.
-    const isExpired = this.#attempt === 1 && code === status.UNAUTHENTICATED;
+    const isExpired = this.#wasWell && code === status.UNAUTHENTICATED;
+    this.#wasWell = false;
     const isRefused = code !== undefined && refusals.has(code) && !isExpired;
     const backoffMs = this.#parts.retryDelayMs(isRefused ? REFUSED_ATTEMPT : this.#attempt);
     const isFirst = isExpired || (this.#attempt === 1 && code === status.UNAVAILABLE);
