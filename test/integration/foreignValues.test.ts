@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { FloorPriority } from "../../gen/squelch/v1/model_pb.js";
+import { ChannelService, type FloorDenied } from "../../gen/squelch/v1/channel_service_pb.js";
+import { type ActiveSpeaker, FloorPriority } from "../../gen/squelch/v1/model_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import type { GrpcClient } from "../../src/lib/grpcService.js";
 import type { Replica } from "../../src/server/start.js";
@@ -28,6 +29,7 @@ afterAll(async () => {
 });
 
 const { watchPermissions: _, ...permissions } = PermissionService.method;
+const { startPtt } = ChannelService.method;
 
 // Routers of others write speaker keys as they like: none of it may stand in the way of an emergency.
 it.each([
@@ -51,6 +53,12 @@ it.each([
   const speaker = { channelId, userId, priority: FloorPriority.NORMAL };
   const { speakers } = await client.unary(permissions.getEventActiveSpeakers, { eventId });
   expect(speakers).toMatchObject([speaker]);
+  // Redis tells of it what the replica does.
+  const press = { channelId, userId: "u", sessionId: "s" };
+  const { outcome } = await client.unary(startPtt, press);
+  const { userName, startedAt } = speakers[0] as ActiveSpeaker;
+  expect(outcome).toMatchObject({ case: "denied", value: { holder: { ...speaker, userName } } });
+  expect((outcome.value as FloorDenied).holder?.startedAt).toEqual(startedAt);
   const { paused } = await client.unary(permissions.pauseAllSpeakers, { eventId });
   expect(paused).toMatchObject([speaker]);
   await waitFor(() => watch.picture.changes.length === 1);

@@ -4,6 +4,7 @@ import { Redis } from "ioredis";
 import { FLOOR_PRIORITIES } from "../../src/domain/floor.js";
 import { createRedisEngine } from "../../src/engine/redis/engine.js";
 import { parseFloorNews } from "../../src/engine/redis/floorStore.js";
+import { parsePublishedEntries } from "../../src/engine/redis/logEntry.js";
 import { createLogger } from "../../src/lib/logger.js";
 import { Hub } from "../../src/server/feed/hub.js";
 import { makeEvent, pause, readWholeLog, untilRunOut } from "../contract/fixtures.js";
@@ -46,7 +47,7 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
     await waitFor(() => engines.every((one) => one.feedHealth().healthy));
     const { eventId, channelIds } = await makeEvent(engine, USERS, 2);
     listener.on("message", (name: string, message) => {
-      history.told.push(name.endsWith(":floor") ? parseFloorNews(message) : JSON.parse(message));
+      history.told.push(...(name.endsWith(":floor") ? [parseFloorNews(message)] : parsePublishedEntries(message)));
     });
     await listener.subscribe(`squelch:{${eventId}}:changes`, `squelch:{${eventId}}:floor`);
     if (isWatched) for (const hub of hubs) await hub.keepWhileBusy(eventId);

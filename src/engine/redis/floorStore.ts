@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { bannedBroadcaster } from "../../domain/ban.js";
+import type { LogEntry, SpeakersPaused } from "../../domain/change.js";
 import { SquelchError } from "../../domain/errors.js";
 import {
   type ActiveSpeaker,
@@ -27,9 +28,11 @@ import { attempt } from "./connections.js";
 import { contended, MAX_ATTEMPTS } from "./contention.js";
 import type { EventScripts } from "./eventScripts.js";
 import { EVENTS, eventKeys, stateChannel } from "./keys.js";
+import { parseLogEntry } from "./logEntry.js";
 import type { CommandConnection } from "./openConnection.js";
 import { OwnerHints } from "./ownerHints.js";
 import { parseJson } from "./scripts.js";
+import { parseSpeaker, sortSpeakers } from "./speakerValue.js";
 import type { Subscriber } from "./subscriber.js";
 
 /** How long the answer to a PauseAllSpeakers is kept for a repeat of its request id: as long as a pause can last. */
@@ -65,6 +68,40 @@ function parseQueues(queues: readonly string[], timeMs: number): WaitingSpeaker[
     .flat();
 }
 
+/** What the script answers: see there. */
+type SpeakersAnswer = [
+  pause: string | null,
+  epoch: string,
+  version: number,
+  timeMs: number,
+  queues: string[],
+  channels: string[],
+  ttls: number[],
+  ...values: (string | null)[][],
+];
+
+// Ascending by channel. TTLs: place of the channel from 1, ms, place, ms, ...
+function parseSpeakers(
+  channels: readonly string[],
+  values: readonly (string | null)[],
+  ttls: readonly number[],
+  timeMs: number,
+): ActiveSpeaker[] {
+  const ends = new Map<number, number>();
+  for (let index = 0; index < ttls.length; index += 2) {
+    const ttlMs = ttls[index + 1] as number;
+    // A lock without a TTL, which others may have left, says nothing.
+    if (ttlMs > 0) ends.set((ttls[index] as number) - 1, timeMs + ttlMs);
+  }
+  const speakers: ActiveSpeaker[] = [];
+  for (const [index, channelId] of channels.entries()) {
+    const value = values[index];
+    const speaker = value == null ? undefined : parseSpeaker(channelId, value, ends.get(index));
+    if (speaker !== undefined) speakers.push(speaker);
+  }
+  return sortSpeakers(speakers);
+}
+
 /** As scripts publish it: a change of many channels, which all have the same holder then or none, is told once. */
 type StoredFloorChange = FloorChange | (Omit<FloorChange, "channelId"> & { channelIds: string[] });
 type StoredFloorNews = Omit<FloorNews, "changes"> & { changes: StoredFloorChange[] };
@@ -72,7 +109,10 @@ type StoredFloorNews = Omit<FloorNews, "changes"> & { changes: StoredFloorChange
 function toFloorChanges(change: StoredFloorChange): FloorChange | FloorChange[] {
   if ("channelId" in change) return change;
   const { channelIds, holder, ...rest } = change;
-  return channelIds.map((channelId) => ({ ...rest, channelId, ...(holder && { holder: { ...holder, channelId } }) }));
+  // Scripts leave the sorting to those who are told.
+  return channelIds
+    .sort()
+    .map((channelId) => ({ ...rest, channelId, ...(holder && { holder: { ...holder, channelId } }) }));
 }
 
 /** News of the floor as it is published. */
@@ -123,15 +163,15 @@ export function createFloorStore(
 
   async function readSpeakers(eventId: string, channelIds: readonly string[] = [], isForced = false) {
     const args = [JSON.stringify(channelIds), isForced ? 1 : 0];
-    const [pause, epoch, version, timeMs, queues, ...speakers] = (await scripts.runFor(
+    const [pause, epoch, version, timeMs, queues, channels, ttls, ...values] = (await scripts.runFor(
       eventId,
       "read-speakers",
       [],
       args,
-    )) as [string | null, string, number, number, string[], ...string[]];
+    )) as SpeakersAnswer;
     return {
       picture: { epoch, version, timeMs },
-      speakers: speakers.map((json) => JSON.parse(json) as ActiveSpeaker),
+      speakers: parseSpeakers(channels, values.flat(), ttls, timeMs),
       waiting: parseQueues(queues, timeMs),
       pause: parseJson(pause) as SpeakerPause | undefined,
     };
@@ -179,7 +219,7 @@ export function createFloorStore(
 
     async readFloors(eventId, channelIds) {
       const { picture, speakers } = await readSpeakers(eventId, channelIds);
-      return { ...picture, speakers: speakers.sort((a, b) => (a.channelId < b.channelId ? -1 : 1)) };
+      return { ...picture, speakers };
     },
 
     async pauseAllSpeakers({ eventId, durationMs, requestId, replacePauseId = "", ...rest }): Promise<PauseOutcome> {
@@ -200,8 +240,10 @@ export function createFloorStore(
       )) as unknown[];
       if (status === "banned") throw bannedBroadcaster(JSON.parse(result[0] as string));
       if (status === "standing") throw alreadyPaused(eventId, JSON.parse(result[0] as string));
-      const [replicas, answer] = result as [number, string];
-      return { ...JSON.parse(answer), replicated: await urgent.awaitReplication(eventId, replicas) };
+      const [replicas, entry] = result as [number, string];
+      const { pause: paused, cut, replacedPauseId, revision } = parseLogEntry(entry) as SpeakersPaused & LogEntry;
+      const replicated = await urgent.awaitReplication(eventId, replicas);
+      return { pause: paused, cut, ...(replacedPauseId !== undefined && { replacedPauseId }), revision, replicated };
     },
 
     async resumeSpeakers(eventId, pauseId, actor) {

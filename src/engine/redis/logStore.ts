@@ -4,6 +4,7 @@ import type { EventState, LogPosition, LogStore, Unsubscribe } from "../../domai
 import { attempt } from "./connections.js";
 import type { EventScripts } from "./eventScripts.js";
 import { EVENTS, eventKeys, NEW_EVENTS } from "./keys.js";
+import { parseLogEntry, parsePublishedEntries } from "./logEntry.js";
 import type { CommandConnection } from "./openConnection.js";
 import { parseJson } from "./scripts.js";
 import type { Subscriber } from "./subscriber.js";
@@ -84,15 +85,14 @@ export function createLogStore(commands: CommandConnection, scripts: EventScript
       if (position.revision === after.revision) return [];
       const first = after.revision + 1;
       const rows = await attempt(commands.xrange(eventKeys(eventId).log, `${first}-0`, "+", "COUNT", limit));
-      const entries = rows.map(([, fields]) => JSON.parse(fields[1] as string) as LogEntry);
+      const entries = rows.map(([, fields]) => parseLogEntry(fields[1] as string));
       const reachesBack = entries[0]?.revision === first;
       return reachesBack && entries.every((entry) => entry.epoch === after.epoch) ? entries : undefined;
     },
 
     follow(eventId, listener): Promise<Unsubscribe> {
       return subscriber.subscribe(eventKeys(eventId).changes, (message) => {
-        const told = JSON.parse(message.toString()) as LogEntry | LogEntry[];
-        for (const entry of Array.isArray(told) ? told : [told]) listener(entry);
+        for (const entry of parsePublishedEntries(message.toString())) listener(entry);
       });
     },
   };

@@ -4,14 +4,14 @@
 -- floor any more.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
--- KEYS[7] answer to the same request id, kept for an hour
+-- KEYS[7] the entry that the same request id has made, kept for an hour
 -- ARGV[2] the pause without its times: JSON of {pauseId, reason, actor, exemptUserIds, broadcaster}, without the
 --         opening brace
 -- ARGV[3] duration, ms; 0 cuts without a latch
 -- ARGV[4] 1 if the request has an id
--- ARGV[5] how long to keep the answer, ms
+-- ARGV[5] how long to keep the entry for a repeat, ms
 -- ARGV[6] the pause to take the place of; empty: one with the same broadcaster
--- Returns { 'paused', number of Redis replicas, answer JSON of {pause, cut, replacedPauseId, revision} }
+-- Returns { 'paused', number of Redis replicas, JSON of the log's entry }
 --      or { 'standing', pause JSON } or { 'banned', JSON of the broadcaster's ban }.
 -- @include base
 -- @include log
@@ -22,8 +22,8 @@
 local has_request_id = ARGV[4] == '1'
 local replicas = tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0
 if has_request_id then
-  local answer = redis.call('GET', KEYS[7])
-  if answer then return { 'paused', replicas, answer } end
+  local entry = redis.call('GET', KEYS[7])
+  if entry then return { 'paused', replicas, entry } end
 end
 
 local duration = tonumber(ARGV[3])
@@ -53,35 +53,50 @@ local noted_leases = {}
 local flat = redis.call('HGETALL', context.leases)
 for index = 1, #flat, 2 do noted_leases[flat[index]] = flat[index + 1] end
 
-local cut, cut_channels, changed, holder = {}, {}, {}, nil
+-- Those whose floors are not simply cut.
+local is_special = { [RESERVED_HOLDER] = true }
+for _, user in ipairs(pause.exemptUserIds) do is_special[user] = true end
+if broadcaster then is_special[broadcaster] = true end
+
+local cut_channels, cut_values, released, changed, holder = {}, {}, {}, {}, nil
 for_each_speaker(function(channel, key, raw)
-  -- When a lock without a lease would have ended is no longer of interest, and dear to ask for.
-  local speaker = raw and (match_speaker(raw) or parse_speaker(raw)) or nil
-  if noted_leases[channel] then settle_lease(channel, key, noted_leases[channel], raw, speaker) end
-  local is_broadcaster = speaker and speaker.userId == broadcaster
-  -- What the replaced pause gave to its broadcaster is no floor that an exempt user has taken.
-  local is_of_replaced = speaker and replaced and speaker.pauseId == replaced
-  if speaker and not is_broadcaster and not is_of_replaced and is_exempt(pause, speaker.userId) then return end
+  local noted_lease = noted_leases[channel]
+  -- Of nearly every floor there is nothing more to know than that its holder is nobody special: to take thousands of
+  -- values apart would hold Redis up.
+  local user = raw and string.match(raw, '^{"userId":"([^"\\]+)"')
+  local is_held = user and not is_special[user] and (not noted_lease or is_noted_lease(raw, noted_lease))
+  local is_cut = is_held
+  if not is_held then
+    local speaker = raw and (match_speaker(raw) or parse_speaker(raw)) or nil
+    if noted_lease then settle_lease(channel, key, noted_lease, raw, speaker) end
+    local is_broadcaster = speaker and speaker.userId == broadcaster
+    -- What the replaced pause gave to its broadcaster is no floor that an exempt user has taken.
+    local is_of_replaced = speaker and replaced and speaker.pauseId == replaced
+    if speaker and not is_broadcaster and not is_of_replaced and is_exempt(pause, speaker.userId) then return end
+    is_held, is_cut = speaker ~= nil, speaker and not is_broadcaster
+  end
   if duration > 0 then
     holder = hold_channel(key, pause)
   elseif raw then
     redis.call('DEL', key)
   end
-  if speaker then cut_channels[#cut_channels + 1] = channel end
-  if speaker and not is_broadcaster then cut[#cut + 1] = speaker_json(channel, speaker) end
-  if speaker or holder or has_ended then changed[#changed + 1] = channel end
+  if is_held and noted_lease then released[#released + 1] = channel end
+  if is_cut then
+    cut_channels[#cut_channels + 1] = channel
+    cut_values[#cut_values + 1] = raw
+  end
+  if is_held or holder or has_ended then changed[#changed + 1] = channel end
 end)
-in_chunks(cut_channels, function(_, ...) redis.call('HDEL', context.leases, ...) end)
+in_chunks(released, function(_, ...) redis.call('HDEL', context.leases, ...) end)
 
 if duration > 0 then
   redis.call('SET', PAUSE, pause_json, 'PXAT', integer(pause.expiresAtMs))
   redis.call('HSET', META, 'pause', pause.pauseId)
   redis.call('PUBLISH', context.pauses, context.event)
 end
-local body = '"pause":' .. pause_json .. ',"cut":[' .. table.concat(cut, ',') .. ']'
+local body = '"kind":"speakersPaused","pause":' .. pause_json
 if replaced then body = body .. ',"replacedPauseId":' .. cjson.encode(replaced) end
-append(pause.actor, '"kind":"speakersPaused",' .. body)
+local entry = append(pause.actor, body .. ',"cut":', cut_json(cut_channels, cut_values))
 publish_same_state(changed, holder)
-local answer = '{' .. body .. ',"revision":' .. integer(revision) .. '}'
-if has_request_id then redis.call('SET', KEYS[7], answer, 'PX', ARGV[5]) end
-return { 'paused', replicas, answer }
+if has_request_id then redis.call('SET', KEYS[7], entry, 'PX', ARGV[5]) end
+return { 'paused', replicas, entry }

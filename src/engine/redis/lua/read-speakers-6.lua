@@ -1,29 +1,42 @@
--- Reads who holds the floor, who waits for it, and the standing pause, in one step. Makes nothing.
+-- Reads who holds the floor, who waits for it, and the standing pause, in one step. Makes nothing. The values of speaker
+-- keys are returned as they are: thousands of them are taken apart where that holds up nobody but the caller.
 --
 -- KEYS, ARGV[1]: see shared/base.lua
 -- ARGV[2] JSON list of the channels to read; empty: all of the event
 -- ARGV[3] 1: also those of the list that are not known to belong to the event
 -- Returns { pause JSON or false, epoch or '', version of the newest message on the floor channel, now (ms),
 --           queues of the event (channel, JSON, channel, JSON, ...; see shared/base.lua), empty where a list is read,
---           speaker JSON, speaker JSON, ... } by channel in the order of the list, else ascending, free channels left out.
+--           channels, in no order,
+--           for keys whose value does not say when it ends: place of the channel from 1, TTL (ms), place, TTL, ...,
+--           values of the speaker keys of the first thousand channels, of the next, ...; false: free }.
 -- @include base
 -- @include floor
-local noted = redis.call('HMGET', META, 'epoch', 'floorVersion')
-local result = { redis.call('GET', PAUSE), noted[1] or '', tonumber(noted[2]) or 0, now, {} }
-local function add(channel, key, raw)
-  local speaker = decode_speaker(raw, key)
-  if speaker then result[#result + 1] = speaker_json(channel, speaker) end
-end
-local channels = cjson.decode(ARGV[2])
-if #channels == 0 then
-  result[5] = redis.call('HGETALL', context.queue)
-  for_each_speaker(add)
+local asked = cjson.decode(ARGV[2])
+local channels, keys, queues = {}, {}, {}
+if #asked == 0 then
+  channels, keys = list_channels()
+  queues = redis.call('HGETALL', context.queue)
 else
-  for _, channel in ipairs(channels) do
+  for _, channel in ipairs(asked) do
     if ARGV[3] == '1' or redis.call('SISMEMBER', CHANNELS, channel) == 1 then
-      local key = speaker_key(channel)
-      add(channel, key, redis.call('GET', key))
+      channels[#channels + 1] = channel
+      keys[#keys + 1] = speaker_key(channel)
     end
   end
 end
+
+local noted = redis.call('HMGET', META, 'epoch', 'floorVersion')
+local ttls = {}
+local result = { redis.call('GET', PAUSE), noted[1] or '', tonumber(noted[2]) or 0, now, queues, channels, ttls }
+in_chunks(keys, function(first, ...)
+  local values = redis.call('MGET', ...)
+  for offset, raw in ipairs(values) do
+    if raw and not string.find(raw, '"expiresAt":', 1, true) then
+      local index = first + offset - 1
+      ttls[#ttls + 1] = index
+      ttls[#ttls + 1] = redis.call('PTTL', keys[index])
+    end
+  end
+  result[#result + 1] = values
+end)
 return result

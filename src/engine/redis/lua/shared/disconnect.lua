@@ -11,17 +11,23 @@ local function take_floors(actor, user)
     hold = nil
   end
   leave_queues(user)
-  local cut, states = {}, {}
+  local floors = {}
   for_each_speaker(function(channel, key, raw)
     -- Few values have to be read: in those of others his id does not occur, unless something is escaped.
     if not raw or not (string.find(raw, user, 1, true) or string.find(raw, '\\', 1, true)) then return end
     local speaker = decode_speaker(raw, key)
-    if not speaker or speaker.userId ~= user then return end
+    if speaker and speaker.userId == user then floors[#floors + 1] = { channel, key, raw, speaker } end
+  end)
+  table.sort(floors, function(a, b) return a[1] < b[1] end)
+  local cut_channels, cut_values, states = {}, {}, {}
+  for _, floor in ipairs(floors) do
+    local channel, key, raw, speaker = unpack(floor)
     -- The end of an earlier lease, if one is still to be told.
     read_speaker(channel, key)
     forget_lease(channel)
     if is_broadcaster then
-      cut[#cut + 1] = speaker_json(channel, speaker)
+      cut_channels[#cut_channels + 1] = channel
+      cut_values[#cut_values + 1] = raw
     else
       append_floor_revoked(actor, channel, speaker, 'noPermission', '')
     end
@@ -31,12 +37,12 @@ local function take_floors(actor, user)
       redis.call('DEL', key)
       if not serve_queue(channel, key) then states[#states + 1] = { channel, nil } end
     end
-  end)
+  end
   if is_broadcaster then
     -- cjson writes an empty list as an object.
     local pause_json = string.gsub(cjson.encode(pause), '"exemptUserIds":{}', '"exemptUserIds":[]')
     redis.call('SET', PAUSE, pause_json, 'PXAT', integer(pause.expiresAtMs))
-    append(actor, '"kind":"speakersPaused","pause":' .. pause_json .. ',"cut":[' .. table.concat(cut, ',') .. ']')
+    append(actor, '"kind":"speakersPaused","pause":' .. pause_json .. ',"cut":', cut_json(cut_channels, cut_values))
   end
   publish_states(states)
 end

@@ -11,13 +11,18 @@ local function speaker_key(channel)
   return context.speakerPrefix .. channel .. context.speakerSuffix
 end
 
--- Calls fn(channel, key, raw value of the speaker key or false) for every channel of the event, in ascending order. The
--- keys are made here, not passed in, so that no channel which came since the caller looked is left out.
+-- The channels of the event, in no order: to sort thousands here holds Redis up. And the keys of their speakers, which
+-- are made here, not passed in, so that no channel which came since the caller looked is left out.
+local function list_channels()
+  local channels, keys = redis.call('SMEMBERS', CHANNELS), {}
+  local prefix, suffix = context.speakerPrefix, context.speakerSuffix
+  for index = 1, #channels do keys[index] = prefix .. channels[index] .. suffix end
+  return channels, keys
+end
+
+-- Calls fn(channel, key, raw value of the speaker key or false) for every channel of the event.
 local function for_each_speaker(fn)
-  local channels = redis.call('SMEMBERS', CHANNELS)
-  table.sort(channels)
-  local keys = {}
-  for index, channel in ipairs(channels) do keys[index] = speaker_key(channel) end
+  local channels, keys = list_channels()
   for_each_value(keys, function(index, raw) fn(channels[index], keys[index], raw) end)
 end
 
@@ -130,6 +135,13 @@ local function speaker_json(channel, speaker)
     .. ',"expiresAtMs":' .. integer(speaker.expiresAt) .. ',"priority":"' .. speaker.priority .. '"}'
 end
 
+-- JSON of the floors that a pause has cut: the values of these channels' speaker keys, just as they were. Those who read
+-- the log make speakers of them, see speakerValue.ts.
+local function cut_json(channels, values)
+  if #channels == 0 then return '{"channelIds":[],"values":[]}' end
+  return cjson.encode({ channelIds = channels, values = values })
+end
+
 -- JSON of a change of who speaks on a channel, for publish_floor; nil: nobody. Where somebody waits from now on, with the
 -- time at which its queue is to be looked at, ms.
 local function floor_change(channel, speaker, look_at)
@@ -212,16 +224,19 @@ local function write_speaker(key, speaker)
   redis.call('SET', key, speaker_value(speaker), 'PXAT', integer(speaker.expiresAt))
 end
 
--- Writes a lease that ends by itself, and notes it among those that run.
+-- Writes a lease that ends by itself, and notes it among those that run; in this order, as is_noted_lease has it.
 local function write_lease(channel, key, speaker)
   write_speaker(key, speaker)
-  redis.call('HSET', context.leases, channel, cjson.encode({
-    userId = speaker.userId,
-    timestamp = speaker.timestamp,
-    leaseId = speaker.leaseId,
-    expiresAt = speaker.expiresAt,
-    talkUntil = speaker.talkUntil,
-  }))
+  redis.call('HSET', context.leases, channel, '{"leaseId":' .. integer(speaker.leaseId) .. ',"userId":'
+    .. cjson.encode(speaker.userId) .. ',"timestamp":' .. integer(speaker.timestamp) .. ',"expiresAt":'
+    .. integer(speaker.expiresAt) .. ',"talkUntil":' .. integer(speaker.talkUntil) .. '}')
+end
+
+-- True if the value of a speaker key is that of the noted lease, as far as one can see without reading either: where it
+-- is not, it may be all the same.
+local function is_noted_lease(raw, noted_lease)
+  local lease_id = string.match(noted_lease, '^{("leaseId":%d+,)')
+  return lease_id and string.find(raw, lease_id, 1, true)
 end
 
 -- Gives a floor to whoever asked for it, under a new lease that at first lasts for that long. Returns the speaker.
@@ -272,13 +287,9 @@ local function hold_of(pause)
     return { value = speaker_value(speaker), expiresAt = integer(pause.expiresAtMs), speaker = speaker }
   end
   if not context.legacyRouters then return {} end
-  local value = cjson.encode({
-    userId = RESERVED_HOLDER,
-    userName = pause.reason,
-    timestamp = pause.startedAtMs,
-    expiresAt = pause.expiresAtMs,
-    pauseId = pause.pauseId,
-  })
+  local value = '{"userId":"' .. RESERVED_HOLDER .. '","userName":' .. cjson.encode(pause.reason) .. ',"timestamp":'
+    .. integer(pause.startedAtMs) .. ',"expiresAt":' .. integer(pause.expiresAtMs) .. ',"pauseId":'
+    .. cjson.encode(pause.pauseId) .. '}'
   return { value = value, expiresAt = integer(pause.expiresAtMs) }
 end
 

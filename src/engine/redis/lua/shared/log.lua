@@ -18,11 +18,12 @@ if epoch_is_new then
 end
 
 -- Appends one entry and returns it, without a word to anybody: `announce` has to follow. Body is the JSON of the kind and
--- its fields, without braces.
-local function append_silently(actor, body)
+-- its fields, without braces. More of it, which may be long, comes as `rest`: Lua hashes each string that it makes, byte
+-- by byte, so that it takes longer to put a long one together in steps.
+local function append_silently(actor, body, rest)
   revision = revision + 1
   local entry = '{"epoch":"' .. epoch .. '","revision":' .. integer(revision) .. ',"timeMs":' .. integer(now)
-    .. ',"actor":' .. cjson.encode(actor) .. ',' .. body .. '}'
+    .. ',"actor":' .. cjson.encode(actor) .. ',' .. body .. (rest or '') .. '}'
   redis.call('XADD', LOG, 'MAXLEN', '~', context.logLength, integer(revision) .. '-0', 'entry', entry)
   return entry
 end
@@ -37,10 +38,11 @@ end
 -- The entries that wait to be published together; nil while each is published at once.
 local collected = nil
 
--- Appends one entry and publishes it; body as above.
-local function append(actor, body)
-  local entry = append_silently(actor, body)
+-- Appends one entry and publishes it, body and rest as above. Returns the entry.
+local function append(actor, body, rest)
+  local entry = append_silently(actor, body, rest)
   if collected then collected[#collected + 1] = entry else announce(entry) end
+  return entry
 end
 
 -- Calls fn, and publishes all that it appends as one message: a message for each costs as much as all the rest. Also

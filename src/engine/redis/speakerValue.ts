@@ -1,0 +1,60 @@
+import { type ActiveSpeaker, FLOOR_PRIORITIES, type FloorPriority, RESERVED_HOLDER } from "../../domain/floor.js";
+
+const priorities: ReadonlySet<unknown> = new Set(FLOOR_PRIORITIES);
+
+/** Nearest to what Lua's tonumber makes of it: whole ms, 0 for what is no time. */
+function cleanTime(value: unknown): number {
+  const time = typeof value === "number" || typeof value === "string" ? Number(value) : 0;
+  return time > 0 && time < 1e15 ? Math.floor(time) : 0;
+}
+
+function cleanText(value: unknown): string | undefined {
+  if (typeof value === "number") return value.toFixed(0);
+  return typeof value === "string" ? value : undefined;
+}
+
+function parseObject(value: string): Record<string, unknown> {
+  try {
+    const parsed: unknown = JSON.parse(value);
+    return typeof parsed === "object" && parsed !== null ? (parsed as Record<string, unknown>) : {};
+  } catch {
+    // Others write these values too: one that makes no sense is a lock all the same.
+    return {};
+  }
+}
+
+/**
+ * The speaker that the value of a channel's speaker key tells of, or undefined for the reserved holder. The same as
+ * `decode_speaker` in `lua/shared/floor.lua`, which scripts leave to their callers where there may be thousands.
+ *
+ * @param endsAtMs when the key ends, if the value may not say so
+ */
+export function parseSpeaker(channelId: string, value: string, endsAtMs = 0): ActiveSpeaker | undefined {
+  const fields = parseObject(value);
+  const userId = cleanText(fields.userId) ?? "unknown";
+  if (userId === RESERVED_HOLDER) return undefined;
+  return {
+    channelId,
+    userId,
+    userName: cleanText(fields.userName) ?? userId,
+    startedAtMs: cleanTime(fields.timestamp),
+    expiresAtMs: cleanTime(fields.expiresAt) || endsAtMs,
+    priority: priorities.has(fields.priority) ? (fields.priority as FloorPriority) : "normal",
+  };
+}
+
+/** Ascending by channel. */
+export function sortSpeakers(speakers: ActiveSpeaker[]): ActiveSpeaker[] {
+  return speakers.sort((a, b) => (a.channelId < b.channelId ? -1 : 1));
+}
+
+/** The floors that a pause has cut, as the log has them: the values of these channels' speaker keys. */
+export interface StoredCut {
+  channelIds: string[];
+  values: string[];
+}
+
+/** The speakers that were cut, ascending by channel. */
+export function parseCut({ channelIds, values }: StoredCut): ActiveSpeaker[] {
+  return sortSpeakers(channelIds.flatMap((channelId, index) => parseSpeaker(channelId, values[index] as string) ?? []));
+}
