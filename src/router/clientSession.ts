@@ -40,6 +40,7 @@ const CLOSE_GRACE_MS = 1_000;
 const SPEAKERS_PATIENCE_MS = 1_000;
 
 const NOT_A_DISPATCHER = "Permission denied: only dispatchers may speak with priority";
+const PAUSED = "The event is paused";
 const NOT_AUTHORIZED = "Permission denied: not authorized for this channel";
 
 /** One client's connection: answers its frames one after another, and is told by the relay what has changed. */
@@ -123,9 +124,20 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     if (this.#waiting.get(channelId)?.queueId === queueId) this.#askAgain(channelId, true);
   }
 
-  /** A pause has ended all requests. */
-  allRequestsEnded(): void {
-    for (const channelId of this.#waiting.channelIds()) this.#askAgain(channelId, true);
+  /**
+   * A pause has ended all requests, exempt or not. The floor is not asked for: after a cut without a latch it would be had,
+   * and nobody is to begin to speak by that.
+   */
+  allRequestsEnded(reason: string): void {
+    this.#work = this.#work.then(async () => {
+      for (const channelId of this.#waiting.channelIds()) {
+        const press = this.#waiting.forget(channelId);
+        // Whoever is exempt may have been granted it right before.
+        await this.#transmissions.giveUp(channelId);
+        const holder = this.#context.channels.holder(channelId);
+        this.#deny(press?.id, { channelId, cause: "retryAfter", holder, message: reason || PAUSED });
+      }
+    });
   }
 
   /** Compares the floors that the client holds with the store. */
@@ -347,7 +359,7 @@ function describeDenial(
     case "receiveOnly":
       return { cause, holder, message: NOT_AUTHORIZED };
     case "retryAfter":
-      return { cause, holder, message: pause?.reason || "The event is paused" };
+      return { cause, holder, message: pause?.reason || PAUSED };
     case "queueFull":
       return { cause, holder, message: "Too many are waiting to speak" };
     case "other":

@@ -189,8 +189,8 @@ function followFloors({ client, speakers, channels }: RouterContext, sessions: S
   client.on("floorDenied", ({ channelId, queueId }) => {
     for (const session of sessions) session.requestEnded(channelId, queueId);
   });
-  client.on("paused", ({ eventId }) => {
-    for (const session of sessionsOf(eventId)) session.allRequestsEnded();
+  client.on("paused", ({ eventId, pause: { reason } }) => {
+    for (const session of sessionsOf(eventId)) session.allRequestsEnded(reason);
   });
   // What happened to floors before a snapshot is not in it.
   client.on("resynced", ({ eventId }) => {

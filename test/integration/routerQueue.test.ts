@@ -1,10 +1,13 @@
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import { createLogger } from "../../src/lib/logger.js";
 import { type ReferenceRouter, startReferenceRouter } from "../../src/router/index.js";
+import type { Replica } from "../../src/server/start.js";
 import { type RedisServer, startRedis } from "../support/startRedis.js";
 import { startSquelch } from "../support/startSquelch.js";
 import { waitFor } from "../support/waitFor.js";
+import { connect } from "../support/watchClient.js";
 import { signToken, WsClient } from "../support/wsClient.js";
 
 const SECRET = "the clients' secret";
@@ -13,6 +16,7 @@ const CHANNEL = { channelId: "a" };
 const WAITING = { channelId: "a", queue: true };
 const closers: (() => unknown)[] = [];
 let redis: RedisServer;
+const replicas: Replica[] = [];
 
 beforeAll(async () => {
   redis = await startRedis();
@@ -28,6 +32,7 @@ async function startRouters(overrides: Record<string, string> = {}): Promise<[Re
   const routers = [0, 1].map(async () => {
     const replica = await startSquelch({ redisUrl: redis.url, ...overrides });
     const { grpcAddress: address } = replica;
+    replicas.push(replica);
     const options = { listen: "127.0.0.1:0", jwtSecret: SECRET, checkpointIntervalMs: 1_000, logger };
     const router = await startReferenceRouter({ address, ...options });
     closers.push(
@@ -37,6 +42,14 @@ async function startRouters(overrides: Record<string, string> = {}): Promise<[Re
     return router;
   });
   return Promise.all(routers) as Promise<[ReferenceRouter, ReferenceRouter]>;
+}
+
+/** Cuts all speakers without a latch. */
+async function cutAll(): Promise<void> {
+  const client = connect(replicas.at(-1)?.grpcAddress ?? "");
+  const duration = { seconds: 0n };
+  await client.unary(PermissionService.method.pauseAllSpeakers, { eventId: "e1", reason: "Fire", duration });
+  client.close();
 }
 
 async function join(router: ReferenceRouter, userId: string, claims: Record<string, unknown> = {}): Promise<WsClient> {
@@ -122,6 +135,20 @@ describe("a client of the reference router that asks to wait", () => {
     expect((await held.next("ptt-denied")).data).toMatchObject({ cause: "retryAfter" });
     await dispatcher.request("emergency-broadcast-stop");
     expect((await held.next("speaker-changed", 3)).data.currentSpeaker).toBeNull();
+  });
+
+  it("is denied where all speakers are cut without a latch, and does not begin to speak in their place", async () => {
+    const [here, there] = await startRouters();
+    const [speaker, first, second] = [await join(here, "u0"), await join(there, "u1"), await join(there, "u2")];
+    await speaker.request("ptt-start", CHANNEL);
+    const waiting = [await first.request("ptt-start", WAITING), await second.request("ptt-start", WAITING)];
+    await cutAll();
+    for (const client of [first, second]) {
+      expect((await client.next("ptt-denied")).data).toMatchObject({ cause: "retryAfter", message: "Fire" });
+    }
+    expect(repliesTo(first, waiting[0]?.id).at(-1)).toMatchObject({ denied: true });
+    expect(await redis.cli("EXISTS", "channel:a:speaker")).toBe("0");
+    expect(await second.request("ptt-start", CHANNEL)).toMatchObject({ data: { success: true } });
   });
 
   it("is denied where nobody may wait", async () => {
