@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import type { Readable, Writable } from "node:stream";
 import { debuglog } from "node:util";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, type Option } from "commander";
 import { addAssignCommand } from "./commands/assign.js";
 import { addAuditCommand } from "./commands/audit.js";
 import { addBanCommand } from "./commands/ban.js";
@@ -73,6 +73,7 @@ function createProgram(context: CommandContext, stdout: Writable, stderr: Writab
     .version(version, "-V, --version", "print the version")
     .helpOption("-h, --help", "print this help")
     .helpCommand("help [command]", "print the help of a command")
+    .configureHelp({ optionDescription: describeOption })
     .configureOutput({
       writeOut: (text) => stdout.write(text),
       writeErr: (text) => stderr.write(text),
@@ -109,6 +110,15 @@ function createProgram(context: CommandContext, stdout: Writable, stderr: Writab
     for (const part of command.commands) part.exitOverride(rethrowAsMisuse(`squelch ${command.name()} ${part.name()}`));
   }
   return program;
+}
+
+// Numbers, lists and switches say in their own words what holds where they are not given.
+function describeOption({ description, argChoices, defaultValue }: Option): string {
+  const extras = [
+    ...(argChoices ? [`choices: ${argChoices.join(", ")}`] : []),
+    ...(typeof defaultValue === "string" && defaultValue !== "" ? [`default: ${defaultValue}`] : []),
+  ];
+  return extras.length === 0 ? description : `${description} (${extras.join("; ")})`;
 }
 
 // Help and version end as they are; everything else that commander finds is a misuse, told in one line.
