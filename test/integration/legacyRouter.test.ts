@@ -186,4 +186,37 @@ describe("beside a router that writes Redis itself", () => {
     expect(await legacy.exists(key())).toBe(0);
     watch.close();
   });
+
+  it("G7: a channel that it moves to another event is let go of by the one that has it, paused or not", async () => {
+    const spoken = `${eventId}-b`;
+    await client.unary(permissions.setUserChannels, { eventId, userId: "zoe", channelIds: [channelId, spoken] });
+    await client.unary(channels.startPtt, { channelId: spoken, userId: "zoe" });
+    const paused = { eventId, broadcaster: { userId: "dora" }, exemptUserIds: ["zoe"] };
+    const { revision } = await client.unary(permissions.pauseAllSpeakers, paused);
+    const other = randomUUID();
+    await legacy.hset("channel:events", channelId, other, spoken, other);
+    await client.unary(permissions.setUserChannels, {
+      eventId: other,
+      userId: "anna",
+      channelIds: [channelId, spoken],
+    });
+    // Replicas compare the index of an event with what others have written before each pause, and every 10 s.
+    await expect(client.unary(permissions.pauseAllSpeakers, { eventId })).rejects.toThrow("already paused");
+
+    expect(await speakers()).toEqual([]);
+    for (const moved of [channelId, spoken]) {
+      expect(await client.unary(channels.startPtt, { channelId: moved, userId: "anna" })).toMatchObject({
+        outcome: { case: "granted" },
+      });
+    }
+    const entries = await legacy.xrange(`squelch:{${eventId}}:log`, `${revision + 1n}-0`, "+");
+    const ends = entries.map(([, [, entry]]) => JSON.parse(entry ?? ""));
+    expect(ends).toHaveLength(2);
+    expect(ends).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ kind: "floorRevoked", channelId, userId: "dora", cause: "noPermission" }),
+        expect.objectContaining({ kind: "floorRevoked", channelId: spoken, userId: "zoe", cause: "noPermission" }),
+      ]),
+    );
+  });
 });

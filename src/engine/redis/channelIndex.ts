@@ -7,6 +7,9 @@ import type { EventScripts } from "./eventScripts.js";
 import { CHANNEL_EVENTS, EVENTS, eventKeys } from "./keys.js";
 import type { CommandConnection } from "./openConnection.js";
 
+/** Whose deed a move is that others have made, or that a crash has cut short. */
+export const UNKNOWN_ACTOR = "channel:events";
+
 /** How many channels one script call takes at most. */
 const ADOPT_BATCH = 500;
 

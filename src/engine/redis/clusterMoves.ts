@@ -1,10 +1,7 @@
-import { adoptChannels, type ChannelMoves } from "./channelIndex.js";
+import { adoptChannels, type ChannelMoves, UNKNOWN_ACTOR } from "./channelIndex.js";
 import type { ChannelOwners } from "./channelOwners.js";
 import { contended, MAX_ATTEMPTS } from "./contention.js";
 import type { EventScripts } from "./eventScripts.js";
-
-/** Whose deed a move is that others have made, or that a crash has cut short. */
-const UNKNOWN_ACTOR = "channel:events";
 
 /** {@link ChannelMoves} in the layout of a Cluster. */
 export interface ClusterMoves extends ChannelMoves {

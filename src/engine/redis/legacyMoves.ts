@@ -1,7 +1,7 @@
-import { adoptChannels, type ChannelMoves } from "./channelIndex.js";
+import { adoptChannels, type ChannelMoves, UNKNOWN_ACTOR } from "./channelIndex.js";
 import { attempt } from "./connections.js";
 import type { EventScripts } from "./eventScripts.js";
-import { CHANNEL_EVENTS, eventKeys } from "./keys.js";
+import { CHANNEL_EVENTS } from "./keys.js";
 import type { CommandConnection } from "./openConnection.js";
 
 /** {@link ChannelMoves} where the scripts of every event read and write `channel:events` themselves. */
@@ -23,10 +23,13 @@ export function createLegacyMoves(commands: CommandConnection, scripts: EventScr
     adopt: (eventId, channelIds) => adoptChannels(scripts, eventId, channelIds, 0),
 
     async release(eventId, channelIds) {
-      // The index may have grown since the hash was read: only what the hash gives to another event is removed.
-      const owners = await attempt(commands.hmget(CHANNEL_EVENTS, ...channelIds));
-      const stale = channelIds.filter((_, index) => owners[index] !== eventId);
-      if (stale.length > 0) await attempt(commands.srem(eventKeys(eventId).channels, ...stale));
+      // The index may have grown since the hash was read: the script looks again.
+      const release = (channelId: string) =>
+        scripts.runFor(eventId, "release-channel", scripts.channelKeys(eventId, [channelId]), [
+          channelId,
+          UNKNOWN_ACTOR,
+        ]);
+      await Promise.all(channelIds.map(release));
     },
 
     async settle() {

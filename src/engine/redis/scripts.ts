@@ -25,6 +25,7 @@ export type ScriptName =
   | "read-routers"
   | "read-speakers"
   | "read-user-permissions"
+  | "release-channel"
   | "renew-ptt"
   | "resume-speakers"
   | "set-user-channels"
