@@ -11,7 +11,7 @@ import type { Change } from "../../src/domain/change.js";
 import { type ActiveSpeaker, FLOOR_PRIORITIES } from "../../src/domain/floor.js";
 import { encodeActiveSpeakers } from "../../src/server/feed/encodeActiveSpeakers.js";
 import { encodeChange } from "../../src/server/feed/encodeChange.js";
-import { toActiveSpeakerMessage, toChangeMessage, toSpeakerPauseMessage } from "../../src/server/feed/messages.js";
+import { toChangeMessage, toSpeakerFields, toSpeakerPauseMessage } from "../../src/server/feed/messages.js";
 import { encodeAnswer } from "../../src/server/rpc/encodeAnswer.js";
 
 const text = fc.oneof(fc.string({ unit: "grapheme", maxLength: 200 }), fc.constant(""));
@@ -29,7 +29,7 @@ const speakers = fc.array(speaker, { maxLength: 20 });
 it("speakers are laid out byte for byte as the generated code does it", () => {
   fc.assert(
     fc.property(speakers, (list) => {
-      const messages = list.map(toActiveSpeakerMessage);
+      const messages = list.map(toSpeakerFields);
       const { number } = GetEventActiveSpeakersResponseSchema.field.speakers;
       const generated = toBinary(
         GetEventActiveSpeakersResponseSchema,
@@ -59,7 +59,7 @@ it("answers with speakers read as the generated code has them", () => {
   const { getEventActiveSpeakers, pauseAllSpeakers } = PermissionService.method;
   fc.assert(
     fc.property(speakers, (list) => {
-      const messages = list.map(toActiveSpeakerMessage);
+      const messages = list.map(toSpeakerFields);
       const seen = { speakers: messages, pause: toSpeakerPauseMessage(pause) };
       expect(
         fromBinary(GetEventActiveSpeakersResponseSchema, encodeAnswer(getEventActiveSpeakers, seen) as Buffer),

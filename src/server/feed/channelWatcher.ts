@@ -3,7 +3,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { WatchChannelsResponseSchema } from "../../../gen/squelch/v1/channel_service_pb.js";
 import type { EventSpeakers, SpeakersReader } from "./eventSpeakers.js";
 import { toFrame } from "./frame.js";
-import { toActiveSpeakerMessage } from "./messages.js";
+import { toSpeakerFields } from "./messages.js";
 import type { WatchSink } from "./watcher.js";
 
 /** What one event has for the stream. */
@@ -86,13 +86,13 @@ function takeFrame(place: Place): Buffer {
   if (place.isSnapshotDue) {
     place.isSnapshotDue = false;
     place.changed.clear();
-    const snapshot = { speakers: speakers.map(toActiveSpeakerMessage) };
+    const snapshot = { speakers: speakers.map(toSpeakerFields) };
     return encode({ eventId, snapshot, time: timestampFromMs(timeMs) });
   }
   const [channelId = ""] = place.changed;
   place.changed.delete(channelId);
   const floor = place.speakers.floorOf(channelId);
-  const holder = floor.holder && { holder: toActiveSpeakerMessage(floor.holder) };
+  const holder = floor.holder && { holder: toSpeakerFields(floor.holder) };
   return encode({ eventId, channelId, ...holder, time: timestampFromMs(floor.timeMs) });
 }
 

@@ -1,5 +1,6 @@
 import { TimestampSchema } from "@bufbuild/protobuf/wkt";
-import { type ActiveSpeaker, ActiveSpeakerSchema } from "../../../gen/squelch/v1/model_pb.js";
+import { ActiveSpeakerSchema } from "../../../gen/squelch/v1/model_pb.js";
+import type { SpeakerFields, TimeFields } from "./messages.js";
 import {
   fieldLength,
   lengthDelimited,
@@ -21,13 +22,11 @@ const PRIORITY_TAG = varintTag(priority.number);
 const SECONDS_TAG = varintTag(TimestampSchema.field.seconds.number);
 const NANOS_TAG = varintTag(TimestampSchema.field.nanos.number);
 
-type Time = ActiveSpeaker["startedAt"];
-
 /**
  * Speakers as the elements of a repeated field of that number, which is below 16. Laid out by hand, because a pause has
  * thousands, and encodes them twice, for its caller and for watchers.
  */
-export function encodeActiveSpeakers(fieldNumber: number, speakers: readonly ActiveSpeaker[]): Buffer {
+export function encodeActiveSpeakers(fieldNumber: number, speakers: readonly SpeakerFields[]): Buffer {
   const tag = lengthDelimited(fieldNumber);
   const lengths = speakers.map(speakerLength);
   const bytes = Buffer.allocUnsafe(lengths.reduce((sum, length) => sum + fieldLength(length), 0));
@@ -44,7 +43,7 @@ export function encodeActiveSpeakers(fieldNumber: number, speakers: readonly Act
   return bytes;
 }
 
-function speakerLength(speaker: ActiveSpeaker): number {
+function speakerLength(speaker: SpeakerFields): number {
   return (
     textLengthIfAny(speaker.channelId) +
     textLengthIfAny(speaker.userId) +
@@ -55,15 +54,15 @@ function speakerLength(speaker: ActiveSpeaker): number {
   );
 }
 
-function timeLength({ seconds, nanos }: NonNullable<Time>): number {
+function timeLength({ seconds, nanos }: TimeFields): number {
   return numberLengthIfAny(Number(seconds)) + numberLengthIfAny(nanos);
 }
 
-function timeFieldLength(time: Time): number {
+function timeFieldLength(time: TimeFields | undefined): number {
   return time === undefined ? 0 : fieldLength(timeLength(time));
 }
 
-function writeTime(bytes: Buffer, at: number, tag: number, time: Time): number {
+function writeTime(bytes: Buffer, at: number, tag: number, time: TimeFields | undefined): number {
   if (time === undefined) return at;
   const begin = writeHeader(bytes, at, tag, timeLength(time));
   const afterSeconds = writeNumberIfAny(bytes, begin, SECONDS_TAG, Number(time.seconds));

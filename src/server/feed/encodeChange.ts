@@ -1,16 +1,15 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import {
-  type Change as ChangeMessage,
   ChangeSchema,
   EventChangesSchema,
   MembershipChangedSchema,
-  type SpeakersPaused,
+  type SpeakersPaused as SpeakersPausedMessage,
   SpeakersPausedSchema,
 } from "../../../gen/squelch/v1/permission_service_pb.js";
-import type { Change, MembershipChanged } from "../../domain/change.js";
+import type { Change, MembershipChanged, SpeakersPaused } from "../../domain/change.js";
 import { encodeActiveSpeakers } from "./encodeActiveSpeakers.js";
-import { toChangeMessage } from "./messages.js";
+import { toChangeMessage, toSpeakerFields } from "./messages.js";
 import {
   fieldLength,
   lengthDelimited,
@@ -42,16 +41,16 @@ const ACTION_TAG = lengthDelimited(MembershipChangedSchema.field.action.number);
 /** One change as an element of `EventChanges.changes`, with its tag: a part of a batch. */
 export function encodeChange(change: Change): Uint8Array {
   if (change.kind === "membershipChanged") return encodeMembershipChanged(change);
-  const message = toChangeMessage(change);
-  if (message.kind.case === "speakersPaused") return encodePause(message, message.kind.value);
-  return toBinary(EventChangesSchema, create(EventChangesSchema, { changes: [message] }));
+  if (change.kind === "speakersPaused") return encodePause(change);
+  return toBinary(EventChangesSchema, create(EventChangesSchema, { changes: [toChangeMessage(change)] }));
 }
 
 // What a pause has cut may be thousands.
-function encodePause(message: ChangeMessage, { cut, ...rest }: SpeakersPaused): Uint8Array {
+function encodePause(change: Change & SpeakersPaused): Uint8Array {
+  const message = toChangeMessage({ ...change, cut: [] });
   const common = toBinary(ChangeSchema, { ...message, kind: { case: undefined } });
-  const paused = toBinary(SpeakersPausedSchema, { ...rest, cut: [] });
-  const speakers = encodeActiveSpeakers(SpeakersPausedSchema.field.cut.number, cut);
+  const paused = toBinary(SpeakersPausedSchema, message.kind.value as SpeakersPausedMessage);
+  const speakers = encodeActiveSpeakers(SpeakersPausedSchema.field.cut.number, change.cut.map(toSpeakerFields));
   const pausedLength = paused.length + speakers.length;
   const length = common.length + fieldLength(pausedLength);
   const bytes = Buffer.allocUnsafe(fieldLength(length));

@@ -1,8 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
-  type ActiveSpeaker as ActiveSpeakerMessage,
-  ActiveSpeakerSchema,
   type Cursor as CursorMessage,
   CursorSchema,
   FloorDenyCause,
@@ -48,12 +46,33 @@ export function toCursorMessage(eventId: string, { epoch, revision }: LogPositio
   return create(CursorSchema, { eventId, epoch, revision: BigInt(revision) });
 }
 
-export function toActiveSpeakerMessage(speaker: ActiveSpeaker): ActiveSpeakerMessage {
+/** The fields of an `ActiveSpeaker`: to make messages of thousands takes longer than to read and encode them. */
+export interface SpeakerFields {
+  channelId: string;
+  userId: string;
+  userName: string;
+  startedAt: TimeFields | undefined;
+  expiresAt: TimeFields | undefined;
+  priority: FloorPriority;
+}
+
+/** The fields of a `Timestamp`. */
+export interface TimeFields {
+  seconds: bigint;
+  nanos: number;
+}
+
+// Undefined for 0: it is not known.
+function toTime(ms: number): TimeFields | undefined {
+  if (ms <= 0) return undefined;
+  const seconds = Math.floor(ms / 1_000);
+  return { seconds: BigInt(seconds), nanos: (ms - seconds * 1_000) * 1_000_000 };
+}
+
+export function toSpeakerFields(speaker: ActiveSpeaker): SpeakerFields {
   const { channelId, userId, userName, startedAtMs, expiresAtMs, priority } = speaker;
-  const message = create(ActiveSpeakerSchema, { channelId, userId, userName, priority: priorities[priority] });
-  if (startedAtMs > 0) message.startedAt = timestampFromMs(startedAtMs);
-  if (expiresAtMs > 0) message.expiresAt = timestampFromMs(expiresAtMs);
-  return message;
+  const [startedAt, expiresAt] = [toTime(startedAtMs), toTime(expiresAtMs)];
+  return { channelId, userId, userName, startedAt, expiresAt, priority: priorities[priority] };
 }
 
 export function toWaitingSpeakerMessage(one: WaitingSpeaker): MessageInitShape<typeof WaitingSpeakerSchema> {
@@ -96,7 +115,7 @@ function toKind(change: Change): NonNullable<MessageInitShape<typeof ChangeSchem
     }
     case "speakersPaused": {
       const { replacedPauseId = "" } = change;
-      const [pause, cut] = [toSpeakerPauseMessage(change.pause), change.cut.map(toActiveSpeakerMessage)];
+      const [pause, cut] = [toSpeakerPauseMessage(change.pause), change.cut.map(toSpeakerFields)];
       return { case: "speakersPaused", value: { pause, cut, replacedPauseId } };
     }
     case "speakersResumed":

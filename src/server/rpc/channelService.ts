@@ -13,7 +13,7 @@ import {
 import { MAX_ID_BYTES, parseId } from "../../domain/id.js";
 import type { StartPttOutcome } from "../../domain/ports.js";
 import type { Hub } from "../feed/hub.js";
-import { denyCauses, toActiveSpeakerMessage, toSpeakerPauseMessage, toUserBanMessage } from "../feed/messages.js";
+import { denyCauses, toSpeakerFields, toSpeakerPauseMessage, toUserBanMessage } from "../feed/messages.js";
 import type { CallContext } from "./callContext.js";
 import { parseCount, parseDuration, parseOptionalId, parsePriority, parseSpeakerId, parseText } from "./convert.js";
 
@@ -111,7 +111,7 @@ export function createChannelService(
 
     async getChannelState({ channelId }) {
       const { eventId, holder } = await engine.getChannelState(parseId("channel_id", channelId));
-      return { eventId, ...(holder && { holder: toActiveSpeakerMessage(holder) }) };
+      return { eventId, ...(holder && { holder: toSpeakerFields(holder) }) };
     },
   };
 }
@@ -130,14 +130,14 @@ function toOutcome(outcome: StartPttOutcome): NonNullable<MessageInitShape<typeo
   if (outcome.place !== undefined) {
     const { queueId, position, waiting, expiresAtMs } = outcome.place;
     const place = { queueId: BigInt(queueId), position, waiting, expiresAt: timestampFromMs(expiresAtMs) };
-    return { case: "queued", value: { ...place, holder: toActiveSpeakerMessage(outcome.holder) } };
+    return { case: "queued", value: { ...place, holder: toSpeakerFields(outcome.holder) } };
   }
   const { cause, holder, pause, ban } = outcome;
   return {
     case: "denied",
     value: {
       cause: denyCauses[cause],
-      ...(holder && { holder: toActiveSpeakerMessage(holder) }),
+      ...(holder && { holder: toSpeakerFields(holder) }),
       ...(pause && { pause: toSpeakerPauseMessage(pause) }),
       ...(ban && { ban: toUserBanMessage(ban) }),
     },

@@ -1,7 +1,7 @@
 import { create, type DescField, type DescMessage, type DescMethod, toBinary } from "@bufbuild/protobuf";
-import type { ActiveSpeaker } from "../../../gen/squelch/v1/model_pb.js";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { encodeActiveSpeakers } from "../feed/encodeActiveSpeakers.js";
+import type { SpeakerFields } from "../feed/messages.js";
 
 const { getEventActiveSpeakers, pauseAllSpeakers } = PermissionService.method;
 
@@ -15,7 +15,7 @@ const speakerFields = new Map<DescMessage, DescField>([
 export function encodeAnswer({ output }: DescMethod, answer: Record<string, unknown>): unknown {
   const field = speakerFields.get(output);
   if (field === undefined) return create(output, answer);
-  const speakers = (answer[field.localName] ?? []) as ActiveSpeaker[];
+  const speakers = (answer[field.localName] ?? []) as SpeakerFields[];
   const rest = toBinary(output, create(output, { ...answer, [field.localName]: [] }));
   return Buffer.concat([encodeActiveSpeakers(field.number, speakers), rest]);
 }

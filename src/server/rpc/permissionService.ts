@@ -7,8 +7,8 @@ import { MAX_ID_BYTES, parseId } from "../../domain/id.js";
 import { DEFAULT_ACTION, parseChannelIds } from "../../domain/membership.js";
 import type { Hub } from "../feed/hub.js";
 import {
-  toActiveSpeakerMessage,
   toCursorMessage,
+  toSpeakerFields,
   toSpeakerPauseMessage,
   toUserBanMessage,
   toWaitingSpeakerMessage,
@@ -103,7 +103,7 @@ export function createPermissionService(hub: Hub, catchUp?: CatchUp): Permission
     async getEventActiveSpeakers({ eventId }) {
       const { speakers, waiting, pause } = await engine.getActiveSpeakers(parseId("event_id", eventId));
       return {
-        speakers: speakers.map(toActiveSpeakerMessage),
+        speakers: speakers.map(toSpeakerFields),
         waiting: waiting?.map(toWaitingSpeakerMessage) ?? [],
         ...(pause && { pause: toSpeakerPauseMessage(pause) }),
       };
@@ -136,7 +136,7 @@ export function createPermissionService(hub: Hub, catchUp?: CatchUp): Permission
       if (durationMs > 0) hub.pauses.uphold(eventId);
       return {
         pause: toSpeakerPauseMessage(outcome.pause),
-        paused: outcome.cut.map(toActiveSpeakerMessage),
+        paused: outcome.cut.map(toSpeakerFields),
         replacedPauseId: outcome.replacedPauseId ?? "",
         revision: BigInt(outcome.revision),
         replicated: outcome.replicated,
