@@ -466,4 +466,21 @@ export function describeQueue(getEngine: GetEngine): void {
     const grants = (await readEnds(engine, eventId)).map(({ queueId }) => queueId);
     expect(grants).toEqual([...new Set(grants)].sort((a, b) => a - b));
   });
+
+  test("a wait that is cut short by its session is looked at when it ends (pitfall 33)", async () => {
+    const engine = getEngine();
+    const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
+    await take(engine, channelId, "u");
+    const news = collect<FloorNews>();
+    const unfollow = await engine.followFloor(eventId, news.listener);
+    for (const waitMs of [30_000, 20_000, 25_000]) await press(engine, channelId, "v", { queue: { waitMs, limit: 5 } });
+    await press(engine, channelId, "v", { priority: "dispatch" });
+
+    await news.until(3);
+    const looks = news.seen.map(({ timeMs, changes }) =>
+      Math.round(((changes[0]?.lookAtMs ?? timeMs) - timeMs) / 1_000),
+    );
+    expect(looks).toEqual([30, 20, 0]);
+    unfollow();
+  });
 }

@@ -44,7 +44,8 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
           if (pause !== undefined || queue === undefined) return { ...denial, cause: "anotherHasPermission" };
           const place = enterQueue(state, event, { ...request, queue }, before);
           if (place === undefined) return { ...denial, cause: "queueFull" };
-          if (before === undefined) state.tellFloor(event, channelId, place.expiresAtMs);
+          const isSooner = before === undefined || place.expiresAtMs < before.endsAtMs;
+          if (isSooner) state.tellFloor(event, channelId, place.expiresAtMs);
           return { granted: false, eventId: event.eventId, place, holder: lease.speaker };
         }
         state.revoke(event, actor, lease, "preEmpted", userId);

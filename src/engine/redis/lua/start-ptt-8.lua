@@ -51,7 +51,9 @@ if holder then
     end
     local entry, position, waiting = enter_queue(channel, request, place)
     if not entry then return { 'denied', 'queueFull', holder_json, false } end
-    if not place then publish_floor({ floor_change(channel, holder, next_look(channel, holder)) }) end
+    if not place or entry.endsAt < place.endsAt then
+      publish_floor({ floor_change(channel, holder, next_look(channel, holder)) })
+    end
     return { 'queued', holder_json, entry.queueId, position, waiting, entry.endsAt }
   end
   append_floor_revoked(request.actor, channel, holder, 'preEmpted', request.userId)
