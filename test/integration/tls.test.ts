@@ -148,3 +148,38 @@ it("files that do not fit together or are missing are said at start", async () =
   await expect(start({ tlsKey: path("client.key") })).rejects.toThrow(/^--tls-cert, --tls-key: /);
   await expect(start({ tlsCert: path("nothing.crt") })).rejects.toThrow(/^--tls-cert: .*ENOENT/);
 });
+
+it("who says nothing over TLS is let go of, and who watches in silence is not", async () => {
+  const replica = await start();
+  const [host, port] = replica.httpAddress.split(":");
+  const closing = async (protocol: string, said: string) => {
+    const socket = connectTls({ host: host as string, port: Number(port), ca, ALPNProtocols: [protocol] }, () =>
+      socket.write(said),
+    );
+    const startedAtMs = performance.now();
+    await new Promise((resolve) => {
+      socket.on("error", () => undefined).on("close", resolve);
+      socket.resume();
+    });
+    return performance.now() - startedAtMs;
+  };
+  const [, [, createTransport]] = PLANES;
+  const watching = createClient(PermissionService, createTransport(replica, { ca }));
+  const headers = { authorization: `Bearer ${await mintToken({ scope: "admin" })}` };
+  const picture = new WatchedPicture();
+  const checkpointInterval = { seconds: 11n, nanos: 0 };
+  const watched = (async () => {
+    for await (const message of watching.watchPermissions({ eventIds: ["festival"], checkpointInterval }, { headers }))
+      picture.apply(message);
+  })().catch(ConnectError.from);
+  for (const took of await Promise.all([
+    closing("http/1.1", "GET / HTTP/1.1\r\nx: "),
+    closing("h2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+  ])) {
+    expect(took).toBeGreaterThan(8_000);
+    expect(took).toBeLessThan(20_000);
+  }
+  await waitFor(() => picture.checkpoints.length >= 2, { timeoutMs: 20_000 });
+  await replica.close();
+  expect(await watched).toMatchObject({ code: Code.Unavailable });
+}, 50_000);

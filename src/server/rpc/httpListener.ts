@@ -12,6 +12,8 @@ import type { TlsFiles } from "./tlsFiles.js";
 
 /** How long a client may take to send the headers of a request, ms. */
 const HEADERS_TIMEOUT_MS = 10_000;
+/** How long a connection of HTTP/2 may stand without a call, ms; one of HTTP/1.1 may not for as long. */
+const IDLE_TIMEOUT_MS = 10_000;
 /** How often it is looked for those that take longer, ms. */
 const CHECKING_INTERVAL_MS = 2_000;
 
@@ -54,8 +56,14 @@ export function createTlsListener(tls: TlsFiles, onRequest: RequestListener): Ht
     socket.on("error", () => socket.destroy());
     socket.once("close", () => sockets.delete(socket));
   });
+  // The server takes these as properties alone, and for HTTP/1.1.
+  Object.assign(server, {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: CHECKING_INTERVAL_MS,
+  });
   server.on("session", (session) => {
     sessions.add(session);
+    endWhenIdle(session);
     session.once("close", () => sessions.delete(session));
   });
   return {
@@ -68,4 +76,16 @@ export function createTlsListener(tls: TlsFiles, onRequest: RequestListener): Ht
       for (const socket of sockets) socket.destroy();
     },
   };
+}
+
+// Streams may be silent for longer, and slow readers stay.
+function endWhenIdle(session: ServerHttp2Session): void {
+  let streams = 0;
+  session.on("stream", (stream) => {
+    streams++;
+    stream.once("close", () => streams--);
+  });
+  session.setTimeout(IDLE_TIMEOUT_MS, () => {
+    if (streams === 0) session.destroy();
+  });
 }
