@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
+import { isToken } from "../lib/callToken.js";
 import type { CommandContext } from "./context.js";
 import { CommandFailure } from "./failure.js";
 
@@ -42,8 +43,12 @@ export function readSecurity({ env }: CommandContext, options: SecurityOptions):
   }
   if ((cert === undefined) !== (key === undefined)) throw new CommandFailure("give --cert with its --key", 2);
   const isTls = tls === true || ca !== undefined || cert !== undefined;
-  const readToken = () =>
-    tokenFile === undefined ? (token as string) : readOption("--token-file", tokenFile).toString().trim();
+  const readToken = () => {
+    const read = tokenFile === undefined ? (token as string) : readOption("--token-file", tokenFile).toString();
+    // Whatever refused it later would quote it.
+    if (isToken(read.trim())) return read.trim();
+    throw new CommandFailure("the token is empty, or has spaces, ends of lines or characters beyond ASCII", 2);
+  };
   return {
     token: token === undefined && tokenFile === undefined ? undefined : readToken,
     tls: isTls

@@ -9,6 +9,8 @@ export function createTokenInterceptor(source: TokenSource): Interceptor {
     new InterceptingCall(nextCall(options), {
       start(metadata, listener, next) {
         const go = (token: string) => {
+          // What grpc-js says of it would quote it.
+          if (!isToken(token)) throw new Error("it is empty, or has spaces, ends of lines or characters beyond ASCII");
           metadata.set("authorization", `Bearer ${token}`);
           next(metadata, listener);
         };
@@ -16,8 +18,17 @@ export function createTokenInterceptor(source: TokenSource): Interceptor {
           const details = `no token to call with: ${error instanceof Error ? error.message : error}`;
           listener.onReceiveStatus({ code: status.UNAUTHENTICATED, details, metadata: new Metadata() });
         };
-        if (typeof source === "string") go(source);
-        else void Promise.resolve().then(source).then(go).catch(fail);
+        if (typeof source === "string" && isToken(source)) go(source);
+        else
+          void Promise.resolve()
+            .then(() => (typeof source === "string" ? source : source()))
+            .then(go)
+            .catch(fail);
       },
     });
+}
+
+/** True for what can be sent as a token. */
+export function isToken(text: string): boolean {
+  return /^[\x21-\x7e]+$/.test(text);
 }

@@ -103,6 +103,10 @@ describe("a misuse is told in one line and exits with 2", () => {
     [["speakers", "e1", "--address", "http://h:1"], /^"http:\/\/h:1" is no address/],
     [["speakers", "e1", "--address", "a:1,b:2"], /^"a:1,b:2" is no address/],
     [["speakers", "e1", "--address", "h:65536"], /is no address/],
+    [
+      ["speakers", "e1", "--token", "se\ncret"],
+      "the token is empty, or has spaces, ends of lines or characters beyond ASCII",
+    ],
     [["router"], "no token can be verified without a secret; give --jwt-secret or SQUELCH_JWT_SECRET"],
     [["router", "--jwt-secret", "s", "--cut", "never"], /^option '--cut <when>' argument 'never' is invalid/],
   ] as const)("squelch %j", async (argv, line) => {
