@@ -1,4 +1,4 @@
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,8 @@ import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import type { Logger } from "../../src/lib/logger.js";
+import { openTlsFiles } from "../../src/server/rpc/tlsFiles.js";
 import { startSquelch } from "../support/startSquelch.js";
 import { mintToken, TOKEN_SECRET } from "../support/tokens.js";
 import { waitFor } from "../support/waitFor.js";
@@ -147,6 +149,42 @@ it("health is served over TLS too", async () => {
 it("files that do not fit together or are missing are said at start", async () => {
   await expect(start({ tlsKey: path("client.key") })).rejects.toThrow(/^--tls-cert, --tls-key: /);
   await expect(start({ tlsCert: path("nothing.crt") })).rejects.toThrow(/^--tls-cert: .*ENOENT/);
+  const tlsClientCa = join(folder, "ca.crt");
+  for (const [text, problem] of [
+    ["", /^--tls-client-ca: has no certificate/],
+    ["no certificate", /^--tls-client-ca: has no certificate/],
+    [file("ca.crt").toString().slice(0, 200), /^--tls-client-ca: .*PEM/],
+  ] as const) {
+    writeFileSync(tlsClientCa, text);
+    await expect(start({ tlsClientCa })).rejects.toThrow(problem);
+  }
+});
+
+it("files that are broken later change nothing", async () => {
+  const tlsClientCa = join(folder, "ca.crt");
+  copyFileSync(path("otherCa.crt"), tlsClientCa);
+  const problems: unknown[] = [];
+  const logger = { error: ({ err }: { err: unknown }) => problems.push(err), info: () => undefined };
+  const files = openTlsFiles(
+    { tlsCert: path("server.crt"), tlsKey: path("server.key"), tlsClientCa },
+    logger as unknown as Logger,
+  );
+  closers.push(() => files?.close());
+  const before = files?.context;
+  const renewals: unknown[] = [];
+  files?.onRenewal((context) => renewals.push(context));
+  for (const text of ["cut off", ""]) {
+    const count = problems.length;
+    writeFileSync(tlsClientCa, text);
+    await waitFor(() => problems.length > count);
+  }
+  rmSync(tlsClientCa);
+  await waitFor(() => problems.length > 2);
+  expect(files?.context).toBe(before);
+  expect(renewals).toEqual([]);
+  copyFileSync(path("ca.crt"), tlsClientCa);
+  await waitFor(() => renewals.length > 0);
+  expect(renewals).toMatchObject([{ ca: file("ca.crt") }]);
 });
 
 it("who says nothing over TLS is let go of, and who watches in silence is not", async () => {

@@ -22,7 +22,7 @@ export interface TokenRules {
 export class TokenVerifier {
   readonly #sources: readonly KeySource[];
   readonly #rules: TokenRules;
-  readonly #known = new Map<string, Identity>();
+  #known = new Map<string, Identity>();
 
   constructor(sources: readonly KeySource[], rules: TokenRules) {
     this.#sources = sources;
@@ -31,7 +31,7 @@ export class TokenVerifier {
 
   /** Forgets what was verified, since the keys have changed. */
   forget(): void {
-    this.#known.clear();
+    this.#known = new Map();
   }
 
   /**
@@ -49,10 +49,13 @@ export class TokenVerifier {
       this.#known.delete(digest);
       throw expired();
     }
+    const remembered = this.#known;
     const identity = await this.#verify(token);
-    const [oldest = ""] = this.#known.size < MAX_REMEMBERED_TOKENS ? [] : this.#known.keys();
-    this.#known.delete(oldest);
-    this.#known.set(digest, identity);
+    // The keys have changed meanwhile: it may have been verified by one that is gone.
+    if (remembered !== this.#known) return await this.verify(token);
+    const [oldest = ""] = remembered.size < MAX_REMEMBERED_TOKENS ? [] : remembered.keys();
+    remembered.delete(oldest);
+    remembered.set(digest, identity);
     return identity;
   }
 

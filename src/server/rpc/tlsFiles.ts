@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { SquelchError } from "../../domain/errors.js";
@@ -39,6 +40,7 @@ export function openTlsFiles(
     } catch (error) {
       throw new SquelchError("invalidArgument", `--tls-cert, --tls-key: ${(error as Error).message}`);
     }
+    if (context.ca !== undefined) requireCertificates("--tls-client-ca", context.ca);
     return context;
   };
   let context = read();
@@ -61,6 +63,18 @@ export function openTlsFiles(
     onRenewal: (listener) => void listeners.push(listener),
     close,
   };
+}
+
+// Node.js takes anything, and then believes nobody.
+function requireCertificates(flag: string, text: Buffer): void {
+  const parts = text.toString("latin1").split(/(?=-----BEGIN )/);
+  const certificates = parts.filter((part) => /^-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/.test(part));
+  try {
+    for (const certificate of certificates) new X509Certificate(certificate);
+  } catch (error) {
+    throw new SquelchError("invalidArgument", `${flag}: ${(error as Error).message}`);
+  }
+  if (certificates.length === 0) throw new SquelchError("invalidArgument", `${flag}: has no certificate`);
 }
 
 function readFile(flag: string, path: string): Buffer {
