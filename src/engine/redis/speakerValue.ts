@@ -13,14 +13,35 @@ function cleanText(value: unknown): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
-function parseObject(value: string): Record<string, unknown> {
+function parseObject(value: string): SpeakerValue {
   try {
     const parsed: unknown = JSON.parse(value);
-    return typeof parsed === "object" && parsed !== null ? (parsed as Record<string, unknown>) : {};
+    return typeof parsed === "object" && parsed !== null ? parsed : {};
   } catch {
     // Others write these values too: one that makes no sense is a lock all the same.
     return {};
   }
+}
+
+// How routers write a lock, and scripts a lease: to match that takes half of what JSON.parse takes, or less, and there may
+// be thousands. Whatever looks otherwise, also by an escape, is left to JSON.parse.
+const KNOWN_FORM =
+  /^\{"userId":"([^"\\\p{Cc}]+)","userName":"([^"\\\p{Cc}]+)","timestamp":([1-9]\d{0,13})(?:,"leaseId":[1-9]\d{0,13},"expiresAt":([1-9]\d{0,13}),"talkUntil":[1-9]\d{0,13},"leaseMs":[1-9]\d{0,13},"priority":"(\w+)","sessionId":"[^"\\\p{Cc}]*")?\}$/u;
+
+/** What is read of a value. */
+interface SpeakerValue {
+  userId?: unknown;
+  userName?: unknown;
+  timestamp?: unknown;
+  expiresAt?: unknown;
+  priority?: unknown;
+}
+
+function readValue(value: string): SpeakerValue {
+  const known = KNOWN_FORM.exec(value);
+  if (known === null) return parseObject(value);
+  const [, userId, userName, timestamp, expiresAt, priority] = known;
+  return { userId, userName, timestamp, expiresAt, priority };
 }
 
 /**
@@ -30,7 +51,7 @@ function parseObject(value: string): Record<string, unknown> {
  * @param endsAtMs when the key ends, if the value may not say so
  */
 export function parseSpeaker(channelId: string, value: string, endsAtMs = 0): ActiveSpeaker | undefined {
-  const fields = parseObject(value);
+  const fields = readValue(value);
   const userId = cleanText(fields.userId) ?? "unknown";
   if (userId === RESERVED_HOLDER) return undefined;
   return {
