@@ -9,6 +9,9 @@ export type SquelchErrorCode =
   | "unavailable"
   | "unimplemented";
 
+/** A limit of memberships, as the metrics call it. */
+export type MembershipLimit = "users_per_event" | "channels_per_user";
+
 /**
  * A request that failed for a reason its sender can understand. The message names the field or the remedy and is
  * shown to the sender as it is; anything that is not a SquelchError is a defect and is reported as internal.
@@ -17,14 +20,17 @@ export class SquelchError extends Error {
   override readonly name = "SquelchError";
   /** After how many ms a repeat is welcome; undefined: as the sender sees fit. */
   readonly retryAfterMs: number | undefined;
+  /** The limit that was in the way, if it was one of memberships. */
+  readonly limit: MembershipLimit | undefined;
 
   constructor(
     readonly code: SquelchErrorCode,
     message: string,
-    options?: { cause?: unknown; retryAfterMs?: number },
+    options?: { cause?: unknown; retryAfterMs?: number; limit?: MembershipLimit },
   ) {
     super(message, options);
     this.retryAfterMs = options?.retryAfterMs;
+    this.limit = options?.limit;
   }
 }
 

@@ -25,8 +25,7 @@ export class MemberList {
    * Adds a user with all channels, which are put in order.
    *
    * @param path begins the message of a failure, for example `users[3].`
-   * @throws SquelchError `invalidArgument` if an id is none, there are more than 2,000 channels, or the user was added
-   *   before; `resourceExhausted` beyond 100,000 users or 2,000,000 channels in all
+   * @throws SquelchError `invalidArgument` if an id is none or the user was added before; `resourceExhausted` beyond 100,000 users or 2,000,000 channels in all
    */
   add(path: string, { userId, channelIds }: Readonly<UserChannels>): void {
     parseId(`${path}user_id`, userId);

@@ -1,8 +1,4 @@
-import { SquelchError } from "./errors.js";
 import { parseId } from "./id.js";
-
-/** The most channels that one user may have in one event, so that a change always fits a message of 1 MiB. */
-const MAX_CHANNELS_PER_USER = 2_000;
 
 /** What a writer calls its change where it does not say. */
 export const DEFAULT_ACTION = "set_user_channels";
@@ -21,14 +17,10 @@ export interface Membership {
 /**
  * Returns the ids ascending and without duplicates.
  *
- * @throws SquelchError `invalidArgument` if one is no id or there are more than 2,000.
+ * @throws SquelchError `invalidArgument` if one is no id.
  */
 export function parseChannelIds(field: string, channelIds: readonly string[]): string[] {
-  const unique = [...new Set(channelIds.map((id, index) => parseId(`${field}[${index}]`, id)))].sort();
-  if (unique.length > MAX_CHANNELS_PER_USER) {
-    throw new SquelchError("invalidArgument", `${field}: a user may have at most ${MAX_CHANNELS_PER_USER} channels`);
-  }
-  return unique;
+  return [...new Set(channelIds.map((id, index) => parseId(`${field}[${index}]`, id)))].sort();
 }
 
 /** What `after` has and `before` has not, and the other way round; both keep the order of their source. */

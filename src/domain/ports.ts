@@ -3,6 +3,7 @@ import type { AuditEntry, AuditQuery, AuditRecord } from "./audit.js";
 import type { UserBan } from "./ban.js";
 import type { LogEntry } from "./change.js";
 import type { Position } from "./cursor.js";
+import type { MembershipLimit } from "./errors.js";
 import type { ReplicaReport, Replicas } from "./fleet.js";
 import type {
   ActiveSpeaker,
@@ -107,6 +108,11 @@ export interface MembershipOutcome {
   removed: string[];
   /** Channels that belong to another event and were left out. */
   foreignChannelIds: string[];
+  /**
+   * Set if a limit kept something out. `users_per_event`: the user was new, and nothing was written. `channels_per_user`:
+   * of the list, which was too long, only those channels count that the user had before.
+   */
+  overLimit?: MembershipLimit | undefined;
 }
 
 export interface SetUserChannelsWrite {
@@ -160,7 +166,8 @@ export interface UserPermissions {
 
 export interface MembershipStore {
   /**
-   * Applies updates of one event in their order, in one step; one outcome for each.
+   * Applies updates of one event in their order, in one step; one outcome for each. No limit keeps channels from being
+   * taken away.
    *
    * @param heardFrom the ticket since when the caller has missed no update; it has applied all those of this event that
    *   came before these. Resolves with no outcomes then if another such caller has applied all of these already.
@@ -171,14 +178,16 @@ export interface MembershipStore {
     heardFrom?: number,
   ): Promise<MembershipOutcome[]>;
   /**
-   * Writes at a ticket of its own. Rejects with `failedPrecondition` if a channel belongs to another event; then
-   * nothing was written.
+   * Writes at a ticket of its own. Rejects with `failedPrecondition` if a channel belongs to another event,
+   * `resourceExhausted` if a limit is in the way: the user is new to a full event, or gains channels by a list that is too
+   * long. Then nothing was written.
    */
   setUserChannels(write: SetUserChannelsWrite): Promise<SetUserChannelsOutcome>;
   /**
    * Replaces the memberships of a whole event in one step, at a ticket of its own: users who are not named lose all
    * channels, and nothing published before the ticket applies any more, for whomever. Rejects with `failedPrecondition`
-   * if a channel belongs to another event; then nothing was written.
+   * if a channel belongs to another event, `resourceExhausted` if a user has too many channels or the event would have too
+   * many users; then nothing was written.
    */
   syncMembers(sync: MemberSync): Promise<MemberSyncOutcome>;
   readUserPermissions(eventId: string, userId: string): Promise<UserPermissions>;

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { DEFAULT_AUDIT_LENGTH } from "../domain/audit.js";
 import { SquelchError } from "../domain/errors.js";
+import { DEFAULT_EVENT_LIMITS, MOST_CHANNELS_PER_USER } from "../domain/eventLimits.js";
 import { MIN_TALK_TIME_MS } from "../domain/floor.js";
 import { LOG_LEVELS, type LogLevel } from "../lib/logger.js";
 import { parseRedisUrl, redactRedisUrl } from "../lib/redisUrl.js";
@@ -89,6 +90,14 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     maxStreams: readWhole("maxStreams", 1, 100_000, 100),
     maxCallsPerS: readWhole("maxCallsPerS", 1, 1_000_000, 1_000),
     maxConnections: readWhole("maxConnections", 1, 100_000, 5_000),
+    maxUsersPerEvent: readWhole("maxUsersPerEvent", 1, 1_000_000, DEFAULT_EVENT_LIMITS.maxUsersPerEvent),
+    maxChannelsPerUser: readWhole(
+      "maxChannelsPerUser",
+      1,
+      MOST_CHANNELS_PER_USER,
+      DEFAULT_EVENT_LIMITS.maxChannelsPerUser,
+    ),
+    logLength: readWhole("logLength", 100, 1_000_000, DEFAULT_EVENT_LIMITS.logLength),
     drainTimeoutMs: read("drainTimeoutMs", parseDrainTimeout, `0 to ${MAX_DRAIN_TIMEOUT_MS} ms`, 10_000),
     auditFloor: read("auditFloor", parseSwitch, "on or off", false),
     auditLength: read(

@@ -32,6 +32,9 @@ export interface ServerConfig {
   maxStreams: number;
   maxCallsPerS: number;
   maxConnections: number;
+  maxUsersPerEvent: number;
+  maxChannelsPerUser: number;
+  logLength: number;
   auditFloor: boolean;
   auditLength: number;
   /** Undefined: calls are not traced. */
@@ -210,6 +213,27 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     env: "SQUELCH_MAX_CONNECTIONS",
     description: "how many connections each address takes; more are closed at once, 1 to 100000",
     defaultText: "5000",
+  },
+  {
+    name: "maxUsersPerEvent",
+    flag: "--max-users-per-event",
+    env: "SQUELCH_MAX_USERS_PER_EVENT",
+    description: "how many users an event may have, those who have lost all channels included, 1 to 1000000",
+    defaultText: "100000",
+  },
+  {
+    name: "maxChannelsPerUser",
+    flag: "--max-channels-per-user",
+    env: "SQUELCH_MAX_CHANNELS_PER_USER",
+    description: "how many channels a user may have in an event, 1 to 2000",
+    defaultText: "2000",
+  },
+  {
+    name: "logLength",
+    flag: "--log-length",
+    env: "SQUELCH_LOG_LENGTH",
+    description: "about how many changes the log of an event keeps for watchers that resume, 100 to 1000000",
+    defaultText: "10000",
   },
   {
     name: "drainTimeoutMs",

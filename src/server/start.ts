@@ -18,7 +18,7 @@ import { addCallMetrics } from "./ops/callMetrics.js";
 import { addFeedMetrics, createFeedCounts } from "./ops/feedMetrics.js";
 import { countFloor } from "./ops/floorMetrics.js";
 import { addIngestMetrics } from "./ops/ingestMetrics.js";
-import { addLimitMetrics } from "./ops/limitMetrics.js";
+import { countOverLimit, createLimitRefusals, type LimitRefusals } from "./ops/limitMetrics.js";
 import { exposeMetrics } from "./ops/metrics.js";
 import { addRedisMetrics, addScriptMetrics } from "./ops/redisMetrics.js";
 import { startGrpcPlane } from "./rpc/grpcPlane.js";
@@ -71,10 +71,11 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
   const tls = openTlsFiles(config, logger);
   const authenticator = await createAuthenticator(config, logger.child({ component: "Auth" }));
   const registry = new Registry();
+  const refused = createLimitRefusals(registry);
   const source =
     config.redisUrl === undefined
-      ? createMemorySource(config, logger)
-      : createRedisSource(config, registry, logger, seams);
+      ? createMemorySource(config, refused, logger)
+      : createRedisSource(config, registry, refused, logger, seams);
   const engine = countFloor(registry, source.engine);
   // What only few need is not loaded by everybody.
   const tracing = config.otlpEndpoint ? new (await import("./ops/tracing.js")).Tracing(config.otlpEndpoint) : undefined;
@@ -110,8 +111,7 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
       eventOf: (channelId: string) => engine.getChannelEvent(channelId),
       withTraffic: config.auditFloor,
     };
-    const callerLimits = new CallerLimits(config);
-    addLimitMetrics(registry, callerLimits.refused);
+    const callerLimits = new CallerLimits(config, refused);
     const metrics = addCallMetrics(registry);
     const serving: Serving = {
       calls: serveCalls(implementCalls(hub, source.catchUp, config), authenticator, callerLimits, recording, tracing),
@@ -127,8 +127,9 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
     }
     const origins = { corsOrigins: config.corsOrigins, onlyLoopbackNames };
     const pages = { readiness, metrics: () => exposeMetrics(registry), console: createStaticFiles(CONSOLE_FOLDER) };
-    const http = await startHttpPlane(config.httpAddress, config.maxConnections, tls, origins, pages, serving);
-    const grpc = await startGrpcPlane(config.grpcAddress, config.maxConnections, tls, authenticator, serving).catch(
+    const connections = { max: config.maxConnections, onRefused: () => void refused.connections++ };
+    const http = await startHttpPlane(config.httpAddress, connections, tls, origins, pages, serving);
+    const grpc = await startGrpcPlane(config.grpcAddress, connections, tls, authenticator, serving).catch(
       async (error: unknown) => {
         await http.close(0);
         throw error;
@@ -170,29 +171,35 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
   }
 }
 
-function createMemorySource({ auditLength }: ServerConfig, logger: Logger): Source {
-  const engine = createMemoryEngine({ logger, auditLength });
+function createMemorySource(config: ServerConfig, refused: LimitRefusals, logger: Logger): Source {
+  const engine = countOverLimit(
+    createMemoryEngine({ logger, auditLength: config.auditLength, limits: config }),
+    refused,
+  );
   return { engine, start: () => engine.start(), close: () => engine.close() };
 }
 
 function createRedisSource(
   config: ServerConfig,
   registry: Registry,
+  refused: LimitRefusals,
   logger: Logger,
   { decorateEngine = (engine) => engine }: Seams,
 ): Source {
   const { redisUrl, ingestRedisUrl, redisLayout, legacyRouters, auditLength } = config;
+  const { maxUsersPerEvent, maxChannelsPerUser, logLength } = config;
   const redisEngine = createRedisEngine({
     url: redisUrl as string,
     ingestUrl: ingestRedisUrl,
     layout: redisLayout,
     legacyRouters,
     auditLength,
+    limits: { maxUsersPerEvent, maxChannelsPerUser, logLength },
     observeScript: addScriptMetrics(registry),
     logger: logger.child({ component: "Redis" }),
   });
   addRedisMetrics(registry, redisEngine);
-  const engine = decorateEngine(redisEngine);
+  const engine = countOverLimit(decorateEngine(redisEngine), refused);
   const start = async () => {
     await engine.start();
     const patience = AbortSignal.timeout(START_PATIENCE_MS);

@@ -9,6 +9,7 @@ import { describeFleet } from "./fleetContract.js";
 import { describeFloor } from "./floorContract.js";
 import { describeIsolation } from "./isolationContract.js";
 import { describeLeases } from "./leaseContract.js";
+import { describeLimits } from "./limitContract.js";
 import { describeLog } from "./logContract.js";
 import { describeMemberships } from "./membershipContract.js";
 import { describePause } from "./pauseContract.js";
@@ -48,6 +49,14 @@ export function describeMembershipContract(name: string, setup: SetUpEngine): vo
     const getEngine = runEngine(setup);
     describe("memberships", () => describeMemberships(getEngine));
     describe("sync of members", () => describeSync(getEngine));
+  });
+}
+
+/** What every engine must do that is started with `SMALL_LIMITS`. */
+export function describeLimitContract(name: string, setup: SetUpEngine): void {
+  describe(`${name} engine`, () => {
+    const getEngine = runEngine(setup);
+    describe("limits", () => describeLimits(getEngine));
   });
 }
 

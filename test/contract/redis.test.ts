@@ -4,7 +4,8 @@ import { createLogger } from "../../src/lib/logger.js";
 import { startRedis } from "../support/startRedis.js";
 import { createEngineWithTicketsApart } from "../support/ticketsApart.js";
 import { waitFor } from "../support/waitFor.js";
-import { describeEngineContract, describeMembershipContract } from "./engineContract.js";
+import { describeEngineContract, describeLimitContract, describeMembershipContract } from "./engineContract.js";
+import { SMALL_LIMITS } from "./limitContract.js";
 
 const setUp = (create: (url: string) => Engine) => async () => {
   const redis = await startRedis();
@@ -29,4 +30,8 @@ for (const legacyRouters of [true, false]) {
 describeMembershipContract(
   "redis, with tickets from elsewhere,",
   setUp((url) => createEngineWithTicketsApart(url)),
+);
+describeLimitContract(
+  "redis",
+  setUp((url) => createRedisEngine({ url, logger: createLogger("test", "silent"), limits: SMALL_LIMITS })),
 );

@@ -4,7 +4,8 @@ import { startCluster } from "../support/startCluster.js";
 import { startRedis } from "../support/startRedis.js";
 import { stopAll } from "../support/stopAll.js";
 import { waitFor } from "../support/waitFor.js";
-import { describeEngineContract } from "./engineContract.js";
+import { describeEngineContract, describeLimitContract } from "./engineContract.js";
+import { SMALL_LIMITS } from "./limitContract.js";
 
 type Server = { url: string; stop(): Promise<void> };
 
@@ -37,5 +38,13 @@ describeEngineContract(
     const [state, ingest] = await Promise.all([startRedis(), startRedis()]);
     const options = { url: state.url, ingestUrl: ingest.url, layout: "cluster" } as const;
     return { servers: [state, ingest], options };
+  }),
+);
+
+describeLimitContract(
+  "redis, in the layout of a Cluster,",
+  setUp(async () => {
+    const redis = await startRedis();
+    return { servers: [redis], options: { url: redis.url, layout: "cluster", limits: SMALL_LIMITS } };
   }),
 );

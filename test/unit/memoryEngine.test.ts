@@ -1,8 +1,9 @@
 import { pino } from "pino";
 import { expect, test } from "vitest";
 import type { LogEntry } from "../../src/domain/change.js";
+import { DEFAULT_EVENT_LIMITS } from "../../src/domain/eventLimits.js";
 import type { PublishedSpeaker } from "../../src/domain/ports.js";
-import { EventLog, MAX_LOG_ENTRIES } from "../../src/engine/memory/eventLog.js";
+import { EventLog } from "../../src/engine/memory/eventLog.js";
 import { createMembershipStore } from "../../src/engine/memory/membershipStore.js";
 import { MemoryState } from "../../src/engine/memory/state.js";
 import { createMemoryEngine } from "../../src/engine/memory/store.js";
@@ -219,7 +220,7 @@ test("what a caller does to an answer or an argument does not reach the store", 
 });
 
 test("G6: nothing at or below the event-wide position applies", async () => {
-  const state = new MemoryState(Date.now, logger);
+  const state = new MemoryState(Date.now, logger, DEFAULT_EVENT_LIMITS);
   const memberships = createMembershipStore(state);
   state.open("e").positionFloor = past(0, 5);
   const outcomes = await memberships.applyMemberships("e", [
@@ -230,16 +231,17 @@ test("G6: nothing at or below the event-wide position applies", async () => {
   expect(outcomes.map((outcome) => outcome.status)).toEqual(["stale", "stale", "changed"]);
 });
 
-test("the log keeps exactly its newest 10,000 entries", () => {
-  const log = new EventLog();
-  const length = MAX_LOG_ENTRIES + 5;
+test("the log keeps exactly as many of its newest entries as it is told", () => {
+  const kept = 100;
+  const log = new EventLog(kept);
+  const length = kept + 5;
   for (let i = 0; i < length; i++) log.append(0, "", { kind: "userDisconnected", userId: "u", reason: "" });
   const read = (revision: number, limit: number) =>
     log.read({ epoch: log.epoch, revision }, limit)?.map((entry) => entry.revision);
 
   expect(read(4, 10)).toBeUndefined();
   expect(read(5, 3)).toEqual([6, 7, 8]);
-  expect(read(5, length)).toHaveLength(MAX_LOG_ENTRIES);
+  expect(read(5, length)).toHaveLength(kept);
   expect(read(length - 1, 10)).toEqual([length]);
   expect(read(length, 10)).toEqual([]);
   expect(read(length + 1, 10)).toBeUndefined();

@@ -940,7 +940,7 @@ export type SetUserChannelsRequest = Message<"squelch.v1.SetUserChannelsRequest"
   userId: string;
 
   /**
-   * All channels that the user shall have in the event, at most 2,000; empty revokes all. Each must belong to
+   * All channels that the user shall have in the event, at most 2,000 or as configured; empty revokes all. Each must belong to
    * this event or to none; the latter is then learned as belonging to this event.
    *
    * @generated from field: repeated string channel_ids = 3;
@@ -2126,8 +2126,9 @@ export const PermissionService: GenService<{
     output: typeof GetUserPermissionsResponseSchema;
   },
   /**
-   * Replaces the channels of one user in one event. FAILED_PRECONDITION if a channel belongs to another event;
-   * then nothing is written.
+   * Replaces the channels of one user in one event. FAILED_PRECONDITION if a channel belongs to another event,
+   * RESOURCE_EXHAUSTED if the user is new to an event that has as many users as it may, or gains channels by a list that
+   * is too long; then nothing is written.
    *
    * @generated from rpc squelch.v1.PermissionService.SetUserChannels
    */
@@ -2139,7 +2140,8 @@ export const PermissionService: GenService<{
   /**
    * Replaces the memberships of a whole event in one step at the end of the stream; users who are not named lose
    * all channels. Nothing changes if the stream breaks. FAILED_PRECONDITION if a channel belongs to another event,
-   * RESOURCE_EXHAUSTED beyond 100,000 users or 2,000,000 channels in all; then nothing is written. It may be repeated
+   * RESOURCE_EXHAUSTED beyond 100,000 users or 2,000,000 channels in all, or where the event would have more users, or
+   * a user more channels, than they may; then nothing is written. It may be repeated
    * after an unknown outcome: where nothing differs nothing changes.
    *
    * @generated from rpc squelch.v1.PermissionService.SyncEventMembers

@@ -2,14 +2,17 @@ import { randomUUID } from "node:crypto";
 import type { ChangeKind, LogEntry } from "../../domain/change.js";
 import type { LogPosition } from "../../domain/ports.js";
 
-/** How many of its newest entries the log of an event keeps. */
-export const MAX_LOG_ENTRIES = 10_000;
-
 /** The log of one event: revisions contiguous from 1 within one random epoch, the oldest overwritten by the newest. */
 export class EventLog {
   readonly epoch = randomUUID();
   readonly #ring: LogEntry[] = [];
+  readonly #length: number;
   #revision = 0;
+
+  /** @param length how many of its newest entries it keeps */
+  constructor(length: number) {
+    this.#length = length;
+  }
 
   get position(): LogPosition {
     return { epoch: this.epoch, revision: this.#revision };
@@ -17,7 +20,7 @@ export class EventLog {
 
   append(timeMs: number, actor: string, change: ChangeKind): LogEntry {
     const entry: LogEntry = { ...change, epoch: this.epoch, revision: this.#revision + 1, timeMs, actor };
-    this.#ring[this.#revision % MAX_LOG_ENTRIES] = entry;
+    this.#ring[this.#revision % this.#length] = entry;
     this.#revision = entry.revision;
     return entry;
   }
@@ -28,6 +31,6 @@ export class EventLog {
     if (after.epoch !== this.epoch || isTrimmed || after.revision > this.#revision) return undefined;
     const count = Math.min(limit, this.#revision - after.revision);
     // Within the bounds checked above every index is filled.
-    return Array.from({ length: count }, (_, i) => this.#ring[(after.revision + i) % MAX_LOG_ENTRIES] as LogEntry);
+    return Array.from({ length: count }, (_, i) => this.#ring[(after.revision + i) % this.#length] as LogEntry);
   }
 }

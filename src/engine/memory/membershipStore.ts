@@ -1,5 +1,6 @@
 import { comparePositions, type Position } from "../../domain/cursor.js";
-import { SquelchError } from "../../domain/errors.js";
+import { type MembershipLimit, SquelchError } from "../../domain/errors.js";
+import { checkSyncedChannels, limitExceeded } from "../../domain/eventLimits.js";
 import { foreignChannelInSync, SYNC_ACTION } from "../../domain/memberSync.js";
 import { diffChannels } from "../../domain/membership.js";
 import type { MembershipOutcome, MembershipStore, MembershipUpdate } from "../../domain/ports.js";
@@ -13,17 +14,40 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
     return (state.eventOfChannel.get(channelId) ?? eventId) !== eventId;
   }
 
+  // The channels that an update may leave its user with, and the limit that keeps something out, if one does.
+  function withinLimits(
+    event: EventRecord,
+    member: Member | undefined,
+    channelIds: readonly string[],
+  ): { allowed: readonly string[]; overLimit?: MembershipLimit } {
+    if (channelIds.length > state.limits.maxChannelsPerUser) {
+      const had = new Set(member?.channelIds);
+      const kept = channelIds.filter((id) => had.has(id));
+      if (kept.length < channelIds.length) return { allowed: kept, overLimit: "channels_per_user" };
+    }
+    if (member === undefined && channelIds.length > 0 && event.members.size >= state.limits.maxUsersPerEvent) {
+      return { allowed: [], overLimit: "users_per_event" };
+    }
+    return { allowed: channelIds };
+  }
+
+  function isStale(event: EventRecord, member: Member | undefined, position: Position): boolean {
+    const written = [member?.position, event.positionFloor].filter((before) => before !== undefined);
+    return written.some((before) => comparePositions(position, before) <= 0);
+  }
+
   function apply(event: EventRecord, update: MembershipUpdate): MembershipOutcome {
     const { userId, action, actor, position } = update;
     const member = event.members.get(userId);
     const nothing = { revision: member?.revision ?? 0, added: [], removed: [] };
-    const written = [member?.position, event.positionFloor].filter((before) => before !== undefined);
-    if (written.some((before) => comparePositions(position, before) <= 0)) {
-      return { status: "stale", ...nothing, foreignChannelIds: [] };
-    }
+    if (isStale(event, member, position)) return { status: "stale", ...nothing, foreignChannelIds: [] };
 
-    const foreignChannelIds = update.channelIds.filter((id) => isForeign(event.eventId, id));
-    const channelIds = update.channelIds.filter((id) => !isForeign(event.eventId, id));
+    const { allowed, ...over } = withinLimits(event, member, update.channelIds);
+    if (over.overLimit === "users_per_event") {
+      return { status: "unchanged", ...nothing, foreignChannelIds: [], ...over };
+    }
+    const foreignChannelIds = allowed.filter((id) => isForeign(event.eventId, id));
+    const channelIds = allowed.filter((id) => !isForeign(event.eventId, id));
     for (const id of channelIds) {
       if (!event.channelIds.has(id)) state.addChannel(event, id);
     }
@@ -31,12 +55,12 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
     const { added, removed } = diffChannels(member?.channelIds ?? [], channelIds);
     if (added.length + removed.length === 0) {
       event.members.set(userId, { channelIds, revision: nothing.revision, position });
-      return { status: "unchanged", ...nothing, foreignChannelIds };
+      return { status: "unchanged", ...nothing, foreignChannelIds, ...over };
     }
     const kind = "membershipChanged";
     const revision = state.append(event, actor, { kind, userId, channelIds, added, removed, action });
     event.members.set(userId, { channelIds, revision, position });
-    return { status: "changed", revision, added, removed, foreignChannelIds };
+    return { status: "changed", revision, added, removed, foreignChannelIds, ...over };
   }
 
   // Later than all that it overwrites: these members, and what the floor stands for.
@@ -62,18 +86,27 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
         );
       }
       const event = state.open(eventId);
-      const position = onlyIfUnknown ? BEGINNING : takeTicket(event, [event.members.get(write.userId)]);
+      const member = event.members.get(write.userId);
+      const isSuperseded = onlyIfUnknown && isStale(event, member, BEGINNING);
+      const { overLimit } = withinLimits(event, member, write.channelIds);
+      if (overLimit !== undefined && !isSuperseded) throw limitExceeded(overLimit, state.limits);
+      const position = onlyIfUnknown ? BEGINNING : takeTicket(event, [member]);
       const outcome = apply(event, { ...write, position });
       const { status, revision, added, removed } = outcome;
       return { revision, added, removed, superseded: status === "stale" };
     },
 
     async syncMembers({ eventId, users, actor }) {
+      checkSyncedChannels(users, state.limits);
       for (const { channelIds } of users) {
         const foreign = channelIds.find((id) => isForeign(eventId, id));
         if (foreign !== undefined) throw foreignChannelInSync(users, foreign, state.eventOfChannel.get(foreign) ?? "");
       }
       const event = state.open(eventId);
+      const joining = users.filter(({ userId, channelIds }) => channelIds.length > 0 && !event.members.has(userId));
+      if (joining.length > 0 && event.members.size + joining.length > state.limits.maxUsersPerEvent) {
+        throw limitExceeded("users_per_event", state.limits, "users");
+      }
       const named = new Set(users.map((user) => user.userId));
       const unnamed = [...event.members.keys()].filter((userId) => !named.has(userId));
       const position = takeTicket(event, event.members.values());

@@ -3,6 +3,7 @@ import type { UserBan } from "../../domain/ban.js";
 import type { ChangeKind, LogEntry } from "../../domain/change.js";
 import type { Position } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
+import type { EventLimits } from "../../domain/eventLimits.js";
 import type { KnownReplica } from "../../domain/fleet.js";
 import type { ActiveSpeaker, FloorRevokeCause, SpeakerPause } from "../../domain/floor.js";
 import type { FloorNews, PauseOutcome, StartPttRequest } from "../../domain/ports.js";
@@ -35,7 +36,7 @@ export interface Lease {
 
 /** The whole of one event. */
 export class EventRecord {
-  readonly log = new EventLog();
+  readonly log: EventLog;
   readonly members = new Map<string, Member>();
   readonly channelIds = new Set<string>();
   /** By channel; those past their expiry stay until their end is announced. */
@@ -58,7 +59,12 @@ export class EventRecord {
   /** Number of the newest FloorNews. */
   floorVersion = 0;
 
-  constructor(readonly eventId: string) {}
+  constructor(
+    readonly eventId: string,
+    logLength: number,
+  ) {
+    this.log = new EventLog(logLength);
+  }
 }
 
 /** All events of the process. Every method is one step: nothing in it waits. */
@@ -89,6 +95,7 @@ export class MemoryState {
   constructor(
     readonly now: () => number,
     logger: Logger,
+    readonly limits: EventLimits,
   ) {
     this.entryListeners = new Listeners(logger);
     this.eventListeners = new Listeners(logger);
@@ -112,7 +119,7 @@ export class MemoryState {
       if (known.pause !== undefined && this.standingPause(known) === undefined) this.endPause(known, "", true);
       return known;
     }
-    const event = new EventRecord(eventId);
+    const event = new EventRecord(eventId, this.limits.logLength);
     this.events.set(eventId, event);
     this.eventListeners.emit("", eventId);
     return event;

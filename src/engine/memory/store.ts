@@ -1,4 +1,5 @@
 import { DEFAULT_AUDIT_LENGTH } from "../../domain/audit.js";
+import { DEFAULT_EVENT_LIMITS, type EventLimits } from "../../domain/eventLimits.js";
 import type { Engine } from "../../domain/ports.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { createAppliedStore } from "./appliedStore.js";
@@ -19,12 +20,18 @@ import { MemoryState } from "./state.js";
  * @param options.now the clock, ms since 1970; the system's by default
  * @param options.logger told of listeners that throw
  * @param options.auditLength how many entries the audit trail keeps
+ * @param options.limits of each event; {@link DEFAULT_EVENT_LIMITS} by default
  */
 export function createMemoryEngine(
-  options: { now?: () => number; logger?: Logger; auditLength?: number } = {},
+  options: { now?: () => number; logger?: Logger; auditLength?: number; limits?: EventLimits } = {},
 ): Engine {
-  const { now = Date.now, logger = createLogger("MemoryEngine"), auditLength = DEFAULT_AUDIT_LENGTH } = options;
-  const state = new MemoryState(now, logger);
+  const {
+    now = Date.now,
+    logger = createLogger("MemoryEngine"),
+    auditLength = DEFAULT_AUDIT_LENGTH,
+    limits = DEFAULT_EVENT_LIMITS,
+  } = options;
+  const state = new MemoryState(now, logger, limits);
   return {
     hasLegacyRouters: false,
     ...createLogStore(state),

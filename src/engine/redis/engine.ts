@@ -1,5 +1,6 @@
 import { DEFAULT_AUDIT_LENGTH } from "../../domain/audit.js";
 import { SquelchError } from "../../domain/errors.js";
+import { DEFAULT_EVENT_LIMITS, type EventLimits } from "../../domain/eventLimits.js";
 import type { Engine, FeedHealth, Unsubscribe } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 import { createAppliedStore } from "./appliedStore.js";
@@ -37,6 +38,8 @@ export interface RedisEngineOptions {
   legacyRouters?: boolean;
   /** About how many entries the audit trail keeps. Default 10,000. */
   auditLength?: number;
+  /** Of each event. Default: {@link DEFAULT_EVENT_LIMITS}. */
+  limits?: EventLimits;
   /** Told of each run of a script. */
   observeScript?: ScriptObserver;
 }
@@ -76,6 +79,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     legacyRouters = true,
     observeScript = () => undefined,
     auditLength = DEFAULT_AUDIT_LENGTH,
+    limits = DEFAULT_EVENT_LIMITS,
   } = options;
   const state = new RedisLink(url, observeScript, logger);
   const { subscriber } = state;
@@ -98,6 +102,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     layout: layouts[layout],
     learn: owners && ((...channels) => createClusterMoves(scripts, owners).learn(...channels)),
     legacyRouters,
+    limits,
     newestTicket: () => source.tickets.newest,
     observeScript,
   });

@@ -1,12 +1,10 @@
 import { randomBytes } from "node:crypto";
+import { DEFAULT_EVENT_LIMITS, type EventLimits } from "../../domain/eventLimits.js";
 import { attempt } from "./connections.js";
 import { contended, MAX_ATTEMPTS } from "./contention.js";
 import { EVENTS, eventKeys, type Layout, layouts, NEW_EVENTS, PAUSES, speakerKey, stateAffixes } from "./keys.js";
 import type { CommandConnection } from "./openConnection.js";
 import { createScriptRunner, type RunScript, type ScriptName, type ScriptObserver } from "./scripts.js";
-
-/** About how many entries the log of an event keeps. */
-const LOG_LENGTH = 10_000;
 
 export interface EventScriptOptions {
   /** Default: legacy. */
@@ -15,6 +13,8 @@ export interface EventScriptOptions {
   learn?: ((eventId: string, channelIds: readonly string[], claim: "each" | "all") => Promise<void>) | undefined;
   /** Whether routers write the floor to Redis themselves. */
   legacyRouters: boolean;
+  /** Default: {@link DEFAULT_EVENT_LIMITS}. */
+  limits?: EventLimits;
   /** The newest ticket that this process knows of: those that scripts take are above it. */
   newestTicket: () => number;
   /** Where failures are counted. */
@@ -55,6 +55,7 @@ function newName(): string {
 /** Runs the scripts of one event: brings its keys and the context that `lua/shared/base.lua` names. */
 export class EventScripts {
   readonly layout: Layout;
+  readonly limits: EventLimits;
   readonly #commands: CommandConnection;
   readonly #run: RunScript;
   readonly #options: EventScriptOptions;
@@ -65,6 +66,7 @@ export class EventScripts {
 
   constructor(connection: CommandConnection, options: EventScriptOptions) {
     this.layout = options.layout ?? layouts.legacy;
+    this.limits = options.limits ?? DEFAULT_EVENT_LIMITS;
     this.#commands = connection;
     this.#run = createScriptRunner(connection, options.observeScript);
     this.#options = options;
@@ -115,7 +117,7 @@ export class EventScripts {
       tickets: this.layout.tickets,
       newEvents: NEW_EVENTS,
       pauses: PAUSES,
-      logLength: LOG_LENGTH,
+      ...this.limits,
       legacyRouters: this.#options.legacyRouters,
       ownersApart: this.ownersApart,
       ...stateAffixes,

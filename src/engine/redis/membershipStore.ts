@@ -1,5 +1,6 @@
 import type { Position } from "../../domain/cursor.js";
-import { SquelchError } from "../../domain/errors.js";
+import { type MembershipLimit, SquelchError } from "../../domain/errors.js";
+import { checkSyncedChannels, limitExceeded, MOST_CHANNELS_PER_USER } from "../../domain/eventLimits.js";
 import { foreignChannelInSync, SYNC_ACTION } from "../../domain/memberSync.js";
 import type {
   MemberSyncOutcome,
@@ -17,6 +18,7 @@ import { parseJson } from "./scripts.js";
 /** An answer of a script that writes at a ticket taken elsewhere, which was not above what it overwrites. */
 type Behind = ["behind", atLeast: number];
 type Foreign = ["foreign", channelId: string, owner: string];
+type OverLimit = ["limit", limit: MembershipLimit];
 
 /** Takes a ticket, at least that high. */
 type TakeTicket = (atLeast: number) => Promise<number>;
@@ -76,6 +78,8 @@ export function createMembershipStore(
     },
 
     async setUserChannels({ eventId, onlyIfUnknown, ...update }): Promise<SetUserChannelsOutcome> {
+      // Whoever is named that many gains some, so that Redis need not be given them to compare.
+      if (update.channelIds.length > MOST_CHANNELS_PER_USER) throw limitExceeded("channels_per_user", scripts.limits);
       await scripts.register(eventId);
       const args = [JSON.stringify(update), onlyIfUnknown ? 1 : 0];
       const script = { channelIds: update.channelIds, args, claim: "all" } as const;
@@ -84,9 +88,10 @@ export function createMembershipStore(
         onlyIfUnknown ? undefined : takeTicket,
         (ticket) =>
           confirmed.scripts.runForChannels(eventId, "set-user-channels", { ...script, ticket }) as Promise<
-            Foreign | Behind | ["done", string, number]
+            Foreign | OverLimit | Behind | ["done", string, number]
           >,
       );
+      if (status === "limit") throw limitExceeded(result[0] as MembershipLimit, scripts.limits);
       if (status === "foreign") {
         const [channelId, owner] = result;
         throw new SquelchError(
@@ -101,6 +106,7 @@ export function createMembershipStore(
     },
 
     async syncMembers({ eventId, users, actor }): Promise<MemberSyncOutcome> {
+      checkSyncedChannels(users, scripts.limits);
       await scripts.register(eventId);
       const channelIds = [...new Set(users.flatMap((user) => user.channelIds))];
       const members = users.flatMap((user) => [user.userId, JSON.stringify(user.channelIds)]);
@@ -111,9 +117,10 @@ export function createMembershipStore(
         takeTicket,
         (ticket) =>
           confirmed.scripts.runForChannels(eventId, "sync-members", { ...script, ticket }) as Promise<
-            Foreign | Behind | ["done", number, number, number, number, number]
+            Foreign | OverLimit | Behind | ["done", number, number, number, number, number]
           >,
       );
+      if (result[0] === "limit") throw limitExceeded(result[1], scripts.limits, "users");
       if (result[0] === "foreign") throw foreignChannelInSync(users, result[1], result[2]);
       const [, revision, changedUsers, revokedUsers, losers, replicas] = result;
       if (losers > 0) await confirmed.awaitReplication(eventId, replicas);

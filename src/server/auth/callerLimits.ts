@@ -1,6 +1,7 @@
 import { SquelchError } from "../../domain/errors.js";
 import type { Identity } from "../../domain/identity.js";
 import type { ServerConfig } from "../configOptions.js";
+import type { LimitRefusals } from "../ops/limitMetrics.js";
 
 /** How many callers are remembered before those who do nothing are forgotten. */
 const MANY_CALLERS = 1_000;
@@ -17,13 +18,17 @@ interface Use {
  * one second may come at once. Callers who have nothing to prove are not told apart, and not limited.
  */
 export class CallerLimits {
-  /** What was refused since the start. */
-  readonly refused = { streams: 0, calls: 0 };
+  readonly #refused: Pick<LimitRefusals, "streams" | "calls">;
   readonly #maxStreams: number;
   readonly #maxCallsPerS: number;
   readonly #uses = new Map<string, Use>();
 
-  constructor({ maxStreams, maxCallsPerS }: Pick<ServerConfig, "maxStreams" | "maxCallsPerS">) {
+  /** @param refused counts what is refused */
+  constructor(
+    { maxStreams, maxCallsPerS }: Pick<ServerConfig, "maxStreams" | "maxCallsPerS">,
+    refused: Pick<LimitRefusals, "streams" | "calls">,
+  ) {
+    this.#refused = refused;
     this.#maxStreams = maxStreams;
     this.#maxCallsPerS = maxCallsPerS;
   }
@@ -33,7 +38,7 @@ export class CallerLimits {
     if (!identity.isProven) return;
     const use = this.#useOf(identity);
     if (use.credit < 1) {
-      this.refused.calls++;
+      this.#refused.calls++;
       throw new SquelchError(
         "resourceExhausted",
         `${identity.name} makes more than ${this.#maxCallsPerS} calls a second; call more slowly, or raise --max-calls`,
@@ -52,7 +57,7 @@ export class CallerLimits {
     if (!identity.isProven) return () => undefined;
     const use = this.#useOf(identity);
     if (use.streams >= this.#maxStreams) {
-      this.refused.streams++;
+      this.#refused.streams++;
       throw new SquelchError(
         "resourceExhausted",
         `${identity.name} has ${this.#maxStreams} streams open; close one, or raise --max-streams`,

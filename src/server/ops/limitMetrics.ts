@@ -1,13 +1,42 @@
 import type { Registry } from "prom-client";
+import { type MembershipLimit, SquelchError } from "../../domain/errors.js";
+import type { Engine } from "../../domain/ports.js";
 import { addLabelledCounter } from "./metrics.js";
 
-/** Registers what the limits of callers have refused. */
-export function addLimitMetrics(registry: Registry, refused: Readonly<Record<"streams" | "calls", number>>): void {
+/** What each limit has refused since the start. */
+export type LimitRefusals = Record<"streams" | "calls" | "connections" | MembershipLimit, number>;
+
+/** Registers what limits refuse, and returns where it is counted. */
+export function createLimitRefusals(registry: Registry): LimitRefusals {
+  const refused = { streams: 0, calls: 0, connections: 0, users_per_event: 0, channels_per_user: 0 };
   addLabelledCounter(
     registry,
     "squelch_limit_refusals_total",
-    "Calls and streams that were one too many for their caller, by limit",
+    "Calls, streams, connections, users and lists of channels that were one too many, or too long, by limit",
     ["limit"],
     () => Object.entries(refused).map(([limit, value]) => ({ labels: { limit }, value })),
   );
+  return refused;
+}
+
+/** The same engine, with the memberships counted that a limit kept out, wholly or in part. */
+export function countOverLimit(engine: Engine, refused: LimitRefusals): Engine {
+  const counted = async <T>(write: Promise<T>): Promise<T> => {
+    try {
+      return await write;
+    } catch (error) {
+      if (error instanceof SquelchError && error.limit !== undefined) refused[error.limit]++;
+      throw error;
+    }
+  };
+  return {
+    ...engine,
+    setUserChannels: (write) => counted(engine.setUserChannels(write)),
+    syncMembers: (sync) => counted(engine.syncMembers(sync)),
+    async applyMemberships(...args) {
+      const outcomes = await engine.applyMemberships(...args);
+      for (const { overLimit } of outcomes) if (overLimit !== undefined) refused[overLimit]++;
+      return outcomes;
+    },
+  };
 }

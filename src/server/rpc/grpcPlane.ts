@@ -11,7 +11,7 @@ import { createGrpcHandler, headOf } from "./grpcCalls.js";
 import { createGrpcCredentials } from "./grpcCredentials.js";
 import { createReflection } from "./reflection.js";
 import { MAX_REQUEST_BYTES, services } from "./services.js";
-import type { Serving } from "./serving.js";
+import type { ConnectionLimit, Serving } from "./serving.js";
 import { endInTurn, withEndings } from "./streamEndings.js";
 import type { TlsFiles } from "./tlsFiles.js";
 
@@ -39,7 +39,7 @@ export interface GrpcPlane {
 /** Starts to listen. Rejects if the address cannot be bound. */
 export async function startGrpcPlane(
   address: string,
-  maxConnections: number,
+  connections: ConnectionLimit,
   tls: TlsFiles | undefined,
   authenticator: Authenticator,
   serving: Serving,
@@ -71,7 +71,8 @@ export async function startGrpcPlane(
     socket.on("error", () => socket.destroy());
     injector.injectConnection(socket);
   });
-  listener.maxConnections = maxConnections;
+  listener.maxConnections = connections.max;
+  listener.on("drop", connections.onRefused);
   const { host, port } = splitAddress(address) as { host: string; port: number };
   await new Promise<void>((resolve, reject) => {
     listener.once("error", reject);

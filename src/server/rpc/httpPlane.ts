@@ -15,7 +15,7 @@ import { createPlainListener, createTlsListener } from "./httpListener.js";
 import { admitOrigin, type OriginRules } from "./httpOrigins.js";
 import { peerKey, peerOf } from "./httpPeer.js";
 import { MAX_REQUEST_BYTES } from "./services.js";
-import type { Serving } from "./serving.js";
+import type { ConnectionLimit, Serving } from "./serving.js";
 import type { StaticFiles } from "./staticFiles.js";
 import type { TlsFiles } from "./tlsFiles.js";
 
@@ -43,7 +43,7 @@ export interface HttpPlane {
 /** Starts to listen. Rejects if the address cannot be bound. */
 export async function startHttpPlane(
   address: string,
-  maxConnections: number,
+  connections: ConnectionLimit,
   tls: TlsFiles | undefined,
   origins: OriginRules,
   pages: HttpPages,
@@ -75,7 +75,8 @@ export async function startHttpPlane(
   };
   const listener = tls === undefined ? createPlainListener(onRequest) : createTlsListener(tls, onRequest);
   const { server } = listener;
-  server.maxConnections = maxConnections;
+  server.maxConnections = connections.max;
+  server.on("drop", connections.onRefused);
   const { host, port } = splitAddress(address) as { host: string; port: number };
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

@@ -22,3 +22,10 @@ export interface Serving {
 export function logDefect(error: unknown, { name }: DescMethod, { requestId }: CallHead, logger: Logger): void {
   if (!(error instanceof SquelchError)) logger.error({ err: error, method: name, requestId }, "call failed");
 }
+
+/** How many connections a listener takes. */
+export interface ConnectionLimit {
+  max: number;
+  /** Is called for each that is one too many, and is closed. */
+  onRefused(): void;
+}

@@ -167,10 +167,17 @@ export class Ingest {
       try {
         const outcomes = await this.#engine.applyMemberships(eventId, batch, heardFrom);
         this.counts.applied += batch.length;
-        for (const [index, { foreignChannelIds }] of outcomes.entries()) {
+        for (const [index, { foreignChannelIds, overLimit }] of outcomes.entries()) {
+          const userId = batch[index]?.userId;
+          if (overLimit !== undefined) {
+            const channels = batch[index]?.channelIds.length;
+            this.#logger.warn(
+              { eventId, userId, limit: overLimit, channels },
+              "a limit kept channels of an update out",
+            );
+          }
           if (foreignChannelIds.length === 0) continue;
           this.counts.foreign++;
-          const userId = batch[index]?.userId;
           this.#logger.warn({ eventId, userId, foreignChannelIds }, "channels of another event left out of an update");
         }
         return;

@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import type { MembershipLimit } from "../../domain/errors.js";
 import { idProblem } from "../../domain/id.js";
 import type { Engine, MembershipUpdate } from "../../domain/ports.js";
 import type { ControlPlane } from "../../engine/redis/controlPlane.js";
@@ -16,6 +17,8 @@ export interface ReconcileOptions {
   userIds?: readonly string[];
   /** Told of each user of whom nothing could be said. */
   onAmbiguous(userId: string, reason: string): void;
+  /** Told of each user whom a limit kept channels from. */
+  onOverLimit(userId: string, eventId: string, limit: MembershipLimit): void;
 }
 
 /** What a reconcile came to. */
@@ -38,7 +41,7 @@ export interface ReconcileOutcome {
 export async function reconcile(
   engine: Engine,
   controlPlane: ControlPlane,
-  { userIds: wanted, onAmbiguous }: ReconcileOptions,
+  { userIds: wanted, onAmbiguous, onOverLimit }: ReconcileOptions,
 ): Promise<ReconcileOutcome> {
   const generation = await controlPlane.takeTicket();
   const entries = await readEntries(engine, controlPlane, wanted);
@@ -65,7 +68,11 @@ export async function reconcile(
   }
   for (const [eventId, all] of updates) {
     for (let first = 0; first < all.length; first += MAX_BATCH) {
-      const outcomes = await engine.applyMemberships(eventId, all.slice(first, first + MAX_BATCH));
+      const batch = all.slice(first, first + MAX_BATCH);
+      const outcomes = await engine.applyMemberships(eventId, batch);
+      for (const [index, { overLimit }] of outcomes.entries()) {
+        if (overLimit !== undefined) onOverLimit(batch[index]?.userId ?? "", eventId, overLimit);
+      }
       outcome.changed += outcomes.filter(({ status }) => status === "changed").length;
     }
   }

@@ -4,7 +4,7 @@ import type { ControlPlane } from "../../engine/redis/controlPlane.js";
 import type { Logger } from "../../lib/logger.js";
 import { SharedRun } from "../../lib/sharedRun.js";
 import type { Ingest } from "./ingest.js";
-import { type ReconcileOutcome, reconcile } from "./reconcile.js";
+import { type ReconcileOptions, type ReconcileOutcome, reconcile } from "./reconcile.js";
 
 /** How long a request waits for others to share the reconcile, and a failed one before it is repeated, ms. */
 const REQUEST_DELAY_MS = 1_000;
@@ -103,6 +103,7 @@ export class Reconciler {
       onAmbiguous: (userId, reason) => {
         if (++logged <= MAX_AMBIGUOUS_LOGGED) this.#logger.info({ userId, reason }, "user left as it is");
       },
+      onOverLimit: this.#sayOverLimit,
     });
     // All before the subscription began is made up for. What came since is vouched for only once it is applied.
     if (openedAt !== undefined) await this.#controlPlane.closeGap(watermarkId, openedAt);
@@ -110,12 +111,16 @@ export class Reconciler {
     return outcome;
   }
 
+  readonly #sayOverLimit: ReconcileOptions["onOverLimit"] = (userId, eventId, limit) => {
+    this.#logger.warn({ userId, eventId, limit }, "a limit kept channels of a reconcile out");
+  };
+
   async #reconcileUsers(): Promise<void> {
     const userIds = [...this.#userIds];
     this.#userIds = new Set();
     const onAmbiguous = (userId: string, reason: string) => {
       this.#logger.debug({ userId, reason }, "user left as it is");
     };
-    await reconcile(this.#engine, this.#controlPlane, { userIds, onAmbiguous });
+    await reconcile(this.#engine, this.#controlPlane, { userIds, onAmbiguous, onOverLimit: this.#sayOverLimit });
   }
 }

@@ -28,8 +28,11 @@ local updates, unknown = {}, { 'unknown' }
 for index = 6, #ARGV do
   local update = cjson.decode(ARGV[index])
   updates[#updates + 1] = update
-  if context.ownersApart and not is_overruled(update, update.position, read_member(update.userId), read_floor()) then
-    find_unknown(KEYS[7], update.channelIds, unknown)
+  if context.ownersApart then
+    local member = read_member(update.userId)
+    if not is_overruled(update, update.position, member, read_floor()) then
+      find_unknown(KEYS[7], within_limits(update.channelIds, member), unknown)
+    end
   end
 end
 if #unknown > 1 then return unknown end
@@ -37,9 +40,10 @@ if #unknown > 1 then return unknown end
 local results = {}
 append_together(function()
   for _, update in ipairs(updates) do
-    local status, at, added, removed, foreign = apply_membership(update, update.position, KEYS[7], speaker_keys)
+    local status, at, added, removed, foreign, limit = apply_membership(update, update.position, KEYS[7], speaker_keys)
     results[#results + 1] = '{"status":"' .. status .. '","revision":' .. integer(at) .. ',"added":' .. json_list(added)
-      .. ',"removed":' .. json_list(removed) .. ',"foreignChannelIds":' .. json_list(foreign) .. '}'
+      .. ',"removed":' .. json_list(removed) .. ',"foreignChannelIds":' .. json_list(foreign)
+      .. (limit and ',"overLimit":"' .. limit .. '"}' or '}')
   end
 end)
 if heard_from then note_applied(heard_from, ARGV[5]) end

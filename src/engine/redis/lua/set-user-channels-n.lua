@@ -1,5 +1,6 @@
 -- Replaces one user's channels at a ticket of its own, taken here or by the caller: all that the control plane published
--- before loses, all that it publishes later wins. Nothing is written if a channel belongs to another event.
+-- before loses, all that it publishes later wins. Nothing is written if a channel belongs to another event or a limit
+-- keeps something out.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
 -- KEYS[7] hash: channel -> event
@@ -8,6 +9,7 @@
 -- ARGV[3] 1: write only where nobody has ever written the user, nor a sync everybody, and before every other position, so
 --         that what was published earlier and is applied later wins
 -- Returns { 'foreign', channel, its event }
+--      or { 'limit', the one that keeps something out }
 --      or { 'unknown', channel, channel, ... }: whose these are is to be noted first, nothing was written
 --      or { 'behind', the least ticket that will do }: the caller's is not above what it overwrites, nothing was written
 --      or { 'done', outcome JSON, number of Redis replicas }.
@@ -26,7 +28,11 @@ local position, at_least = '0-0', nil
 local is_seed = ARGV[3] == '1'
 local member = read_member(update.userId)
 local unknown = { 'unknown' }
-if not (is_seed and is_stale(position, member, read_floor())) then find_unknown(KEYS[7], update.channelIds, unknown) end
+if not (is_seed and is_stale(position, member, read_floor())) then
+  local allowed, limit = within_limits(update.channelIds, member)
+  if limit then return { 'limit', limit } end
+  find_unknown(KEYS[7], allowed, unknown)
+end
 if #unknown > 1 then return unknown end
 
 if not is_seed then

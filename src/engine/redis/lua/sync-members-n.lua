@@ -1,7 +1,8 @@
 -- Replaces the memberships of a whole event in one step, at a ticket of its own, taken here or by the caller: users who
 -- are not named lose all channels, those whose channels stay the same make no change. The ticket becomes the event's
 -- floor, because it speaks for everybody: what the control plane published before it loses, for whomever, and all at or
--- below it counts as written over RPC. Nothing is written if a channel belongs to another event.
+-- below it counts as written over RPC. Nothing is written if a channel belongs to another event, or if users who are new
+-- to the event would make it too large.
 --
 -- Only the newest entry is published, since thousands in one step would overflow the output buffers of the subscribers;
 -- replicas read the others from the log.
@@ -19,6 +20,7 @@
 -- ARGV[4] action
 -- ARGV[5..] two for each user, nobody twice: the user, JSON list of the channels
 -- Returns { 'foreign', channel, its event }
+--      or { 'limit', the one that keeps something out }
 --      or { 'unknown', channel, channel, ... }: whose these are is to be noted first, nothing was written
 --      or { 'behind', the least ticket that will do }: the caller's is not above what it overwrites, nothing was written
 --      or { 'done', revision, users who changed, those of them who were not named, those of them who lost a channel,
@@ -33,13 +35,19 @@ for_each_field(KEYS[7], named_channels, function(channel, owner)
   if owner and owner ~= context.event then foreign = { 'foreign', channel, owner } end
 end)
 if foreign then return foreign end
-local unknown = { 'unknown' }
-find_unknown(KEYS[7], named_channels, unknown)
-if #unknown > 1 then return unknown end
 
 local stored = {}
 local flat = redis.call('HGETALL', MEMBERS)
 for index = 1, #flat, 2 do stored[flat[index]] = flat[index + 1] end
+
+local joining = 0
+for index = 5, #ARGV, 2 do
+  if ARGV[index + 1] ~= '[]' and not stored[ARGV[index]] then joining = joining + 1 end
+end
+if joining > 0 and #flat / 2 + joining > context.maxUsersPerEvent then return { 'limit', 'users_per_event' } end
+local unknown = { 'unknown' }
+find_unknown(KEYS[7], named_channels, unknown)
+if #unknown > 1 then return unknown end
 
 local writes, highest, losers = {}, 0, 0
 

@@ -18,7 +18,8 @@
 --                   sessionId, priority, talkTimeMs, leaseTimeMs, endsAt (ms)}, disconnected: key of the hash user -> when
 --                   last disconnected by force (ms), bans: key of the hash user -> end (ms) of each ban of which the log
 --                   has told, and whose end it has not, banned, banPrefix, banNews: see shared/bans.lua, owners: key of
---                   the hash channel -> event, changes, floor, newEvents, pauses: pub/sub channels, logLength, statePrefix, stateSuffix, speakerPrefix,
+--                   the hash channel -> event, changes, floor, newEvents, pauses: pub/sub channels, maxUsersPerEvent,
+--                   maxChannelsPerUser, logLength, statePrefix, stateSuffix, speakerPrefix,
 --                   speakerSuffix: around a channel id they name the pub/sub channel of its state and the key of its
 --                   speaker, legacyRouters, tickets: the pub/sub channel of the tickets, absent if nobody counts them,
 --                   newestTicket: that the

@@ -137,20 +137,40 @@ local function difference(before, after)
   return added, removed
 end
 
+-- The channels that an update may leave its user with, and the limit that keeps something out, if one does. Who is new
+-- to a full event gets none; of a list that is too long only what the user has already stays, so that no limit keeps a
+-- channel from being taken away. Costs nothing where the user is known and the list short enough.
+local function within_limits(channels, member)
+  if #channels > context.maxChannelsPerUser then
+    local had, kept = {}, {}
+    for _, channel in ipairs(member and member.c or {}) do had[channel] = true end
+    for _, channel in ipairs(channels) do
+      if had[channel] then kept[#kept + 1] = channel end
+    end
+    if #kept < #channels then return kept, 'channels_per_user' end
+  end
+  if not member and #channels > 0 and redis.call('HLEN', MEMBERS) >= context.maxUsersPerEvent then
+    return {}, 'users_per_event'
+  end
+  return channels, nil
+end
+
 -- Replaces a user's channels, those of other events left out, as of a position. Returns what happened, the user's
--- newest revision, what was gained, what was lost and what was left out.
+-- newest revision, what was gained, what was lost, what was left out and the limit that kept something out, if any.
 local function apply_membership(update, position, channel_events, speaker_keys)
   local user = update.userId
   local member, floor = read_member(user), read_floor()
   if is_overruled(update, position, member, floor) then return 'stale', member_revision(member), {}, {}, {} end
-  local channels, foreign = learn_channels(channel_events, update.channelIds, speaker_keys)
+  local allowed, limit = within_limits(update.channelIds, member)
+  if limit == 'users_per_event' then return 'unchanged', 0, {}, {}, {}, limit end
+  local channels, foreign = learn_channels(channel_events, allowed, speaker_keys)
   local added, removed = difference(member and member.c or {}, channels)
   if #added == 0 and #removed == 0 then
     write_member(update, channels, position, member, member_revision(member))
-    return 'unchanged', member_revision(member), added, removed, foreign
+    return 'unchanged', member_revision(member), added, removed, foreign, limit
   end
   append(update.actor,
     membership_changed(user, json_list(channels), json_list(added), json_list(removed), update.action))
   write_member(update, channels, position, member, revision)
-  return 'changed', revision, added, removed, foreign
+  return 'changed', revision, added, removed, foreign, limit
 end

@@ -1,0 +1,38 @@
+import { type MembershipLimit, SquelchError } from "./errors.js";
+import type { UserChannels } from "./ports.js";
+
+/** The most channels that one user can be allowed in one event, so that a change always fits a message of 1 MiB. */
+export const MOST_CHANNELS_PER_USER = 2_000;
+
+/** How much one event may hold. All replicas of a store should agree. */
+export interface EventLimits {
+  /** Those included who have lost all channels. */
+  maxUsersPerEvent: number;
+  /** In one event; at most {@link MOST_CHANNELS_PER_USER}. */
+  maxChannelsPerUser: number;
+  /** How many of its newest entries the log of an event keeps; Redis keeps some more. */
+  logLength: number;
+}
+
+export const DEFAULT_EVENT_LIMITS: EventLimits = {
+  maxUsersPerEvent: 100_000,
+  maxChannelsPerUser: MOST_CHANNELS_PER_USER,
+  logLength: 10_000,
+};
+
+/** The refusal of a write that a limit keeps out; `field` is what named too much, by default that of SetUserChannels. */
+export function limitExceeded(limit: MembershipLimit, limits: EventLimits, field?: string): SquelchError {
+  const message =
+    limit === "users_per_event"
+      ? `${field ?? "user_id"}: an event may have at most ${limits.maxUsersPerEvent} users, those who have lost all ` +
+        "channels included; use another event, or raise --max-users-per-event"
+      : `${field ?? "channel_ids"}: a user may have at most ${limits.maxChannelsPerUser} channels in an event; ` +
+        "name fewer, or raise --max-channels-per-user";
+  return new SquelchError("resourceExhausted", message, { limit });
+}
+
+/** @throws SquelchError `resourceExhausted` if one of the users of a sync has too many channels. */
+export function checkSyncedChannels(users: readonly UserChannels[], limits: EventLimits): void {
+  const user = users.find(({ channelIds }) => channelIds.length > limits.maxChannelsPerUser);
+  if (user !== undefined) throw limitExceeded("channels_per_user", limits, `users: channel_ids of "${user.userId}"`);
+}
