@@ -1,5 +1,6 @@
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request as httpsRequest } from "node:https";
+import { connect as connectTcp, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls, type SecureContextOptions } from "node:tls";
@@ -160,6 +161,7 @@ it("files that do not fit together or are missing are said at start", async () =
   }
 });
 
+<<<<<<< Updated upstream
 it("files that are broken later change nothing", async () => {
   const tlsClientCa = join(folder, "ca.crt");
   copyFileSync(path("otherCa.crt"), tlsClientCa);
@@ -221,3 +223,25 @@ it("who says nothing over TLS is let go of, and who watches in silence is not", 
   await replica.close();
   expect(await watched).toMatchObject({ code: Code.Unavailable });
 }, 50_000);
+=======
+it("over TLS, who never shakes hands and who sends a byte of the headers at a time is cut off on both planes", async () => {
+  const replica = await start();
+  const sockets: Socket[] = [];
+  for (const address of [replica.grpcAddress, replica.httpAddress]) {
+    const [host, port] = address.split(":");
+    sockets.push(connectTcp(Number(port), host as string));
+  }
+  const [host, port] = replica.httpAddress.split(":");
+  const slow = connectTls({ host: host as string, port: Number(port), ca, ALPNProtocols: ["http/1.1"] });
+  slow.once("secureConnect", () => slow.write("GET / HTTP/1.1\r\nx-"));
+  sockets.push(slow);
+  for (const socket of sockets) socket.on("error", () => undefined).resume();
+  const dripping = setInterval(() => slow.write("x"), 200);
+  closers.push(() => {
+    clearInterval(dripping);
+    for (const socket of sockets) socket.destroy();
+  });
+  await waitFor(() => sockets.every((socket) => socket.closed), { timeoutMs: 20_000 });
+  expect(slow.bytesRead, "the handshake and no page").toBeLessThan(8_192);
+}, 30_000);
+>>>>>>> Stashed changes

@@ -44,8 +44,8 @@ export function createTlsListener(tls: TlsFiles, onRequest: RequestListener): Ht
     rejectUnauthorized: false,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
   });
-  // As above; it is no option here.
-  Object.assign(server, { headersTimeout: HEADERS_TIMEOUT_MS });
+  // As above; they are no options here.
+  Object.assign(server, { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: CHECKING_INTERVAL_MS });
   // The compatibility layer of HTTP/2 hands over what works as those of HTTP/1.1.
   server.on("request", onRequest as unknown as (request: Http2ServerRequest, response: Http2ServerResponse) => void);
   tls.onRenewal((context) => server.setSecureContext(context));
