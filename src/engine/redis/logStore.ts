@@ -1,6 +1,7 @@
 import type { LogEntry } from "../../domain/change.js";
 import type { Membership } from "../../domain/membership.js";
 import type { EventState, LogPosition, LogStore, Unsubscribe } from "../../domain/ports.js";
+import { SharedTexts } from "../../lib/sharedTexts.js";
 import { attempt } from "./connections.js";
 import type { EventScripts } from "./eventScripts.js";
 import { EVENTS, eventKeys, NEW_EVENTS } from "./keys.js";
@@ -26,16 +27,6 @@ export interface StoredMember {
 export function parseMember(userId: string, json: string, epoch: string): Membership {
   const { c, r, e } = JSON.parse(json) as StoredMember;
   return { userId, channelIds: c, revision: e === epoch ? r : 0 };
-}
-
-// Each user's channels are parsed into strings of their own, which take four times the memory of one for all users.
-function createSharing(): (text: string) => string {
-  const known = new Map<string, string>();
-  return (text) => {
-    const shared = known.get(text);
-    if (shared === undefined) known.set(text, text);
-    return shared ?? text;
-  };
 }
 
 /** {@link LogStore} on Redis. */
@@ -66,10 +57,14 @@ export function createLogStore(commands: CommandConnection, scripts: EventScript
         string[],
       ];
       const memberships = new Map<string, Membership>();
-      const share = createSharing();
+      // Shared as they are parsed, so that loading does not take the memory of a string for each.
+      const texts = new SharedTexts();
       for (let index = 0; index < members.length; index += 2) {
         const membership = parseMember(members[index] as string, members[index + 1] as string, epoch);
-        memberships.set(membership.userId, { ...membership, channelIds: membership.channelIds.map(share) });
+        memberships.set(membership.userId, {
+          ...membership,
+          channelIds: membership.channelIds.map((channelId) => texts.share(channelId)),
+        });
       }
       for (let index = 0; index < disconnections.length; index += 2) {
         const userId = disconnections[index] as string;

@@ -2,14 +2,17 @@ import type { Change } from "../../domain/change.js";
 import type { SpeakerPause } from "../../domain/floor.js";
 import type { Membership } from "../../domain/membership.js";
 import type { EventState } from "../../domain/ports.js";
+import { SharedTexts } from "../../lib/sharedTexts.js";
 
 /** The picture of one event as its log has it so far. */
 export class EventPicture {
   readonly members: Map<string, Membership>;
   pause: SpeakerPause | undefined;
+  // Each change brings strings of its own for channels that thousands of users have.
+  readonly #texts = new SharedTexts();
 
   constructor(state: Pick<EventState, "members" | "pause">) {
-    this.members = new Map(state.members.map((member) => [member.userId, member]));
+    this.members = new Map(state.members.map((member) => [member.userId, this.#compact(member)]));
     this.pause = state.pause;
   }
 
@@ -17,9 +20,11 @@ export class EventPicture {
   apply(change: Change): void {
     switch (change.kind) {
       case "membershipChanged": {
-        const { userId, channelIds, revision } = change;
-        const disconnectedAtMs = this.members.get(userId)?.disconnectedAtMs;
-        this.members.set(userId, { userId, channelIds, revision, disconnectedAtMs });
+        const { channelIds, revision } = change;
+        const known = this.members.get(change.userId);
+        const userId = known?.userId ?? change.userId;
+        const disconnectedAtMs = known?.disconnectedAtMs;
+        this.members.set(userId, this.#compact({ userId, channelIds, revision, disconnectedAtMs }));
         break;
       }
       case "speakersPaused":
@@ -41,5 +46,16 @@ export class EventPicture {
       case "userUnbanned":
         break;
     }
+  }
+
+  // The field that hardly any has is left out where it is: a word for each of a million.
+  #compact({ userId, channelIds, revision, disconnectedAtMs }: Membership): Membership {
+    const member: Membership = {
+      userId,
+      channelIds: channelIds.map((channelId) => this.#texts.share(channelId)),
+      revision,
+    };
+    if (disconnectedAtMs !== undefined) member.disconnectedAtMs = disconnectedAtMs;
+    return member;
   }
 }
