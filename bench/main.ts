@@ -2,18 +2,20 @@
 // scenarios are run. Exit code 1 if a scenario failed, 2 if the arguments are wrong.
 import { parseArgs } from "node:util";
 import { cold } from "./scenarios/cold.js";
-import { webConsole } from "./scenarios/webConsole.js";
 import { emergency } from "./scenarios/emergency.js";
 import { endToEnd } from "./scenarios/endToEnd.js";
 import { failover } from "./scenarios/failover.js";
 import { fanout } from "./scenarios/fanout.js";
 import { floor } from "./scenarios/floor.js";
+import { growth } from "./scenarios/growth.js";
 import { herd } from "./scenarios/herd.js";
 import { ingest } from "./scenarios/ingest.js";
 import { latency } from "./scenarios/latency.js";
+import { memory } from "./scenarios/memory.js";
 import { pause } from "./scenarios/pause.js";
 import { resume } from "./scenarios/resume.js";
 import { speakers } from "./scenarios/speakers.js";
+import { webConsole } from "./scenarios/webConsole.js";
 import { describeEnvironment, readEnvironment } from "./support/environment.js";
 import { writeReport } from "./support/markdownReport.js";
 import type { Result, Row, Scenario } from "./support/scenario.js";
@@ -33,6 +35,8 @@ const SCENARIOS: readonly NamedRun[] = [
   toRun(latency),
   toRun(endToEnd),
   toRun(herd),
+  toRun(memory),
+  toRun(growth),
   toRun(pause),
   toRun(emergency),
   toRun(speakers),

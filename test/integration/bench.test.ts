@@ -64,6 +64,26 @@ test("the benchmark of a herd runs: without cursors each watcher gets each user,
   ]);
 }, 120_000);
 
+test("the benchmark of memory runs: a fresh replica tells every membership, every idle watcher a change", async () => {
+  const [memory] = await runSmoke("memory");
+  expect(memory?.rows.map(({ count, missing }) => [count, missing])).toEqual([
+    [100, 0],
+    [20, 0],
+  ]);
+  for (const { heapBytes } of memory?.rows ?? []) expect(heapBytes).toEqual(expect.any(Number));
+}, 120_000);
+
+test("the benchmark of growth runs: each watcher gets each change, whatever there is around it", async () => {
+  const [growth] = await runSmoke("growth");
+  const complete = { changes: 10, missing: 0, repeated: 0, disordered: 0 };
+  expect(growth?.rows).toMatchObject(
+    ["watchers", "users", "channels", "logLength", "otherEvents"].flatMap((grows) => [
+      { grows, ...complete },
+      { grows, ...complete },
+    ]),
+  );
+}, 120_000);
+
 test("the benchmarks of the floor run: each way does every channel", async () => {
   const [pause, speakers] = await runSmoke("pause", "speakers");
   for (const result of [pause, speakers]) {
