@@ -161,7 +161,6 @@ it("files that do not fit together or are missing are said at start", async () =
   }
 });
 
-<<<<<<< Updated upstream
 it("files that are broken later change nothing", async () => {
   const tlsClientCa = join(folder, "ca.crt");
   copyFileSync(path("otherCa.crt"), tlsClientCa);
@@ -223,7 +222,7 @@ it("who says nothing over TLS is let go of, and who watches in silence is not", 
   await replica.close();
   expect(await watched).toMatchObject({ code: Code.Unavailable });
 }, 50_000);
-=======
+
 it("over TLS, who never shakes hands and who sends a byte of the headers at a time is cut off on both planes", async () => {
   const replica = await start();
   const sockets: Socket[] = [];
@@ -244,4 +243,3 @@ it("over TLS, who never shakes hands and who sends a byte of the headers at a ti
   await waitFor(() => sockets.every((socket) => socket.closed), { timeoutMs: 20_000 });
   expect(slow.bytesRead, "the handshake and no page").toBeLessThan(8_192);
 }, 30_000);
->>>>>>> Stashed changes
