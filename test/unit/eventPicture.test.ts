@@ -41,6 +41,18 @@ it("holds little more than the ids of a user, however often the user was changed
   expect(held).toBeLessThan(250);
 });
 
+it("does not pile up the ids of channels that come and go (G8)", () => {
+  const before = heapBytes();
+  const picture = new EventPicture({ members: [] });
+  const change = changeOf(1, 0);
+  for (let revision = 1; revision <= 400_000; revision++) {
+    picture.apply({ ...change, revision, channelIds: [`channel-${revision}`] });
+  }
+  expect(picture.members.get("user-1")?.channelIds).toEqual(["channel-400000"]);
+  // 30 MiB if each was held for ever.
+  expect(heapBytes() - before).toBeLessThan(16 << 20);
+});
+
 it("keeps when a user was disconnected as the channels change, and forgets nobody", () => {
   const member = { userId: "user-1", channelIds: ["a", "b"], revision: 3 };
   const disconnected = { userId: "user-2", channelIds: ["b"], revision: 2, disconnectedAtMs: 17 };
