@@ -92,8 +92,9 @@ async function runScenarios({ json, smoke, report, scenarios }: Arguments): Prom
       console.error(`${scenario.name}: messages are missing, came twice or in another order`);
       process.exitCode = 1;
     }
+    // After each, so that one that fails does not take the others along.
+    if (report !== undefined) await writeReport(report, environment, results);
   }
-  if (report !== undefined) await writeReport(report, environment, results);
 }
 
 let given: Arguments | undefined;
