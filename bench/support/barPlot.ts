@@ -29,6 +29,7 @@ export function drawBars(title: string, unit: string, bars: readonly Bar[]): str
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}"
  font-family="sans-serif" font-size="13">
+<title>${escapeXml(title)}</title>
 <rect width="${WIDTH}" height="${height}" fill="#ffffff"/>
 <text x="8" y="22" font-weight="bold">${escapeXml(title)}</text>
 ${rows.join("\n")}
