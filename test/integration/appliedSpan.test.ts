@@ -27,34 +27,6 @@ function update(generation: number, count: number, userId: string, channelIds: s
 
 const statusesOf = (outcomes: { status: string }[]) => outcomes.map(({ status }) => status);
 
-it("what a replica has applied without a gap is passed over by the others, and nothing else", async () => {
-  const eventId = randomUUID();
-  const first = [update(5, 1, "a", ["x"]), update(5, 2, "b", ["x"])];
-  const second = [update(5, 3, "a", ["y"]), update(6, 1, "b", ["y"])];
-  expect(statusesOf(await engine.applyMemberships(eventId, first, 5))).toEqual(["changed", "changed"]);
-  expect(await engine.applyMemberships(eventId, first, 4)).toEqual([]);
-  // Who may have missed something is told of each.
-  expect(statusesOf(await engine.applyMemberships(eventId, first))).toEqual(["stale", "stale"]);
-  // One that goes further, or begins earlier, than what is known.
-  expect(statusesOf(await engine.applyMemberships(eventId, [...first, ...second], 5))).toEqual([
-    ...["stale", "stale"],
-    ...["changed", "changed"],
-  ]);
-  const early = [update(4, 9, "c", ["x"]), update(5, 1, "a", ["x"])];
-  expect(statusesOf(await engine.applyMemberships(eventId, early, 4))).toEqual(["changed", "stale"]);
-  expect(await engine.applyMemberships(eventId, early, 4)).toEqual([]);
-});
-
-it("what lies between two replicas' spans is not passed over", async () => {
-  const eventId = randomUUID();
-  await engine.applyMemberships(eventId, [update(5, 1, "a", [eventId])], 5);
-  await engine.applyMemberships(eventId, [update(8, 1, "a", [`${eventId}-y`])], 8);
-  const missed = [update(6, 1, "b", [eventId])];
-  expect(statusesOf(await engine.applyMemberships(eventId, missed, 6))).toEqual(["changed"]);
-  const older = [update(5, 2, "c", [eventId])];
-  expect(statusesOf(await engine.applyMemberships(eventId, older, 5))).toEqual(["changed"]);
-});
-
 /** The updates of one run: a ticket before some of them. */
 const published = fc.array(
   fc.record({ user: fc.integer({ min: 0, max: 3 }), channel: fc.integer({ min: 0, max: 3 }), isTicket: fc.boolean() }),

@@ -19,7 +19,6 @@
 -- @include membership
 -- @include applied
 local heard_from = tonumber(ARGV[3])
-if heard_from and is_applied(tonumber(ARGV[4]), ARGV[5]) then return '[]' end
 
 local speaker_keys = {}
 for index, channel in ipairs(cjson.decode(ARGV[2])) do speaker_keys[channel] = KEYS[7 + index] end
