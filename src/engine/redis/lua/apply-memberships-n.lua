@@ -9,8 +9,7 @@
 --         there is none
 -- ARGV[4] the ticket of the first update, ARGV[5] the position of the last
 -- ARGV[6..] an update each: JSON of {userId, channelIds, action, actor, position, isReconciled}
--- Returns a JSON list of the outcomes; an empty one if the caller has missed nothing and neither has another replica,
---         which has applied all of them before
+-- Returns a JSON list of the outcomes
 --      or { 'unknown', channel, channel, ... }: whose these are is to be noted first, nothing was written.
 -- @include base
 -- @include log

@@ -1,13 +1,6 @@
 -- Which updates of the control plane have been applied to an event by whichever replica, without a gap. Needs
 -- membership.lua. The meta hash has it: appliedFrom, a ticket, and appliedThrough, a position. All that was published
--- between the two for this event has been applied, so that a replica which comes with it later need not look at each:
--- every one is at or below the position of its user, or of the newest sync.
-
--- True if a batch that begins after the ticket `first` and ends with the position `last` has been applied.
-local function is_applied(first, last)
-  local span = redis.call('HMGET', META, 'appliedFrom', 'appliedThrough')
-  return span[1] and tonumber(span[1]) <= first and not is_later(last, span[2])
-end
+-- between the two for this event has been applied. It is noted only: each replica compares each update all the same.
 
 -- A replica that has missed nothing since the ticket `from` has applied everything up to the position `last`.
 local function note_applied(from, last)
