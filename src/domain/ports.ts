@@ -168,15 +168,8 @@ export interface MembershipStore {
   /**
    * Applies updates of one event in their order, in one step; one outcome for each. No limit keeps channels from being
    * taken away.
-   *
-   * @param heardFrom the ticket since when the caller has missed no update; it has applied all those of this event that
-   *   came before these. Resolves with no outcomes then if another such caller has applied all of these already.
    */
-  applyMemberships(
-    eventId: string,
-    updates: readonly MembershipUpdate[],
-    heardFrom?: number,
-  ): Promise<MembershipOutcome[]>;
+  applyMemberships(eventId: string, updates: readonly MembershipUpdate[]): Promise<MembershipOutcome[]>;
   /**
    * Writes at a ticket of its own. Rejects with `failedPrecondition` if a channel belongs to another event,
    * `resourceExhausted` if a limit is in the way: the user is new to a full event, or gains channels by a list that is too

@@ -63,7 +63,7 @@ it("G6: in any interleaving of replicas, what one of them has heard is applied",
           const able = running.filter(takesTurn);
           const one = able[(turns.next().value as number) % able.length] as (typeof running)[0];
           const size = one.sizes[one.batch++ % one.sizes.length] as number;
-          await engine.applyMemberships(eventId, one.heard.slice(one.next, one.next + size), one.openedAt);
+          await engine.applyMemberships(eventId, one.heard.slice(one.next, one.next + size));
           one.next += size;
         }
         const newest = new Map<string, string[]>();

@@ -59,17 +59,12 @@ export function createMembershipStore(
   takeTicket?: TakeTicket,
 ): MembershipStore {
   return {
-    async applyMemberships(eventId, updates, heardFrom): Promise<MembershipOutcome[]> {
-      const [first] = updates;
-      const last = updates.at(-1);
-      if (first === undefined || last === undefined) return [];
+    async applyMemberships(eventId, updates): Promise<MembershipOutcome[]> {
+      if (updates.length === 0) return [];
       await scripts.register(eventId);
       const channelIds = [...new Set(updates.flatMap((update) => update.channelIds))];
       const args = [
         JSON.stringify(channelIds),
-        heardFrom ?? "",
-        first.position.generation,
-        formatPosition(last.position),
         ...updates.map(({ userId, channelIds, action, actor, position, isReconciled }) =>
           JSON.stringify({ userId, channelIds, action, actor, position: formatPosition(position), isReconciled }),
         ),

@@ -54,8 +54,6 @@ export class Ingest {
   // The ticket that waits for what came before it to be applied, and the last one for which it was.
   #awaitedTicket: SeenTicket | undefined;
   #appliedThrough: number | undefined;
-  // The newest ticket after which the store has refused an update for good.
-  #refusedAt = 0;
 
   /** @param reopen opens the subscription anew: what a full queue has dropped is then made up for */
   constructor(engine: Engine, reopen: () => void, logger: Logger) {
@@ -162,10 +160,9 @@ export class Ingest {
   }
 
   async #apply(eventId: string, batch: readonly QueuedUpdate[]): Promise<void> {
-    const heardFrom = this.#heardFrom();
     for (;;) {
       try {
-        const outcomes = await this.#engine.applyMemberships(eventId, batch, heardFrom);
+        const outcomes = await this.#engine.applyMemberships(eventId, batch);
         this.counts.applied += batch.length;
         for (const [index, { foreignChannelIds, overLimit }] of outcomes.entries()) {
           const userId = batch[index]?.userId;
@@ -193,12 +190,6 @@ export class Ingest {
     }
   }
 
-  // Since when this replica has neither missed an update nor passed one over.
-  #heardFrom(): number | undefined {
-    if (this.#openedAt === undefined || this.#openedAt > this.#refusedAt) return this.#openedAt;
-    return this.#refusedAt + 1;
-  }
-
   // Finds the update that the store refuses, so that the others get through.
   async #applyOneByOne(eventId: string, batch: readonly QueuedUpdate[], error: unknown): Promise<void> {
     if (batch.length > 1) {
@@ -206,7 +197,6 @@ export class Ingest {
       return;
     }
     this.counts.dropped++;
-    this.#refusedAt = Math.max(this.#refusedAt, batch[0]?.position.generation ?? 0);
     this.#logger.error({ err: error, eventId, userId: batch[0]?.userId }, "update refused by the store");
   }
 }

@@ -5,10 +5,7 @@
 -- KEYS[7] hash: channel -> event
 -- KEYS[8..] speaker keys, one for each of the named channels
 -- ARGV[2] JSON list of the named channels, in the order of their keys
--- ARGV[3] the ticket since when the caller has missed no update and has applied all those of this event before; empty if
---         there is none
--- ARGV[4] the ticket of the first update, ARGV[5] the position of the last
--- ARGV[6..] an update each: JSON of {userId, channelIds, action, actor, position, isReconciled}
+-- ARGV[3..] an update each: JSON of {userId, channelIds, action, actor, position, isReconciled}
 -- Returns a JSON list of the outcomes
 --      or { 'unknown', channel, channel, ... }: whose these are is to be noted first, nothing was written.
 -- @include base
@@ -16,14 +13,12 @@
 -- @include floor
 -- @include leases
 -- @include membership
--- @include applied
-local heard_from = tonumber(ARGV[3])
 
 local speaker_keys = {}
 for index, channel in ipairs(cjson.decode(ARGV[2])) do speaker_keys[channel] = KEYS[7 + index] end
 
 local updates, unknown = {}, { 'unknown' }
-for index = 6, #ARGV do
+for index = 3, #ARGV do
   local update = cjson.decode(ARGV[index])
   updates[#updates + 1] = update
   if context.ownersApart then
@@ -44,5 +39,4 @@ append_together(function()
       .. (limit and ',"overLimit":"' .. limit .. '"}' or '}')
   end
 end)
-if heard_from then note_applied(heard_from, ARGV[5]) end
 return '[' .. table.concat(results, ',') .. ']'

@@ -4,7 +4,7 @@
 -- KEYS[1] meta      hash: epoch, revision, replid, floor (position of the newest sync: nothing at or below it applies),
 --                   lease (last lease id), pause (id of the pause whose end has not been announced), ended (1: a pause
 --                   has run out since pauses were last upheld), upheld (when the channels of a paused event were last
---                   looked at, ms), floorVersion (number of the newest message on the floor channel), appliedFrom, appliedThrough (see applied.lua)
+--                   looked at, ms), floorVersion (number of the newest message on the floor channel)
 -- KEYS[2] log       stream of entries, id <revision>-0, field entry: JSON
 -- KEYS[3] members   hash: user -> JSON of {c: channels, p: position, r: revision, e: epoch of r,
 --                   o: 1 if last written over RPC by name (a sync speaks by the floor), k: 1 if a reconcile found the
