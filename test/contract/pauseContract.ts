@@ -411,11 +411,14 @@ export function describePause(getEngine: GetEngine): void {
     const unfollow = engine.onPause((eventId) => eventIds.includes(eventId) && heard.listener(eventId));
     const listed = async () => (await engine.listPausedEvents()).filter((eventId) => eventIds.includes(eventId)).sort();
     const [pausedId = "", liftedId = "", endedId = "", cutId = ""] = eventIds;
+    // Each is heard before the next is made: events have no order among each other.
     await pause(engine, pausedId);
+    await heard.until(1);
     const { pause: second } = await pause(engine, liftedId);
+    await heard.until(2);
     await makeRunOutPause(engine, endedId);
-    await pause(engine, cutId, { durationMs: 0 });
     await heard.until(3);
+    await pause(engine, cutId, { durationMs: 0 });
     expect(heard.seen).toEqual([pausedId, liftedId, endedId]);
     unfollow();
 
