@@ -10,6 +10,8 @@ const EVENTS = 24;
 
 it("faults drawn by chance, alone and combined, break no guarantee (G1, G2, G3, G6, G7, G9)", async () => {
   const seed = chooseSeed();
+  // Before anything can hang.
+  console.log(`seed ${seed}`);
   const counts = new Counts();
   const run = await Run.start(await StandaloneStore.start(), { seed, events: EVENTS });
   try {

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFile, type SpawnOptions, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { createServer } from "node:net";
@@ -7,6 +8,10 @@ import { promisify } from "node:util";
 // On Linux the kernel ends a child with its parent, even one that was killed.
 const SETPRIV = "/usr/bin/setpriv";
 const TETHER = existsSync(SETPRIV) ? [SETPRIV, "--pdeathsig", "KILL", "--"] : [];
+
+const LEAST_PORT = 10_000;
+/** The first that Linux gives to an outgoing connection: ip_local_port_range in ip(7). */
+const EPHEMERAL_PORT = 32_768;
 
 const living = new Set<ChildProcess>();
 process.on("exit", () => {
@@ -57,13 +62,26 @@ export async function runProgram(
   return stdout;
 }
 
-/** A TCP port of 127.0.0.1 that was free a moment ago. */
+/**
+ * A TCP port of 127.0.0.1 that was free a moment ago. It is none of those that outgoing connections are given, so that it
+ * stays free while a server is away that is started again.
+ */
 export async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("A TCP server has an address of host and port");
+  for (;;) {
+    const port = randomInt(LEAST_PORT, EPHEMERAL_PORT);
+    if (await isFree(port)) return port;
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  try {
+    await once(server.listen(port, "127.0.0.1"), "listening");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EADDRINUSE") return false;
+    throw error;
+  }
   server.close();
   await once(server, "close");
-  return address.port;
+  return true;
 }

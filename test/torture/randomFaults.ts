@@ -14,9 +14,12 @@ const MAX_CALM_MS = 500;
 /** How often a fleet may rest between two rounds; else the next faults meet what the last ones have left. */
 const REST_CHANCE = 0.3;
 
-/** Puts a fleet under load through rounds of faults, alone and combined, and brings it to rest in the end. */
+/**
+ * Puts a fleet under load through rounds of faults, alone and combined, and brings it to rest in the end. Ends early when
+ * somebody has not come back: every further wait would be for them.
+ */
 export async function sufferAtRandom(run: Run<StandaloneStore>, random: Random, rounds: number): Promise<void> {
-  for (let round = 1; round <= rounds; round++) {
+  for (let round = 1; round <= rounds && run.history.strandings.length === 0; round++) {
     run.workload.start();
     await sleep(random.integer(0, MAX_CALM_MS));
     await Promise.all(drawKinds(random).map((kind) => sufferLater(run, kind, random.fork(`${round} ${kind.name}`))));

@@ -28,6 +28,7 @@ export class Workload {
   /** Users whose last call gave them channels, so that a revocation by a call is a change. */
   readonly #assigned = new Set<string>();
   readonly #running = new Set<Promise<void>>();
+  #areChannelsKnown = false;
   #isRunning = false;
   #loops: Promise<unknown> | undefined;
 
@@ -48,14 +49,22 @@ export class Workload {
     }
   }
 
-  /** Makes all channels known as their events', so that the control plane's sets can be read by a reconcile. */
+  /**
+   * Makes all channels known as their events', so that the control plane's sets can be read by a reconcile. Where none is
+   * known it is to be called before anything can be published: a channel is the event's that names it first.
+   */
   async prepare(): Promise<void> {
+    this.#areChannelsKnown = false;
     const orders = this.#world.eventIds.map((eventId): Order => {
       // Of a user who has all channels already a repeat would change nothing.
       const assign = (attempt: number) => new Map([[`${eventId}.anchor${attempt}`, this.#world.channelsOf(eventId)]]);
       return { path: "rpc", eventId, assign };
     });
-    await Promise.all(orders.map((order) => this.controlPlane.fulfil(order)));
+    const fulfilled = Promise.all(orders.map((order) => this.controlPlane.fulfil(order))).then(() => {
+      this.#areChannelsKnown = true;
+    });
+    const isDone = () => this.#areChannelsKnown;
+    await Promise.race([fulfilled, waitFor(isDone, { timeoutMs: STOP_TIMEOUT_MS, message: "channels to be known" })]);
   }
 
   start(): void {
@@ -122,7 +131,8 @@ export class Workload {
       assign: (attempt) => {
         // A repeated revocation would look like the first.
         if (isRevocation && attempt === 1) return new Map([[userId, []]]);
-        const strays = !isCall && this.#random.chance(STRAYS) ? [this.#strayFor(eventId)] : [];
+        const strays =
+          !isCall && this.#areChannelsKnown && this.#random.chance(STRAYS) ? [this.#strayFor(eventId)] : [];
         return new Map([[userId, [...this.#world.nextChannels(eventId), ...strays]]]);
       },
     };

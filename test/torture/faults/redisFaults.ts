@@ -23,8 +23,7 @@ function restarted(run: Run<StandaloneStore>, changeData: () => Promise<number |
       await store.redis.restart();
       if (backTo !== undefined) store.witness.noteLoss(backTo);
       endOutage();
-      await store.setOpen(true);
-      if (backTo === 0) await run.workload.prepare();
+      await Promise.all([backTo === 0 && run.workload.prepare(), store.setOpen(true)]);
     },
   };
 }

@@ -11,6 +11,8 @@ import { CONTROL_PLANE_OPTIONS, type Store } from "./store.js";
 
 /** A user of Redis with all rights, so that CLIENT KILL can spare the witness. */
 const WITNESS = { username: "witness", password: "any" };
+/** Longer than any fault keeps Redis away, ms. */
+const WITNESS_TIMEOUT_MS = 30_000;
 const WITNESS_ARGS = ["--user", WITNESS.username, "on", "nopass", "~*", "&*", "+@all"];
 
 /** One Redis. Everybody but the witness reaches it through a proxy of their own. */
@@ -29,7 +31,8 @@ export class StandaloneStore implements Store {
     this.#directory = directory;
     this.data = new RedisData(directory);
     const server = { port: redis.port, ...WITNESS };
-    const commands = new Redis({ ...server, maxRetriesPerRequest: null, retryStrategy: () => 20 });
+    const patience = { maxRetriesPerRequest: null, retryStrategy: () => 20, commandTimeout: WITNESS_TIMEOUT_MS };
+    const commands = new Redis({ ...server, ...patience });
     this.witness = new Witness({ servers: [server], events: commands, controlPlane: commands });
   }
 
