@@ -21,6 +21,8 @@ export interface RedisCluster {
   spreadEventIds(): Promise<string[]>;
   /** Waits until another than `former` serves the event and the whole cluster is well again. */
   waitForFailover(eventId: string, former: RedisServer): Promise<RedisServer>;
+  /** Waits until the whole cluster is well, and says who serves what and since which fail-over. */
+  settled(): Promise<string>;
   /** Stops everything; as `stop` of a Redis. */
   stop(): Promise<void>;
 }
@@ -28,6 +30,8 @@ export interface RedisCluster {
 interface NodeView {
   port: number;
   isMaster: boolean;
+  /** The number of the fail-over that has made it a master. */
+  epoch: number;
   slots: [first: number, last: number][];
 }
 
@@ -80,6 +84,16 @@ export async function startCluster({ nodeTimeoutMs = 1_500, replicas = 1 } = {})
         { timeoutMs: FAILOVER_TIMEOUT_MS, message: `another node than ${former.port} for slot ${slot}` },
       );
     },
+    settled: () =>
+      waitFor(
+        async () => {
+          if (!(await areWell(nodes))) return undefined;
+          const views = await Promise.all(nodes.map(readView));
+          const masters = (views[0] as NodeView[]).filter(({ isMaster }) => isMaster).sort(byPort);
+          return masters.map(({ port, epoch }) => `${port} since ${epoch}`).join();
+        },
+        { timeoutMs: FAILOVER_TIMEOUT_MS, message: "a cluster that is well" },
+      ),
     stop: () => stopAll(nodes),
   };
 
@@ -153,7 +167,7 @@ function byPort(a: NodeView, b: NodeView): number {
 async function readView({ cli }: RedisServer): Promise<NodeView[]> {
   const lines = (await cli("CLUSTER", "NODES")).split("\n");
   return lines.flatMap((line) => {
-    const [, address = "", flags = "", , , , , , ...ranges] = line.split(" ");
+    const [, address = "", flags = "", , , , epoch, , ...ranges] = line.split(" ");
     if (/fail|handshake|noaddr/.test(flags)) return [];
     const slots = ranges
       .filter((range) => !range.startsWith("["))
@@ -162,6 +176,6 @@ async function readView({ cli }: RedisServer): Promise<NodeView[]> {
         return [Number(from), Number(to)] as [number, number];
       });
     const port = Number(/:(\d+)@/.exec(address)?.[1]);
-    return [{ port, isMaster: flags.includes("master"), slots }];
+    return [{ port, isMaster: flags.includes("master"), epoch: Number(epoch), slots }];
   });
 }

@@ -11,6 +11,8 @@ import { waitFor } from "./waitFor.js";
 const MASTER_NAME = "squelch";
 const START_TIMEOUT_MS = 15_000;
 const FAILOVER_TIMEOUT_MS = 20_000;
+/** Sentinels leave a master that was replaced but still answers alone for some 20 s, ms. */
+const SETTLE_TIMEOUT_MS = 60_000;
 
 /** One Redis master, two replicas of it, and three sentinels that need a quorum of two. */
 export interface SentinelGroup {
@@ -23,6 +25,10 @@ export interface SentinelGroup {
   master(): Promise<RedisServer>;
   /** Waits until another than `former` is the master and may be written. */
   waitForFailover(former: RedisServer): Promise<RedisServer>;
+  /** Has the sentinels replace the master, though it is well. */
+  replaceMaster(): Promise<void>;
+  /** Waits until all servers follow the master, and says which one that is and by which fail-over. */
+  settled(): Promise<string>;
   /** Stops everything; as `stop` of a Redis. */
   stop(): Promise<void>;
 }
@@ -62,6 +68,22 @@ export async function startSentinel({ downAfterMs = 1_000 } = {}): Promise<Senti
           return now !== former && (await now.cli("ROLE")).startsWith("master") && now;
         },
         { timeoutMs: FAILOVER_TIMEOUT_MS, message: `another master than ${former.port}` },
+      ),
+    async replaceMaster() {
+      await (sentinels[0] as RedisProcess).cli("SENTINEL", "FAILOVER", MASTER_NAME);
+    },
+    settled: () =>
+      waitFor(
+        async () => {
+          const { port, cli } = await master();
+          const others = servers.filter((server) => server.port !== port);
+          const roles = await Promise.all([cli("ROLE"), ...others.map((other) => other.cli("ROLE"))]);
+          const follows = `slave\n127.0.0.1\n${port}\nconnected`;
+          if (!roles.every((role, index) => role.startsWith(index === 0 ? "master" : follows))) return undefined;
+          const views = await Promise.all(sentinels.map(readEpoch));
+          return new Set(views).size === 1 && `${port} since ${views[0]}`;
+        },
+        { timeoutMs: SETTLE_TIMEOUT_MS, message: "all servers to follow one master" },
       ),
     async stop() {
       await stopAll(sentinels);
@@ -112,6 +134,12 @@ async function startSentinels(dir: string, masterPort: number, downAfterMs: numb
       return startRedisProcess({ port, args: [file, "--sentinel"], readyMark: "+monitor master" });
     }),
   );
+}
+
+// The number of the fail-over that has made the master.
+async function readEpoch(sentinel: RedisProcess): Promise<string> {
+  const fields = (await sentinel.cli("SENTINEL", "MASTER", MASTER_NAME)).split("\n");
+  return fields[fields.indexOf("config-epoch") + 1] as string;
 }
 
 async function allKnowAll(sentinels: readonly RedisProcess[]): Promise<boolean> {

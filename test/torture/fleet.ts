@@ -109,16 +109,18 @@ export class Fleet<S extends Store = Store> {
     await Promise.all(this.parties.map((party) => this.#recovery(party, at)));
   }
 
-  /**
-   * Notes as troubles what no fault has brought about: a replica on a machine that is too busy may find its subscription
-   * silent for 6 s and open it anew, which it says in its log.
-   */
-  noteSilences(from: number): void {
-    const silent = this.replicas.filter((replica) => replica.takeSilences() > 0);
+  /** Notes as a trouble, from then until now, what no fault has brought about. */
+  noteTrouble(fault: string, parties: readonly string[], from: number): void {
     const to = performance.now();
-    for (const { name: party } of silent) {
-      this.troubles.push({ party, fault: "a silent subscription", isDeaf: true, from, to });
-    }
+    for (const party of parties) this.troubles.push({ party, fault, isDeaf: true, from, to });
+  }
+
+  /**
+   * The replicas that have found their subscription silent for 6 s since this was last called, and opened it anew: on a
+   * machine that is too busy it may be. They say so in their logs.
+   */
+  takeSilent(): string[] {
+    return this.replicas.filter((replica) => replica.takeSilences() > 0).map(({ name }) => name);
   }
 
   async stop(): Promise<void> {

@@ -104,9 +104,11 @@ export class Run<S extends Store = Store> {
   /** Lets the control planes finish, and everything settle; then writes down what everybody says. */
   async rest(): Promise<Rest> {
     await this.workload.pause();
+    const hasFailedOver = await this.fleet.store.noteFailovers();
     await this.fleet.allStanding();
     const stoodAt = performance.now();
-    this.fleet.noteSilences(this.#restedAt);
+    const deaf = hasFailedOver ? this.history.replicas : this.fleet.takeSilent();
+    this.fleet.noteTrouble(hasFailedOver ? "a needless fail-over" : "a silent subscription", deaf, this.#restedAt);
     if (this.#restedAt === 0 || allDeaf(this.history, this.#restedAt, stoodAt)) await this.#reconciled();
     await this.#settled();
     const { records } = this.fleet.witness;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { FLOOR_PRIORITIES, RESERVED_HOLDER } from "../../src/domain/floor.js";
-import { parseCut, parseSpeaker } from "../../src/engine/redis/speakerValue.js";
+import { parseSpeaker, parseSpeakers } from "../../src/engine/redis/speakerValue.js";
 
 const text = fc.oneof(fc.string({ unit: "binary" }), fc.string(), fc.constantFrom("", "u", RESERVED_HOLDER));
 const time = fc.oneof(fc.integer(), fc.constantFrom(0, 1_700_000_000_000, 99_999_999_999_999, 1e14, 1e15, 1.5));
@@ -33,7 +33,7 @@ it("a lease is read whole, and the end of its key counts only where it does not 
 
 it("what a pause has cut is in the order of channels, without reserved holders", () => {
   const values = ["a", RESERVED_HOLDER, "b"].map((userId) => JSON.stringify({ userId }));
-  const cut = parseCut({ channelIds: ["3", "2", "1"], values });
+  const cut = parseSpeakers({ channelIds: ["3", "2", "1"], values });
   expect(cut.map(({ channelId, userId }) => [channelId, userId])).toEqual([
     ["1", "b"],
     ["3", "a"],

@@ -1,5 +1,5 @@
 import type { RedisServer } from "../../support/startRedis.js";
-import { waitFor } from "../../support/waitFor.js";
+import type { SentinelGroup } from "../../support/startSentinel.js";
 import type { Run } from "../run.js";
 import type { ClusterStore } from "../stores/clusterStore.js";
 import type { SentinelStore } from "../stores/sentinelStore.js";
@@ -7,7 +7,6 @@ import { type Fault, type FaultKind, replicaNames } from "./fault.js";
 
 /** Replication is asynchronous: what was accepted so shortly before may be lost, ms. */
 const LOST_TAIL_MS = 1_000;
-const DEMOTION_TIMEOUT_MS = 30_000;
 
 /** How a server is lost, and how it comes back. */
 interface Loss {
@@ -32,6 +31,7 @@ function masterLost(
   return {
     parties: replicaNames(run),
     async inject() {
+      await run.fleet.store.noteFailovers();
       former = await find();
       backTo = run.fleet.witness.orderBefore(LOST_TAIL_MS);
       // Some replicas may find the successor at once: nobody has to say that all is not well.
@@ -43,16 +43,12 @@ function masterLost(
       await successor(former);
       endOutage();
       await undo(former);
-      const { cli } = former;
-      // Sentinel drops its clients when it tells it.
-      const isFollowing = async () => (await cli("ROLE").catch(() => "")).startsWith("slave");
-      await waitFor(isFollowing, { timeoutMs: DEMOTION_TIMEOUT_MS, message: "the former master to follow" });
-      run.fleet.witness.noteLoss(backTo, { isCertain: false });
+      await run.fleet.store.noteFailovers(backTo);
     },
   };
 }
 
-function sentinelFault(name: string, loss: Loss): FaultKind<SentinelStore> {
+function sentinelFault(name: string, lossOf: (group: SentinelGroup) => Loss): FaultKind<SentinelStore> {
   return {
     name,
     uses: "redis",
@@ -60,7 +56,7 @@ function sentinelFault(name: string, loss: Loss): FaultKind<SentinelStore> {
       const { group } = run.fleet.store;
       return masterLost(
         run,
-        loss,
+        lossOf(group),
         () => group.master(),
         (former) => group.waitForFailover(former),
       );
@@ -70,8 +66,13 @@ function sentinelFault(name: string, loss: Loss): FaultKind<SentinelStore> {
 
 /** What happens to a Sentinel group. */
 export const SENTINEL_FAULTS: readonly FaultKind<SentinelStore>[] = [
-  sentinelFault("Sentinel's master is killed", kill),
-  sentinelFault("Sentinel's master hangs", hang),
+  sentinelFault("Sentinel's master is killed", () => kill),
+  sentinelFault("Sentinel's master hangs", () => hang),
+  // Until it is told, clients that have not heard of its successor write to it.
+  sentinelFault("Sentinel's master is replaced while it is well", (group) => ({
+    inflict: () => group.replaceMaster(),
+    undo: async () => undefined,
+  })),
 ];
 
 /** What happens to a Cluster. Another Redis takes what is published, so that nobody misses it. */

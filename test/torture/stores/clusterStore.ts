@@ -2,6 +2,7 @@ import { Cluster, Redis } from "ioredis";
 import { type RedisCluster, startCluster } from "../../support/startCluster.js";
 import { type RedisServer, startRedis } from "../../support/startRedis.js";
 import { ANSWER_TIMEOUT_MS } from "../controlPlane.js";
+import { FailoverWatch } from "../failoverWatch.js";
 import { Witness } from "../witness.js";
 import { CONTROL_PLANE_OPTIONS, type Store } from "./store.js";
 
@@ -9,6 +10,7 @@ import { CONTROL_PLANE_OPTIONS, type Store } from "./store.js";
 export class ClusterStore implements Store {
   readonly isOrdered = false;
   readonly witness: Witness;
+  readonly #failovers: FailoverWatch;
 
   private constructor(
     readonly cluster: RedisCluster,
@@ -18,6 +20,7 @@ export class ClusterStore implements Store {
     const events = new Cluster(nodes, { clusterRetryStrategy: () => 100 });
     const controlPlane = new Redis({ port: ingest.port });
     this.witness = new Witness({ servers: [...cluster.nodes, ingest], events, controlPlane });
+    this.#failovers = new FailoverWatch(this.witness, () => cluster.settled());
   }
 
   static async start(): Promise<ClusterStore> {
@@ -42,6 +45,10 @@ export class ClusterStore implements Store {
   }
 
   async noteRest(): Promise<void> {}
+
+  noteFailovers(backTo?: number): Promise<boolean> {
+    return this.#failovers.note(backTo);
+  }
 
   heal(): void {
     for (const node of this.cluster.nodes) node.resume();

@@ -1,22 +1,28 @@
 import { Redis } from "ioredis";
 import { type SentinelGroup, startSentinel } from "../../support/startSentinel.js";
 import { ANSWER_TIMEOUT_MS } from "../controlPlane.js";
+import { FailoverWatch } from "../failoverWatch.js";
 import { Witness } from "../witness.js";
 import { CONTROL_PLANE_OPTIONS, type Store } from "./store.js";
+
+/** A server that only waits for a CPU is not to be taken for down, ms. */
+const DOWN_AFTER_MS = 2_000;
 
 /** A master with two replicas and three sentinels. */
 export class SentinelStore implements Store {
   readonly isOrdered = true;
   readonly witness: Witness;
+  readonly #failovers: FailoverWatch;
 
   private constructor(readonly group: SentinelGroup) {
     const { servers } = group;
     const commands = connectToMaster(group, { retryStrategy: () => 50 });
     this.witness = new Witness({ servers, events: commands, controlPlane: commands });
+    this.#failovers = new FailoverWatch(this.witness, () => group.settled());
   }
 
   static async start(): Promise<SentinelStore> {
-    return new SentinelStore(await startSentinel());
+    return new SentinelStore(await startSentinel({ downAfterMs: DOWN_AFTER_MS }));
   }
 
   async replicaArgs(): Promise<string[]> {
@@ -28,6 +34,10 @@ export class SentinelStore implements Store {
   }
 
   async noteRest(): Promise<void> {}
+
+  noteFailovers(backTo?: number): Promise<boolean> {
+    return this.#failovers.note(backTo);
+  }
 
   heal(): void {
     for (const server of this.group.servers) server.resume();

@@ -74,6 +74,10 @@ export class StandaloneStore implements Store {
     return this.data.copy(witnessed);
   }
 
+  async noteFailovers(): Promise<boolean> {
+    return false;
+  }
+
   heal(): void {
     for (const link of this.#links.values()) link.heal();
     this.redis.resume();

@@ -12,6 +12,8 @@ export interface Store {
   connect(name: string): Promise<Redis>;
   /** Told that a fleet is at rest, and how much has passed through Redis. */
   noteRest(witnessed: number): Promise<void>;
+  /** As `note` of a {@link FailoverWatch}; false where nothing fails over. */
+  noteFailovers(backTo?: number): Promise<boolean>;
   /** Ends all faults. */
   heal(): void;
   /** Stops everything. Replicas and control planes have let go of it. */
