@@ -3,7 +3,6 @@ import { bannedBroadcaster } from "../../domain/ban.js";
 import type { LogEntry, SpeakersPaused } from "../../domain/change.js";
 import { SquelchError } from "../../domain/errors.js";
 import {
-  type ActiveSpeaker,
   alreadyPaused,
   type FloorDenyCause,
   MAX_PAUSE_MS,
@@ -32,7 +31,7 @@ import { parseLogEntry } from "./logEntry.js";
 import type { CommandConnection } from "./openConnection.js";
 import { OwnerHints } from "./ownerHints.js";
 import { parseJson } from "./scripts.js";
-import { parseSpeaker, sortSpeakers } from "./speakerValue.js";
+import { parseSpeakers } from "./speakerValue.js";
 import type { Subscriber } from "./subscriber.js";
 
 /** How long the answer to a PauseAllSpeakers is kept for a repeat of its request id: as long as a pause can last. */
@@ -75,32 +74,8 @@ type SpeakersAnswer = [
   version: number,
   timeMs: number,
   queues: string[],
-  channels: string[],
-  ttls: number[],
-  ...values: (string | null)[][],
+  speakers: string,
 ];
-
-// Ascending by channel. TTLs: place of the channel from 1, ms, place, ms, ...
-function parseSpeakers(
-  channels: readonly string[],
-  values: readonly (string | null)[],
-  ttls: readonly number[],
-  timeMs: number,
-): ActiveSpeaker[] {
-  const ends = new Map<number, number>();
-  for (let index = 0; index < ttls.length; index += 2) {
-    const ttlMs = ttls[index + 1] as number;
-    // A lock without a TTL, which others may have left, says nothing.
-    if (ttlMs > 0) ends.set((ttls[index] as number) - 1, timeMs + ttlMs);
-  }
-  const speakers: ActiveSpeaker[] = [];
-  for (const [index, channelId] of channels.entries()) {
-    const value = values[index];
-    const speaker = value == null ? undefined : parseSpeaker(channelId, value, ends.get(index));
-    if (speaker !== undefined) speakers.push(speaker);
-  }
-  return sortSpeakers(speakers);
-}
 
 /** As scripts publish it: a change of many channels, which all have the same holder then or none, is told once. */
 type StoredFloorChange = FloorChange | (Omit<FloorChange, "channelId"> & { channelIds: string[] });
@@ -163,15 +138,11 @@ export function createFloorStore(
 
   async function readSpeakers(eventId: string, channelIds: readonly string[] = [], isForced = false) {
     const args = [JSON.stringify(channelIds), isForced ? 1 : 0];
-    const [pause, epoch, version, timeMs, queues, channels, ttls, ...values] = (await scripts.runFor(
-      eventId,
-      "read-speakers",
-      [],
-      args,
-    )) as SpeakersAnswer;
+    const answer = (await scripts.runFor(eventId, "read-speakers", [], args)) as SpeakersAnswer;
+    const [pause, epoch, version, timeMs, queues, speakers] = answer;
     return {
       picture: { epoch, version, timeMs },
-      speakers: parseSpeakers(channels, values.flat(), ttls, timeMs),
+      speakers: parseSpeakers(JSON.parse(speakers), timeMs),
       waiting: parseQueues(queues, timeMs),
       pause: parseJson(pause) as SpeakerPause | undefined,
     };
@@ -224,7 +195,6 @@ export function createFloorStore(
 
     async pauseAllSpeakers({ eventId, durationMs, requestId, replacePauseId = "", ...rest }): Promise<PauseOutcome> {
       await scripts.register(eventId);
-      await index.adoptForeignChannels(eventId);
       const pause = JSON.stringify({
         pauseId: randomUUID(),
         reason: rest.reason,
@@ -232,12 +202,19 @@ export function createFloorStore(
         exemptUserIds: rest.exemptUserIds,
         broadcaster: rest.broadcaster,
       });
-      const [status, ...result] = (await urgent.scripts.runFor(
-        eventId,
-        "pause-all-speakers",
-        [eventKeys(eventId).pauseAnswer(requestId)],
-        [pause.slice(1), durationMs, requestId === "" ? 0 : 1, PAUSE_ANSWER_TTL_MS, replacePauseId],
-      )) as unknown[];
+      const keys = [eventKeys(eventId).pauseAnswer(requestId)];
+      const args = [pause.slice(1), durationMs, requestId === "" ? 0 : 1, PAUSE_ANSWER_TTL_MS, replacePauseId];
+      const pauseAll = async (hasAllChannels: boolean) => {
+        const allArgs = [...args, hasAllChannels ? 1 : 0];
+        return (await urgent.scripts.runFor(eventId, "pause-all-speakers", keys, allArgs)) as unknown[];
+      };
+      // Where whose a channel is is decided in another slot, the script cannot look.
+      let answer = scripts.ownersApart ? ["behind"] : await pauseAll(false);
+      if (answer[0] === "behind") {
+        await index.adoptForeignChannels(eventId);
+        answer = await pauseAll(true);
+      }
+      const [status, ...result] = answer;
       if (status === "banned") throw bannedBroadcaster(JSON.parse(result[0] as string));
       if (status === "standing") throw alreadyPaused(eventId, JSON.parse(result[0] as string));
       const [replicas, entry] = result as [number, string];

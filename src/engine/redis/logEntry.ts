@@ -1,14 +1,14 @@
 import type { LogEntry, SpeakersPaused } from "../../domain/change.js";
 import type { ActiveSpeaker } from "../../domain/floor.js";
-import { parseCut, type StoredCut } from "./speakerValue.js";
+import { parseSpeakers, type StoredSpeakers } from "./speakerValue.js";
 
 /** As scripts write it. Entries of an older version have speakers instead of the values of their keys. */
 type StoredEntry = Exclude<LogEntry, SpeakersPaused> | StoredPause;
-type StoredPause = Omit<SpeakersPaused, "cut"> & { cut: StoredCut | ActiveSpeaker[] };
+type StoredPause = Omit<SpeakersPaused, "cut"> & { cut: StoredSpeakers | ActiveSpeaker[] };
 
 function toLogEntry(stored: StoredEntry): LogEntry {
   if (stored.kind !== "speakersPaused" || Array.isArray(stored.cut)) return stored as LogEntry;
-  return { ...stored, cut: parseCut(stored.cut as StoredCut) } as LogEntry;
+  return { ...stored, cut: parseSpeakers(stored.cut as StoredSpeakers) } as LogEntry;
 }
 
 /** An entry as the log keeps it. */

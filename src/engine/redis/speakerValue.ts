@@ -64,18 +64,26 @@ export function parseSpeaker(channelId: string, value: string, endsAtMs = 0): Ac
   };
 }
 
-/** Ascending by channel. */
-export function sortSpeakers(speakers: ActiveSpeaker[]): ActiveSpeaker[] {
-  return speakers.sort((a, b) => (a.channelId < b.channelId ? -1 : 1));
-}
-
-/** The floors that a pause has cut, as the log has them: the values of these channels' speaker keys. */
-export interface StoredCut {
+/** The speakers of many channels as scripts write them: the values of the channels' speaker keys. */
+export interface StoredSpeakers {
   channelIds: string[];
   values: string[];
+  /** The TTLs of the keys; 0 or below for none, or where the value says when it ends. */
+  ttlsMs?: number[];
 }
 
-/** The speakers that were cut, ascending by channel. */
-export function parseCut({ channelIds, values }: StoredCut): ActiveSpeaker[] {
-  return sortSpeakers(channelIds.flatMap((channelId, index) => parseSpeaker(channelId, values[index] as string) ?? []));
+/**
+ * Ascending by channel.
+ *
+ * @param timeMs when they were read, if there are TTLs
+ */
+export function parseSpeakers({ channelIds, values, ttlsMs = [] }: StoredSpeakers, timeMs = 0): ActiveSpeaker[] {
+  const speakers: ActiveSpeaker[] = [];
+  for (const [index, channelId] of channelIds.entries()) {
+    const ttlMs = ttlsMs[index] ?? 0;
+    // A lock without a TTL, which others may have left, says nothing.
+    const speaker = parseSpeaker(channelId, values[index] as string, ttlMs > 0 ? timeMs + ttlMs : 0);
+    if (speaker !== undefined) speakers.push(speaker);
+  }
+  return speakers.sort((a, b) => (a.channelId < b.channelId ? -1 : 1));
 }

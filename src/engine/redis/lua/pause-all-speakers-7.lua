@@ -11,20 +11,40 @@
 -- ARGV[4] 1 if the request has an id
 -- ARGV[5] how long to keep the entry for a repeat, ms
 -- ARGV[6] the pause to take the place of; empty: one with the same broadcaster
+-- ARGV[7] 1 if the caller has seen to it that the event has all of its channels
 -- Returns { 'paused', number of Redis replicas, JSON of the log's entry }
---      or { 'standing', pause JSON } or { 'banned', JSON of the broadcaster's ban }.
+--      or { 'standing', pause JSON } or { 'banned', JSON of the broadcaster's ban }
+--      or { 'behind' }: the event has not got all of its channels. Nothing is changed.
 -- @include base
 -- @include log
 -- @include floor
 -- @include bans
 -- @include queue
 -- @include leases
+
+-- True if others have given channels to the event, or have taken some, and its index does not have it yet.
+local function is_behind(channels)
+  local is_known, owned = {}, 0
+  for _, channel in ipairs(channels) do is_known[channel] = true end
+  local owners = redis.call('HGETALL', context.owners)
+  for index = 2, #owners, 2 do
+    if owners[index] == context.event then
+      if not is_known[owners[index - 1]] then return true end
+      owned = owned + 1
+    end
+  end
+  return owned < #channels
+end
+
 local has_request_id = ARGV[4] == '1'
 local replicas = tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0
 if has_request_id then
   local entry = redis.call('GET', KEYS[7])
   if entry then return { 'paused', replicas, entry } end
 end
+
+local channels, keys = list_channels()
+if ARGV[7] ~= '1' and is_behind(channels) then return { 'behind' } end
 
 local duration = tonumber(ARGV[3])
 local pause_json = '{"startedAtMs":' .. integer(now) .. ',"expiresAtMs":' .. integer(now + duration) .. ',' .. ARGV[2]
@@ -59,11 +79,12 @@ for _, user in ipairs(pause.exemptUserIds) do is_special[user] = true end
 if broadcaster then is_special[broadcaster] = true end
 
 local cut_channels, cut_values, released, changed, holder = {}, {}, {}, {}, nil
-for_each_speaker(function(channel, key, raw)
+for_each_value(keys, function(index, raw)
+  local channel, key = channels[index], keys[index]
   local noted_lease = noted_leases[channel]
   -- Of nearly every floor there is nothing more to know than that its holder is nobody special: to take thousands of
   -- values apart would hold Redis up.
-  local user = raw and string.match(raw, '^{"userId":"([^"\\]+)"')
+  local user = raw and first_user(raw)
   local is_held = user and not is_special[user] and (not noted_lease or is_noted_lease(raw, noted_lease))
   local is_cut = is_held
   if not is_held then
@@ -96,7 +117,7 @@ if duration > 0 then
 end
 local body = '"kind":"speakersPaused","pause":' .. pause_json
 if replaced then body = body .. ',"replacedPauseId":' .. cjson.encode(replaced) end
-local entry = append(pause.actor, body .. ',"cut":', cut_json(cut_channels, cut_values))
+local entry = append(pause.actor, body .. ',"cut":', speakers_json(cut_channels, cut_values))
 publish_same_state(changed, holder)
 if has_request_id then redis.call('SET', KEYS[7], entry, 'PX', ARGV[5]) end
 return { 'paused', replicas, entry }

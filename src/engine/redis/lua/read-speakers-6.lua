@@ -6,9 +6,8 @@
 -- ARGV[3] 1: also those of the list that are not known to belong to the event
 -- Returns { pause JSON or false, epoch or '', version of the newest message on the floor channel, now (ms),
 --           queues of the event (channel, JSON, channel, JSON, ...; see shared/base.lua), empty where a list is read,
---           channels, in no order,
---           for keys whose value does not say when it ends: place of the channel from 1, TTL (ms), place, TTL, ...,
---           values of the speaker keys of the first thousand channels, of the next, ...; false: free }.
+--           JSON of the speakers of those channels that are not free, see speakers_json; the TTL of a key is 0 where its
+--           value says when it ends }.
 -- @include base
 -- @include floor
 local asked = cjson.decode(ARGV[2])
@@ -26,17 +25,12 @@ else
 end
 
 local noted = redis.call('HMGET', META, 'epoch', 'floorVersion')
-local ttls = {}
-local result = { redis.call('GET', PAUSE), noted[1] or '', tonumber(noted[2]) or 0, now, queues, channels, ttls }
-in_chunks(keys, function(first, ...)
-  local values = redis.call('MGET', ...)
-  for offset, raw in ipairs(values) do
-    if raw and not string.find(raw, '"expiresAt":', 1, true) then
-      local index = first + offset - 1
-      ttls[#ttls + 1] = index
-      ttls[#ttls + 1] = redis.call('PTTL', keys[index])
-    end
-  end
-  result[#result + 1] = values
+local busy, values, ttls = {}, {}, {}
+for_each_value(keys, function(index, raw)
+  if not raw then return end
+  busy[#busy + 1] = channels[index]
+  values[#values + 1] = raw
+  ttls[#ttls + 1] = string.find(raw, '"expiresAt":', 1, true) and 0 or redis.call('PTTL', keys[index])
 end)
-return result
+local speakers = speakers_json(busy, values, ttls)
+return { redis.call('GET', PAUSE), noted[1] or '', tonumber(noted[2]) or 0, now, queues, speakers }

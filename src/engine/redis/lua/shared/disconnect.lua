@@ -42,7 +42,7 @@ local function take_floors(actor, user)
     -- cjson writes an empty list as an object.
     local pause_json = string.gsub(cjson.encode(pause), '"exemptUserIds":{}', '"exemptUserIds":[]')
     redis.call('SET', PAUSE, pause_json, 'PXAT', integer(pause.expiresAtMs))
-    append(actor, '"kind":"speakersPaused","pause":' .. pause_json .. ',"cut":', cut_json(cut_channels, cut_values))
+    append(actor, '"kind":"speakersPaused","pause":' .. pause_json .. ',"cut":', speakers_json(cut_channels, cut_values))
   end
   publish_states(states)
 end

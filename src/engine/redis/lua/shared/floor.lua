@@ -78,6 +78,17 @@ local LOCK_PATTERN = '^{"userId":"([^"\\%c]+)","userName":"([^"\\%c]+)","timesta
 local LEASE_PATTERN = '^,"leaseId":([1-9]%d*),"expiresAt":([1-9]%d*),"talkUntil":([1-9]%d*),"leaseMs":([1-9]%d*),'
   .. '"priority":"(%a+)","sessionId":"([^"\\%c]*)"}$'
 
+-- The user with whom such a value begins; nil where it does not, or something is escaped. Without a pattern: that takes
+-- three times as long.
+local VALUE_START = '{"userId":"'
+local function first_user(raw)
+  if string.sub(raw, 1, #VALUE_START) ~= VALUE_START then return nil end
+  local stop = string.find(raw, '"', #VALUE_START + 1, true)
+  local user = stop and string.sub(raw, #VALUE_START + 1, stop - 1) or ''
+  if user == '' or string.find(user, '\\', 1, true) then return nil end
+  return user
+end
+
 -- The same as parse_speaker, of a value in one of the two forms; nil for others.
 local function match_speaker(raw)
   local user, name, timestamp, rest = string.match(raw, LOCK_PATTERN)
@@ -135,11 +146,12 @@ local function speaker_json(channel, speaker)
     .. ',"expiresAtMs":' .. integer(speaker.expiresAt) .. ',"priority":"' .. speaker.priority .. '"}'
 end
 
--- JSON of the floors that a pause has cut: the values of these channels' speaker keys, just as they were. Those who read
--- the log make speakers of them, see speakerValue.ts.
-local function cut_json(channels, values)
+-- JSON of the speakers of many channels: the values of their speaker keys, just as they are, and if given the TTLs of the
+-- keys. Those who read it make speakers of them, see speakerValue.ts. One string, since clients take a string apart ten
+-- times as fast as a list of a thousand.
+local function speakers_json(channels, values, ttls)
   if #channels == 0 then return '{"channelIds":[],"values":[]}' end
-  return cjson.encode({ channelIds = channels, values = values })
+  return cjson.encode({ channelIds = channels, values = values, ttlsMs = ttls })
 end
 
 -- JSON of a change of who speaks on a channel, for publish_floor; nil: nobody. Where somebody waits from now on, with the
