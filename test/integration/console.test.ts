@@ -127,6 +127,40 @@ describe("the console", () => {
     await waitFor(async () => (await channelsOf("newcomer")).length === 1);
   });
 
+  it("disconnects and bans, and lifts the ban", async () => {
+    const router = new PermissionClient({ address: replica.grpcAddress, routerId: `router-${eventId}` });
+    closers.push(() => router.close());
+    const disconnected: string[] = [];
+    router.on("disconnect", ({ userId, reason }) => disconnected.push(`${userId}: ${reason}`));
+    router.start();
+    await openEvent();
+    await tab("Users").click();
+    await user("anna").click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("Disconnect or ban").click();
+    await dialog.getByLabel("Reason").fill("Lost radio");
+    page.on("dialog", (question) => void question.accept());
+    await dialog.getByRole("button", { name: "Disconnect" }).click();
+    await dialog.getByText("Disconnected, in force on 1 of 1 router").waitFor();
+    expect(disconnected).toEqual(["anna: Lost radio"]);
+    const lift = dialog.getByRole("button", { name: "Lift the ban" });
+    expect(await lift.count()).toBe(0);
+
+    await dialog.getByLabel("Length of a ban").selectOption({ label: "1 hour" });
+    await dialog.getByRole("button", { name: "Ban", exact: true }).click();
+    await dialog.getByText("Banned, in force on 1 of 1 router").waitFor();
+    const { ban } = await client.unary(getUserPermissions, { eventId, userId: "anna" });
+    expect(ban).toMatchObject({ reason: "Lost radio", bannedBy: "console" });
+    await page.keyboard.press("Escape");
+    await user("anna").click();
+    await dialog.getByText("Disconnect or ban").click();
+    await dialog.getByText(/Banned until \d{4}-\d\d-\d\d .*: Lost radio/).waitFor();
+    await lift.click();
+    await dialog.getByText("The ban was lifted, in force on 1 of 1 router").waitFor();
+    await lift.waitFor({ state: "detached" });
+    expect((await client.unary(getUserPermissions, { eventId, userId: "anna" })).ban).toBeUndefined();
+  });
+
   it("pauses when the button was held for two seconds and not before, and counts down until resumed", async () => {
     await openEvent();
     const router = new PermissionClient({ address: replica.grpcAddress, routerId: `router-${eventId}` });

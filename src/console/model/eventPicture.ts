@@ -30,6 +30,8 @@ export class EventPicture {
   channelsVersion = 0;
   /** Counts what changes `speakers` or the pause. */
   floorVersion = 0;
+  /** Counts the beginnings and ends of bans. */
+  bansVersion = 0;
   /** False until the first snapshot was complete. */
   isKnown = false;
   #chunks: Snapshot[] = [];
@@ -61,6 +63,7 @@ export class EventPicture {
     this.rosterVersion++;
     this.usersVersion++;
     this.floorVersion++;
+    this.bansVersion++;
   }
 
   /** The stream begins anew: chunks of the old one are worth nothing. */
@@ -91,6 +94,8 @@ export class EventPicture {
     } else if (kind.case === "speakersResumed") {
       this.pause = undefined;
       this.floorVersion++;
+    } else if (kind.case === "userBanned" || kind.case === "userUnbanned") {
+      this.bansVersion++;
     }
   }
 

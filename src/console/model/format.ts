@@ -24,6 +24,12 @@ export function formatTime(timeMs: number): string {
   return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
 }
 
+/** Date and time of day in the reader's zone. */
+export function formatMoment(timeMs: number): string {
+  const time = new Date(timeMs);
+  return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${formatTime(timeMs)}`;
+}
+
 /** `1 user`, `2 users`. */
 export function formatCount(count: number, noun: string): string {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;

@@ -19,7 +19,7 @@ export function EventView({ eventId }: { eventId: string }) {
   const [tab, setTab] = useState<Tab>("Channels");
   useLive((console) => {
     const event = console.feed.picture.events.get(eventId);
-    return event && `${event.floorVersion} ${event.usersVersion} ${event.channelsVersion}`;
+    return event && [event.floorVersion, event.usersVersion, event.channelsVersion, event.bansVersion].join();
   });
   const event = feed.picture.events.get(eventId);
   const channelIds = useEventChannels(eventId);

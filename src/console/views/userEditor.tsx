@@ -1,14 +1,11 @@
-import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { describeFailedWrite } from "../api/problem.js";
 import type { EventPicture } from "../model/eventPicture.js";
 import { formatCount } from "../model/format.js";
 import { searchIds, sortIds } from "../model/search.js";
 import { useConsole } from "./console.js";
+import { KeepOut } from "./keepOut.js";
 import { useIsLive } from "./statusBar.js";
-
-/** How long to wait for the routers to have a change in force, ms. */
-const WAIT_MS = 3_000;
+import { useEnforcedWrite } from "./useEnforcedWrite.js";
 
 interface UserEditorProps {
   event: EventPicture;
@@ -22,13 +19,12 @@ interface UserEditorProps {
  * that what others have changed meanwhile is kept.
  */
 export function UserEditor({ event, userId, channelIds, onClose }: UserEditorProps) {
-  const { session, announce } = useConsole();
+  const { session } = useConsole();
+  const { said, isBusy, run } = useEnforcedWrite(event, userId);
   const isLive = useIsLive();
   const dialog = useRef<HTMLDialogElement>(null);
   const [text, setText] = useState("");
   const [draft, setDraft] = useState<ReadonlyMap<string, boolean>>(new Map());
-  const [said, setSaid] = useState<{ tone: "done" | "failed"; text: string }>();
-  const [isBusy, setBusy] = useState(false);
   useEffect(() => dialog.current?.showModal(), []);
 
   const standing = new Set(event.users.get(userId));
@@ -38,40 +34,19 @@ export function UserEditor({ event, userId, channelIds, onClose }: UserEditorPro
   const entered = text.trim();
   const shown = searchIds(all, text);
 
-  const write = async (next: string[]) => {
-    setBusy(true);
-    setSaid(undefined);
-    const { eventId, epoch } = event;
-    try {
-      const written = await session.permissions.setUserChannels({ eventId, userId, channelIds: next });
+  const write = (next: string[]) =>
+    run(async () => {
+      const { added, removed, ...written } = await session.permissions.setUserChannels({
+        eventId: event.eventId,
+        userId,
+        channelIds: next,
+      });
       setDraft(new Map());
-      if (written.superseded) {
-        setSaid({ tone: "failed", text: "A later change got in first: nothing was written" });
-        return;
-      }
-      const { added, removed, revision } = written;
-      const what =
-        added.length + removed.length === 0 ? "Nothing to change" : `${added.length} gained, ${removed.length} lost`;
-      setSaid({ tone: "done", text: `${what}. Asking the routers` });
-      const timeout = durationFromMs(WAIT_MS);
-      const { inForce, missing } = await session.permissions.awaitApplied({ eventId, revision, epoch, timeout });
-      const slowestMs = Math.max(
-        0,
-        ...inForce.map(({ inForceAfter }) => (inForceAfter ? durationMs(inForceAfter) : 0)),
-      );
-      const place =
-        inForce.length + missing.length === 0
-          ? "no router serves this event"
-          : `in force on ${inForce.length} of ${formatCount(inForce.length + missing.length, "router")}` +
-            (missing.length === 0 && slowestMs > 0 ? ` after ${slowestMs} ms` : "");
-      setSaid({ tone: missing.length === 0 ? "done" : "failed", text: `${what}, ${place}` });
-      announce(`${userId}: ${what}, ${place}`);
-    } catch (error) {
-      setSaid({ tone: "failed", text: describeFailedWrite(error).text });
-    } finally {
-      setBusy(false);
-    }
-  };
+      if (written.superseded) return { what: "A later change got in first: nothing was written", revision: undefined };
+      const isSame = added.length + removed.length === 0;
+      const what = isSame ? "Nothing to change" : `${added.length} gained, ${removed.length} lost`;
+      return { what, revision: written.revision };
+    });
   const save = () => {
     const next = new Set(event.users.get(userId));
     for (const [channelId, isWanted] of draft) {
@@ -123,6 +98,7 @@ export function UserEditor({ event, userId, channelIds, onClose }: UserEditorPro
       <p class="said" data-tone={said?.tone} role={said?.tone === "failed" ? "alert" : "status"}>
         {said?.text ?? (isLive ? "" : "What is shown may be out of date, so nothing can be saved")}
       </p>
+      <KeepOut event={event} userId={userId} />
       <footer>
         <button type="button" class="primary" aria-disabled={!canSave} onClick={() => canSave && void save()}>
           {changed.length > 0 ? `Save ${formatCount(changed.length, "change")}` : "Save"}
