@@ -130,7 +130,7 @@ export class PermissionSyncManager {
       return;
     }
     const { userId, eventId, channelIds, action } = update;
-    this.#logger.info({ userId, eventId, action, channels: channelIds.length }, "membership update");
+    this.#logger.debug({ userId, eventId, action, channels: channelIds.length }, "membership update");
     this.#onPermissionChange(userId, eventId, channelIds, action, position);
   }
 }
