@@ -13,12 +13,12 @@ export type Endings = Set<(error: SquelchError) => void>;
  * replicas at once. Those that are opened meanwhile are ended as well.
  */
 export async function endInTurn(endings: Endings, error: SquelchError, spreadMs: number): Promise<void> {
-  const startedAt = performance.now();
-  const count = endings.size;
+  // Timers are good for a turn a millisecond. After a turn that came late the next ones keep their distance all the same.
+  const endingsPerTurn = Math.ceil(endings.size / spreadMs);
+  const turnMs = (spreadMs * endingsPerTurn) / endings.size;
   let ended = 0;
   for (const end of endings) {
-    const waitMs = startedAt + (ended / count) * spreadMs - performance.now();
-    if (waitMs > 0) await sleep(waitMs);
+    if (ended > 0 && ended % endingsPerTurn === 0) await sleep(turnMs);
     // It may have ended by itself meanwhile.
     if (endings.has(end)) end(error);
     endings.delete(end);
