@@ -2,6 +2,15 @@ import { connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import {
+  END_HEADERS,
+  encodeFrame,
+  encodeHeaders,
+  GOAWAY,
+  HEADERS,
+  openLeanHttp2,
+  RST_STREAM,
+} from "../../bench/support/leanHttp2.js";
 import { processMemoryMib } from "../../bench/support/processMemory.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import { bearer, connectBothPlanes } from "../support/callBothPlanes.js";
@@ -98,6 +107,59 @@ it("headers without end are refused on both planes", async () => {
   await expectService();
 });
 
+/** Sends frames as fast as they are taken, until the server gives the connection up. */
+async function flood(frames: Iterable<Buffer>): Promise<void> {
+  const [host = "", port] = replica.grpcAddress.split(":");
+  let end = () => {};
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  let hasEnded = false;
+  void ended.then(() => {
+    hasEnded = true;
+  });
+  const onFrame = (type: number) => type === GOAWAY && end();
+  const socket = await openLeanHttp2({ host, port: Number(port), onFrame, onEnd: end });
+  sockets.push(socket);
+  for (const frame of frames) {
+    if (hasEnded) break;
+    if (!socket.write(frame)) await Promise.race([ended, new Promise((resolve) => socket.once("drain", resolve))]);
+  }
+  await ended;
+}
+
+function* resetStreams(): Iterable<Buffer> {
+  const headers = encodeHeaders("/squelch.v1.PermissionService/GetUserPermissions", "localhost");
+  const cancelled = Buffer.from([0, 0, 0, 8]);
+  for (let stream = 1; stream < 200_000; stream += 2) {
+    yield Buffer.concat([
+      encodeFrame(HEADERS, END_HEADERS, stream, headers),
+      encodeFrame(RST_STREAM, 0, stream, cancelled),
+    ]);
+  }
+}
+
+function* continueHeaders(): Iterable<Buffer> {
+  const CONTINUATION = 0x9;
+  // A header x: y, without an index.
+  const headers = Buffer.concat(Array.from({ length: 200 }, () => Buffer.from([0, 1, 0x78, 1, 0x79])));
+  yield encodeFrame(HEADERS, 0, 1, encodeHeaders("/x", "localhost"));
+  for (let frame = 0; frame < 100_000; frame++) yield encodeFrame(CONTINUATION, 0, 1, headers);
+}
+
+it.each([
+  ["streams that are reset as soon as they are opened", resetStreams],
+  ["headers that are continued for ever", continueHeaders],
+])(
+  "%s have the connection given up, and nobody else notices",
+  async (_, frames) => {
+    await flood(frames());
+    expect((await processMemoryMib(replica.pid)).peak).toBeLessThan(400);
+    await expectService();
+  },
+  60_000,
+);
+
 it("who sends a byte at a time is cut off", async () => {
   const socket = await open(replica.httpAddress);
   const dripping = setInterval(() => socket.write("x"), 200);
@@ -119,4 +181,4 @@ it("10,000 half-open connections are bounded, let go of, and do not keep others 
   }
   expect((await processMemoryMib(replica.pid)).peak).toBeLessThan(400);
   await expectService();
-}, 60_000);
+});
