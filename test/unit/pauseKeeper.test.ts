@@ -40,11 +40,16 @@ function makeEngine() {
 
 test("a pause is upheld from when it is made until it is over, through failures, and no longer", async () => {
   const { engine, asked, failures } = makeEngine();
-  const keeper = new PauseKeeper(engine, logger);
+  const warnings: string[] = [];
+  const telling = Object.assign(createLogger("test", "silent"), {
+    warn: (_: unknown, message: string) => warnings.push(message),
+  });
+  const keeper = new PauseKeeper(engine, telling);
   const { eventId } = await makeEvent(engine, ["u"]);
   failures.uphold = 2;
   const { pause: paused } = await pause(engine, eventId);
   await waitFor(() => asked.length >= 4);
+  expect(warnings, "once, however often it fails").toEqual(["pause could not be upheld, will try again"]);
   await engine.resumeSpeakers(eventId, paused.pauseId, "admin");
   await waitFor(() => !keeper.isUpholding(eventId));
   expect(new Set(asked)).toEqual(new Set([eventId]));

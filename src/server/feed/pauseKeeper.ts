@@ -15,6 +15,8 @@ export class PauseKeeper {
   readonly #logger: Logger;
   /** Events that are upheld, with how often a pause in them was heard of. */
   readonly #heard = new Map<string, number>();
+  /** Those of which it was said that the last look failed. */
+  readonly #failing = new Set<string>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #stop: Unsubscribe[];
   #retry: NodeJS.Timeout | undefined;
@@ -75,8 +77,12 @@ export class PauseKeeper {
     let stands = true;
     try {
       stands = await this.#engine.upholdPause(eventId);
+      this.#failing.delete(eventId);
     } catch (error) {
-      this.#logger.warn({ err: error, eventId }, "pause could not be upheld, will try again");
+      // Said once: it is tried twenty times a second.
+      const level = this.#failing.has(eventId) ? "debug" : "warn";
+      this.#failing.add(eventId);
+      this.#logger[level]({ err: error, eventId }, "pause could not be upheld, will try again");
     }
     // Another pause may have been made since this one was found to be over.
     if (stands || this.#heard.get(eventId) !== heard) this.#upholdLater(eventId);
