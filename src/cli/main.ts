@@ -1,7 +1,7 @@
-import { createRequire } from "node:module";
 import type { Readable, Writable } from "node:stream";
 import { debuglog } from "node:util";
 import { Command, CommanderError, type Option } from "commander";
+import { version } from "../lib/ownPackage.js";
 import { addAssignCommand } from "./commands/assign.js";
 import { addAuditCommand } from "./commands/audit.js";
 import { addBanCommand } from "./commands/ban.js";
@@ -67,7 +67,6 @@ export async function run(argv: readonly string[], { stdin, stdout, stderr, env 
 }
 
 function createProgram(context: CommandContext, stdout: Writable, stderr: Writable): Command {
-  const { version } = createRequire(import.meta.url)("squelch/package.json") as { version: string };
   const program = new Command("squelch")
     .description("The permission and floor service of a push-to-talk fleet.")
     .version(version, "-V, --version", "print the version")

@@ -1,11 +1,11 @@
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Registry } from "prom-client";
 import type { Engine } from "../domain/ports.js";
 import { createMemoryEngine } from "../engine/memory/store.js";
 import { createRedisEngine, type IngestSource } from "../engine/redis/engine.js";
 import { createLogger, type Logger } from "../lib/logger.js";
+import { PACKAGE_FOLDER } from "../lib/ownPackage.js";
 import { createAuthenticator } from "./auth/authenticator.js";
 import { CallerLimits } from "./auth/callerLimits.js";
 import { isAuthenticated } from "./config.js";
@@ -40,7 +40,7 @@ const START_PATIENCE_MS = 3_000;
 const HEALTH_INTERVAL_MS = 500;
 
 /** Where the build puts the web console. */
-const CONSOLE_FOLDER = join(dirname(createRequire(import.meta.url).resolve("squelch/package.json")), "dist", "console");
+const CONSOLE_FOLDER = join(PACKAGE_FOLDER, "dist", "console");
 
 /** A running replica. */
 export interface Replica {

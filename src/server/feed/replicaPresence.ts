@@ -1,13 +1,11 @@
-import { createRequire } from "node:module";
 import type { Logger } from "../../lib/logger.js";
+import { version } from "../../lib/ownPackage.js";
 import type { Hub } from "./hub.js";
 
 /** How often the store is told of this replica, ms: well within the time for which it remembers. */
 const REPORT_INTERVAL_MS = 5_000;
 /** How soon it is told of routers that have come or gone, ms: many may do so at once. */
 const ROUTERS_DELAY_MS = 200;
-
-const { version } = createRequire(import.meta.url)("squelch/package.json") as { version: string };
 
 /** Tells the store of this replica, so that every other can say which there are. */
 export class ReplicaPresence {

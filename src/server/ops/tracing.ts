@@ -1,9 +1,9 @@
-import { createRequire } from "node:module";
 import { ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, type Tracer, trace } from "@opentelemetry/api";
 import { parseTraceParent } from "@opentelemetry/core";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
+import { version } from "../../lib/ownPackage.js";
 
 /** How long the last spans may take at the end, ms. */
 const LAST_EXPORT_MS = 2_000;
@@ -21,7 +21,6 @@ export class Tracing {
 
   /** @param endpoint base URL of the collector's OTLP over HTTP, for example `http://127.0.0.1:4318` */
   constructor(endpoint: string) {
-    const { version } = createRequire(import.meta.url)("squelch/package.json") as { version: string };
     const exporter = new OTLPTraceExporter({ url: `${endpoint.replace(/\/$/, "")}/v1/traces` });
     this.#provider = new TracerProvider({
       resource: resourceFromAttributes({ "service.name": "squelch", "service.version": version }),
