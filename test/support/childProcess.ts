@@ -62,13 +62,17 @@ export async function runProgram(
   return stdout;
 }
 
+// One after another, so that servers that are started at the same time are not given the same.
+let nextPort = randomInt(LEAST_PORT, EPHEMERAL_PORT);
+
 /**
  * A TCP port of 127.0.0.1 that was free a moment ago. It is none of those that outgoing connections are given, so that it
  * stays free while a server is away that is started again.
  */
 export async function findFreePort(): Promise<number> {
   for (;;) {
-    const port = randomInt(LEAST_PORT, EPHEMERAL_PORT);
+    const port = nextPort;
+    nextPort = port + 1 < EPHEMERAL_PORT ? port + 1 : LEAST_PORT;
     if (await isFree(port)) return port;
   }
 }
