@@ -5,6 +5,7 @@ import { describeProblem } from "../api/problem.js";
 import type { EventPicture } from "../model/eventPicture.js";
 import { formatMoment, timeOf } from "../model/format.js";
 import { useConsole } from "./console.js";
+import { DurationField } from "./durationField.js";
 import { useEnforcedWrite } from "./useEnforcedWrite.js";
 
 const DURATIONS = [
@@ -61,16 +62,7 @@ export function KeepOut({ event, userId }: KeepOutProps) {
           onInput={(input) => setReason(input.currentTarget.value)}
         />
       </label>
-      <label>
-        Length of a ban
-        <select value={String(durationMs)} onChange={(select) => setDurationMs(Number(select.currentTarget.value))}>
-          {DURATIONS.map(({ label, ms }) => (
-            <option key={ms} value={String(ms)}>
-              {label}
-            </option>
-          ))}
-        </select>
-      </label>
+      <DurationField label="Length of a ban" choices={DURATIONS} value={durationMs} onValue={setDurationMs} />
       <p class="said" data-tone={said?.tone} role={said?.tone === "failed" ? "alert" : "status"}>
         {text}
       </p>

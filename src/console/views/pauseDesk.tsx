@@ -7,6 +7,7 @@ import { formatCount, formatTime, timeOf } from "../model/format.js";
 import { createRequestId } from "../model/requestId.js";
 import { Countdown } from "./clock.js";
 import { useConsole } from "./console.js";
+import { DurationField } from "./durationField.js";
 import { HoldButton } from "./holdButton.js";
 import { UserField } from "./userField.js";
 
@@ -109,20 +110,7 @@ function PauseForm({ event, report }: FormProps) {
           onInput={(input) => setReason(input.currentTarget.value)}
         />
       </label>
-      <label>
-        Duration
-        <select
-          name="duration"
-          value={String(durationMs)}
-          onChange={(select) => setDurationMs(Number(select.currentTarget.value))}
-        >
-          {DURATIONS.map(({ label, ms }) => (
-            <option key={ms} value={String(ms)}>
-              {label}
-            </option>
-          ))}
-        </select>
-      </label>
+      <DurationField label="Duration" choices={DURATIONS} value={durationMs} onValue={setDurationMs} />
       <UserField
         label="Broadcaster"
         placeholder="Nobody (silence)"
