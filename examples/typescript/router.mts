@@ -179,4 +179,4 @@ server.on("connection", (socket, request) => {
     session.end().catch((error: Error) => console.error("a floor could not be given back:", error.message));
   });
 });
-console.log(`listening on ws://127.0.0.1:${port}`);
+server.on("listening", () => console.log(`listening on ws://127.0.0.1:${port}`));

@@ -12,6 +12,8 @@ const REQUIREMENTS: readonly { command: string[]; packages: string[] }[] = [
   { command: [PYTHON, "-c", "import grpc, google.protobuf"], packages: ["python3-grpcio", "python3-protobuf"] },
   { command: [CHROMIUM, "--version"], packages: ["chromium"] },
   { command: ["protoc", "--version"], packages: ["protobuf-compiler"] },
+  // The types that every schema may import, which Debian packs apart.
+  { command: ["test", "-e", "/usr/include/google/protobuf/timestamp.proto"], packages: ["libprotobuf-dev"] },
   { command: ["sh", "-c", "command -v grpc_python_plugin"], packages: ["protobuf-compiler-grpc"] },
 ];
 
@@ -40,7 +42,7 @@ export function ensureSystemPackages(): void {
   if (missing.length > 0) {
     throw new Error(
       `The tests need programs that are not installed. On Debian: sudo apt-get install ${missing.join(" ")}\n` +
-        "Elsewhere: Redis 7, protoc, grpc_python_plugin, a Chromium at /usr/bin/chromium, and a /usr/bin/python3 with grpcio and protobuf.",
+        "Elsewhere: Redis 7, protoc with google/protobuf in /usr/include, grpc_python_plugin, a Chromium at /usr/bin/chromium, and a /usr/bin/python3 with grpcio and protobuf.",
     );
   }
 }
