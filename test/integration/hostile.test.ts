@@ -150,15 +150,11 @@ function* continueHeaders(): Iterable<Buffer> {
 it.each([
   ["streams that are reset as soon as they are opened", resetStreams],
   ["headers that are continued for ever", continueHeaders],
-])(
-  "%s have the connection given up, and nobody else notices",
-  async (_, frames) => {
-    await flood(frames());
-    expect((await processMemoryMib(replica.pid)).peak).toBeLessThan(400);
-    await expectService();
-  },
-  60_000,
-);
+])("%s have the connection given up, and nobody else notices", async (_, frames) => {
+  await flood(frames());
+  expect((await processMemoryMib(replica.pid)).peak).toBeLessThan(400);
+  await expectService();
+});
 
 it("who sends a byte at a time is cut off", async () => {
   const socket = await open(replica.httpAddress);
@@ -181,4 +177,4 @@ it("10,000 half-open connections are bounded, let go of, and do not keep others 
   }
   expect((await processMemoryMib(replica.pid)).peak).toBeLessThan(400);
   await expectService();
-});
+}, 60_000);
