@@ -107,8 +107,8 @@ export class Run<S extends Store = Store> {
     const hasFailedOver = await this.fleet.store.noteFailovers();
     await this.fleet.allStanding();
     const stoodAt = performance.now();
-    const deaf = hasFailedOver ? this.history.replicas : this.fleet.takeSilent();
-    this.fleet.noteTrouble(hasFailedOver ? "a needless fail-over" : "a silent subscription", deaf, this.#restedAt);
+    this.fleet.noteTrouble("a silent subscription", this.fleet.takeSilent(), this.#restedAt);
+    if (hasFailedOver) this.fleet.noteTrouble("a needless fail-over", this.history.replicas, this.#restedAt);
     if (this.#restedAt === 0 || allDeaf(this.history, this.#restedAt, stoodAt)) await this.#reconciled();
     await this.#settled();
     const { records } = this.fleet.witness;

@@ -11,9 +11,9 @@ import { CONTROL_PLANE_OPTIONS, type Store } from "./store.js";
 
 /** A user of Redis with all rights, so that CLIENT KILL can spare the witness. */
 const WITNESS = { username: "witness", password: "any" };
+const WITNESS_ARGS = ["--user", WITNESS.username, "on", "nopass", "~*", "&*", "+@all"];
 /** Longer than any fault keeps Redis away, ms. */
 const WITNESS_TIMEOUT_MS = 30_000;
-const WITNESS_ARGS = ["--user", WITNESS.username, "on", "nopass", "~*", "&*", "+@all"];
 
 /** One Redis. Everybody but the witness reaches it through a proxy of their own. */
 export class StandaloneStore implements Store {
