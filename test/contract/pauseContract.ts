@@ -254,6 +254,27 @@ export function describePause(getEngine: GetEngine): void {
     unfollow();
   });
 
+  test("listeners of channels whose ids JSON escapes hear of it too", async () => {
+    const engine = getEngine();
+    const eventId = freshId("event");
+    const channelIds = ["plain", '"quoted"', "a/b", "a\\b", "Straße 🎤"].map((id) => `${id} ${eventId}`);
+    await assign(engine, eventId, "u", channelIds);
+    const followed = await Promise.all(
+      channelIds.map(async (channelId) => {
+        const speakers = collect<PublishedSpeaker | undefined>();
+        return { ...speakers, unfollow: await engine.followChannel(channelId, speakers.listener) };
+      }),
+    );
+    const { pause: paused } = await pause(engine, eventId, { broadcaster });
+    await engine.resumeSpeakers(eventId, paused.pauseId, "admin");
+
+    for (const { until, seen, unfollow } of followed) {
+      await until(2);
+      expect(seen.map((speaker) => speaker?.userId)).toEqual([broadcaster.userId, undefined]);
+      unfollow();
+    }
+  });
+
   test("a duration of 0 cuts without a latch", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);

@@ -155,6 +155,17 @@ describe("beside a router that writes Redis itself", () => {
     expect(channelIds).toEqual([channelId, foreign]);
   });
 
+  it("a channel that it has put in the place of another is paused instead of that one (pitfall 17)", async () => {
+    const foreign = `${eventId}-foreign`;
+    const other = randomUUID();
+    await take("zoe");
+    await legacy.hset("channel:events", foreign, eventId, channelId, other);
+    await take("ben", `channel:${foreign}:speaker`);
+    const paused = await client.unary(permissions.pauseAllSpeakers, { eventId });
+    expect(paused.paused).toMatchObject([{ channelId: foreign, userId: "ben" }]);
+    expect(await legacy.get(key())).toContain("zoe");
+  });
+
   it("the end of a pause that runs out is announced once, and its channels are free", async () => {
     const watch = watchOn(client, { eventIds: [eventId] });
     await watch.caughtUp();

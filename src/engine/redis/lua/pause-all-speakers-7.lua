@@ -22,18 +22,18 @@
 -- @include queue
 -- @include leases
 
--- True if others have given channels to the event, or have taken some, and its index does not have it yet.
+-- True if others have given channels to the event, or have taken some, and its index does not have it yet. Of all other
+-- events' channels only whose they are is read: their ids would be a new string each.
 local function is_behind(channels)
-  local is_known, owned = {}, 0
-  for _, channel in ipairs(channels) do is_known[channel] = true end
-  local owners = redis.call('HGETALL', context.owners)
-  for index = 2, #owners, 2 do
-    if owners[index] == context.event then
-      if not is_known[owners[index - 1]] then return true end
-      owned = owned + 1
-    end
+  local event, owned = context.event, 0
+  local owners = redis.call('HVALS', context.owners)
+  for index = 1, #owners do
+    if owners[index] == event then owned = owned + 1 end
   end
-  return owned < #channels
+  if owned ~= #channels then return true end
+  local is_owned = true
+  for_each_field(context.owners, channels, function(_, owner) is_owned = is_owned and owner == event end)
+  return not is_owned
 end
 
 local has_request_id = ARGV[4] == '1'
@@ -78,7 +78,7 @@ local is_special = { [RESERVED_HOLDER] = true }
 for _, user in ipairs(pause.exemptUserIds) do is_special[user] = true end
 if broadcaster then is_special[broadcaster] = true end
 
-local cut_channels, cut_values, released, changed, holder = {}, {}, {}, {}, nil
+local taken, cut_channels, cut_values, released, changed = {}, {}, {}, {}, {}
 for_each_value(keys, function(index, raw)
   local channel, key = channels[index], keys[index]
   local noted_lease = noted_leases[channel]
@@ -96,18 +96,16 @@ for_each_value(keys, function(index, raw)
     if speaker and not is_broadcaster and not is_of_replaced and is_exempt(pause, speaker.userId) then return end
     is_held, is_cut = speaker ~= nil, speaker and not is_broadcaster
   end
-  if duration > 0 then
-    holder = hold_channel(key, pause)
-  elseif raw then
-    redis.call('DEL', key)
-  end
+  if duration > 0 or raw then taken[#taken + 1] = key end
   if is_held and noted_lease then released[#released + 1] = channel end
   if is_cut then
     cut_channels[#cut_channels + 1] = channel
     cut_values[#cut_values + 1] = raw
   end
-  if is_held or holder or has_ended then changed[#changed + 1] = channel end
+  if is_held or broadcaster and duration > 0 or has_ended then changed[#changed + 1] = channel end
 end)
+local holder = nil
+if duration > 0 then holder = hold_channels(taken, pause) else delete_keys(taken) end
 in_chunks(released, function(_, ...) redis.call('HDEL', context.leases, ...) end)
 
 if duration > 0 then

@@ -11,13 +11,14 @@ local replicas = tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0
 local standing, standing_json = read_pause()
 if not standing or standing.pauseId ~= ARGV[2] then return { 'other', standing_json or false } end
 
-local freed = {}
+local channels, keys = {}, {}
 for_each_speaker(function(channel, key, raw)
   if not is_held_by_pause(raw, standing.pauseId) then return end
-  redis.call('DEL', key)
-  if parse_speaker(raw) then freed[#freed + 1] = channel end
+  channels[#channels + 1], keys[#keys + 1] = channel, key
 end)
-publish_same_state(freed, nil)
+delete_keys(keys)
+-- The reserved holder was no speaker.
+if type(standing.broadcaster) == 'table' then publish_same_state(channels, nil) end
 redis.call('DEL', PAUSE)
 redis.call('HDEL', META, 'pause')
 append(ARGV[3], '"kind":"speakersResumed","expired":false,"pauseId":' .. cjson.encode(ARGV[2]))

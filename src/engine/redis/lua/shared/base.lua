@@ -52,16 +52,22 @@ local function in_chunks(list, fn)
   end
 end
 
+local function delete_keys(keys)
+  in_chunks(keys, function(_, ...) redis.call('DEL', ...) end)
+end
+
 -- Calls fn(field, value or false) for each of these fields of a hash.
 local function for_each_field(hash, fields, fn)
   in_chunks(fields, function(first, ...)
-    for offset, value in ipairs(redis.call('HMGET', hash, ...)) do fn(fields[first + offset - 1], value) end
+    local values = redis.call('HMGET', hash, ...)
+    for offset = 1, #values do fn(fields[first + offset - 1], values[offset]) end
   end)
 end
 
 -- Calls fn(index, value or false) for each of these keys.
 local function for_each_value(keys, fn)
   in_chunks(keys, function(first, ...)
-    for offset, value in ipairs(redis.call('MGET', ...)) do fn(first + offset - 1, value) end
+    local values = redis.call('MGET', ...)
+    for offset = 1, #values do fn(first + offset - 1, values[offset]) end
   end)
 end
