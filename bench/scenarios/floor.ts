@@ -65,8 +65,8 @@ export const floor: Scenario<FloorOptions> = {
     });
     try {
       const [emptyAddress] = (await once(emptyServer, "message")) as [string];
-      return await withStack(({ redis, replica }) =>
-        withEngine({ redis }, async (engine) => {
+      return await withStack(({ redis, redisUrl, replica }) =>
+        withEngine({ redisUrl }, async (engine) => {
           await admitUsers(engine, options.channels);
           const calls = await openLeanCalls(replica.grpcAddress);
           const emptyCalls = await openLeanCalls(emptyAddress);

@@ -5,16 +5,28 @@ import type { Engine } from "../../src/domain/ports.js";
 import { createEvent, takeFloors } from "../support/busyChannels.js";
 import { encodeCall, type LeanCalls, openLeanCalls } from "../support/leanCalls.js";
 import { broadcastChannelByChannel, pauseChannelByChannel, speakerKey } from "../support/publicRouter.js";
-import { measureWays, type RoundsOptions, WAY_COLUMNS, type Way } from "../support/rounds.js";
+import {
+  IN_THE_DATA_CENTRE_MS,
+  measureWays,
+  ON_THIS_MACHINE_MS,
+  type RoundsOptions,
+  WAY_COLUMNS,
+  type Way,
+} from "../support/rounds.js";
 import { scanFields } from "../support/scanFields.js";
 import type { Row, Scenario } from "../support/scenario.js";
-import { type Stack, withEngine, withStack } from "../support/stack.js";
+import { measureRoundTripMs, type Stack, withEngine, withStack } from "../support/stack.js";
 
 const DISPATCHER = "dispatcher";
 
+/** How many busy channels the event has, and how often it is paused. */
+interface PauseSize extends RoundsOptions {
+  channels: number;
+}
+
 export interface PauseOptions {
-  /** How many busy channels the event has, and how often it is paused; measured for each number. */
-  sizes: readonly (RoundsOptions & { channels: number })[];
+  /** How far Redis is away, ms, and what is measured there. */
+  distances: readonly { roundTripMs: number; sizes: readonly PauseSize[] }[];
 }
 
 /** Silencing every speaker of an event, and giving every channel to a dispatcher. */
@@ -23,50 +35,81 @@ export const pause: Scenario<PauseOptions> = {
   title: "Silencing every speaker of an event for a dispatcher's broadcast, beside a public router's way",
   columns: WAY_COLUMNS,
   full: {
-    sizes: [
-      { channels: 10, rounds: 30, warmUpRounds: 5 },
-      { channels: 100, rounds: 30, warmUpRounds: 5 },
-      { channels: 1_000, rounds: 30, warmUpRounds: 5 },
-      { channels: 10_000, rounds: 5, warmUpRounds: 1 },
+    distances: [
+      {
+        roundTripMs: ON_THIS_MACHINE_MS,
+        sizes: [
+          { channels: 10, rounds: 30, warmUpRounds: 5 },
+          { channels: 100, rounds: 30, warmUpRounds: 5 },
+          { channels: 1_000, rounds: 30, warmUpRounds: 5 },
+          { channels: 10_000, rounds: 5, warmUpRounds: 1 },
+        ],
+      },
+      {
+        roundTripMs: IN_THE_DATA_CENTRE_MS,
+        sizes: [
+          { channels: 10, rounds: 30, warmUpRounds: 5 },
+          { channels: 1_000, rounds: 10, warmUpRounds: 2 },
+        ],
+      },
     ],
   },
-  smoke: { sizes: [{ channels: 3, rounds: 2, warmUpRounds: 1 }] },
+  smoke: {
+    distances: [
+      { roundTripMs: ON_THIS_MACHINE_MS, sizes: [{ channels: 3, rounds: 2, warmUpRounds: 1 }] },
+      { roundTripMs: IN_THE_DATA_CENTRE_MS, sizes: [{ channels: 2, rounds: 1, warmUpRounds: 1 }] },
+    ],
+  },
   plots: [
-    { title: "Silencing every speaker of an event, median", value: "medianMs", unit: "ms", labels: ["channels"] },
+    {
+      title: "Silencing every speaker of an event, median",
+      value: "medianMs",
+      unit: "ms",
+      labels: ["channels", "roundTripMs"],
+    },
   ],
 
-  run: ({ sizes }) =>
-    withStack((stack) =>
-      withEngine(stack, async (engine) => {
-        const { redisClient, replica } = stack;
-        const calls = await openLeanCalls(replica.grpcAddress);
-        try {
-          const rows: Row[] = [];
-          for (const { channels, ...rounds } of sizes) {
-            const event = await createEvent(engine, `pause-${channels}`, channels);
-            const { eventId, channelIds } = event;
-            const ways: Way[] = [
-              pauseOverGrpc(stack, calls, eventId),
-              pauseInProcess(engine, eventId),
-              {
-                name: "channel by channel",
-                async run() {
-                  const cut = await pauseChannelByChannel(redisClient, eventId);
-                  return Math.min(cut, await broadcastChannelByChannel(redisClient, eventId, DISPATCHER));
-                },
-              },
-            ].map((way) => ({ ...way, check: () => countHeld(stack, channelIds) }));
-            rows.push(...(await measureWays(stack, channels, () => takeFloors(redisClient, event), ways, rounds)));
-            // The peer's way reads the channels of all events, so that those of the next must be alone.
-            await redisClient.del("channel:events");
-          }
-          return rows;
-        } finally {
-          calls.close();
-        }
-      }),
-    ),
+  async run({ distances }) {
+    const rows: Row[] = [];
+    for (const { roundTripMs, sizes } of distances) {
+      rows.push(...(await withStack((stack) => measureSizes(stack, sizes), roundTripMs)));
+    }
+    return rows;
+  },
 };
+
+function measureSizes(stack: Stack, sizes: readonly PauseSize[]): Promise<Row[]> {
+  const { redisClient, replica } = stack;
+  return withEngine(stack, async (engine) => {
+    const roundTripMs = await measureRoundTripMs(redisClient);
+    const calls = await openLeanCalls(replica.grpcAddress);
+    try {
+      const rows: Row[] = [];
+      for (const { channels, ...rounds } of sizes) {
+        const event = await createEvent(engine, `pause-${channels}`, channels);
+        const { eventId, channelIds } = event;
+        const ways: Way[] = [
+          pauseOverGrpc(stack, calls, eventId),
+          pauseInProcess(engine, eventId),
+          {
+            name: "channel by channel",
+            async run() {
+              const cut = await pauseChannelByChannel(redisClient, eventId);
+              return Math.min(cut, await broadcastChannelByChannel(redisClient, eventId, DISPATCHER));
+            },
+          },
+        ].map((way) => ({ ...way, check: () => countHeld(stack, channelIds) }));
+        const measured = await measureWays(stack, channels, () => takeFloors(redisClient, event), ways, rounds);
+        rows.push(...measured.map((row) => ({ roundTripMs, ...row })));
+        // The peer's way reads the channels of all events, so that those of the next must be alone.
+        await redisClient.del("channel:events");
+      }
+      return rows;
+    } finally {
+      calls.close();
+    }
+  });
+}
 
 // How many channels the dispatcher holds.
 async function countHeld({ redisClient }: Stack, channelIds: readonly string[]): Promise<number> {

@@ -86,10 +86,16 @@ test("the benchmark of growth runs: each watcher gets each change, whatever ther
 
 test("the benchmarks of the floor run: each way does every channel", async () => {
   const [pause, speakers] = await runSmoke("pause", "speakers");
-  for (const result of [pause, speakers]) {
-    const measured = result?.rows.map(({ channels, rounds }) => ({ channels, rounds }));
-    expect(measured).toEqual(Array(result === pause ? 3 : 6).fill({ channels: 3, rounds: 2 }));
-    for (const { medianMs } of result?.rows ?? []) expect(medianMs).toBeGreaterThan(0);
+  const here = { channels: 3, rounds: 2 };
+  for (const [result, expected] of [
+    [pause, [...Array(3).fill(here), ...Array(3).fill({ channels: 2, rounds: 1 })]],
+    [speakers, Array(9).fill(here)],
+  ] as const) {
+    const rows = result?.rows ?? [];
+    expect(rows.map(({ channels, rounds }) => ({ channels, rounds }))).toEqual(expected);
+    for (const { medianMs } of rows) expect(medianMs).toBeGreaterThan(0);
+    // The last three are measured with Redis on another machine, as it were.
+    for (const { roundTripMs } of rows.slice(-3)) expect(roundTripMs).toBeGreaterThan(0.3);
   }
 }, 120_000);
 
