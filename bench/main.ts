@@ -1,6 +1,7 @@
 // Measures Squelch beside its peers: `npm run bench -- [scenario…] [--json] [--smoke] [--report FILE]`. Without a name all
 // scenarios are run. Exit code 1 if a scenario failed, 2 if the arguments are wrong.
 import { parseArgs } from "node:util";
+import { channels } from "./scenarios/channels.js";
 import { cold } from "./scenarios/cold.js";
 import { emergency } from "./scenarios/emergency.js";
 import { endToEnd } from "./scenarios/endToEnd.js";
@@ -41,6 +42,7 @@ const SCENARIOS: readonly NamedRun[] = [
   toRun(emergency),
   toRun(speakers),
   toRun(floor),
+  toRun(channels),
   toRun(ingest),
   toRun(failover),
   toRun(resume),

@@ -145,6 +145,17 @@ test("the benchmark of restarts runs: nothing is missing, routers resume", async
   }
 }, 120_000);
 
+test("the benchmark of who speaks runs: each stream is told of each change", async () => {
+  const [channels] = await runSmoke("channels");
+  expect(channels?.rows.map(({ speaking, changes }) => [speaking, changes])).toEqual([
+    [2, 6],
+    [4, 6],
+    [2, 4],
+    [4, 8],
+  ]);
+  for (const { replicaCpuUs } of channels?.rows ?? []) expect(replicaCpuUs).toBeGreaterThan(0);
+}, 120_000);
+
 test("the benchmark of a cold replica runs: every way reads every user", async () => {
   const [cold] = await runSmoke("cold");
   expect(cold?.rows.map(({ users }) => users)).toEqual([60, 60, 60]);

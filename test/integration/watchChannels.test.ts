@@ -1,4 +1,6 @@
 import { randomUUID } from "node:crypto";
+import { createClient, type Transport } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
 import { type ServiceError, status } from "@grpc/grpc-js";
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -64,6 +66,15 @@ function watch(client: GrpcClient, eventIds = [eventId]) {
 async function assign(client: GrpcClient, ...userIds: string[]): Promise<void> {
   for (const userId of userIds) {
     await client.unary(permissions.setUserChannels, { eventId, userId, channelIds: [channelId] });
+  }
+}
+
+async function readAll(transport: Transport, signal: AbortSignal, messages: WatchChannelsResponse[]): Promise<void> {
+  const { watchChannels: watchOverHttp } = createClient(ChannelService, transport);
+  try {
+    for await (const message of watchOverHttp({ eventIds: [eventId] }, { signal })) messages.push(message);
+  } catch (error) {
+    if (!signal.aborted) throw error;
   }
 }
 
@@ -138,6 +149,35 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     expect(told()[0]).toMatchObject({ eventId, snapshot: {} });
     expect(told().slice(1)).toEqual(one.messages.slice(1));
     expect(payloads.some((payload) => payload.case === "changes" || payload.case === "snapshot")).toBe(true);
+  });
+
+  it("tells of each channel once after a pause of hundreds, on every plane and in a watch of permissions", async () => {
+    const { replica, client } = await start();
+    const channelIds = Array.from({ length: 400 }, (_, index) => `${channelId}-${String(index).padStart(3, "0")}`);
+    await client.unary(permissions.setUserChannels, { eventId, userId: "anna", channelIds });
+    const grpc = watch(client);
+    const stream = client.serverStream(watchPermissions, { eventIds: [eventId], withSpeakers: true });
+    closers.push(() => stream.cancel());
+    stream.on("error", () => undefined);
+    const beside: WatchChannelsResponse[] = [];
+    stream.on("data", ({ payload }: WatchPermissionsResponse) => {
+      if (payload.case === "speakers") beside.push(payload.value);
+    });
+    const transport = createConnectTransport({ baseUrl: `http://${replica.httpAddress}`, httpVersion: "1.1" });
+    const overHttp: WatchChannelsResponse[] = [];
+    const abort = new AbortController();
+    closers.push(() => abort.abort());
+    const reading = readAll(transport, abort.signal, overHttp);
+    await waitFor(() => [grpc.messages, beside, overHttp].every((messages) => messages.length === 1));
+
+    await client.unary(permissions.pauseAllSpeakers, { eventId, broadcaster: { userId: "dora" } });
+    for (const messages of [grpc.messages, beside, overHttp]) {
+      await waitFor(() => messages.length > channelIds.length, { message: () => `all, not ${messages.length}` });
+      const told = messages.slice(1).map((message) => [message.channelId, message.holder?.userId]);
+      expect(told.sort()).toEqual(channelIds.map((id) => [id, "dora"]));
+    }
+    abort.abort();
+    await reading;
   });
 
   it("tells nothing of another event (G7)", async () => {

@@ -3,27 +3,28 @@ import {
   type WatchPermissionsResponse,
   WatchPermissionsResponseSchema,
 } from "../../gen/squelch/v1/permission_service_pb.js";
-import { messageOf } from "../../src/server/feed/frame.js";
+import { messagesOf } from "../../src/server/feed/frame.js";
 import type { WatchSink } from "../../src/server/feed/watcher.js";
 
 /** A stream that a test opens and closes: it is ready for the next message only when `isReading`. */
 export class FakeSink implements WatchSink {
+  /** The frames of each write. */
   readonly buffers: Buffer[] = [];
   /** Called with each message as it is written. */
   onMessage: ((message: WatchPermissionsResponse) => void) | undefined;
   #outstanding: (() => void) | undefined;
   #isReading = true;
 
-  write(frame: Buffer, done: () => void): void {
-    if (this.#outstanding !== undefined) throw new Error("a message was written while another was outstanding");
-    this.buffers.push(frame);
-    this.onMessage?.(fromBinary(WatchPermissionsResponseSchema, messageOf(frame)));
+  write(frames: Buffer, done: () => void): void {
+    if (this.#outstanding !== undefined) throw new Error("a write was made while another was outstanding");
+    this.buffers.push(frames);
+    for (const message of messagesOf(frames)) this.onMessage?.(fromBinary(WatchPermissionsResponseSchema, message));
     this.#outstanding = done;
     if (this.#isReading) queueMicrotask(() => this.#accept());
   }
 
   get messages(): WatchPermissionsResponse[] {
-    return this.buffers.map((buffer) => fromBinary(WatchPermissionsResponseSchema, messageOf(buffer)));
+    return this.buffers.flatMap(messagesOf).map((message) => fromBinary(WatchPermissionsResponseSchema, message));
   }
 
   set isReading(isReading: boolean) {

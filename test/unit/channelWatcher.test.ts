@@ -1,12 +1,12 @@
 import { fromBinary } from "@bufbuild/protobuf";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { WatchChannelsResponseSchema } from "../../gen/squelch/v1/channel_service_pb.js";
 import type { Engine, FloorNews } from "../../src/domain/ports.js";
 import { createMemoryEngine } from "../../src/engine/memory/store.js";
 import { createLogger } from "../../src/lib/logger.js";
 import { ChannelWatcher } from "../../src/server/feed/channelWatcher.js";
 import { EventSpeakers } from "../../src/server/feed/eventSpeakers.js";
-import { messageOf } from "../../src/server/feed/frame.js";
+import { messagesOf } from "../../src/server/feed/frame.js";
 import { makeEvent, press, take } from "../contract/fixtures.js";
 import { FakeSink } from "../support/fakeSink.js";
 import { waitFor } from "../support/waitFor.js";
@@ -29,8 +29,8 @@ async function watch(engine: Engine, eventId: string) {
     () => speakers.close(),
   );
   const told = () =>
-    sink.buffers.map((buffer) => {
-      const { snapshot, channelId, holder } = fromBinary(WatchChannelsResponseSchema, messageOf(buffer));
+    sink.buffers.flatMap(messagesOf).map((message) => {
+      const { snapshot, channelId, holder } = fromBinary(WatchChannelsResponseSchema, message);
       return snapshot ? snapshot.speakers.map(({ userId }) => userId) : [channelId, holder?.userId];
     });
   return { speakers, sink, watcher, told };
@@ -53,6 +53,44 @@ test("G8: who reads slowly gets the latest state of each channel", async () => {
   sink.isReading = true;
   await waitFor(() => told().length === 3);
   expect(told()).toEqual([[], [a, undefined], [b, "v"]]);
+});
+
+test("G8: thousands of changes are few writes, each bounded, and none is told twice", async () => {
+  const engine = createMemoryEngine({ logger });
+  const { eventId, channelIds } = await makeEvent(engine, ["u"], 2_000);
+  const { speakers, sink, watcher, told } = await watch(engine, eventId);
+  watcher.add(speakers);
+  await waitFor(() => told().length === 1);
+  // To list all speakers for each change would take as long as there are speakers.
+  const list = vi.spyOn(EventSpeakers.prototype, "speakers", "get");
+  sink.isReading = false;
+  await engine.pauseAllSpeakers({
+    ...{ eventId, reason: "", actor: "test", durationMs: 60_000, exemptUserIds: [], requestId: "" },
+    broadcaster: { userId: "dora", userName: "Dora" },
+  });
+  await waitFor(() => speakers.floorOf(channelIds.at(-1) as string).holder !== undefined);
+  expect(sink.buffers).toHaveLength(2);
+  sink.isReading = true;
+  await waitFor(() => told().length > channelIds.length);
+  expect(told().slice(1).sort()).toEqual(channelIds.map((channelId) => [channelId, "dora"]));
+  expect(list).not.toHaveBeenCalled();
+  list.mockRestore();
+  const sizes = sink.buffers.slice(2).map((buffer) => buffer.length);
+  expect(Math.max(...sizes)).toBeLessThan(17 << 10);
+  expect(Math.min(...sizes.slice(0, -1))).toBeGreaterThanOrEqual(16 << 10);
+});
+
+test("every watcher is sent the same bytes, encoded once", async () => {
+  const engine = createMemoryEngine({ logger });
+  const { eventId, channelId } = await makeEvent(engine, ["u"]);
+  const { speakers } = await watch(engine, eventId);
+  const { leaseId } = await take(engine, channelId, "u");
+  await waitFor(() => speakers.speakers.length === 1);
+  const frame = speakers.encodeFloorOf(channelId);
+  expect(speakers.encodeFloorOf(channelId)).toBe(frame);
+  await engine.stopPtt(channelId, { leaseId });
+  await waitFor(() => speakers.speakers.length === 0);
+  expect(speakers.encodeFloorOf(channelId)).not.toEqual(frame);
 });
 
 test("a gap in the news brings a snapshot, and so does another epoch", async () => {

@@ -1,6 +1,8 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { expect, it } from "vitest";
+import { WatchChannelsResponseSchema } from "../../gen/squelch/v1/channel_service_pb.js";
 import {
   EventChangesSchema,
   GetEventActiveSpeakersResponseSchema,
@@ -11,6 +13,8 @@ import type { Change } from "../../src/domain/change.js";
 import { type ActiveSpeaker, FLOOR_PRIORITIES } from "../../src/domain/floor.js";
 import { encodeActiveSpeakers } from "../../src/server/feed/encodeActiveSpeakers.js";
 import { encodeChange } from "../../src/server/feed/encodeChange.js";
+import { encodeFloor, encodeFloors } from "../../src/server/feed/encodeFloors.js";
+import { messagesOf } from "../../src/server/feed/frame.js";
 import { toChangeMessage, toSpeakerFields, toSpeakerPauseMessage } from "../../src/server/feed/messages.js";
 import { encodeAnswer } from "../../src/server/rpc/encodeAnswer.js";
 
@@ -51,6 +55,23 @@ it("a change that tells of a pause reads as the generated code has it", () => {
       };
       const expected = create(EventChangesSchema, { changes: [toChangeMessage(change)] });
       expect(fromBinary(EventChangesSchema, encodeChange(change))).toEqual(expected);
+    }),
+  );
+});
+
+it("floors read as the generated code has them", () => {
+  const floor = fc.record({ speaker: fc.option(speaker, { nil: undefined }), list: speakers, timeMs: time });
+  fc.assert(
+    fc.property(text, text, floor, (eventId, channelId, { speaker, list, timeMs }) => {
+      const at = timeMs > 0 ? { time: timestampFromMs(timeMs) } : {};
+      const read = (frame: Buffer) => messagesOf(frame).map((bytes) => fromBinary(WatchChannelsResponseSchema, bytes));
+      const holder = speaker && { holder: toSpeakerFields(speaker) };
+      expect(read(encodeFloor(eventId, channelId, speaker, timeMs))).toEqual([
+        create(WatchChannelsResponseSchema, { eventId, channelId, ...holder, ...at }),
+      ]);
+      expect(read(encodeFloors(eventId, list, timeMs))).toEqual([
+        create(WatchChannelsResponseSchema, { eventId, snapshot: { speakers: list.map(toSpeakerFields) }, ...at }),
+      ]);
     }),
   );
 });

@@ -96,6 +96,18 @@ export function parseFloorNews(message: string): FloorNews {
   return { ...news, changes: changes.flatMap(toFloorChanges) };
 }
 
+/** Parses each message once for all who follow an event: after a pause it has thousands of channels. */
+class FloorNewsReader {
+  #message: Buffer | undefined;
+  #news: FloorNews | undefined;
+
+  read(message: Buffer): FloorNews {
+    if (this.#news === undefined || this.#message !== message) this.#news = parseFloorNews(message.toString());
+    this.#message = message;
+    return this.#news;
+  }
+}
+
 type Denial = [cause: FloorDenyCause, holder: string | null, pause: string | null, ban?: string];
 
 /** {@link FloorStore} on Redis. `urgent` is for pauses alone. */
@@ -107,6 +119,7 @@ export function createFloorStore(
   subscriber: Subscriber,
 ): FloorStore {
   const hints = new OwnerHints();
+  const newsReader = new FloorNewsReader();
 
   async function eventOf(channelId: string): Promise<string> {
     const eventId = await index.getChannelEvent(channelId);
@@ -268,7 +281,7 @@ export function createFloorStore(
 
     followFloor(eventId, listener): Promise<Unsubscribe> {
       return subscriber.subscribe(eventKeys(eventId).floor, (message) => {
-        listener(parseFloorNews(message.toString()));
+        listener(newsReader.read(message));
       });
     },
 

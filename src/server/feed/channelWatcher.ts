@@ -1,10 +1,8 @@
-import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { WatchChannelsResponseSchema } from "../../../gen/squelch/v1/channel_service_pb.js";
 import type { EventSpeakers, SpeakersReader } from "./eventSpeakers.js";
-import { toFrame } from "./frame.js";
-import { toSpeakerFields } from "./messages.js";
 import type { WatchSink } from "./watcher.js";
+
+/** What is written at once, bytes: a pause changes thousands of channels, and a write for each takes longer than all else. */
+const MAX_WRITE_BYTES = 16 << 10;
 
 /** What one event has for the stream. */
 interface Place {
@@ -16,8 +14,8 @@ interface Place {
 }
 
 /**
- * One WatchChannels stream. At most one message is outstanding; what changes meanwhile is noted by channel, so that a
- * slow reader gets the latest state of each and costs no more than the event has channels.
+ * One WatchChannels stream. At most one write is outstanding; what changes meanwhile is noted by channel, so that a slow
+ * reader gets the latest state of each and costs no more than the event has channels.
  */
 export class ChannelWatcher {
   readonly #sink: WatchSink;
@@ -66,36 +64,45 @@ export class ChannelWatcher {
   }
 
   #pump(): void {
-    if (this.#isWriting || !this.#isOpen) return;
-    const [place] = this.#pending;
-    if (place === undefined) return;
-    this.#pending.delete(place);
-    const frame = takeFrame(place);
-    if (place.changed.size > 0) this.#pending.add(place);
+    if (this.#isWriting || !this.#isOpen || this.#pending.size === 0) return;
     this.#isWriting = true;
-    this.#sink.write(frame, () => {
+    this.#sink.write(this.#takeFrames(), () => {
       this.#isWriting = false;
       this.#pump();
     });
   }
+
+  #takeFrames(): Buffer {
+    const frames: Buffer[] = [];
+    let bytes = 0;
+    for (const place of this.#pending) {
+      this.#pending.delete(place);
+      while (bytes < MAX_WRITE_BYTES && hasNews(place)) {
+        const frame = takeFrame(place);
+        frames.push(frame);
+        bytes += frame.length;
+      }
+      if (!hasNews(place)) continue;
+      this.#pending.add(place);
+      break;
+    }
+    return Buffer.concat(frames, bytes);
+  }
 }
 
-// Of a place that has something to tell.
+function hasNews({ isSnapshotDue, changed }: Place): boolean {
+  return isSnapshotDue || changed.size > 0;
+}
+
+// Of a place that has news.
 function takeFrame(place: Place): Buffer {
-  const { eventId, speakers, timeMs } = place.speakers;
+  const { speakers, changed } = place;
   if (place.isSnapshotDue) {
     place.isSnapshotDue = false;
-    place.changed.clear();
-    const snapshot = { speakers: speakers.map(toSpeakerFields) };
-    return encode({ eventId, snapshot, time: timestampFromMs(timeMs) });
+    changed.clear();
+    return speakers.encodeAll();
   }
-  const [channelId = ""] = place.changed;
-  place.changed.delete(channelId);
-  const floor = place.speakers.floorOf(channelId);
-  const holder = floor.holder && { holder: toSpeakerFields(floor.holder) };
-  return encode({ eventId, channelId, ...holder, time: timestampFromMs(floor.timeMs) });
-}
-
-function encode(message: MessageInitShape<typeof WatchChannelsResponseSchema>): Buffer {
-  return toFrame(toBinary(WatchChannelsResponseSchema, create(WatchChannelsResponseSchema, message)));
+  const [channelId = ""] = changed;
+  changed.delete(channelId);
+  return speakers.encodeFloorOf(channelId);
 }

@@ -1,15 +1,16 @@
-import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { ActiveSpeakerSchema } from "../../../gen/squelch/v1/model_pb.js";
-import type { SpeakerFields, TimeFields } from "./messages.js";
+import type { SpeakerFields } from "./messages.js";
 import {
   fieldLength,
   lengthDelimited,
   numberLengthIfAny,
   textLengthIfAny,
+  timeFieldLength,
   varintTag,
   writeHeader,
   writeNumberIfAny,
   writeTextIfAny,
+  writeTime,
 } from "./wireLayout.js";
 
 const { channelId, userId, userName, startedAt, expiresAt, priority } = ActiveSpeakerSchema.field;
@@ -19,8 +20,6 @@ const USER_NAME_TAG = lengthDelimited(userName.number);
 const STARTED_AT_TAG = lengthDelimited(startedAt.number);
 const EXPIRES_AT_TAG = lengthDelimited(expiresAt.number);
 const PRIORITY_TAG = varintTag(priority.number);
-const SECONDS_TAG = varintTag(TimestampSchema.field.seconds.number);
-const NANOS_TAG = varintTag(TimestampSchema.field.nanos.number);
 
 /**
  * Speakers as the elements of a repeated field of that number, which is below 16. Laid out by hand, because a pause has
@@ -52,19 +51,4 @@ function speakerLength(speaker: SpeakerFields): number {
     timeFieldLength(speaker.expiresAt) +
     numberLengthIfAny(speaker.priority)
   );
-}
-
-function timeLength({ seconds, nanos }: TimeFields): number {
-  return numberLengthIfAny(Number(seconds)) + numberLengthIfAny(nanos);
-}
-
-function timeFieldLength(time: TimeFields | undefined): number {
-  return time === undefined ? 0 : fieldLength(timeLength(time));
-}
-
-function writeTime(bytes: Buffer, at: number, tag: number, time: TimeFields | undefined): number {
-  if (time === undefined) return at;
-  const begin = writeHeader(bytes, at, tag, timeLength(time));
-  const afterSeconds = writeNumberIfAny(bytes, begin, SECONDS_TAG, Number(time.seconds));
-  return writeNumberIfAny(bytes, afterSeconds, NANOS_TAG, time.nanos);
 }

@@ -1,6 +1,7 @@
 import { type ActiveSpeaker, isSameFloor } from "../../domain/floor.js";
 import type { Engine, FloorNews, FloorPicture, PublishedSpeaker, Unsubscribe } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
+import { encodeFloor, encodeFloors } from "./encodeFloors.js";
 
 /** How long after its end a floor is looked at: the store's clock has to be past it. */
 const MARGIN_MS = 20;
@@ -24,6 +25,8 @@ interface Floor {
   /** When it became so, ms since 1970 by the store's clock. */
   timeMs: number;
   holder: ActiveSpeaker | undefined;
+  /** The frame that tells of it, once a watcher has asked for it: all are sent the same. */
+  frame?: Buffer;
 }
 
 /**
@@ -67,14 +70,21 @@ export class EventSpeakers {
     return holders.filter((holder) => holder !== undefined).sort((a, b) => (a.channelId < b.channelId ? -1 : 1));
   }
 
-  /** As of when all of this is true, ms since 1970 by the store's clock. */
-  get timeMs(): number {
-    return this.#timeMs;
+  /** Who speaks on a channel, and since when it is so. */
+  floorOf(channelId: string): Floor {
+    return this.#floors.get(channelId) ?? { version: this.#version, timeMs: this.#timeMs, holder: undefined };
   }
 
-  /** Who speaks on a channel, and since when it is so. */
-  floorOf(channelId: string): { holder: ActiveSpeaker | undefined; timeMs: number } {
-    return this.#floors.get(channelId) ?? { holder: undefined, timeMs: this.#timeMs };
+  /** A frame that tells of all speakers. */
+  encodeAll(): Buffer {
+    return encodeFloors(this.eventId, this.speakers, this.#timeMs);
+  }
+
+  /** A frame that tells who speaks on a channel. */
+  encodeFloorOf(channelId: string): Buffer {
+    const floor = this.floorOf(channelId);
+    floor.frame ??= encodeFloor(this.eventId, channelId, floor.holder, floor.timeMs);
+    return floor.frame;
   }
 
   /** Reads the floors and follows them. Rejects with `unavailable`; then it is closed. */

@@ -17,7 +17,13 @@ export function toFrame(message: Uint8Array): Buffer {
   return frame;
 }
 
-/** The message in a frame; not a copy. */
-export function messageOf(frame: Buffer): Buffer {
-  return frame.subarray(FRAME_PREFIX_BYTES);
+/** The messages in frames that follow each other; not copies. */
+export function messagesOf(frames: Buffer): Buffer[] {
+  const messages: Buffer[] = [];
+  for (let at = 0; at < frames.length; ) {
+    const begin = at + FRAME_PREFIX_BYTES;
+    at = begin + frames.readUInt32BE(at + 1);
+    messages.push(frames.subarray(begin, at));
+  }
+  return messages;
 }

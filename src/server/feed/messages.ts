@@ -17,6 +17,7 @@ import type { UserBan } from "../../domain/ban.js";
 import type { Change } from "../../domain/change.js";
 import type { ActiveSpeaker, SpeakerPause, WaitingSpeaker } from "../../domain/floor.js";
 import type { LogPosition } from "../../domain/ports.js";
+import type { TimeFields } from "./wireLayout.js";
 
 // What the domain knows, as the messages that other programs see.
 
@@ -56,14 +57,8 @@ export interface SpeakerFields {
   priority: FloorPriority;
 }
 
-/** The fields of a `Timestamp`. */
-export interface TimeFields {
-  seconds: bigint;
-  nanos: number;
-}
-
-// Undefined for 0: it is not known.
-function toTime(ms: number): TimeFields | undefined {
+/** Undefined for 0: it is not known. */
+export function toTime(ms: number): TimeFields | undefined {
   if (ms <= 0) return undefined;
   const seconds = Math.floor(ms / 1_000);
   return { seconds: BigInt(seconds), nanos: (ms - seconds * 1_000) * 1_000_000 };

@@ -1,26 +1,26 @@
 import type { WatchSink } from "./watcher.js";
 
 /**
- * The same stream for several writers in turn: one message is outstanding in all. Each writer waits for its own to be
- * done, so no more messages are held than there are writers.
+ * The same stream for several writers in turn: one write is outstanding in all. Each writer waits for its own to be
+ * done, so no more writes are held than there are writers.
  */
 export function shareSink(sink: WatchSink): WatchSink {
-  const waiting: { frame: Buffer; done: () => void }[] = [];
+  const waiting: { frames: Buffer; done: () => void }[] = [];
   let isWriting = false;
 
   function writeNext(): void {
     const next = waiting.shift();
     isWriting = next !== undefined;
     if (next === undefined) return;
-    sink.write(next.frame, () => {
+    sink.write(next.frames, () => {
       next.done();
       writeNext();
     });
   }
 
   return {
-    write(frame, done) {
-      waiting.push({ frame, done });
+    write(frames, done) {
+      waiting.push({ frames, done });
       if (!isWriting) writeNext();
     },
   };

@@ -5,8 +5,8 @@ import type { EventFeed, FeedReader } from "./eventFeed.js";
 
 /** Where a watcher's messages go: one stream. */
 export interface WatchSink {
-  /** Sends one encoded response as a frame; `done` is called when the stream can take the next. */
-  write(frame: Buffer, done: () => void): void;
+  /** Sends encoded responses, frame after frame; `done` is called when the stream can take the next. */
+  write(frames: Buffer, done: () => void): void;
 }
 
 /**

@@ -1,10 +1,20 @@
 import { WireType } from "@bufbuild/protobuf/wire";
+import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 
 // Protobuf laid out by hand, for the messages that a replica encodes thousands of a second. The size of everything is
 // counted first, so that it is written once, into a buffer that fits.
 
 /** Text up to this many characters is written by a loop; the call into Node.js takes longer than that. */
 const MAX_LOOPED_CHARACTERS = 32;
+
+const SECONDS_TAG = (TimestampSchema.field.seconds.number << 3) | WireType.Varint;
+const NANOS_TAG = (TimestampSchema.field.nanos.number << 3) | WireType.Varint;
+
+/** The fields of a `Timestamp`. */
+export interface TimeFields {
+  seconds: bigint;
+  nanos: number;
+}
 
 /** The tag of a field with a length; its number is at most 15, so that it takes one byte. */
 export function lengthDelimited(fieldNumber: number): number {
@@ -42,6 +52,15 @@ export function numberLengthIfAny(value: number): number {
   return value === 0 ? 0 : 1 + varintLength(value);
 }
 
+function timeLength({ seconds, nanos }: TimeFields): number {
+  return numberLengthIfAny(Number(seconds)) + numberLengthIfAny(nanos);
+}
+
+/** The length of the field of a `Timestamp`; undefined is left out. */
+export function timeFieldLength(time: TimeFields | undefined): number {
+  return time === undefined ? 0 : fieldLength(timeLength(time));
+}
+
 // Each of these writes at a place and returns the place after it.
 
 function writeVarint(bytes: Buffer, at: number, value: number): number {
@@ -75,6 +94,13 @@ export function writeNumberIfAny(bytes: Buffer, at: number, tag: number, value: 
   if (value === 0) return at;
   bytes[at] = tag;
   return writeVarint(bytes, at + 1, value);
+}
+
+export function writeTime(bytes: Buffer, at: number, tag: number, time: TimeFields | undefined): number {
+  if (time === undefined) return at;
+  const begin = writeHeader(bytes, at, tag, timeLength(time));
+  const afterSeconds = writeNumberIfAny(bytes, begin, SECONDS_TAG, Number(time.seconds));
+  return writeNumberIfAny(bytes, afterSeconds, NANOS_TAG, time.nanos);
 }
 
 export function writeBytes(bytes: Buffer, at: number, content: Uint8Array): number {

@@ -11,11 +11,11 @@ import type { WatchSink } from "../feed/watcher.js";
 export function createFrameSink(call: ServerWritableStream<unknown, unknown>): WatchSink {
   const stream = http2StreamOf(call);
   return {
-    write(frame, done) {
+    write(frames, done) {
       // The end of such a stream is told by "cancelled" or "close".
       if (stream.destroyed || stream.writableEnded) return;
       if (!stream.headersSent) call.sendMetadata(new Metadata());
-      stream.write(frame, done);
+      stream.write(frames, done);
     },
   };
 }

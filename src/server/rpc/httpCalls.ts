@@ -2,7 +2,7 @@ import { create, type DescMethod, fromBinary } from "@bufbuild/protobuf";
 import { ConnectError, type ConnectRouter, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { status } from "@grpc/grpc-js";
 import { SquelchError } from "../../domain/errors.js";
-import { messageOf } from "../feed/frame.js";
+import { messagesOf } from "../feed/frame.js";
 import { answerBefore, CallBudget, readToEnd } from "./callBudget.js";
 import { type CallHead, createHead } from "./callContext.js";
 import { peerKey } from "./httpPeer.js";
@@ -109,13 +109,13 @@ async function answer(
 // a slow reader costs no more than the messages that its watch has outstanding.
 function createWatchHandler(method: DescMethod, open: WatchCall, serving: Serving) {
   return async function* (request: WatchRequest, context: HandlerContext) {
-    const outstanding: { frame: Buffer; done: () => void }[] = [];
+    const outstanding: { frames: Buffer; done: () => void }[] = [];
     let failure: ConnectError | undefined;
     let wake: (() => void) | undefined;
     const stream = {
       sink: {
-        write(frame: Buffer, done: () => void) {
-          outstanding.push({ frame, done });
+        write(frames: Buffer, done: () => void) {
+          outstanding.push({ frames, done });
           wake?.();
         },
       },
@@ -141,8 +141,8 @@ function createWatchHandler(method: DescMethod, open: WatchCall, serving: Servin
         }
         if (failure !== undefined) throw failure;
         context.signal.throwIfAborted();
-        for (const { frame, done } of outstanding.splice(0, 1)) {
-          yield fromBinary(method.output, messageOf(frame));
+        for (const { frames, done } of outstanding.splice(0, 1)) {
+          for (const message of messagesOf(frames)) yield fromBinary(method.output, message);
           done();
         }
       }

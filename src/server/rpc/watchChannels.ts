@@ -16,7 +16,7 @@ export interface SpeakersWatch {
   close(): void;
 }
 
-/** @param sink takes encoded WatchChannelsResponses */
+/** @param sink takes frames of WatchChannelsResponses */
 export function watchSpeakers(hub: Hub, sink: WatchSink): SpeakersWatch {
   const watcher = new ChannelWatcher(sink);
   let isClosed = false;

@@ -4,7 +4,7 @@ import { MAX_ID_BYTES } from "../../domain/id.js";
 import { mayAccess } from "../../domain/identity.js";
 import type { Unsubscribe } from "../../domain/ports.js";
 import { encodeSpeakers } from "../feed/encode.js";
-import { messageOf } from "../feed/frame.js";
+import { messagesOf } from "../feed/frame.js";
 import type { Hub } from "../feed/hub.js";
 import { shareSink } from "../feed/sharedSink.js";
 import { Watcher, type WatchSink } from "../feed/watcher.js";
@@ -43,23 +43,28 @@ export function openWatch(
   );
 
   const { counts } = hub;
-  const countedSink: WatchSink = {
+  counts.watchers++;
+  const sharedSink = request.withSpeakers ? shareSink(sink) : sink;
+  const watcherSink: WatchSink = {
     write(frame, done) {
       counts.deliveries++;
-      sink.write(frame, done);
+      sharedSink.write(frame, done);
     },
   };
-  counts.watchers++;
-  const watcherSink = request.withSpeakers ? shareSink(countedSink) : countedSink;
+  const speakersSink: WatchSink = {
+    write(frames, done) {
+      const messages = messagesOf(frames);
+      counts.deliveries += messages.length;
+      sharedSink.write(Buffer.concat(messages.map(encodeSpeakers)), done);
+    },
+  };
   const watcher = new Watcher(
     watcherSink,
     userIds.length > 0 ? new Set(userIds) : undefined,
     intervalMs ?? DEFAULT_CHECKPOINT_INTERVAL_MS,
     () => hub.health,
   );
-  const speakers = request.withSpeakers
-    ? watchSpeakers(hub, { write: (frame, done) => watcherSink.write(encodeSpeakers(messageOf(frame)), done) })
-    : undefined;
+  const speakers = request.withSpeakers ? watchSpeakers(hub, speakersSink) : undefined;
   const adding = new Map<string, Promise<void>>();
   /** The events in which this router is present. */
   const present: string[] = [];

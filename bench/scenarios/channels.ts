@@ -1,0 +1,129 @@
+import { DEFAULT_PAUSE_MS } from "../../src/domain/floor.js";
+import type { Engine } from "../../src/domain/ports.js";
+import { createEvent } from "../support/busyChannels.js";
+import { percentile } from "../support/percentiles.js";
+import { processCpuUs } from "../support/processCpu.js";
+import type { Row, Scenario } from "../support/scenario.js";
+import { SpeakersStream } from "../support/speakersStream.js";
+import { type Stack, withEngine, withStack } from "../support/stack.js";
+
+const SPEAKER = "speaker";
+const DISPATCHER = "dispatcher";
+const NOBODY = "";
+const TALK_TIME_MS = 60_000;
+
+export interface ChannelsOptions {
+  /** Channels of the event, on each of which somebody speaks; measured for each number, ascending. */
+  speaking: readonly number[];
+  /** WatchChannels streams. */
+  watchers: number;
+  /** Changes of one more channel, and pauses and resumes; each half and half. */
+  changes: number;
+  pauses: number;
+}
+
+/** Telling every router who speaks. */
+export const channels: Scenario<ChannelsOptions> = {
+  name: "channels",
+  title: "From a change of who speaks to its receipt by every WatchChannels stream, by how many channels speak",
+  columns: {
+    changing: "what changes",
+    speaking: "channels\nthat speak",
+    watchers: "watchers",
+    changes: "changes",
+    p50Ms: "p50 ms",
+    p99Ms: "p99 ms",
+    replicaCpuUs: "replica CPU\nµs/change",
+    times: "times that of\nthe fewest",
+  },
+  full: { speaking: [10, 100, 1_000], watchers: 4, changes: 1_000, pauses: 20 },
+  smoke: { speaking: [2, 4], watchers: 2, changes: 6, pauses: 2 },
+  plots: [{ title: "CPU of the replica for one change", value: "replicaCpuUs", unit: "µs", labels: ["speaking"] }],
+
+  run: ({ speaking, ...options }) =>
+    withStack((stack) =>
+      withEngine(stack, async (engine) => {
+        // It warms the programs up.
+        await measureEvent(stack, engine, "warm-up", Math.min(...speaking), options);
+        const ones: Row[] = [];
+        const alls: Row[] = [];
+        for (const count of speaking) {
+          const { one, all } = await measureEvent(stack, engine, `channels-${count}`, count, options);
+          ones.push(one);
+          alls.push(all);
+        }
+        return [...compareWithFirst(ones), ...compareWithFirst(alls)];
+      }),
+    ),
+};
+
+function compareWithFirst(rows: readonly Row[]): Row[] {
+  return rows.map((row) => ({ ...row, times: Number(row.replicaCpuUs) / Number(rows[0]?.replicaCpuUs) }));
+}
+
+// One channel while all others speak; then all others at once.
+async function measureEvent(
+  stack: Stack,
+  engine: Engine,
+  eventId: string,
+  speaking: number,
+  { watchers, changes, pauses }: Omit<ChannelsOptions, "speaking">,
+): Promise<{ one: Row; all: Row }> {
+  const { channelIds } = await createEvent(engine, eventId, speaking);
+  const changed = `${eventId}-changed`;
+  const write = { action: "bench", actor: "bench", onlyIfUnknown: false };
+  await engine.setUserChannels({ eventId, userId: SPEAKER, channelIds: [changed, ...channelIds], ...write });
+  for (const channelId of channelIds) await press(engine, channelId);
+  const streams = Array.from({ length: watchers }, () => new SpeakersStream(stack.grpcClient, eventId));
+  const untilAll = (ids: readonly string[], holder: string) =>
+    Promise.all(streams.map((stream) => stream.until(ids, holder)));
+  try {
+    await untilAll(channelIds, SPEAKER);
+    let leaseId = 0;
+    const one = await measure(stack, changes, 1, async (isEven) => {
+      if (isEven) leaseId = await press(engine, changed);
+      else await engine.stopPtt(changed, { leaseId });
+      await untilAll([changed], isEven ? SPEAKER : NOBODY);
+    });
+    const request = { eventId, reason: "bench", actor: "bench", durationMs: DEFAULT_PAUSE_MS, exemptUserIds: [] };
+    const broadcaster = { userId: DISPATCHER, userName: DISPATCHER };
+    let pauseId = "";
+    const all = await measure(stack, pauses, speaking, async (isEven) => {
+      if (isEven) ({ pauseId } = (await engine.pauseAllSpeakers({ ...request, broadcaster, requestId: "" })).pause);
+      else await engine.resumeSpeakers(eventId, pauseId, "bench");
+      await untilAll(channelIds, isEven ? DISPATCHER : NOBODY);
+    });
+    return {
+      one: { changing: "one channel", speaking, watchers, ...one },
+      all: { changing: "all channels, by a pause or a resume", speaking, watchers, ...all },
+    };
+  } finally {
+    for (const stream of streams) stream.close();
+  }
+}
+
+async function press(engine: Engine, channelId: string): Promise<number> {
+  const user = { userId: SPEAKER, userName: SPEAKER, sessionId: "" };
+  const terms = { priority: "normal", talkTimeMs: TALK_TIME_MS, leaseTimeMs: TALK_TIME_MS, actor: "bench" } as const;
+  const outcome = await engine.startPtt({ channelId, ...user, ...terms });
+  if (!outcome.granted) throw new Error(`the floor of ${channelId} was not granted`);
+  return outcome.leaseId;
+}
+
+async function measure(
+  { replica }: Stack,
+  turns: number,
+  changesPerTurn: number,
+  change: (isEven: boolean) => Promise<void>,
+): Promise<Row> {
+  const tookMs: number[] = [];
+  const cpuBeforeUs = await processCpuUs(replica.pid);
+  for (let turn = 0; turn < turns; turn++) {
+    const startMs = performance.now();
+    await change(turn % 2 === 0);
+    tookMs.push(performance.now() - startMs);
+  }
+  const replicaCpuUs = ((await processCpuUs(replica.pid)) - cpuBeforeUs) / (turns * changesPerTurn);
+  const changes = turns * changesPerTurn;
+  return { changes, p50Ms: percentile(tookMs, 50), p99Ms: percentile(tookMs, 99), replicaCpuUs };
+}

@@ -1,0 +1,49 @@
+import { ChannelService, type WatchChannelsResponse } from "../../gen/squelch/v1/channel_service_pb.js";
+import type { GrpcClient } from "../../src/lib/grpcService.js";
+
+const ARRIVAL_TIMEOUT_MS = 30_000;
+
+/** A WatchChannels stream of one event, and who speaks by what it has told. */
+export class SpeakersStream {
+  readonly #holders = new Map<string, string>();
+  readonly #end: () => void;
+  /** What is waited for: these channels have that holder. */
+  #awaited: { holder: string; missing: Set<string>; done(error?: Error): void } | undefined;
+
+  constructor(client: GrpcClient, eventId: string) {
+    const stream = client.serverStream(ChannelService.method.watchChannels, { eventIds: [eventId] });
+    stream.on("data", ({ snapshot, channelId, holder }: WatchChannelsResponse) => {
+      for (const speaker of snapshot?.speakers ?? []) this.#note(speaker.channelId, speaker.userId);
+      if (snapshot === undefined) this.#note(channelId, holder?.userId ?? "");
+    });
+    stream.on("error", (error) => this.#awaited?.done(error));
+    this.#end = () => stream.cancel();
+  }
+
+  /** Resolves when the last of these channels has been told to have that holder, empty for nobody. */
+  async until(channelIds: readonly string[], holder: string): Promise<void> {
+    const missing = new Set(channelIds.filter((channelId) => this.#holders.get(channelId) !== holder));
+    if (missing.size === 0) return;
+    await new Promise<void>((resolve, reject) => {
+      const done = (error?: Error) => {
+        clearTimeout(timer);
+        this.#awaited = undefined;
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      const timer = setTimeout(() => done(new Error(`${missing.size} channels were not told`)), ARRIVAL_TIMEOUT_MS);
+      this.#awaited = { holder, missing, done };
+    });
+  }
+
+  close(): void {
+    this.#end();
+  }
+
+  #note(channelId: string, holder: string): void {
+    this.#holders.set(channelId, holder);
+    if (this.#awaited?.holder !== holder) return;
+    this.#awaited.missing.delete(channelId);
+    if (this.#awaited.missing.size === 0) this.#awaited.done();
+  }
+}
