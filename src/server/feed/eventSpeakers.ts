@@ -65,7 +65,7 @@ export class EventSpeakers {
   }
 
   /** By channel id ascending. */
-  get speakers(): ActiveSpeaker[] {
+  listSpeakers(): ActiveSpeaker[] {
     const holders = [...this.#floors.values()].map(({ holder }) => holder);
     return holders.filter((holder) => holder !== undefined).sort((a, b) => (a.channelId < b.channelId ? -1 : 1));
   }
@@ -77,7 +77,7 @@ export class EventSpeakers {
 
   /** A frame that tells of all speakers. */
   encodeAll(): Buffer {
-    return encodeFloors(this.eventId, this.speakers, this.#timeMs);
+    return encodeFloors(this.eventId, this.listSpeakers(), this.#timeMs);
   }
 
   /** A frame that tells who speaks on a channel. */
