@@ -21,7 +21,6 @@ import {
 import { encodeChange } from "../../src/server/feed/encodeChange.js";
 import { encodeCheckpoint } from "../../src/server/feed/encodeCheckpoint.js";
 import { encodeSnapshotUser } from "../../src/server/feed/encodeUser.js";
-import { toFrame } from "../../src/server/feed/frame.js";
 import { toChangeMessage, toCursorMessage } from "../../src/server/feed/messages.js";
 
 const id = fc.string({ unit: "grapheme", minLength: 1, maxLength: 40 });
@@ -29,7 +28,10 @@ const bytesOf = (parts: readonly Uint8Array[]) => parts.reduce((sum, part) => su
 
 function frameOf(payload: WatchPermissionsResponse["payload"]): Buffer {
   const schema = WatchPermissionsResponseSchema;
-  return toFrame(toBinary(schema, create(schema, { payload })));
+  const message = toBinary(schema, create(schema, { payload }));
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
 }
 
 describe("what is laid out by hand is, byte for byte, what the generated code writes", () => {

@@ -10,13 +10,6 @@ export function writeFramePrefix(frame: Buffer, messageBytes: number): number {
   return FRAME_PREFIX_BYTES;
 }
 
-/** The frame of an encoded message, which is copied. */
-export function toFrame(message: Uint8Array): Buffer {
-  const frame = Buffer.allocUnsafe(FRAME_PREFIX_BYTES + message.length);
-  frame.set(message, writeFramePrefix(frame, message.length));
-  return frame;
-}
-
 /** The messages in frames that follow each other; not copies. */
 export function messagesOf(frames: Buffer): Buffer[] {
   const messages: Buffer[] = [];
