@@ -1,5 +1,4 @@
 import { create, toBinary } from "@bufbuild/protobuf";
-import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import {
   ChangeSchema,
   EventChangesSchema,
@@ -13,7 +12,9 @@ import { toChangeMessage, toSpeakerFields } from "./messages.js";
 import {
   fieldLength,
   lengthDelimited,
+  NANOS_TAG,
   numberLengthIfAny,
+  SECONDS_TAG,
   textFieldLength,
   textLengthIfAny,
   varintTag,
@@ -30,8 +31,6 @@ const TIME_TAG = lengthDelimited(ChangeSchema.field.time.number);
 const ACTOR_TAG = lengthDelimited(ChangeSchema.field.actor.number);
 const MEMBERSHIP_CHANGED_TAG = lengthDelimited(ChangeSchema.field.membershipChanged.number);
 const PAUSED_TAG = lengthDelimited(ChangeSchema.field.speakersPaused.number);
-const SECONDS_TAG = varintTag(TimestampSchema.field.seconds.number);
-const NANOS_TAG = varintTag(TimestampSchema.field.nanos.number);
 const USER_ID_TAG = lengthDelimited(MembershipChangedSchema.field.userId.number);
 const CHANNEL_IDS_TAG = lengthDelimited(MembershipChangedSchema.field.channelIds.number);
 const ADDED_TAG = lengthDelimited(MembershipChangedSchema.field.added.number);

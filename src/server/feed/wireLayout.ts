@@ -7,8 +7,9 @@ import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 /** Text up to this many characters is written by a loop; the call into Node.js takes longer than that. */
 const MAX_LOOPED_CHARACTERS = 32;
 
-const SECONDS_TAG = (TimestampSchema.field.seconds.number << 3) | WireType.Varint;
-const NANOS_TAG = (TimestampSchema.field.nanos.number << 3) | WireType.Varint;
+/** Of a `Timestamp`. */
+export const SECONDS_TAG = (TimestampSchema.field.seconds.number << 3) | WireType.Varint;
+export const NANOS_TAG = (TimestampSchema.field.nanos.number << 3) | WireType.Varint;
 
 /** The fields of a `Timestamp`. */
 export interface TimeFields {
