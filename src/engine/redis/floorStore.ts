@@ -96,18 +96,6 @@ export function parseFloorNews(message: string): FloorNews {
   return { ...news, changes: changes.flatMap(toFloorChanges) };
 }
 
-/** Parses each message once for all who follow an event: after a pause it has thousands of channels. */
-class FloorNewsReader {
-  #message: Buffer | undefined;
-  #news: FloorNews | undefined;
-
-  read(message: Buffer): FloorNews {
-    if (this.#news === undefined || this.#message !== message) this.#news = parseFloorNews(message.toString());
-    this.#message = message;
-    return this.#news;
-  }
-}
-
 type Denial = [cause: FloorDenyCause, holder: string | null, pause: string | null, ban?: string];
 
 /** {@link FloorStore} on Redis. `urgent` is for pauses alone. */
@@ -119,7 +107,13 @@ export function createFloorStore(
   subscriber: Subscriber,
 ): FloorStore {
   const hints = new OwnerHints();
-  const newsReader = new FloorNewsReader();
+  let newest: { message: Buffer; news: FloorNews } | undefined;
+
+  // Each message once for all who follow an event: after a pause it has thousands of channels.
+  function readNews(message: Buffer): FloorNews {
+    if (newest?.message !== message) newest = { message, news: parseFloorNews(message.toString()) };
+    return newest.news;
+  }
 
   async function eventOf(channelId: string): Promise<string> {
     const eventId = await index.getChannelEvent(channelId);
@@ -281,7 +275,7 @@ export function createFloorStore(
 
     followFloor(eventId, listener): Promise<Unsubscribe> {
       return subscriber.subscribe(eventKeys(eventId).floor, (message) => {
-        listener(newsReader.read(message));
+        listener(readNews(message));
       });
     },
 

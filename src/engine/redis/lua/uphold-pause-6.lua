@@ -25,10 +25,8 @@ settle_all_leases()
 -- Where a router has freed a floor without a word since the end of the pause, nobody is told that it is free.
 for _, channel in ipairs(redis.call('HKEYS', context.queue)) do read_speaker(channel, speaker_key(channel)) end
 local freed = {}
--- What the pause itself has put there is known by its id: nearly every channel, so that few values have to be read.
-local mark = pause and '"pauseId":' .. cjson.encode(pause.pauseId)
 for_each_speaker(function(channel, key, raw)
-  if pause and raw and string.find(raw, mark, 1, true) then return end
+  if pause and is_held_by_pause(raw, pause.pauseId) then return end
   if pause then
     hold_back(pause, channel, key, raw)
   elseif not raw then

@@ -179,11 +179,11 @@ local function router_state(speaker)
     .. ',"isBusy":true,"lockTimestamp":' .. integer(speaker.timestamp) .. '}'
 end
 
--- Tells routers who speaks on these channels now, the same on all of them. There may be thousands: hardly ever is an id
--- otherwise in JSON than between quotes, and to encode each takes a sixth of all this.
-local function publish_to_routers(channels, speaker)
+-- Tells routers who speaks on these channels now, the same on all of them; channels_json has all their ids. There may be
+-- thousands: hardly ever is an id otherwise in JSON than between quotes, and to encode each takes a sixth of all this.
+local function publish_to_routers(channels, channels_json, speaker)
   local state = router_state(speaker)
-  local quoted_state = not string.find(cjson.encode(channels), '\\', 1, true) and '"' .. state
+  local quoted_state = not string.find(channels_json, '\\', 1, true) and '"' .. state
   local call, prefix, suffix = redis.call, context.statePrefix, context.stateSuffix
   for index = 1, #channels do
     local channel = channels[index]
@@ -199,7 +199,7 @@ local function publish_states(states)
   local changes = {}
   for index, state in ipairs(states) do changes[index] = floor_change(state[1], state[2]) end
   publish_floor(changes)
-  for _, state in ipairs(states) do publish_to_routers({ state[1] }, state[2]) end
+  for index, state in ipairs(states) do publish_to_routers({ state[1] }, changes[index], state[2]) end
 end
 
 local function publish_state(channel, speaker)
@@ -211,8 +211,9 @@ end
 local function publish_same_state(channels, speaker)
   if #channels == 0 then return end
   local holder = speaker and ',"holder":' .. speaker_json('', speaker) or ''
-  publish_changes('{"channelIds":' .. cjson.encode(channels) .. holder .. ',"hasLease":false}')
-  publish_to_routers(channels, speaker)
+  local channels_json = cjson.encode(channels)
+  publish_changes('{"channelIds":' .. channels_json .. holder .. ',"hasLease":false}')
+  publish_to_routers(channels, channels_json, speaker)
 end
 
 -- The next lease id of the event: greater than every earlier one.
