@@ -12,17 +12,18 @@ import { toChangeMessage, toSpeakerFields } from "./messages.js";
 import {
   fieldLength,
   lengthDelimited,
-  NANOS_TAG,
   numberLengthIfAny,
-  SECONDS_TAG,
   textFieldLength,
   textLengthIfAny,
+  timeFieldLength,
+  timeFields,
   varintTag,
   writeBytes,
   writeHeader,
   writeNumberIfAny,
   writeText,
   writeTextIfAny,
+  writeTime,
 } from "./wireLayout.js";
 
 const CHANGES_TAG = lengthDelimited(EventChangesSchema.field.changes.number);
@@ -62,24 +63,19 @@ function encodePause(change: Change & SpeakersPaused): Uint8Array {
 // What the control plane publishes comes out here: by hand it takes 0.75 µs, by the generated code 15 µs.
 function encodeMembershipChanged(change: Change & MembershipChanged): Uint8Array {
   const { revision, timeMs, actor, userId, channelIds, added, removed, action } = change;
-  const seconds = Math.floor(timeMs / 1_000);
-  const nanos = (timeMs - seconds * 1_000) * 1e6;
-  const timeLength = numberLengthIfAny(seconds) + numberLengthIfAny(nanos);
+  const time = timeFields(timeMs);
   const kindLength =
     textLengthIfAny(userId) +
     listLength(channelIds) +
     listLength(added) +
     listLength(removed) +
     textLengthIfAny(action);
-  const length =
-    numberLengthIfAny(revision) + fieldLength(timeLength) + textLengthIfAny(actor) + fieldLength(kindLength);
+  const length = numberLengthIfAny(revision) + timeFieldLength(time) + textLengthIfAny(actor) + fieldLength(kindLength);
 
   const bytes = Buffer.allocUnsafe(fieldLength(length));
   let at = writeHeader(bytes, 0, CHANGES_TAG, length);
   at = writeNumberIfAny(bytes, at, REVISION_TAG, revision);
-  at = writeHeader(bytes, at, TIME_TAG, timeLength);
-  at = writeNumberIfAny(bytes, at, SECONDS_TAG, seconds);
-  at = writeNumberIfAny(bytes, at, NANOS_TAG, nanos);
+  at = writeTime(bytes, at, TIME_TAG, time);
   at = writeTextIfAny(bytes, at, ACTOR_TAG, actor);
   at = writeHeader(bytes, at, MEMBERSHIP_CHANGED_TAG, kindLength);
   at = writeTextIfAny(bytes, at, USER_ID_TAG, userId);

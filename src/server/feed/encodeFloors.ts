@@ -2,12 +2,13 @@ import { SpeakersSnapshotSchema, WatchChannelsResponseSchema } from "../../../ge
 import type { ActiveSpeaker } from "../../domain/floor.js";
 import { encodeActiveSpeakers } from "./encodeActiveSpeakers.js";
 import { FRAME_PREFIX_BYTES, writeFramePrefix } from "./frame.js";
-import { toSpeakerFields, toTime } from "./messages.js";
+import { toSpeakerFields } from "./messages.js";
 import {
   fieldLength,
   lengthDelimited,
   textLengthIfAny,
   timeFieldLength,
+  timeFields,
   writeBytes,
   writeHeader,
   writeTextIfAny,
@@ -41,7 +42,7 @@ export function encodeFloors(event: string, speakers: readonly ActiveSpeaker[], 
 
 // Who speaks is a field with its tag; fields may come in any order.
 function encode(event: string, channel: string, floors: Uint8Array, timeMs: number): Buffer {
-  const at = toTime(timeMs);
+  const at = timeMs > 0 ? timeFields(timeMs) : undefined;
   const length = textLengthIfAny(event) + textLengthIfAny(channel) + floors.length + timeFieldLength(at);
   const frame = Buffer.allocUnsafe(FRAME_PREFIX_BYTES + length);
   let next = writeTextIfAny(frame, writeFramePrefix(frame, length), EVENT_ID_TAG, event);

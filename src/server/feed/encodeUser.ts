@@ -1,8 +1,15 @@
-import { toBinary } from "@bufbuild/protobuf";
-import { TimestampSchema, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { SnapshotSchema, UserMembershipSchema } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { Membership } from "../../domain/membership.js";
-import { fieldLength, lengthDelimited, textFieldLength, writeBytes, writeHeader, writeText } from "./wireLayout.js";
+import {
+  fieldLength,
+  lengthDelimited,
+  textFieldLength,
+  timeFieldLength,
+  timeFields,
+  writeHeader,
+  writeText,
+  writeTime,
+} from "./wireLayout.js";
 
 const USERS_TAG = lengthDelimited(SnapshotSchema.field.users.number);
 const USER_ID_TAG = lengthDelimited(UserMembershipSchema.field.userId.number);
@@ -14,15 +21,13 @@ const DISCONNECTED_AT_TAG = lengthDelimited(UserMembershipSchema.field.disconnec
  * writer of the protobuf library takes five times as long, generated messages more still.
  */
 export function encodeSnapshotUser({ userId, channelIds, disconnectedAtMs }: Membership): Uint8Array {
-  const time =
-    disconnectedAtMs === undefined ? undefined : toBinary(TimestampSchema, timestampFromMs(disconnectedAtMs));
-  let length = textFieldLength(userId);
+  const time = disconnectedAtMs === undefined ? undefined : timeFields(disconnectedAtMs);
+  let length = textFieldLength(userId) + timeFieldLength(time);
   for (const channelId of channelIds) length += textFieldLength(channelId);
-  if (time !== undefined) length += fieldLength(time.length);
   const bytes = Buffer.allocUnsafe(fieldLength(length));
   let at = writeHeader(bytes, 0, USERS_TAG, length);
   at = writeText(bytes, at, USER_ID_TAG, userId);
   for (const channelId of channelIds) at = writeText(bytes, at, CHANNEL_IDS_TAG, channelId);
-  if (time !== undefined) writeBytes(bytes, writeHeader(bytes, at, DISCONNECTED_AT_TAG, time.length), time);
+  writeTime(bytes, at, DISCONNECTED_AT_TAG, time);
   return bytes;
 }

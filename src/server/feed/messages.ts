@@ -17,7 +17,7 @@ import type { UserBan } from "../../domain/ban.js";
 import type { Change } from "../../domain/change.js";
 import type { ActiveSpeaker, SpeakerPause, WaitingSpeaker } from "../../domain/floor.js";
 import type { LogPosition } from "../../domain/ports.js";
-import type { TimeFields } from "./wireLayout.js";
+import { type TimeFields, timeFields } from "./wireLayout.js";
 
 // What the domain knows, as the messages that other programs see.
 
@@ -52,16 +52,16 @@ export interface SpeakerFields {
   channelId: string;
   userId: string;
   userName: string;
-  startedAt: TimeFields | undefined;
-  expiresAt: TimeFields | undefined;
+  startedAt: TimeFields<bigint> | undefined;
+  expiresAt: TimeFields<bigint> | undefined;
   priority: FloorPriority;
 }
 
-/** Undefined for 0: it is not known. */
-export function toTime(ms: number): TimeFields | undefined {
+// Undefined for 0: it is not known.
+function toTime(ms: number): TimeFields<bigint> | undefined {
   if (ms <= 0) return undefined;
-  const seconds = Math.floor(ms / 1_000);
-  return { seconds: BigInt(seconds), nanos: (ms - seconds * 1_000) * 1_000_000 };
+  const { seconds, nanos } = timeFields(ms);
+  return { seconds: BigInt(seconds), nanos };
 }
 
 export function toSpeakerFields(speaker: ActiveSpeaker): SpeakerFields {

@@ -7,14 +7,19 @@ import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 /** Text up to this many characters is written by a loop; the call into Node.js takes longer than that. */
 const MAX_LOOPED_CHARACTERS = 32;
 
-/** Of a `Timestamp`. */
-export const SECONDS_TAG = (TimestampSchema.field.seconds.number << 3) | WireType.Varint;
-export const NANOS_TAG = (TimestampSchema.field.nanos.number << 3) | WireType.Varint;
+const SECONDS_TAG = (TimestampSchema.field.seconds.number << 3) | WireType.Varint;
+const NANOS_TAG = (TimestampSchema.field.nanos.number << 3) | WireType.Varint;
 
-/** The fields of a `Timestamp`. */
-export interface TimeFields {
-  seconds: bigint;
+/** The fields of a `Timestamp`; messages of the library have the seconds as a bigint. */
+export interface TimeFields<Seconds extends bigint | number = bigint | number> {
+  seconds: Seconds;
   nanos: number;
+}
+
+/** The fields of a time in whole ms. */
+export function timeFields(ms: number): TimeFields<number> {
+  const seconds = Math.floor(ms / 1_000);
+  return { seconds, nanos: (ms - seconds * 1_000) * 1e6 };
 }
 
 /** The tag of a field with a length; its number is at most 15, so that it takes one byte. */
