@@ -123,7 +123,7 @@ async function measure(
     await change(turn % 2 === 0);
     tookMs.push(performance.now() - startMs);
   }
-  const replicaCpuUs = ((await processCpuUs(replica.pid)) - cpuBeforeUs) / (turns * changesPerTurn);
   const changes = turns * changesPerTurn;
+  const replicaCpuUs = ((await processCpuUs(replica.pid)) - cpuBeforeUs) / changes;
   return { changes, p50Ms: percentile(tookMs, 50), p99Ms: percentile(tookMs, 99), replicaCpuUs };
 }

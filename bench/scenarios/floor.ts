@@ -1,10 +1,10 @@
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { fromBinary } from "@bufbuild/protobuf";
 import { ChannelService, StartPttResponseSchema } from "../../gen/squelch/v1/channel_service_pb.js";
 import type { Engine } from "../../src/domain/ports.js";
 import { endChild, startChild } from "../../test/support/childProcess.js";
-import { encodeCall, type LeanCalls, openLeanCalls } from "../support/leanCalls.js";
+import { encodeBareCall, encodeCall, type LeanCalls, openLeanCalls } from "../support/leanCalls.js";
 import { percentile } from "../support/percentiles.js";
 import { processCpuUs } from "../support/processCpu.js";
 import type { Row, Scenario } from "../support/scenario.js";
@@ -107,16 +107,11 @@ async function admitUsers(engine: Engine, channels: number): Promise<void> {
 
 function callOverGrpc(calls: LeanCalls, serverPid: number, channels: number): Way {
   const { startPtt, stopPtt } = ChannelService.method;
-  const encode = (method: typeof startPtt | typeof stopPtt) =>
-    Array.from({ length: channels }, (_, channel) => {
-      const request = { channelId: channelOf(channel), userId: userOf(channel) };
-      return encodeCall(
-        `/${ChannelService.typeName}/${method.name}`,
-        toBinary(method.input, create(method.input, request)),
-      );
-    });
-  const starts = encode(startPtt);
-  const stops = encode(stopPtt);
+  const requests = Array.from({ length: channels }, (_, channel) => {
+    return { channelId: channelOf(channel), userId: userOf(channel) };
+  });
+  const starts = requests.map((request) => encodeCall(startPtt, request));
+  const stops = requests.map((request) => encodeCall(stopPtt, request));
   return {
     name: "StartPtt, StopPtt over gRPC",
     serverPid,
@@ -129,7 +124,7 @@ function callOverGrpc(calls: LeanCalls, serverPid: number, channels: number): Wa
 }
 
 function callEmpty(calls: LeanCalls, serverPid: number): Way {
-  const call = encodeCall(EMPTY_PATH, Buffer.alloc(0));
+  const call = encodeBareCall(EMPTY_PATH, Buffer.alloc(0));
   return {
     name: "empty call of grpc-js",
     serverPid,

@@ -1,21 +1,19 @@
-import { create, toBinary } from "@bufbuild/protobuf";
-import { PauseAllSpeakersRequestSchema, PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import { DEFAULT_PAUSE_MS } from "../../src/domain/floor.js";
 import type { Engine } from "../../src/domain/ports.js";
 import { createEvent, takeFloors } from "../support/busyChannels.js";
+import {
+  DISTANCE_COLUMN,
+  IN_THE_DATA_CENTRE_MS,
+  measureAtDistances,
+  ON_THIS_MACHINE_MS,
+} from "../support/distances.js";
 import { encodeCall, type LeanCalls, openLeanCalls } from "../support/leanCalls.js";
 import { broadcastChannelByChannel, pauseChannelByChannel, speakerKey } from "../support/publicRouter.js";
-import {
-  IN_THE_DATA_CENTRE_MS,
-  measureWays,
-  ON_THIS_MACHINE_MS,
-  type RoundsOptions,
-  WAY_COLUMNS,
-  type Way,
-} from "../support/rounds.js";
-import { scanFields } from "../support/scanFields.js";
+import { measureWays, type RoundsOptions, WAY_COLUMNS, type Way } from "../support/rounds.js";
+import { countFields } from "../support/scanFields.js";
 import type { Row, Scenario } from "../support/scenario.js";
-import { measureRoundTripMs, type Stack, withEngine, withStack } from "../support/stack.js";
+import { type Stack, withEngine } from "../support/stack.js";
 
 const DISPATCHER = "dispatcher";
 
@@ -33,7 +31,7 @@ export interface PauseOptions {
 export const pause: Scenario<PauseOptions> = {
   name: "pause",
   title: "Silencing every speaker of an event for a dispatcher's broadcast, beside a public router's way",
-  columns: WAY_COLUMNS,
+  columns: { ...DISTANCE_COLUMN, ...WAY_COLUMNS },
   full: {
     distances: [
       {
@@ -69,19 +67,12 @@ export const pause: Scenario<PauseOptions> = {
     },
   ],
 
-  async run({ distances }) {
-    const rows: Row[] = [];
-    for (const { roundTripMs, sizes } of distances) {
-      rows.push(...(await withStack((stack) => measureSizes(stack, sizes), roundTripMs)));
-    }
-    return rows;
-  },
+  run: ({ distances }) => measureAtDistances(distances, (stack, { sizes }) => measureSizes(stack, sizes)),
 };
 
 function measureSizes(stack: Stack, sizes: readonly PauseSize[]): Promise<Row[]> {
   const { redisClient, replica } = stack;
   return withEngine(stack, async (engine) => {
-    const roundTripMs = await measureRoundTripMs(redisClient);
     const calls = await openLeanCalls(replica.grpcAddress);
     try {
       const rows: Row[] = [];
@@ -99,8 +90,7 @@ function measureSizes(stack: Stack, sizes: readonly PauseSize[]): Promise<Row[]>
             },
           },
         ].map((way) => ({ ...way, check: () => countHeld(stack, channelIds) }));
-        const measured = await measureWays(stack, channels, () => takeFloors(redisClient, event), ways, rounds);
-        rows.push(...measured.map((row) => ({ roundTripMs, ...row })));
+        rows.push(...(await measureWays(stack, channels, () => takeFloors(redisClient, event), ways, rounds)));
         // The peer's way reads the channels of all events, so that those of the next must be alone.
         await redisClient.del("channel:events");
       }
@@ -120,18 +110,10 @@ async function countHeld({ redisClient }: Stack, channelIds: readonly string[]):
 function pauseOverGrpc({ grpcClient }: Stack, calls: LeanCalls, eventId: string): Way {
   const { pauseAllSpeakers, resumeSpeakers, getEventActiveSpeakers } = PermissionService.method;
   const request = { eventId, reason: "bench", broadcaster: { userId: DISPATCHER } };
-  const call = encodeCall(
-    `/${PermissionService.typeName}/${pauseAllSpeakers.name}`,
-    toBinary(PauseAllSpeakersRequestSchema, create(PauseAllSpeakersRequestSchema, request)),
-  );
+  const call = encodeCall(pauseAllSpeakers, request);
   return {
     name: "PauseAllSpeakers over gRPC",
-    async run() {
-      const answer = await calls.call(call);
-      let paused = 0;
-      scanFields(answer, 0, answer.length, pauseAllSpeakers.output.field.paused.number, () => paused++);
-      return paused;
-    },
+    run: async () => countFields(await calls.call(call), pauseAllSpeakers.output.field.paused),
     async undo() {
       const { pause } = await grpcClient.unary(getEventActiveSpeakers, { eventId });
       await grpcClient.unary(resumeSpeakers, { eventId, pauseId: pause?.pauseId ?? "" });

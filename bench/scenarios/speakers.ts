@@ -1,19 +1,17 @@
-import { create, toBinary } from "@bufbuild/protobuf";
-import { GetEventActiveSpeakersRequestSchema, PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import { createEvent, takeFloors } from "../support/busyChannels.js";
+import {
+  DISTANCE_COLUMN,
+  IN_THE_DATA_CENTRE_MS,
+  measureAtDistances,
+  ON_THIS_MACHINE_MS,
+} from "../support/distances.js";
 import { encodeCall, type LeanCalls, openLeanCalls } from "../support/leanCalls.js";
 import { readSpeakersChannelByChannel } from "../support/publicRouter.js";
-import {
-  IN_THE_DATA_CENTRE_MS,
-  measureWays,
-  ON_THIS_MACHINE_MS,
-  type RoundsOptions,
-  WAY_COLUMNS,
-  type Way,
-} from "../support/rounds.js";
-import { scanFields } from "../support/scanFields.js";
+import { measureWays, type RoundsOptions, WAY_COLUMNS, type Way } from "../support/rounds.js";
+import { countFields } from "../support/scanFields.js";
 import type { Row, Scenario } from "../support/scenario.js";
-import { measureRoundTripMs, type Stack, withEngine, withStack } from "../support/stack.js";
+import { type Stack, withEngine } from "../support/stack.js";
 
 const EVENT_ID = "speakers";
 
@@ -28,7 +26,7 @@ export interface SpeakersOptions extends RoundsOptions {
 export const speakers: Scenario<SpeakersOptions> = {
   name: "speakers",
   title: "Who speaks on every channel of an event, beside one GET after another",
-  columns: { otherChannels: "channels of\nother events", ...WAY_COLUMNS },
+  columns: { otherChannels: "channels of\nother events", ...DISTANCE_COLUMN, ...WAY_COLUMNS },
   full: {
     channels: 1_000,
     distances: [
@@ -56,13 +54,8 @@ export const speakers: Scenario<SpeakersOptions> = {
     },
   ],
 
-  async run({ distances, ...options }) {
-    const rows: Row[] = [];
-    for (const { roundTripMs, otherChannels } of distances) {
-      rows.push(...(await withStack((stack) => measureBesideOthers(stack, options, otherChannels), roundTripMs)));
-    }
-    return rows;
-  },
+  run: ({ distances, ...options }) =>
+    measureAtDistances(distances, (stack, { otherChannels }) => measureBesideOthers(stack, options, otherChannels)),
 };
 
 function measureBesideOthers(
@@ -72,7 +65,6 @@ function measureBesideOthers(
 ): Promise<Row[]> {
   const { redisClient, replica } = stack;
   return withEngine(stack, async (engine) => {
-    const roundTripMs = await measureRoundTripMs(redisClient);
     const event = await createEvent(engine, EVENT_ID, channels);
     const calls = await openLeanCalls(replica.grpcAddress);
     const ways: Way[] = [
@@ -93,7 +85,7 @@ function measureBesideOthers(
         if (count > others) await takeFloors(redisClient, await createEvent(engine, `other-${count}`, count - others));
         others = count;
         const measured = await measureWays(stack, channels, () => takeFloors(redisClient, event), ways, rounds);
-        rows.push(...measured.map((row) => ({ otherChannels: count, roundTripMs, ...row })));
+        rows.push(...measured.map((row) => ({ otherChannels: count, ...row })));
       }
       return rows;
     } finally {
@@ -104,18 +96,9 @@ function measureBesideOthers(
 
 function readOverGrpc(calls: LeanCalls): Way {
   const { getEventActiveSpeakers } = PermissionService.method;
-  const request = create(GetEventActiveSpeakersRequestSchema, { eventId: EVENT_ID });
-  const call = encodeCall(
-    `/${PermissionService.typeName}/${getEventActiveSpeakers.name}`,
-    toBinary(GetEventActiveSpeakersRequestSchema, request),
-  );
+  const call = encodeCall(getEventActiveSpeakers, { eventId: EVENT_ID });
   return {
     name: "GetEventActiveSpeakers over gRPC",
-    async run() {
-      const answer = await calls.call(call);
-      let speakers = 0;
-      scanFields(answer, 0, answer.length, getEventActiveSpeakers.output.field.speakers.number, () => speakers++);
-      return speakers;
-    },
+    run: async () => countFields(await calls.call(call), getEventActiveSpeakers.output.field.speakers),
   };
 }

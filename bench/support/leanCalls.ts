@@ -1,3 +1,4 @@
+import { create, type DescMessage, type DescMethodUnary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import {
   DATA,
   END_HEADERS,
@@ -33,7 +34,16 @@ interface Waiting {
 }
 
 /** A request as it goes over the wire, all but the number of its stream: made once, sent often. */
-export function encodeCall(path: string, request: Uint8Array): Buffer {
+export function encodeCall<I extends DescMessage>(
+  method: DescMethodUnary<I, DescMessage>,
+  request: MessageInitShape<I>,
+): Buffer {
+  const path = `/${method.parent.typeName}/${method.name}`;
+  return encodeBareCall(path, toBinary(method.input, create(method.input, request)));
+}
+
+/** The same where there is no contract. */
+export function encodeBareCall(path: string, request: Uint8Array): Buffer {
   const headers = encodeFrame(HEADERS, END_HEADERS, 0, encodeHeaders(path, "bench"));
   return Buffer.concat([headers, encodeFrame(DATA, END_STREAM, 0, encodeMessage(request))]);
 }

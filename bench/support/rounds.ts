@@ -23,17 +23,8 @@ export interface RoundsOptions {
   warmUpRounds: number;
 }
 
-/**
- * How much farther Redis may be than it is on one machine, ms: not at all; or on another machine of the same data centre,
- * for which half a millisecond is the usual figure (J. Dean, "Numbers Everyone Should Know", 2009), of which the way
- * there takes some here as well.
- */
-export const ON_THIS_MACHINE_MS = 0;
-export const IN_THE_DATA_CENTRE_MS = 0.3;
-
-/** The headings of the rows of {@link measureWays}, and of how far Redis was. */
+/** The headings of the rows of {@link measureWays}. */
 export const WAY_COLUMNS = {
-  roundTripMs: "round trip\nto Redis ms",
   way: "way",
   channels: "channels",
   rounds: "rounds",

@@ -35,6 +35,13 @@ export function scanFields(
   }
 }
 
+/** How many length-delimited fields of that number a message has. */
+export function countFields(message: Buffer, { number }: { number: number }): number {
+  let count = 0;
+  scanFields(message, 0, message.length, number, () => count++);
+  return count;
+}
+
 /** A message out of length-delimited fields. */
 export function layOutFields(fields: readonly [fieldNumber: number, value: string | Uint8Array][]): Buffer {
   return Buffer.concat(

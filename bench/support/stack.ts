@@ -6,9 +6,6 @@ import { createLogger } from "../../src/lib/logger.js";
 import { type RedisServer, startRedis } from "../../test/support/startRedis.js";
 import { type SquelchProcess, spawnSquelch } from "../../test/support/startSquelch.js";
 import { withDistance } from "./distance.js";
-import { percentile } from "./percentiles.js";
-
-const PINGS = 500;
 
 /** A Redis and a replica, each a process of its own, with a client of each. */
 export interface Stack {
@@ -46,17 +43,6 @@ export async function withStack<T>(use: (stack: Stack) => Promise<T>, redisRound
   } finally {
     await redis.stop();
   }
-}
-
-/** The median time that Redis takes to answer a client which asks for nothing, ms. */
-export async function measureRoundTripMs(redisClient: Redis): Promise<number> {
-  const tookMs: number[] = [];
-  for (let ping = 0; ping < PINGS; ping++) {
-    const startMs = performance.now();
-    await redisClient.ping();
-    tookMs.push(performance.now() - startMs);
-  }
-  return percentile(tookMs, 50);
 }
 
 /** Calls `use` with an engine inside this process, on the stack's Redis, and closes it afterwards. */
