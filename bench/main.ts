@@ -1,6 +1,9 @@
 // Measures Squelch beside its peers: `npm run bench -- [scenario…] [--json] [--smoke] [--report FILE]`. Without a name all
 // scenarios are run. Exit code 1 if a scenario failed, 2 if the arguments are wrong.
 import { parseArgs } from "node:util";
+import { describeEnvironment, readEnvironment } from "./report/environment.js";
+import { writeReport } from "./report/markdownReport.js";
+import { renderTable } from "./report/table.js";
 import { channels } from "./scenarios/channels.js";
 import { cold } from "./scenarios/cold.js";
 import { emergency } from "./scenarios/emergency.js";
@@ -17,10 +20,7 @@ import { pause } from "./scenarios/pause.js";
 import { resume } from "./scenarios/resume.js";
 import { speakers } from "./scenarios/speakers.js";
 import { webConsole } from "./scenarios/webConsole.js";
-import { describeEnvironment, readEnvironment } from "./support/environment.js";
-import { writeReport } from "./support/markdownReport.js";
 import type { Result, Row, Scenario } from "./support/scenario.js";
-import { renderTable } from "./support/table.js";
 
 interface NamedRun extends Omit<Scenario, "full" | "smoke" | "run"> {
   run(isSmoke: boolean): Promise<Row[]>;

@@ -6,17 +6,19 @@ import { fileURLToPath } from "node:url";
 
 const PURE = ["src/domain", "src/lib"];
 const BASE = [...PURE, "gen"];
+const ROUTER = ["src/router/client", "src/router/relay", "src/router/reference"];
 const ENGINES = ["src/engine/redis", "src/engine/memory"];
 
 /** @type {Readonly<Record<string, readonly string[]>>} */
 const LAYERS = {
-  "src/cli": ["src/server", "src/server/config.ts", "src/server/configOptions.ts", "src/router", ...BASE],
+  "src/cli": ["src/server", "src/server/config.ts", "src/server/configOptions.ts", "src/router", ...ROUTER, ...BASE],
   "src/server": [
     "src/server/config.ts",
     "src/server/configOptions.ts",
     "src/server/auth",
     "src/server/rpc",
     "src/server/feed",
+    "src/server/keepers",
     "src/server/state",
     "src/server/ops",
     ...ENGINES,
@@ -25,6 +27,7 @@ const LAYERS = {
   "src/server/rpc": [
     "src/server/auth",
     "src/server/feed",
+    "src/server/keepers",
     "src/server/state",
     "src/server/ops",
     "src/server/config.ts",
@@ -32,18 +35,23 @@ const LAYERS = {
     ...BASE,
   ],
   "src/server/feed": [
+    "src/server/keepers",
     "src/server/state",
     "src/server/ops",
     "src/server/config.ts",
     "src/server/configOptions.ts",
     ...BASE,
   ],
+  "src/server/keepers": ["src/server/ops", ...BASE],
   "src/server/state": ["src/server/ops", "src/server/config.ts", "src/server/configOptions.ts", ...ENGINES, ...BASE],
   "src/server/ops": ["src/server/config.ts", "src/server/configOptions.ts", ...ENGINES, ...BASE],
   "src/server/auth": ["src/server/ops", "src/server/config.ts", "src/server/configOptions.ts", ...BASE],
   "src/server/config.ts": ["src/server/configOptions.ts", ...PURE],
   "src/server/configOptions.ts": PURE,
-  "src/router": BASE,
+  "src/router": [...ROUTER, ...BASE],
+  "src/router/reference": ["src/router/relay", "src/router/client", ...BASE],
+  "src/router/relay": ["src/router/client", ...BASE],
+  "src/router/client": BASE,
   "src/console": BASE,
   "src/engine/redis": PURE,
   "src/engine/memory": PURE,

@@ -1,11 +1,11 @@
 import { DEFAULT_PAUSE_MS } from "../../src/domain/floor.js";
 import type { Engine } from "../../src/domain/ports.js";
-import { createEvent } from "../support/busyChannels.js";
-import { percentile } from "../support/percentiles.js";
+import { SpeakersStream } from "../clients/speakersStream.js";
+import { percentile } from "../report/percentiles.js";
+import { createEvent } from "../servers/busyChannels.js";
+import { type Stack, withEngine, withStack } from "../servers/stack.js";
 import { processCpuUs } from "../support/processCpu.js";
 import type { Row, Scenario } from "../support/scenario.js";
-import { SpeakersStream } from "../support/speakersStream.js";
-import { type Stack, withEngine, withStack } from "../support/stack.js";
 
 const SPEAKER = "speaker";
 const DISPATCHER = "dispatcher";

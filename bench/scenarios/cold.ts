@@ -9,11 +9,11 @@ import {
 import { eventKeys } from "../../src/engine/redis/keys.js";
 import { splitAddress } from "../../src/server/config.js";
 import { startChild } from "../../test/support/childProcess.js";
-import { type RedisServer, startRedis } from "../../test/support/startRedis.js";
+import { sync } from "../../test/support/clients/syncClient.js";
+import { connect } from "../../test/support/clients/watchClient.js";
+import { type RedisServer, startRedis } from "../../test/support/redis/startRedis.js";
 import { type SquelchProcess, spawnSquelch } from "../../test/support/startSquelch.js";
-import { sync } from "../../test/support/syncClient.js";
-import { connect } from "../../test/support/watchClient.js";
-import { openLeanStreams } from "../support/leanStreams.js";
+import { openLeanStreams } from "../clients/leanStreams.js";
 import { processCpuUs } from "../support/processCpu.js";
 import { processMemoryMib } from "../support/processMemory.js";
 import type { Row, Scenario } from "../support/scenario.js";

@@ -1,11 +1,11 @@
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import { type RouterProcess, spawnRouter } from "../../test/support/spawnRouter.js";
+import { percentile } from "../report/percentiles.js";
+import { SpeakingSockets } from "../servers/speakingSockets.js";
+import { type Stack, withStack } from "../servers/stack.js";
 import { monotonicUs } from "../support/clock.js";
-import { percentile } from "../support/percentiles.js";
 import type { RoundsOptions } from "../support/rounds.js";
 import type { Row, Scenario } from "../support/scenario.js";
-import { SpeakingSockets } from "../support/speakingSockets.js";
-import { type Stack, withStack } from "../support/stack.js";
 
 /** The access time that 3GPP TS 22.179 asks of mission critical push-to-talk (KPI 1). */
 const KPI_1_MS = 300;

@@ -1,7 +1,7 @@
+import { Receivers } from "../clients/receivers.js";
+import type { Path } from "../paths/path.js";
+import { startPlainRouterPath, startReferenceRouterPath } from "../paths/routers.js";
 import { describeDelivery, describeSpans, measureDelivery } from "../support/measureDelivery.js";
-import type { Path } from "../support/paths/path.js";
-import { startPlainRouterPath, startReferenceRouterPath } from "../support/paths/routers.js";
-import { Receivers } from "../support/receivers.js";
 import type { Row, Scenario } from "../support/scenario.js";
 
 export interface EndToEndOptions {

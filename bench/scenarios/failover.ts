@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Fleet, withFleet } from "../support/fleet.js";
+import { type Receipts, rotatingUpdate, type Source } from "../clients/receiverProtocol.js";
+import { Receivers } from "../clients/receivers.js";
+import { percentile } from "../report/percentiles.js";
+import { type Fleet, withFleet } from "../servers/fleet.js";
 import { publishUpdates } from "../support/openLoop.js";
-import { percentile } from "../support/percentiles.js";
-import { type Receipts, rotatingUpdate, type Source } from "../support/receiverProtocol.js";
-import { Receivers } from "../support/receivers.js";
 import type { Row, Scenario } from "../support/scenario.js";
 
 const REPLICAS = 3;

@@ -1,7 +1,7 @@
+import { Receivers } from "../clients/receivers.js";
+import { forEachPath, type PathKind } from "../paths/all.js";
+import type { Path } from "../paths/path.js";
 import { describeDelivery, describeSpans, type Load, measureDelivery } from "../support/measureDelivery.js";
-import { forEachPath, type PathKind } from "../support/paths/all.js";
-import type { Path } from "../support/paths/path.js";
-import { Receivers } from "../support/receivers.js";
 import type { Row, Scenario } from "../support/scenario.js";
 
 const KINDS: readonly PathKind[] = ["squelch", "redis", "nats", "natsKv", "etcd", "bare"];

@@ -4,11 +4,11 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { ChannelService, StartPttResponseSchema } from "../../gen/squelch/v1/channel_service_pb.js";
 import type { Engine } from "../../src/domain/ports.js";
 import { endChild, startChild } from "../../test/support/childProcess.js";
-import { encodeBareCall, encodeCall, type LeanCalls, openLeanCalls } from "../support/leanCalls.js";
-import { percentile } from "../support/percentiles.js";
+import { encodeBareCall, encodeCall, type LeanCalls, openLeanCalls } from "../clients/leanCalls.js";
+import { percentile } from "../report/percentiles.js";
+import { withEngine, withStack } from "../servers/stack.js";
 import { processCpuUs } from "../support/processCpu.js";
 import type { Row, Scenario } from "../support/scenario.js";
-import { withEngine, withStack } from "../support/stack.js";
 
 const EVENT_ID = "floor";
 const TALK_TIME_MS = 30_000;
@@ -59,7 +59,7 @@ export const floor: Scenario<FloorOptions> = {
   smoke: { channels: 4, pairs: 3, rounds: 2, warmUpRounds: 1 },
 
   async run(options) {
-    const program = fileURLToPath(new URL("../support/emptyServer.ts", import.meta.url));
+    const program = fileURLToPath(new URL("../servers/emptyServer.ts", import.meta.url));
     const emptyServer = await startChild(process.execPath, ["--import", "tsx", program], {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { GrpcClient } from "../../src/lib/grpcService.js";
-import { sync } from "../../test/support/syncClient.js";
-import { connect, watchOn } from "../../test/support/watchClient.js";
+import { sync } from "../../test/support/clients/syncClient.js";
+import { connect, watchOn } from "../../test/support/clients/watchClient.js";
+import { Receivers } from "../clients/receivers.js";
+import type { Path } from "../paths/path.js";
+import { type SquelchPath, startSquelchPath } from "../paths/redis.js";
 import { measureDelivery } from "../support/measureDelivery.js";
-import type { Path } from "../support/paths/path.js";
-import { type SquelchPath, startSquelchPath } from "../support/paths/redis.js";
 import { processCpuUs } from "../support/processCpu.js";
-import { Receivers } from "../support/receivers.js";
 import type { Row, Scenario } from "../support/scenario.js";
 
 const CHANNELS_PER_USER = 4;

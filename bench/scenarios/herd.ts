@@ -1,11 +1,11 @@
 import { writeFile } from "node:fs/promises";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
-import { sync } from "../../test/support/syncClient.js";
-import { connect } from "../../test/support/watchClient.js";
-import { type SquelchPath, startSquelchPath } from "../support/paths/redis.js";
+import { sync } from "../../test/support/clients/syncClient.js";
+import { connect } from "../../test/support/clients/watchClient.js";
+import { Receivers } from "../clients/receivers.js";
+import { type SquelchPath, startSquelchPath } from "../paths/redis.js";
 import { processCpuUs } from "../support/processCpu.js";
 import { processMemoryMib } from "../support/processMemory.js";
-import { Receivers } from "../support/receivers.js";
 import type { Row, Scenario } from "../support/scenario.js";
 
 const EVENT_ID = "herd";

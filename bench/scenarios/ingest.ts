@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import { eventKeys, MEMBERSHIP_UPDATES } from "../../src/engine/redis/keys.js";
-import type { StoredMember } from "../../src/engine/redis/logStore.js";
+import type { StoredMember } from "../../src/engine/redis/stores/logStore.js";
 import { waitFor } from "../../test/support/waitFor.js";
-import { type Fleet, withFleet } from "../support/fleet.js";
-import { LeanPublisher } from "../support/leanPublisher.js";
+import { LeanPublisher } from "../clients/leanPublisher.js";
+import { type Fleet, withFleet } from "../servers/fleet.js";
 import { processCpuUs } from "../support/processCpu.js";
 import type { Row, Scenario } from "../support/scenario.js";
 

@@ -1,6 +1,6 @@
+import { Receivers } from "../clients/receivers.js";
+import { forEachPath, type PathKind } from "../paths/all.js";
 import { describeDelivery, describeSpans, type Load, measureDelivery } from "../support/measureDelivery.js";
-import { forEachPath, type PathKind } from "../support/paths/all.js";
-import { Receivers } from "../support/receivers.js";
 import type { Row, Scenario } from "../support/scenario.js";
 
 const KINDS: readonly PathKind[] = ["squelch", "redis", "natsKv", "etcd"];

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { eventKeys, MEMBERSHIP_UPDATES } from "../../src/engine/redis/keys.js";
-import type { StoredMember } from "../../src/engine/redis/logStore.js";
-import { sync } from "../../test/support/syncClient.js";
-import { connect, type WatchClient, watchOn } from "../../test/support/watchClient.js";
-import { type HeldMemory, readHeldMemory, spawnMeasuredReplica } from "../support/measuredReplica.js";
-import { sequencedUpdate } from "../support/receiverProtocol.js";
-import { Receivers } from "../support/receivers.js";
+import type { StoredMember } from "../../src/engine/redis/stores/logStore.js";
+import { sync } from "../../test/support/clients/syncClient.js";
+import { connect, type WatchClient, watchOn } from "../../test/support/clients/watchClient.js";
+import { sequencedUpdate } from "../clients/receiverProtocol.js";
+import { Receivers } from "../clients/receivers.js";
+import { type HeldMemory, readHeldMemory, spawnMeasuredReplica } from "../servers/measuredReplica.js";
+import { type Stack, withStack } from "../servers/stack.js";
 import type { Row, Scenario } from "../support/scenario.js";
-import { type Stack, withStack } from "../support/stack.js";
 
 /** Users that are written at a time. */
 const WRITE_CHUNK = 1_000;

@@ -1,19 +1,19 @@
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import { DEFAULT_PAUSE_MS } from "../../src/domain/floor.js";
 import type { Engine } from "../../src/domain/ports.js";
-import { createEvent, takeFloors } from "../support/busyChannels.js";
+import { encodeCall, type LeanCalls, openLeanCalls } from "../clients/leanCalls.js";
+import { countFields } from "../clients/scanFields.js";
+import { createEvent, takeFloors } from "../servers/busyChannels.js";
 import {
   DISTANCE_COLUMN,
   IN_THE_DATA_CENTRE_MS,
   measureAtDistances,
   ON_THIS_MACHINE_MS,
-} from "../support/distances.js";
-import { encodeCall, type LeanCalls, openLeanCalls } from "../support/leanCalls.js";
-import { broadcastChannelByChannel, pauseChannelByChannel, speakerKey } from "../support/publicRouter.js";
+} from "../servers/distances.js";
+import { broadcastChannelByChannel, pauseChannelByChannel, speakerKey } from "../servers/publicRouter.js";
+import { type Stack, withEngine } from "../servers/stack.js";
 import { measureWays, type RoundsOptions, WAY_COLUMNS, type Way } from "../support/rounds.js";
-import { countFields } from "../support/scanFields.js";
 import type { Row, Scenario } from "../support/scenario.js";
-import { type Stack, withEngine } from "../support/stack.js";
 
 const DISPATCHER = "dispatcher";
 

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { withFleet } from "../support/fleet.js";
+import { rotatingUpdate } from "../clients/receiverProtocol.js";
+import { Receivers } from "../clients/receivers.js";
+import { percentile } from "../report/percentiles.js";
+import { withFleet } from "../servers/fleet.js";
 import { publishUpdates } from "../support/openLoop.js";
-import { percentile } from "../support/percentiles.js";
-import { rotatingUpdate } from "../support/receiverProtocol.js";
-import { Receivers } from "../support/receivers.js";
 import type { Row, Scenario } from "../support/scenario.js";
 
 const ARRIVAL_TIMEOUT_MS = 20_000;

@@ -1,11 +1,11 @@
 import type { BrowserContext, Page } from "playwright-core";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import { startBrowser } from "../../test/support/browser.js";
-import { sync } from "../../test/support/syncClient.js";
+import { sync } from "../../test/support/clients/syncClient.js";
 import { ensureSystemPackages } from "../../test/support/systemPackages.js";
-import { percentile } from "../support/percentiles.js";
+import { percentile } from "../report/percentiles.js";
+import { type Stack, withStack } from "../servers/stack.js";
 import type { Row, Scenario } from "../support/scenario.js";
-import { type Stack, withStack } from "../support/stack.js";
 
 /** What the page shows. */
 interface Fleet {

@@ -1,4 +1,4 @@
-import type { Receipts } from "./receiverProtocol.js";
+import type { Receipts } from "../clients/receiverProtocol.js";
 
 /** One message that every receiver is to get, as the first one got it. */
 interface Expected {

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Receivers } from "../clients/receivers.js";
+import type { Path } from "../paths/path.js";
+import { percentile } from "../report/percentiles.js";
 import { monotonicUs } from "./clock.js";
 import { publishOpenLoop } from "./openLoop.js";
-import type { Path } from "./paths/path.js";
-import { percentile } from "./percentiles.js";
 import { processCpuUs } from "./processCpu.js";
-import type { Receivers } from "./receivers.js";
 
 /** How long the last messages may take to arrive; what is not there by then is missing. */
 const ARRIVAL_TIMEOUT_MS = 30_000;

@@ -1,9 +1,9 @@
 import type { Redis } from "ioredis";
+import { percentile } from "../report/percentiles.js";
+import type { Stack } from "../servers/stack.js";
 import { measureLongestCommandUs } from "./commandTimes.js";
-import { percentile } from "./percentiles.js";
 import { processCpuUs } from "./processCpu.js";
 import type { Row } from "./scenario.js";
-import type { Stack } from "./stack.js";
 
 /** One of several ways to do the same. */
 export interface Way {

@@ -5,8 +5,8 @@ import type { Command } from "commander";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import type { CommandContext } from "./context.js";
-import { formatDuration, parsePositiveDuration } from "./duration.js";
 import { CommandFailure, describeCallError } from "./failure.js";
+import { formatDuration, parsePositiveDuration } from "./output/duration.js";
 import { addSecurityOptions, readSecurity, type SecurityOptions } from "./security.js";
 import { CommandSession } from "./session.js";
 

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from "node:stream";
-import type { Output } from "./output.js";
+import type { Output } from "./output/output.js";
 
 /** What a command has of the world around it. */
 export interface CommandContext {

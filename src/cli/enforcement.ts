@@ -7,9 +7,9 @@ import {
 } from "../../gen/squelch/v1/permission_service_pb.js";
 import type { Connection } from "./connection.js";
 import type { CommandContext } from "./context.js";
-import { formatCount, formatIds, formatTime } from "./describe.js";
-import { formatDuration, parseDuration } from "./duration.js";
 import { CommandFailure, describeCallError } from "./failure.js";
+import { formatCount, formatIds, formatTime } from "./output/describe.js";
+import { formatDuration, parseDuration } from "./output/duration.js";
 
 const DEFAULT_WAIT_MS = 5_000;
 const MAX_WAIT_MS = 60_000;

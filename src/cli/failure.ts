@@ -1,7 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { SquelchError } from "../domain/errors.js";
-import { formatDuration } from "./duration.js";
-import { printable } from "./output.js";
+import { formatDuration } from "./output/duration.js";
+import { printable } from "./output/output.js";
 
 /** A command that failed. The message is one line for people: what is wrong, and what to do about it. */
 export class CommandFailure extends Error {

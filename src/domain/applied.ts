@@ -1,5 +1,4 @@
-import type { Cursor } from "./cursor.js";
-import type { LogPosition, Unsubscribe } from "./ports.js";
+import type { LogPosition } from "./cursor.js";
 
 /** A router of which nothing was heard for this long is waited for no longer, ms. */
 export const ROUTER_SILENCE_MS = 60_000;
@@ -39,19 +38,3 @@ export interface EventRouters {
 
 /** A router has come further, is new, or has left. */
 export type RouterNews = (RouterProgress & { isGone?: false }) | { routerId: string; isGone: true };
-
-/** Which routers have the changes of an event in force. What is said here lasts for a minute. */
-export interface AppliedStore {
-  /** A router watches these events: it is waited for from now on. */
-  holdRouter(routerId: string, eventIds: readonly string[]): Promise<void>;
-  /**
-   * A router has acted on everything up to these positions. One that is behind what is known, ahead of the log, or of
-   * another epoch than the present one is no more than a sign of life; one of an event without an epoch is nothing.
-   */
-  reportApplied(routerId: string, cursors: readonly Cursor[]): Promise<void>;
-  /** A router has given up these events. */
-  releaseRouter(routerId: string, eventIds: readonly string[]): Promise<void>;
-  readRouters(eventId: string): Promise<EventRouters>;
-  /** Calls back for all news but signs of life. Resolves when it is certain to miss none. */
-  followRouters(eventId: string, listener: (news: RouterNews) => void): Promise<Unsubscribe>;
-}

@@ -7,6 +7,12 @@ export interface Cursor {
   revision: number;
 }
 
+/** A revision within an epoch. */
+export interface LogPosition {
+  epoch: string;
+  revision: number;
+}
+
 /** A place in the order that Redis gave to all writes of memberships: the ticket, then the messages since. */
 export interface Position {
   /** The ticket, about milliseconds since 1970. */

@@ -1,5 +1,5 @@
 import { type EventRouters, expectedUntilMs, hasInForce } from "./applied.js";
-import type { LogPosition } from "./ports.js";
+import type { LogPosition } from "./cursor.js";
 
 /** A replica of which nothing was heard for this long is taken for gone, ms. */
 export const REPLICA_SILENCE_MS = 15_000;

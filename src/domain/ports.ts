@@ -1,8 +1,8 @@
-import type { AppliedStore } from "./applied.js";
+import type { EventRouters, RouterNews } from "./applied.js";
 import type { AuditEntry, AuditQuery, AuditRecord } from "./audit.js";
 import type { UserBan } from "./ban.js";
 import type { LogEntry } from "./change.js";
-import type { Position } from "./cursor.js";
+import type { Cursor, LogPosition, Position } from "./cursor.js";
 import type { MembershipLimit } from "./errors.js";
 import type { ReplicaReport, Replicas } from "./fleet.js";
 import type {
@@ -50,12 +50,6 @@ export interface FeedHealth {
   healthy: boolean;
   /** Time since the last probe came back; undefined if none ever did. */
   ageMs?: number | undefined;
-}
-
-/** A revision within an epoch. */
-export interface LogPosition {
-  epoch: string;
-  revision: number;
 }
 
 /** The full picture of one event at one revision. */
@@ -452,4 +446,20 @@ export interface FleetStore {
   forgetReplica(replicaId: string): Promise<void>;
   /** Those of whom something was heard lately, in any order. */
   readReplicas(): Promise<Replicas>;
+}
+
+/** Which routers have the changes of an event in force. What is said here lasts for a minute. */
+export interface AppliedStore {
+  /** A router watches these events: it is waited for from now on. */
+  holdRouter(routerId: string, eventIds: readonly string[]): Promise<void>;
+  /**
+   * A router has acted on everything up to these positions. One that is behind what is known, ahead of the log, or of
+   * another epoch than the present one is no more than a sign of life; one of an event without an epoch is nothing.
+   */
+  reportApplied(routerId: string, cursors: readonly Cursor[]): Promise<void>;
+  /** A router has given up these events. */
+  releaseRouter(routerId: string, eventIds: readonly string[]): Promise<void>;
+  readRouters(eventId: string): Promise<EventRouters>;
+  /** Calls back for all news but signs of life. Resolves when it is certain to miss none. */
+  followRouters(eventId: string, listener: (news: RouterNews) => void): Promise<Unsubscribe>;
 }

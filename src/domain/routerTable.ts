@@ -1,5 +1,5 @@
 import { expectedUntilMs, hasInForce, type RouterNews, type RouterProgress } from "./applied.js";
-import type { LogPosition } from "./ports.js";
+import type { LogPosition } from "./cursor.js";
 
 const isBefore = (a: RouterProgress, b: RouterProgress) => (a.routerId < b.routerId ? -1 : 1);
 

@@ -13,9 +13,8 @@ export {
   type ChannelClientOptions,
   type ChannelEvents,
   type SpeakerChange,
-} from "./channelClient.js";
-export * from "./frames.js";
-export { PermissionClient, type PermissionClientOptions, type UserPermissions } from "./permissionClient.js";
+} from "./client/channelClient.js";
+export { PermissionClient, type PermissionClientOptions, type UserPermissions } from "./client/permissionClient.js";
 export type {
   BanNotice,
   DisconnectNotice,
@@ -28,12 +27,17 @@ export type {
   ResumeNotice,
   ResyncNotice,
   UnbanNotice,
-} from "./permissionEvents.js";
+} from "./client/permissionEvents.js";
+export {
+  type ReferenceRouter,
+  type ReferenceRouterOptions,
+  startReferenceRouter,
+} from "./reference/referenceRouter.js";
+export * from "./relay/frames.js";
 export {
   type CutPolicy,
   PermissionRelay,
   type PermissionRelayOptions,
   type RelaySocket,
   type SocketOwner,
-} from "./permissionRelay.js";
-export { type ReferenceRouter, type ReferenceRouterOptions, startReferenceRouter } from "./referenceRouter.js";
+} from "./relay/permissionRelay.js";

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Registry } from "prom-client";
 import type { Engine } from "../domain/ports.js";
-import { createMemoryEngine } from "../engine/memory/store.js";
+import { createMemoryEngine } from "../engine/memory/engine.js";
 import { createRedisEngine, type IngestSource } from "../engine/redis/engine.js";
 import { createLogger, type Logger } from "../lib/logger.js";
 import { PACKAGE_FOLDER } from "../lib/ownPackage.js";
@@ -11,7 +11,7 @@ import { CallerLimits } from "./auth/callerLimits.js";
 import { isAuthenticated } from "./config.js";
 import type { ServerConfig } from "./configOptions.js";
 import { Hub } from "./feed/hub.js";
-import { ReplicaPresence } from "./feed/replicaPresence.js";
+import { ReplicaPresence } from "./keepers/replicaPresence.js";
 import { addAuditMetrics } from "./ops/auditMetrics.js";
 import { AuditTrail } from "./ops/auditTrail.js";
 import { addCallMetrics } from "./ops/callMetrics.js";
@@ -21,12 +21,12 @@ import { addIngestMetrics } from "./ops/ingestMetrics.js";
 import { countOverLimit, createLimitRefusals, type LimitRefusals } from "./ops/limitMetrics.js";
 import { exposeMetrics } from "./ops/metrics.js";
 import { addRedisMetrics, addScriptMetrics } from "./ops/redisMetrics.js";
-import { startGrpcPlane } from "./rpc/grpcPlane.js";
-import { type Readiness, startHttpPlane } from "./rpc/httpPlane.js";
-import { admission } from "./rpc/identifiedCall.js";
+import { startGrpcServer } from "./rpc/grpc/grpcServer.js";
+import { type Readiness, startHttpServer } from "./rpc/http/httpServer.js";
+import { createStaticFiles } from "./rpc/http/staticFiles.js";
+import { admission } from "./rpc/interceptors/identify.js";
 import { implementCalls, serveCalls } from "./rpc/services.js";
 import type { Serving } from "./rpc/serving.js";
-import { createStaticFiles } from "./rpc/staticFiles.js";
 import { openTlsFiles } from "./rpc/tlsFiles.js";
 import { type CatchUp, createCatchUp } from "./state/catchUp.js";
 import { Ingest } from "./state/ingest.js";
@@ -128,8 +128,8 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
     const origins = { corsOrigins: config.corsOrigins, onlyLoopbackNames };
     const pages = { readiness, metrics: () => exposeMetrics(registry), console: createStaticFiles(CONSOLE_FOLDER) };
     const connections = { max: config.maxConnections, onRefused: () => void refused.connections++ };
-    const http = await startHttpPlane(config.httpAddress, connections, tls, origins, pages, serving);
-    const grpc = await startGrpcPlane(config.grpcAddress, connections, tls, authenticator, serving).catch(
+    const http = await startHttpServer(config.httpAddress, connections, tls, origins, pages, serving);
+    const grpc = await startGrpcServer(config.grpcAddress, connections, tls, authenticator, serving).catch(
       async (error: unknown) => {
         await http.close(0);
         throw error;

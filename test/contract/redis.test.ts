@@ -1,11 +1,11 @@
 import type { Engine } from "../../src/domain/ports.js";
 import { createRedisEngine } from "../../src/engine/redis/engine.js";
 import { createLogger } from "../../src/lib/logger.js";
-import { startRedis } from "../support/startRedis.js";
-import { createEngineWithTicketsApart } from "../support/ticketsApart.js";
+import { startRedis } from "../support/redis/startRedis.js";
+import { createEngineWithTicketsApart } from "../support/redis/ticketsApart.js";
 import { waitFor } from "../support/waitFor.js";
 import { describeEngineContract, describeLimitContract, describeMembershipContract } from "./engineContract.js";
-import { SMALL_LIMITS } from "./limitContract.js";
+import { SMALL_LIMITS } from "./membership/limitContract.js";
 
 const setUp = (create: (url: string) => Engine) => async () => {
   const redis = await startRedis();

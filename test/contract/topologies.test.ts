@@ -1,11 +1,11 @@
 import { createRedisEngine, type RedisEngineOptions } from "../../src/engine/redis/engine.js";
 import { createLogger } from "../../src/lib/logger.js";
-import { startCluster } from "../support/startCluster.js";
-import { startRedis } from "../support/startRedis.js";
+import { startCluster } from "../support/redis/startCluster.js";
+import { startRedis } from "../support/redis/startRedis.js";
 import { stopAll } from "../support/stopAll.js";
 import { waitFor } from "../support/waitFor.js";
 import { describeEngineContract, describeLimitContract } from "./engineContract.js";
-import { SMALL_LIMITS } from "./limitContract.js";
+import { SMALL_LIMITS } from "./membership/limitContract.js";
 
 type Server = { url: string; stop(): Promise<void> };
 

@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { CHECKPOINT_INTERVAL_MS, observeRouter } from "../support/clients/observedRouter.js";
+import { startSteadyLoad } from "../support/clients/steadyLoad.js";
+import { connect, watchOn } from "../support/clients/watchClient.js";
 import { establishedConnections } from "../support/establishedConnections.js";
-import { CHECKPOINT_INTERVAL_MS, observeRouter } from "../support/observedRouter.js";
-import { startRedis } from "../support/startRedis.js";
+import { startRedis } from "../support/redis/startRedis.js";
 import { type SquelchProcess, spawnSquelch } from "../support/startSquelch.js";
-import { startSteadyLoad } from "../support/steadyLoad.js";
 import { waitFor } from "../support/waitFor.js";
-import { connect, watchOn } from "../support/watchClient.js";
-import { CpuWaits, waitedBetween } from "../torture/cpuWaits.js";
+import { CpuWaits, waitedBetween } from "../torture/fleet/cpuWaits.js";
 
 const EVENTS = 8;
 const ROUTERS = 24;

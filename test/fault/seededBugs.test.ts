@@ -4,7 +4,7 @@ import { waitFor } from "../support/waitFor.js";
 import { describeViolations } from "../torture/checker.js";
 import { FAULTS } from "../torture/faults/allFaults.js";
 import type { FaultKind } from "../torture/faults/fault.js";
-import { FLAWS, type FlawName } from "../torture/flaws.js";
+import { FLAWS, type FlawName } from "../torture/fleet/flaws.js";
 import type { Violation } from "../torture/laws/violation.js";
 import { chooseSeed } from "../torture/random.js";
 import { Run } from "../torture/run.js";
@@ -61,7 +61,7 @@ describe("the checker finds", () => {
     "$flaw by the law of $law",
     async ({ flaw, law, faults, quietMs = 0, recoveryMs = RECOVERY_MS }) => {
       const seed = chooseSeed();
-      const program = ["--import", "tsx", "test/torture/flawedReplica.ts", flaw];
+      const program = ["--import", "tsx", "test/torture/fleet/flawedReplica.ts", flaw];
       const size = { replicas: 1, routers: 2, events: 6, recoveryMs, settleMs: SETTLE_MS };
       const run = await Run.start(await StandaloneStore.start(), { seed, program, ...size });
       try {

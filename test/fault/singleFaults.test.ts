@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, describe, it } from "vitest";
 import { FAULTS } from "../torture/faults/allFaults.js";
-import { FleetPool } from "../torture/fleetPool.js";
+import { FleetPool } from "../torture/fleet/fleetPool.js";
 import { chooseSeed } from "../torture/random.js";
 
 /** How long the load goes on before and after a fault. */

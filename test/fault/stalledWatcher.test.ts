@@ -3,10 +3,10 @@ import { readFile } from "node:fs/promises";
 import { Redis } from "ioredis";
 import { expect, it } from "vitest";
 import { SnapshotReason } from "../../gen/squelch/v1/permission_service_pb.js";
-import { startRedis } from "../support/startRedis.js";
+import { connect, watchOn } from "../support/clients/watchClient.js";
+import { startRedis } from "../support/redis/startRedis.js";
 import { spawnSquelch } from "../support/startSquelch.js";
 import { waitFor } from "../support/waitFor.js";
-import { connect, watchOn } from "../support/watchClient.js";
 
 const CHANGES = 100_000;
 const WARM_UP = 30_000;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
 import { endChild, findFreePort, runProgram, startChild } from "../support/childProcess.js";
 import { collectLines } from "../support/collectLines.js";
-import { startRedis } from "../support/startRedis.js";
+import { startRedis } from "../support/redis/startRedis.js";
 import { startSquelch } from "../support/startSquelch.js";
 import { PYTHON } from "../support/systemPackages.js";
 import { waitFor } from "../support/waitFor.js";

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { Replica } from "../../src/server/start.js";
-import { type RedisServer, startRedis } from "../support/startRedis.js";
+import { startWatcher, type Watcher } from "../support/clients/startWatcher.js";
+import { type RedisServer, startRedis } from "../support/redis/startRedis.js";
 import { startSquelch } from "../support/startSquelch.js";
-import { startWatcher, type Watcher } from "../support/startWatcher.js";
 
 const ASSIGNMENT = '{"eventId":"e1","userId":"u1","channelIds":["a","b"],"action":"set_user_channels"}';
 

@@ -1,4 +1,3 @@
-import type { History } from "./history.js";
 import { checkConvergence } from "./laws/convergence.js";
 import { checkDelivery } from "./laws/delivery.js";
 import { checkHonesty } from "./laws/honesty.js";
@@ -6,6 +5,7 @@ import { checkIsolation } from "./laws/isolation.js";
 import { checkLatest } from "./laws/latest.js";
 import { checkOrder } from "./laws/order.js";
 import type { Law, Violation } from "./laws/violation.js";
+import type { History } from "./record/history.js";
 
 const LAWS: readonly Law[] = [checkConvergence, checkOrder, checkDelivery, checkLatest, checkIsolation, checkHonesty];
 

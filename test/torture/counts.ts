@@ -1,6 +1,6 @@
-import type { History, RouterRecord } from "./history.js";
 import { convergenceMs } from "./laws/convergence.js";
 import { countUsers } from "./laws/latest.js";
+import type { History, RouterRecord } from "./record/history.js";
 
 /** What happened in one or more runs, in numbers. */
 export class Counts {

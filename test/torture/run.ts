@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { check, describeViolations } from "./checker.js";
-import { CpuWaits } from "./cpuWaits.js";
-import { allDeaf, Order } from "./expectation.js";
 import type { Fault } from "./faults/fault.js";
-import { Fleet, type FleetOptions } from "./fleet.js";
-import type { History, Outage, Rest, RouterRecord } from "./history.js";
+import { CpuWaits } from "./fleet/cpuWaits.js";
+import { Fleet, type FleetOptions } from "./fleet/fleet.js";
 import { differencesOf } from "./laws/convergence.js";
 import type { Violation } from "./laws/violation.js";
+import { Workload } from "./load/workload.js";
+import { World } from "./load/world.js";
 import { createRandom, type Random } from "./random.js";
+import { allDeaf, Order } from "./record/expectation.js";
+import type { History, Outage, Rest, RouterRecord } from "./record/history.js";
 import type { Store } from "./stores/store.js";
-import { Workload } from "./workload.js";
-import { World } from "./world.js";
 
 /** How long a fault is held if it does not say, ms. */
 const HOLD_MS = 1_500;

@@ -3,7 +3,7 @@ import { InvalidArgumentError } from "commander";
 import { type AuditEntry, AuditEntrySchema } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { addConnectionOptions, type Connection, type ConnectionOptions, withConnection } from "../connection.js";
 import type { CommandContext } from "../context.js";
-import { formatTime } from "../describe.js";
+import { formatTime } from "../output/describe.js";
 
 const DEFAULT_LIMIT = 50;
 /** As many as a replica gives at once. */

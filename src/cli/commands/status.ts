@@ -11,11 +11,11 @@ import {
 } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { addConnectionOptions, type Connection, type ConnectionOptions, withConnection } from "../connection.js";
 import type { CommandContext } from "../context.js";
-import { describePause, formatCount } from "../describe.js";
-import { formatDuration } from "../duration.js";
 import { CommandFailure } from "../failure.js";
-import { showFleet } from "../fleetTables.js";
-import { printable } from "../output.js";
+import { describePause, formatCount } from "../output/describe.js";
+import { formatDuration } from "../output/duration.js";
+import { showFleet } from "../output/fleetTables.js";
+import { printable } from "../output/output.js";
 
 /** As long as a replica takes for it at most. */
 const RECONCILE_TIMEOUT_MS = 60_000;

@@ -15,8 +15,8 @@ import { idProblem } from "../../domain/id.js";
 import { SCOPES, type Scope } from "../../domain/identity.js";
 import { MIN_SECRET_BYTES } from "../../server/config.js";
 import type { CommandContext } from "../context.js";
-import { formatDuration, parsePositiveDuration } from "../duration.js";
 import { CommandFailure } from "../failure.js";
+import { formatDuration, parsePositiveDuration } from "../output/duration.js";
 import { readOption } from "../security.js";
 
 const DEFAULT_LIFE_MS = 12 * 3_600_000;

@@ -8,13 +8,13 @@ import {
 } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { addConnectionOptions, type Connection, type ConnectionOptions, withConnection } from "../connection.js";
 import type { CommandContext } from "../context.js";
-import { parseDuration } from "../duration.js";
+import { createNarrator } from "../demo/narrator.js";
 import { CommandFailure } from "../failure.js";
 import { untilStopped } from "../lifetime.js";
-import { LivePicture } from "../livePicture.js";
-import { createNarrator } from "../narrator.js";
-import type { Colors } from "../output.js";
-import { Screen, type Terminal } from "../screen.js";
+import { parseDuration } from "../output/duration.js";
+import { LivePicture } from "../output/livePicture.js";
+import type { Colors } from "../output/output.js";
+import { Screen, type Terminal } from "../output/screen.js";
 
 // What a replica does if it is not told.
 const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000;

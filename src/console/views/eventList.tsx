@@ -2,8 +2,8 @@ import { useMemo, useState } from "preact/hooks";
 import { formatCount, timeOf } from "../model/format.js";
 import { linkTo } from "../model/route.js";
 import { searchIds, sortIds } from "../model/search.js";
-import { Countdown } from "./clock.js";
 import { useConsole, useLive } from "./console.js";
+import { Countdown } from "./controls/clock.js";
 
 /** Every event, by name, with what goes on in it. Order never changes with the state: nothing jumps under the pointer. */
 export function EventList({ selected }: { selected: string | undefined }) {

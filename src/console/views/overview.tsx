@@ -1,8 +1,8 @@
 import { formatCount, timeOf } from "../model/format.js";
 import { linkTo } from "../model/route.js";
-import { ActivityList } from "./activityList.js";
-import { Countdown, Elapsed } from "./clock.js";
 import { useConsole, useLive } from "./console.js";
+import { Countdown, Elapsed } from "./controls/clock.js";
+import { ActivityList } from "./event/activityList.js";
 
 /** What goes on in all events: the pauses that stand, who speaks, the newest changes. */
 export function Overview() {

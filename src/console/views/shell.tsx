@@ -1,8 +1,8 @@
 import { linkTo, type Route } from "../model/route.js";
 import { AuditView } from "./auditView.js";
 import { useEmergencies } from "./emergencies.js";
+import { EventView } from "./event/eventView.js";
 import { EventList } from "./eventList.js";
-import { EventView } from "./eventView.js";
 import { FleetView } from "./fleetView.js";
 import { Overview } from "./overview.js";
 import { StatusBar, useIsLive } from "./statusBar.js";

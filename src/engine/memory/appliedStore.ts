@@ -1,4 +1,5 @@
-import { type AppliedStore, expectedUntilMs, hasInForce, type RouterProgress } from "../../domain/applied.js";
+import { expectedUntilMs, hasInForce, type RouterProgress } from "../../domain/applied.js";
+import type { AppliedStore } from "../../domain/ports.js";
 
 import type { EventRecord, MemoryState } from "./state.js";
 

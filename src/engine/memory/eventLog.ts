@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { ChangeKind, LogEntry } from "../../domain/change.js";
-import type { LogPosition } from "../../domain/ports.js";
+import type { LogPosition } from "../../domain/cursor.js";
 
 /** The log of one event: revisions contiguous from 1 within one random epoch, the oldest overwritten by the newest. */
 export class EventLog {

@@ -1,9 +1,9 @@
 import type { Logger } from "../../lib/logger.js";
-import { Connections } from "./connections.js";
-import { Probe } from "./probe.js";
-import { createScriptRunner, type RunScript, type ScriptObserver } from "./scripts.js";
-import { Subscriber } from "./subscriber.js";
-import { Tickets } from "./tickets.js";
+import { Connections } from "./connection/connections.js";
+import { Subscriber } from "./connection/subscriber.js";
+import { Probe } from "./ingest/probe.js";
+import { Tickets } from "./ingest/tickets.js";
+import { createScriptRunner, type RunScript, type ScriptObserver } from "./scripts/scripts.js";
 
 /** What a process has of one Redis: the ways to it, and the proof that what is published there arrives here. */
 export class RedisLink {

@@ -1,5 +1,5 @@
 import { type Change, concernedUser } from "../../domain/change.js";
-import { encodeChange } from "./encodeChange.js";
+import { encodeChange } from "./wire/encodeChange.js";
 
 /** The most changes that a ring keeps. */
 export const MAX_RING_CHANGES = 8_192;

@@ -1,5 +1,5 @@
 import { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
-import type { LogPosition } from "../../domain/ports.js";
+import type { LogPosition } from "../../domain/cursor.js";
 import type { EventFeed } from "./eventFeed.js";
 import type { Snapshot } from "./snapshot.js";
 

@@ -1,13 +1,14 @@
 import type { LogEntry } from "../../domain/change.js";
+import type { LogPosition } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
 import type { Membership } from "../../domain/membership.js";
-import type { Engine, LogPosition, Unsubscribe } from "../../domain/ports.js";
+import type { Engine, Unsubscribe } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 import type { FeedCounts } from "../ops/feedCounts.js";
 import { ChangeRing } from "./changeRing.js";
-import { encodeBatch, encodeBatchHeader } from "./encode.js";
 import { EventPicture } from "./eventPicture.js";
 import { MAX_MESSAGE_BYTES, Snapshot } from "./snapshot.js";
+import { encodeBatch, encodeBatchHeader } from "./wire/encode.js";
 
 /** How many entries are read from the log at a time. */
 const LOG_PAGE = 200;

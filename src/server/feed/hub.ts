@@ -2,13 +2,13 @@ import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import type { Engine, FeedHealth, Unsubscribe } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
+import { BanKeeper } from "../keepers/banKeeper.js";
+import { LeaseKeeper } from "../keepers/leaseKeeper.js";
+import { PauseKeeper } from "../keepers/pauseKeeper.js";
+import { RouterPresence } from "../keepers/routerPresence.js";
 import { FeedCounts } from "../ops/feedCounts.js";
-import { BanWatch } from "./banWatch.js";
 import { EventFeed } from "./eventFeed.js";
-import { LeaseWatch } from "./leaseWatch.js";
-import { PauseKeeper } from "./pauseKeeper.js";
-import { RouterPresence } from "./routerPresence.js";
-import { SpeakerHub } from "./speakerHub.js";
+import { SpeakerHub } from "./speakers/speakerHub.js";
 
 /** How often feeds compare their position with the log, ms. */
 const POSITION_CHECK_INTERVAL_MS = 2_000;
@@ -18,8 +18,8 @@ const DEFAULT_RELEASE_GRACE_MS = 30_000;
 
 interface Slot {
   feed: EventFeed;
-  leases: LeaseWatch;
-  bans: BanWatch;
+  leases: LeaseKeeper;
+  bans: BanKeeper;
   opened: Promise<void>;
   users: number;
   releaseTimer?: NodeJS.Timeout;
@@ -148,8 +148,8 @@ export class Hub {
 
   #open(eventId: string): Slot {
     const feed = new EventFeed(eventId, this.engine, this.counts, this.logger);
-    const leases = new LeaseWatch(eventId, this.engine, this.logger);
-    const bans = new BanWatch(eventId, this.engine, this.logger);
+    const leases = new LeaseKeeper(eventId, this.engine, this.logger);
+    const bans = new BanKeeper(eventId, this.engine, this.logger);
     const opened = Promise.all([feed.open(), leases.open(), bans.open()]).then(() => undefined);
     const slot: Slot = { feed, leases, bans, opened, users: 0 };
     this.#slots.set(eventId, slot);

@@ -1,10 +1,10 @@
 import { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { LogPosition } from "../../domain/cursor.js";
 import type { SpeakerPause } from "../../domain/floor.js";
 import type { Membership } from "../../domain/membership.js";
-import type { LogPosition } from "../../domain/ports.js";
-import { encodeSnapshotChunk, encodeSnapshotPart, withReason } from "./encode.js";
-import { encodeSnapshotUser } from "./encodeUser.js";
-import { toCursorMessage, toSpeakerPauseMessage } from "./messages.js";
+import { encodeSnapshotChunk, encodeSnapshotPart, withReason } from "./wire/encode.js";
+import { encodeSnapshotUser } from "./wire/encodeUser.js";
+import { toCursorMessage, toSpeakerPauseMessage } from "./wire/messages.js";
 
 /** The most users in a chunk. */
 const MAX_CHUNK_USERS = 1_000;

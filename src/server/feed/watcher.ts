@@ -1,7 +1,8 @@
-import type { FeedHealth, LogPosition } from "../../domain/ports.js";
-import { type EventPosition, encodeCheckpoint } from "./encodeCheckpoint.js";
+import type { LogPosition } from "../../domain/cursor.js";
+import type { FeedHealth } from "../../domain/ports.js";
 import { EventCursor } from "./eventCursor.js";
 import type { EventFeed, FeedReader } from "./eventFeed.js";
+import { type EventPosition, encodeCheckpoint } from "./wire/encodeCheckpoint.js";
 
 /** Where a watcher's messages go: one stream. */
 export interface WatchSink {

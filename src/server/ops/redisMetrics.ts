@@ -1,6 +1,6 @@
 import { Counter, Histogram, type Registry } from "prom-client";
 import type { RedisEngine } from "../../engine/redis/engine.js";
-import type { ScriptObserver } from "../../engine/redis/scripts.js";
+import type { ScriptObserver } from "../../engine/redis/scripts/scripts.js";
 import { addLabelledGauge } from "./metrics.js";
 
 /** Registers the metrics of the connections to Redis. */

@@ -3,7 +3,7 @@ import { SquelchError } from "../../domain/errors.js";
 import type { Logger } from "../../lib/logger.js";
 import type { CallMetrics } from "../ops/callMetrics.js";
 import type { CallHead } from "./callContext.js";
-import type { Admit } from "./identifiedCall.js";
+import type { Admit } from "./interceptors/identify.js";
 import type { ServedCalls } from "./services.js";
 import type { Endings } from "./streamEndings.js";
 

@@ -1,8 +1,8 @@
 import type { Position } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
-import { Connections } from "../../engine/redis/connections.js";
+import { Connections } from "../../engine/redis/connection/connections.js";
+import { Subscriber } from "../../engine/redis/connection/subscriber.js";
 import { INGEST, MEMBERSHIP_UPDATES } from "../../engine/redis/keys.js";
-import { Subscriber } from "../../engine/redis/subscriber.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { redisFromEnvironment } from "../config.js";
 import { parseMembershipUpdate } from "./membershipUpdate.js";

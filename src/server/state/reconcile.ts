@@ -2,7 +2,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promi
 import type { MembershipLimit } from "../../domain/errors.js";
 import { idProblem } from "../../domain/id.js";
 import type { Engine, MembershipUpdate } from "../../domain/ports.js";
-import type { ControlPlane } from "../../engine/redis/controlPlane.js";
+import type { ControlPlane } from "../../engine/redis/ingest/controlPlane.js";
 import { type AssignedEntry, judgeUser } from "./reconcileRules.js";
 
 /** How long the control plane may take between DEL and SADD, ms. */

@@ -1,6 +1,6 @@
 import { isUnavailable } from "../../domain/errors.js";
 import type { Engine } from "../../domain/ports.js";
-import type { ControlPlane } from "../../engine/redis/controlPlane.js";
+import type { ControlPlane } from "../../engine/redis/ingest/controlPlane.js";
 import type { Logger } from "../../lib/logger.js";
 import { SharedRun } from "../../lib/sharedRun.js";
 import type { Ingest } from "./ingest.js";

@@ -1,5 +1,5 @@
 import { isUnavailable } from "../../domain/errors.js";
-import type { ControlPlane } from "../../engine/redis/controlPlane.js";
+import type { ControlPlane } from "../../engine/redis/ingest/controlPlane.js";
 import type { Logger } from "../../lib/logger.js";
 import type { Ingest } from "./ingest.js";
 import type { Reconciler } from "./reconciler.js";

@@ -1,4 +1,4 @@
-import type { World } from "../world.js";
+import type { World } from "../load/world.js";
 import type { FaultKind } from "./fault.js";
 
 const PACE_MS = 20;

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import type { Run } from "../run.js";
 import { type Fault, type FaultKind, replicaNames } from "./fault.js";
 
-const SHIFT_CLOCK = fileURLToPath(new URL("../shiftClock.mjs", import.meta.url));
+const SHIFT_CLOCK = fileURLToPath(new URL("../fleet/shiftClock.mjs", import.meta.url));
 const HOUR_MS = 3_600_000;
 
 function killed({ fleet }: Run, names: readonly string[]): Fault {

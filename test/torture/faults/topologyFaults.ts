@@ -1,5 +1,5 @@
-import type { RedisServer } from "../../support/startRedis.js";
-import type { SentinelGroup } from "../../support/startSentinel.js";
+import type { RedisServer } from "../../support/redis/startRedis.js";
+import type { SentinelGroup } from "../../support/redis/startSentinel.js";
 import type { Run } from "../run.js";
 import type { ClusterStore } from "../stores/clusterStore.js";
 import type { SentinelStore } from "../stores/sentinelStore.js";

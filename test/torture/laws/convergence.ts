@@ -1,7 +1,7 @@
-import { waitedBetween } from "../cpuWaits.js";
-import type { History, Rest, RouterRecord } from "../history.js";
-import { RouterPicture } from "../routerPicture.js";
-import { CHECKPOINT_INTERVAL_MS } from "../routerRecorder.js";
+import { waitedBetween } from "../fleet/cpuWaits.js";
+import type { History, Rest, RouterRecord } from "../record/history.js";
+import { RouterPicture } from "../record/routerPicture.js";
+import { CHECKPOINT_INTERVAL_MS } from "../record/routerRecorder.js";
 import type { Violation } from "./violation.js";
 
 /**

@@ -1,5 +1,5 @@
-import { waitedBetween } from "../cpuWaits.js";
-import type { Entry, History } from "../history.js";
+import { waitedBetween } from "../fleet/cpuWaits.js";
+import type { Entry, History } from "../record/history.js";
 import { isTroubled, type Violation } from "./violation.js";
 
 /** How far behind the store a checkpoint that says "healthy" may be, ms: the probe's 6 s and the check every 2 s. */

@@ -1,4 +1,4 @@
-import type { Entry, History, Write } from "../history.js";
+import type { Entry, History, Write } from "../record/history.js";
 import { isTroubled, type Violation } from "./violation.js";
 
 /** What a call may say where its outcome is unknown; everything else is a defect here, where every request is right. */

@@ -1,5 +1,5 @@
-import type { History } from "../history.js";
-import { channelsIn, ownerOf } from "../world.js";
+import { channelsIn, ownerOf } from "../load/world.js";
+import type { History } from "../record/history.js";
 import type { Violation } from "./violation.js";
 
 /** G7: what is told or stored of an event is about its own users and channels, and comes from a write to it. */

@@ -1,5 +1,5 @@
-import { Order } from "../expectation.js";
-import type { History } from "../history.js";
+import { Order } from "../record/expectation.js";
+import type { History } from "../record/history.js";
 import type { Violation } from "./violation.js";
 
 /** How many things a violation tells of a user. */

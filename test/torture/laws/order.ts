@@ -1,5 +1,5 @@
-import type { History } from "../history.js";
-import { RouterPicture } from "../routerPicture.js";
+import type { History } from "../record/history.js";
+import { RouterPicture } from "../record/routerPicture.js";
 import type { Violation } from "./violation.js";
 
 /**

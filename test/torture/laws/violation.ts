@@ -1,4 +1,4 @@
-import type { History } from "../history.js";
+import type { History } from "../record/history.js";
 
 /** A guarantee that was broken, and how. */
 export interface Violation {

@@ -1,9 +1,9 @@
 import { Cluster, Redis } from "ioredis";
-import { type RedisCluster, startCluster } from "../../support/startCluster.js";
-import { type RedisServer, startRedis } from "../../support/startRedis.js";
-import { ANSWER_TIMEOUT_MS } from "../controlPlane.js";
-import { FailoverWatch } from "../failoverWatch.js";
-import { Witness } from "../witness.js";
+import { type RedisCluster, startCluster } from "../../support/redis/startCluster.js";
+import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
+import { FailoverWatch } from "../fleet/failoverWatch.js";
+import { ANSWER_TIMEOUT_MS } from "../load/controlPlane.js";
+import { Witness } from "../record/witness.js";
 import { CONTROL_PLANE_OPTIONS, type Store } from "./store.js";
 
 /** A Cluster of three masters with a replica each, and a Redis of its own for the control plane. */

@@ -1,8 +1,8 @@
 import { Redis } from "ioredis";
-import { type SentinelGroup, startSentinel } from "../../support/startSentinel.js";
-import { ANSWER_TIMEOUT_MS } from "../controlPlane.js";
-import { FailoverWatch } from "../failoverWatch.js";
-import { Witness } from "../witness.js";
+import { type SentinelGroup, startSentinel } from "../../support/redis/startSentinel.js";
+import { FailoverWatch } from "../fleet/failoverWatch.js";
+import { ANSWER_TIMEOUT_MS } from "../load/controlPlane.js";
+import { Witness } from "../record/witness.js";
 import { CONTROL_PLANE_OPTIONS, type Store } from "./store.js";
 
 /** A server that only waits for a CPU is not to be taken for down, ms. */

@@ -2,10 +2,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
-import { type RedisServer, startRedis } from "../../support/startRedis.js";
+import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
 import { startTcpProxy, type TcpProxy } from "../../support/tcpProxy.js";
-import { ANSWER_TIMEOUT_MS } from "../controlPlane.js";
-import { Witness } from "../witness.js";
+import { ANSWER_TIMEOUT_MS } from "../load/controlPlane.js";
+import { Witness } from "../record/witness.js";
 import { RedisData } from "./redisData.js";
 import { CONTROL_PLANE_OPTIONS, type Store } from "./store.js";
 

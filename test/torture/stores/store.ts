@@ -1,5 +1,5 @@
 import type { Redis } from "ioredis";
-import type { Witness } from "../witness.js";
+import type { Witness } from "../record/witness.js";
 
 /** What keeps a fleet's state: one Redis or several. */
 export interface Store {

@@ -1,0 +1,45 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import type { Command } from "commander";
+import { BanUserResponseSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
+import type { CommandContext } from "../../context.js";
+import { addWaitOption, awaitRouters, type WaitOptions } from "../../enforcement.js";
+import { describeBan } from "../../output/describe.js";
+import { parsePositiveDuration } from "../../output/duration.js";
+import { printable } from "../../output/output.js";
+
+interface BanOptions extends ConnectionOptions, WaitOptions {
+  reason: string;
+  duration?: number;
+}
+
+/** `squelch ban EVENT USER`: keeps a user out until the ban ends. */
+export function addBanCommand(program: Command, context: CommandContext): void {
+  const command = program
+    .command("ban")
+    .description("disconnect a user and keep the user out, of the whole fleet where all its routers share the bans")
+    .argument("<event>", "the event whose log tells of it")
+    .argument("<user>", "the user")
+    .option("--reason <text>", "told to the user", "")
+    .option("--duration <time>", "how long, 1s or more (default: until it is lifted)", parsePositiveDuration)
+    .addHelpText("after", '\nExample:\n  squelch ban festival anna --duration 24h --reason "Noise" --wait');
+  addConnectionOptions(addWaitOption(command)).action(async (eventId: string, userId: string, options: BanOptions) => {
+    const { output } = context;
+    const { reason, duration } = options;
+    await withConnection(context, options, async (connection) => {
+      const response = await connection.permissions.banUser({
+        eventId,
+        userId,
+        reason,
+        ...(duration !== undefined && { duration: durationFromMs(duration) }),
+      });
+      const { ban, revision } = response;
+      if (options.json) await output.json(BanUserResponseSchema, response);
+      else if (ban !== undefined) {
+        await output.line(printable(describeBan(ban)));
+        await output.line(printable(`lift it with: squelch unban ${eventId} ${userId}`));
+      }
+      await awaitRouters(context, connection, options, { eventId, revision });
+    });
+  });
+}

@@ -1,0 +1,29 @@
+import type { Command } from "commander";
+import { ListBansResponseSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
+import type { CommandContext } from "../../context.js";
+import { formatTime } from "../../output/describe.js";
+import { printable } from "../../output/output.js";
+
+/** `squelch bans EVENT`: the bans that hold in an event. */
+export function addBansCommand(program: Command, context: CommandContext): void {
+  const command = program
+    .command("bans")
+    .description("show who is banned, those that end first first")
+    .argument("<event>", "the event")
+    .addHelpText("after", "\nExample:\n  squelch bans festival");
+  addConnectionOptions(command).action(async (eventId: string, options: ConnectionOptions) => {
+    const { output } = context;
+    const response = await withConnection(context, options, ({ permissions }) => permissions.listBans({ eventId }));
+    if (options.json) return output.json(ListBansResponseSchema, response);
+    if (response.bans.length === 0) return output.line(printable(`nobody is banned in ${eventId}`));
+    const rows = response.bans.map(({ userId, expiresAt, bannedBy, bannedAt, reason }) => [
+      userId,
+      expiresAt === undefined ? "lifted" : formatTime(expiresAt),
+      bannedBy || "-",
+      formatTime(bannedAt),
+      reason || "-",
+    ]);
+    await output.table(["USER", "UNTIL", "BY", "SINCE", "REASON"], rows);
+  });
+}

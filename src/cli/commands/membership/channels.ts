@@ -1,0 +1,34 @@
+import type { Command } from "commander";
+import { ListEventChannelsResponseSchema } from "../../../../gen/squelch/v1/channel_service_pb.js";
+import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
+import type { CommandContext } from "../../context.js";
+import { printable } from "../../output/output.js";
+
+interface ChannelsOptions extends ConnectionOptions {
+  add: string[];
+}
+
+/** `squelch channels EVENT`: the channels that belong to an event, after adding some if told to. */
+export function addChannelsCommand(program: Command, context: CommandContext): void {
+  const command = program
+    .command("channels")
+    .description("list the channels of an event")
+    .argument("<event>", "the event")
+    .option("--add <channel...>", "first make these channels belong to the event, unless they belong to another", [])
+    .addHelpText("after", "\nExamples:\n  squelch channels festival\n  squelch channels festival --add stage gate");
+  addConnectionOptions(command).action(async (eventId: string, options: ChannelsOptions) => {
+    const response = await withConnection(context, options, async ({ channels }) => {
+      for (const channelId of options.add) {
+        await channels.setChannelEvent({ channelId, eventId, onlyIfUnassigned: true });
+      }
+      return channels.listEventChannels({ eventId });
+    });
+    const { output } = context;
+    if (options.json) return output.json(ListEventChannelsResponseSchema, response);
+    if (response.channelIds.length === 0) return output.line(printable(`no channel belongs to ${eventId}`));
+    await output.table(
+      ["CHANNEL"],
+      response.channelIds.map((id) => [id]),
+    );
+  });
+}

@@ -1,0 +1,69 @@
+import { type Command, Option } from "commander";
+import { DEFAULT_ADDRESS } from "../../connection.js";
+import type { CommandContext } from "../../context.js";
+import { CommandFailure } from "../../failure.js";
+import { silenceGrpcLog, untilStopped } from "../../lifetime.js";
+import { addSecurityOptions, readSecurity, type SecurityOptions } from "../../security.js";
+
+const DEFAULT_LISTEN = "127.0.0.1:8090";
+
+interface RouterOptions extends SecurityOptions {
+  address?: string;
+  listen: string;
+  jwtSecret?: string;
+  routerId?: string;
+  cut: "at-once" | "after-transmission";
+}
+
+/** `squelch router`: runs the reference WebSocket router until it is told to stop. */
+export function addRouterCommand(program: Command, context: CommandContext): void {
+  const command = program
+    .command("router")
+    .description("run the reference WebSocket router: signalling only, for development and tests")
+    .option("--address <host:port,…>", `the replicas (or SQUELCH_ADDRESS; default ${DEFAULT_ADDRESS})`)
+    .option("--listen <host:port>", "where clients connect; port 0 picks a free one", DEFAULT_LISTEN)
+    .option(
+      "--jwt-secret <secret>",
+      "the secret of the clients' tokens (or SQUELCH_JWT_SECRET, which ps does not show)",
+    )
+    .option("--router-id <id>", "names the router in the logs of the replicas")
+    .addOption(
+      new Option("--cut <when>", "when a revoked user who is speaking is put off the channel")
+        .choices(["at-once", "after-transmission"])
+        .default("after-transmission"),
+    );
+  addSecurityOptions(command)
+    .addHelpText("after", "\nExample:\n  squelch router --listen 127.0.0.1:0 --jwt-secret secret")
+    .action(async (options: RouterOptions) => {
+      const { env } = context;
+      const jwtSecret = options.jwtSecret ?? env.SQUELCH_JWT_SECRET ?? "";
+      if (jwtSecret === "") {
+        throw new CommandFailure(
+          "no token can be verified without a secret; give --jwt-secret or SQUELCH_JWT_SECRET",
+          2,
+        );
+      }
+      const { token, tls } = readSecurity(context, options);
+      const stopped = untilStopped();
+      await silenceGrpcLog(context.env);
+      const { credentials } = await import("@grpc/grpc-js");
+      const { createLogger } = await import("../../../lib/logger.js");
+      const { startReferenceRouter } = await import("../../../router/reference/referenceRouter.js");
+      const logger = createLogger("router");
+      const router = await startReferenceRouter({
+        address: options.address ?? (env.SQUELCH_ADDRESS || DEFAULT_ADDRESS),
+        listen: options.listen,
+        jwtSecret,
+        ...(token !== undefined && { token }),
+        ...(tls !== undefined && {
+          credentials: credentials.createSsl(tls.ca ?? null, tls.key ?? null, tls.cert ?? null),
+        }),
+        ...(options.routerId === undefined ? {} : { routerId: options.routerId }),
+        cut: options.cut === "at-once" ? "atOnce" : "afterTransmission",
+        logger,
+      });
+      logger.info({ wsAddress: router.wsAddress }, "listening");
+      await stopped;
+      await router.close();
+    });
+}

@@ -1,0 +1,107 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { basename, dirname } from "node:path";
+import { attempt } from "../connection/connections.js";
+import type { CommandConnection } from "../connection/openConnection.js";
+
+const directory = new URL("../lua/", import.meta.url);
+
+export type ScriptName =
+  | "adopt-channels"
+  | "apply-memberships"
+  | "ban-user"
+  | "claim-channels"
+  | "disconnect-user"
+  | "end-leases"
+  | "finish-move"
+  | "leave-event"
+  | "load-event"
+  | "move-channel"
+  | "note-owners"
+  | "note-replica"
+  | "note-router"
+  | "pause-all-speakers"
+  | "raise-watermark"
+  | "read-bans"
+  | "read-replicas"
+  | "read-routers"
+  | "read-speakers"
+  | "read-user-permissions"
+  | "release-channel"
+  | "renew-ptt"
+  | "resume-speakers"
+  | "set-user-channels"
+  | "settle-bans"
+  | "start-ptt"
+  | "stop-ptt"
+  | "sync-members"
+  | "take-ticket"
+  | "unban-user"
+  | "uphold-pause";
+
+interface Script {
+  /** Undefined if it varies. */
+  keyCount: number | undefined;
+  lua: string;
+}
+
+// A line `-- @include name` stands for the text of shared/name.lua.
+function readScript(file: string): Script {
+  const source = readFileSync(new URL(file, directory), "utf8");
+  const lua = source.replace(/^-- @include (\w+)$/gm, (_, name: string) =>
+    readFileSync(new URL(`shared/${name}.lua`, directory), "utf8"),
+  );
+  const count = file.match(/-(\d+|n)\.lua$/)?.[1];
+  if (count === undefined) throw new Error(`${file}: the name must end with the number of keys, or n`);
+  return { keyCount: count === "n" ? undefined : Number(count), lua };
+}
+
+/** Every script by name; the name of its file ends with the number of its keys, or `n` where that varies. */
+function loadScripts(): Map<string, Script> {
+  const files = readdirSync(directory, { recursive: true, encoding: "utf8" }).filter(
+    (file) => file.endsWith(".lua") && dirname(file) !== "shared",
+  );
+  return new Map(files.map((file) => [basename(file).replace(/-(\d+|n)\.lua$/, ""), readScript(file)]));
+}
+
+export type RunScript = (
+  name: ScriptName,
+  keys: readonly string[],
+  args: readonly (string | number)[],
+) => Promise<unknown>;
+
+// Lists, since thousands of users would be too many arguments of a function.
+type Command = (keyCount: number, keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
+
+/** Is told of each run of a script, when it has answered or failed: by name, and the whole round trip in seconds. */
+export type ScriptObserver = (name: ScriptName, seconds: number, hasFailed: boolean) => void;
+
+/**
+ * Returns the runner of all scripts on one connection. It rejects with `unavailable` if Redis cannot be reached, and
+ * throws if the number of keys is not the one that the script's name says.
+ */
+export function createScriptRunner(connection: CommandConnection, observe: ScriptObserver): RunScript {
+  const scripts = loadScripts();
+  for (const [name, { lua }] of scripts) connection.defineCommand(name, { lua });
+  const commands = connection as unknown as Record<string, Command>;
+  return async (name, keys, args) => {
+    const expected = scripts.get(name)?.keyCount;
+    if (expected !== undefined && expected !== keys.length) {
+      throw new Error(`script ${name} takes ${expected} keys, not ${keys.length}`);
+    }
+    const startedMs = performance.now();
+    let hasFailed = true;
+    try {
+      const answer = await attempt((commands[name] as Command).call(connection, keys.length, keys, args));
+      hasFailed = false;
+      return answer;
+    } finally {
+      observe(name, (performance.now() - startedMs) / 1_000, hasFailed);
+    }
+  };
+}
+
+/** What a script answers as JSON, or null where there is nothing; the caller knows what it is. */
+// biome-ignore lint/suspicious/noExplicitAny: as JSON.parse.
+export function parseJson(json: string | null): any {
+  return json === null ? undefined : JSON.parse(json);
+}

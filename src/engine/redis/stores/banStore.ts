@@ -1,0 +1,60 @@
+import { notBanned, type UserBan } from "../../../domain/ban.js";
+import type { BanStore } from "../../../domain/ports.js";
+import type { Subscriber } from "../connection/subscriber.js";
+import type { ConfirmedWrites } from "../scripts/confirmedWrites.js";
+import type { EventScripts } from "../scripts/eventScripts.js";
+
+/**
+ * {@link BanStore} on Redis.
+ *
+ * @param confirmed for what is waited for
+ */
+export function createBanStore(scripts: EventScripts, confirmed: ConfirmedWrites, subscriber: Subscriber): BanStore {
+  return {
+    banScope: scripts.layout.banScope,
+
+    async disconnectUser({ eventId, userId, reason, actor }) {
+      await scripts.register(eventId);
+      const [revision, replicas] = (await confirmed.scripts.runFor(
+        eventId,
+        "disconnect-user",
+        [],
+        [userId, reason, actor],
+      )) as [number, number];
+      return { revision, replicated: await confirmed.awaitReplication(eventId, replicas) };
+    },
+
+    async banUser({ eventId, userId, reason, actor, durationMs }) {
+      await scripts.register(eventId);
+      const [ban, revision, replicas] = (await confirmed.scripts.runFor(
+        eventId,
+        "ban-user",
+        [],
+        [userId, reason, actor, durationMs ?? ""],
+      )) as [string, number, number];
+      const replicated = await confirmed.awaitReplication(eventId, replicas);
+      return { ban: JSON.parse(ban) as UserBan, revision, replicated };
+    },
+
+    async unbanUser(eventId, userId, actor) {
+      await scripts.register(eventId);
+      const [status, revision] = (await scripts.runFor(eventId, "unban-user", [], [userId, actor])) as [string, number];
+      if (status === "none") throw notBanned(userId);
+      return revision;
+    },
+
+    async listBans(eventId) {
+      const bans = (await scripts.runFor(eventId, "read-bans")) as string[];
+      return bans.map((json) => JSON.parse(json) as UserBan);
+    },
+
+    async settleBans(eventId) {
+      const remainingMs = (await scripts.runFor(eventId, "settle-bans")) as number;
+      return remainingMs < 0 ? undefined : remainingMs;
+    },
+
+    followBans(eventId, listener) {
+      return subscriber.subscribe(scripts.layout.bans(eventId).banNews, () => listener());
+    },
+  };
+}

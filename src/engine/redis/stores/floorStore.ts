@@ -1,0 +1,294 @@
+import { randomUUID } from "node:crypto";
+import { bannedBroadcaster } from "../../../domain/ban.js";
+import type { LogEntry, SpeakersPaused } from "../../../domain/change.js";
+import { SquelchError } from "../../../domain/errors.js";
+import {
+  alreadyPaused,
+  type FloorDenyCause,
+  MAX_PAUSE_MS,
+  notTheHolder,
+  type SpeakerPause,
+  staleLease,
+  type WaitingSpeaker,
+} from "../../../domain/floor.js";
+import type {
+  DueLook,
+  FloorChange,
+  FloorNews,
+  FloorStore,
+  PauseOutcome,
+  QueuePlace,
+  StartPttOutcome,
+  Unsubscribe,
+} from "../../../domain/ports.js";
+import type { RedisChannelIndex } from "../channels/channelIndex.js";
+import { OwnerHints } from "../channels/ownerHints.js";
+import { attempt } from "../connection/connections.js";
+import type { CommandConnection } from "../connection/openConnection.js";
+import type { Subscriber } from "../connection/subscriber.js";
+import { EVENTS, eventKeys, stateChannel } from "../keys.js";
+import type { ConfirmedWrites } from "../scripts/confirmedWrites.js";
+import { contended, MAX_ATTEMPTS } from "../scripts/contention.js";
+import type { EventScripts } from "../scripts/eventScripts.js";
+import { parseJson } from "../scripts/scripts.js";
+import { parseLogEntry } from "./logEntry.js";
+import { parseSpeakers } from "./speakerValue.js";
+
+/** How long the answer to a PauseAllSpeakers is kept for a repeat of its request id: as long as a pause can last. */
+const PAUSE_ANSWER_TTL_MS = MAX_PAUSE_MS;
+
+/** How long one look at the channels of a paused event is enough for all replicas, ms. */
+const UPHOLD_GAP_MS = 110;
+
+/** A channel's state as routers publish it. */
+interface PublishedState {
+  currentSpeaker: string | null;
+  speakerName: string | null;
+  lockTimestamp: number | null;
+}
+
+/** A request that waits, of what is kept of it. */
+interface QueuedRequest extends Pick<WaitingSpeaker, "userId" | "userName" | "priority"> {
+  endsAt: number;
+}
+
+// Channel, JSON of its requests, channel, JSON, ... Those whose time is over may not have been told yet.
+function parseQueues(queues: readonly string[], timeMs: number): WaitingSpeaker[] {
+  return Array.from({ length: queues.length / 2 }, (_, index) => {
+    const channelId = queues[2 * index] as string;
+    const requests: QueuedRequest[] = JSON.parse(queues[2 * index + 1] as string);
+    return requests
+      .filter(({ endsAt }) => endsAt > timeMs)
+      .map(({ userId, userName, priority, endsAt }, place) => {
+        return { channelId, userId, userName, position: place + 1, priority, expiresAtMs: endsAt };
+      });
+  })
+    .sort(([a], [b]) => ((a?.channelId ?? "") < (b?.channelId ?? "") ? -1 : 1))
+    .flat();
+}
+
+/** What the script answers: see there. */
+type SpeakersAnswer = [
+  pause: string | null,
+  epoch: string,
+  version: number,
+  timeMs: number,
+  queues: string[],
+  speakers: string,
+];
+
+/** As scripts publish it: a change of many channels, which all have the same holder then or none, is told once. */
+type StoredFloorChange = FloorChange | (Omit<FloorChange, "channelId"> & { channelIds: string[] });
+type StoredFloorNews = Omit<FloorNews, "changes"> & { changes: StoredFloorChange[] };
+
+function toFloorChanges(change: StoredFloorChange): FloorChange | FloorChange[] {
+  if ("channelId" in change) return change;
+  const { channelIds, holder, ...rest } = change;
+  // Scripts leave the sorting to those who are told.
+  return channelIds
+    .sort()
+    .map((channelId) => ({ ...rest, channelId, ...(holder && { holder: { ...holder, channelId } }) }));
+}
+
+/** News of the floor as it is published. */
+export function parseFloorNews(message: string): FloorNews {
+  const { changes, ...news } = JSON.parse(message) as StoredFloorNews;
+  return { ...news, changes: changes.flatMap(toFloorChanges) };
+}
+
+type Denial = [cause: FloorDenyCause, holder: string | null, pause: string | null, ban?: string];
+
+/** {@link FloorStore} on Redis. `urgent` is for pauses alone. */
+export function createFloorStore(
+  commands: CommandConnection,
+  scripts: EventScripts,
+  urgent: ConfirmedWrites,
+  index: RedisChannelIndex,
+  subscriber: Subscriber,
+): FloorStore {
+  const hints = new OwnerHints();
+  let newest: { message: Buffer; news: FloorNews } | undefined;
+
+  // Each message once for all who follow an event: after a pause it has thousands of channels.
+  function readNews(message: Buffer): FloorNews {
+    if (newest?.message !== message) newest = { message, news: parseFloorNews(message.toString()) };
+    return newest.news;
+  }
+
+  async function eventOf(channelId: string): Promise<string> {
+    const eventId = await index.getChannelEvent(channelId);
+    if (eventId !== undefined) return eventId;
+    throw new SquelchError(
+      "notFound",
+      `channel_id: "${channelId}" belongs to no event; associate it with SetChannelEvent`,
+    );
+  }
+
+  // Runs a script of the channel's event, again if the channel has moved meanwhile, or the event has not heard of it.
+  async function runForChannel(channelId: string, name: "start-ptt" | "renew-ptt" | "stop-ptt", request: object) {
+    const args = [JSON.stringify(request)];
+    for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
+      const hint = hints.of(channelId);
+      const eventId = hint ?? (await eventOf(channelId));
+      const script = { channelIds: [channelId], args };
+      const result = (await scripts.runForChannels(eventId, name, script)) as unknown[];
+      if (result[0] !== "moved") {
+        // Where the script itself asks whoever decides, a hint that is out of date is found out.
+        if (hint === undefined && !scripts.ownersApart) hints.note(channelId, eventId);
+        return { eventId, result };
+      }
+      hints.forget(channelId);
+      if (hint === undefined) await index.settle(eventId, channelId);
+    }
+    throw contended(`channel "${channelId}"`);
+  }
+
+  async function readSpeakers(eventId: string, channelIds: readonly string[] = [], isForced = false) {
+    const args = [JSON.stringify(channelIds), isForced ? 1 : 0];
+    const answer = (await scripts.runFor(eventId, "read-speakers", [], args)) as SpeakersAnswer;
+    const [pause, epoch, version, timeMs, queues, speakers] = answer;
+    return {
+      picture: { epoch, version, timeMs },
+      speakers: parseSpeakers(JSON.parse(speakers), timeMs),
+      waiting: parseQueues(queues, timeMs),
+      pause: parseJson(pause) as SpeakerPause | undefined,
+    };
+  }
+
+  return {
+    async startPtt(request): Promise<StartPttOutcome> {
+      const outcome = await runForChannel(request.channelId, "start-ptt", request);
+      const [status, ...result] = outcome.result;
+      if (status === "granted") {
+        const [leaseId, speaker, talkUntilMs] = result as [number, string, number];
+        return { granted: true, eventId: outcome.eventId, leaseId, speaker: JSON.parse(speaker), talkUntilMs };
+      }
+      if (status === "queued") {
+        const [holder, queueId, position, waiting, expiresAtMs] = result as [string, ...number[]];
+        const place = { queueId, position, waiting, expiresAtMs } as QueuePlace;
+        return { granted: false, eventId: outcome.eventId, place, holder: JSON.parse(holder) };
+      }
+      const [cause, holder, pause, ban = null] = result as Denial;
+      return { granted: false, cause, holder: parseJson(holder), pause: parseJson(pause), ban: parseJson(ban) };
+    },
+
+    async renewPtt(channelId, leaseId) {
+      const { result } = await runForChannel(channelId, "renew-ptt", { channelId, leaseId });
+      if (result[0] === "renewed") return result[1] as number;
+      throw staleLease(channelId);
+    },
+
+    async stopPtt(channelId, holder) {
+      const { result } = await runForChannel(channelId, "stop-ptt", { channelId, ...holder });
+      if (result[0] === "released") return;
+      throw "leaseId" in holder ? staleLease(channelId) : notTheHolder(channelId);
+    },
+
+    async getChannelState(channelId) {
+      const eventId = await eventOf(channelId);
+      const { speakers } = await readSpeakers(eventId, [channelId], true);
+      return { eventId, holder: speakers[0] };
+    },
+
+    async getActiveSpeakers(eventId) {
+      const { speakers, waiting, pause } = await readSpeakers(eventId);
+      return { speakers, ...(waiting.length > 0 && { waiting }), pause };
+    },
+
+    async readFloors(eventId, channelIds) {
+      const { picture, speakers } = await readSpeakers(eventId, channelIds);
+      return { ...picture, speakers };
+    },
+
+    async pauseAllSpeakers({ eventId, durationMs, requestId, replacePauseId = "", ...rest }): Promise<PauseOutcome> {
+      await scripts.register(eventId);
+      const pause = JSON.stringify({
+        pauseId: randomUUID(),
+        reason: rest.reason,
+        actor: rest.actor,
+        exemptUserIds: rest.exemptUserIds,
+        broadcaster: rest.broadcaster,
+      });
+      const keys = [eventKeys(eventId).pauseAnswer(requestId)];
+      const args = [pause.slice(1), durationMs, requestId === "" ? 0 : 1, PAUSE_ANSWER_TTL_MS, replacePauseId];
+      const pauseAll = async (hasAllChannels: boolean) => {
+        const allArgs = [...args, hasAllChannels ? 1 : 0];
+        return (await urgent.scripts.runFor(eventId, "pause-all-speakers", keys, allArgs)) as unknown[];
+      };
+      // Where whose a channel is is decided in another slot, the script cannot look.
+      let answer = scripts.ownersApart ? ["behind"] : await pauseAll(false);
+      if (answer[0] === "behind") {
+        await index.adoptForeignChannels(eventId);
+        answer = await pauseAll(true);
+      }
+      const [status, ...result] = answer;
+      if (status === "banned") throw bannedBroadcaster(JSON.parse(result[0] as string));
+      if (status === "standing") throw alreadyPaused(eventId, JSON.parse(result[0] as string));
+      const [replicas, entry] = result as [number, string];
+      const { pause: paused, cut, replacedPauseId, revision } = parseLogEntry(entry) as SpeakersPaused & LogEntry;
+      const replicated = await urgent.awaitReplication(eventId, replicas);
+      return { pause: paused, cut, ...(replacedPauseId !== undefined && { replacedPauseId }), revision, replicated };
+    },
+
+    async resumeSpeakers(eventId, pauseId, actor) {
+      const [status, ...result] = (await urgent.scripts.runFor(
+        eventId,
+        "resume-speakers",
+        [],
+        [pauseId, actor],
+      )) as unknown[];
+      if (status === "resumed") {
+        const [revision, replicas] = result as [number, number];
+        await urgent.awaitReplication(eventId, replicas);
+        return revision;
+      }
+      const standing: SpeakerPause | undefined = parseJson(result[0] as string | null);
+      const state = standing === undefined ? "is not paused" : `is paused under ${standing.pauseId}`;
+      throw new SquelchError("failedPrecondition", `pause_id: "${eventId}" ${state}`);
+    },
+
+    async upholdPause(eventId) {
+      // Others may add a channel and speak on it without a word.
+      const upheld = scripts.runFor(eventId, "uphold-pause", [], [UPHOLD_GAP_MS]);
+      const [stands] = await Promise.all([upheld, index.adoptNewForeignChannels(eventId)]);
+      return stands === 1;
+    },
+
+    async listPausedEvents() {
+      const eventIds = await attempt(commands.smembers(EVENTS));
+      const pauses = await Promise.all(
+        eventIds.map((eventId) => attempt(commands.hmget(eventKeys(eventId).meta, "pause", "ended"))),
+      );
+      return eventIds.filter((_, index) => pauses[index]?.some((field) => field !== null));
+    },
+
+    async endLeases(eventId, channelIds = []): Promise<DueLook[]> {
+      const looks = (await scripts.runFor(eventId, "end-leases", [], [JSON.stringify(channelIds)])) as (
+        | string
+        | number
+      )[];
+      return Array.from({ length: looks.length / 2 }, (_, index) => ({
+        channelId: looks[2 * index] as string,
+        remainingMs: looks[2 * index + 1] as number,
+      }));
+    },
+
+    followFloor(eventId, listener): Promise<Unsubscribe> {
+      return subscriber.subscribe(eventKeys(eventId).floor, (message) => {
+        listener(readNews(message));
+      });
+    },
+
+    followChannel(channelId, listener): Promise<Unsubscribe> {
+      return subscriber.subscribe(stateChannel(channelId), (message) => {
+        const state: PublishedState = JSON.parse(message.toString());
+        const { currentSpeaker, speakerName, lockTimestamp } = state;
+        if (currentSpeaker === null) listener(undefined);
+        else {
+          const userId = String(currentSpeaker);
+          listener({ userId, userName: speakerName ?? userId, startedAtMs: lockTimestamp ?? 0 });
+        }
+      });
+    },
+  };
+}

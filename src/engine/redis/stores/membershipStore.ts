@@ -1,0 +1,141 @@
+import type { Position } from "../../../domain/cursor.js";
+import { type MembershipLimit, SquelchError } from "../../../domain/errors.js";
+import { checkSyncedChannels, limitExceeded, MOST_CHANNELS_PER_USER } from "../../../domain/eventLimits.js";
+import { foreignChannelInSync, SYNC_ACTION } from "../../../domain/memberSync.js";
+import type {
+  MemberSyncOutcome,
+  MembershipOutcome,
+  MembershipStore,
+  SetUserChannelsOutcome,
+  UserPermissions,
+} from "../../../domain/ports.js";
+import type { ConfirmedWrites } from "../scripts/confirmedWrites.js";
+import { contended, MAX_ATTEMPTS } from "../scripts/contention.js";
+import type { EventScripts } from "../scripts/eventScripts.js";
+import { parseJson } from "../scripts/scripts.js";
+import { parseMember } from "./logStore.js";
+
+/** An answer of a script that writes at a ticket taken elsewhere, which was not above what it overwrites. */
+type Behind = ["behind", atLeast: number];
+type Foreign = ["foreign", channelId: string, owner: string];
+type OverLimit = ["limit", limit: MembershipLimit];
+
+/** Takes a ticket, at least that high. */
+type TakeTicket = (atLeast: number) => Promise<number>;
+
+// A ticket taken elsewhere may be overtaken on the way: then once more, at one above what was in its way.
+async function writeAtTicket<Result extends readonly unknown[]>(
+  eventId: string,
+  takeTicket: TakeTicket | undefined,
+  write: (ticket: number | undefined) => Promise<Result | Behind>,
+): Promise<Result> {
+  let atLeast = 0;
+  for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
+    const ticket = takeTicket === undefined ? undefined : await takeTicket(atLeast);
+    const result = await write(ticket);
+    if (!isBehind(result)) return result;
+    atLeast = result[1];
+  }
+  throw contended(`event "${eventId}"`);
+}
+
+function formatPosition({ generation, count }: Position): string {
+  return `${generation}-${count}`;
+}
+
+function isBehind(result: readonly unknown[]): result is Behind {
+  return result[0] === "behind";
+}
+
+/**
+ * {@link MembershipStore} on Redis.
+ *
+ * @param confirmed for what is waited for
+ * @param takeTicket where the counter is not on the Redis of the state; by default the scripts take their own
+ */
+export function createMembershipStore(
+  scripts: EventScripts,
+  confirmed: ConfirmedWrites,
+  takeTicket?: TakeTicket,
+): MembershipStore {
+  return {
+    async applyMemberships(eventId, updates): Promise<MembershipOutcome[]> {
+      if (updates.length === 0) return [];
+      await scripts.register(eventId);
+      const channelIds = [...new Set(updates.flatMap((update) => update.channelIds))];
+      const args = [
+        JSON.stringify(channelIds),
+        ...updates.map(({ userId, channelIds, action, actor, position, isReconciled }) =>
+          JSON.stringify({ userId, channelIds, action, actor, position: formatPosition(position), isReconciled }),
+        ),
+      ];
+      return JSON.parse((await scripts.runForChannels(eventId, "apply-memberships", { channelIds, args })) as string);
+    },
+
+    async setUserChannels({ eventId, onlyIfUnknown, ...update }): Promise<SetUserChannelsOutcome> {
+      // Whoever is named that many gains some, so that Redis need not be given them to compare.
+      if (update.channelIds.length > MOST_CHANNELS_PER_USER) throw limitExceeded("channels_per_user", scripts.limits);
+      await scripts.register(eventId);
+      const args = [JSON.stringify(update), onlyIfUnknown ? 1 : 0];
+      const script = { channelIds: update.channelIds, args, claim: "all" } as const;
+      const [status, ...result] = await writeAtTicket(
+        eventId,
+        onlyIfUnknown ? undefined : takeTicket,
+        (ticket) =>
+          confirmed.scripts.runForChannels(eventId, "set-user-channels", { ...script, ticket }) as Promise<
+            Foreign | OverLimit | Behind | ["done", string, number]
+          >,
+      );
+      if (status === "limit") throw limitExceeded(result[0] as MembershipLimit, scripts.limits);
+      if (status === "foreign") {
+        const [channelId, owner] = result;
+        throw new SquelchError(
+          "failedPrecondition",
+          `channel_ids: channel "${channelId}" belongs to event "${owner}"; move it with SetChannelEvent first`,
+        );
+      }
+      const [json, replicas] = result as [string, number];
+      const outcome = JSON.parse(json) as SetUserChannelsOutcome;
+      if (outcome.removed.length > 0) await confirmed.awaitReplication(eventId, replicas);
+      return outcome;
+    },
+
+    async syncMembers({ eventId, users, actor }): Promise<MemberSyncOutcome> {
+      checkSyncedChannels(users, scripts.limits);
+      await scripts.register(eventId);
+      const channelIds = [...new Set(users.flatMap((user) => user.channelIds))];
+      const members = users.flatMap((user) => [user.userId, JSON.stringify(user.channelIds)]);
+      const args = [JSON.stringify(channelIds), actor, SYNC_ACTION, ...members];
+      const script = { channelIds, args, claim: "all" } as const;
+      const result = await writeAtTicket(
+        eventId,
+        takeTicket,
+        (ticket) =>
+          confirmed.scripts.runForChannels(eventId, "sync-members", { ...script, ticket }) as Promise<
+            Foreign | OverLimit | Behind | ["done", number, number, number, number, number]
+          >,
+      );
+      if (result[0] === "limit") throw limitExceeded(result[1], scripts.limits, "users");
+      if (result[0] === "foreign") throw foreignChannelInSync(users, result[1], result[2]);
+      const [, revision, changedUsers, revokedUsers, losers, replicas] = result;
+      if (losers > 0) await confirmed.awaitReplication(eventId, replicas);
+      return { revision, changedUsers, revokedUsers };
+    },
+
+    async readUserPermissions(eventId, userId): Promise<UserPermissions> {
+      const [epoch, revision, pause, member, ban] = (await scripts.runFor(
+        eventId,
+        "read-user-permissions",
+        [],
+        [userId],
+      )) as [string | null, string | null, string | null, string | null, string | null];
+      return {
+        position: epoch === null ? undefined : { epoch, revision: Number(revision) },
+        channelIds: member === null ? [] : parseMember(userId, member, epoch ?? "").channelIds,
+        known: member !== null,
+        pause: parseJson(pause),
+        ban: parseJson(ban),
+      };
+    },
+  };
+}

@@ -1,0 +1,92 @@
+import type { Message } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type {
+  ActiveSpeaker as ActiveSpeakerMessage,
+  SpeakerPause as SpeakerPauseMessage,
+  UserBan as UserBanMessage,
+} from "../../../gen/squelch/v1/model_pb.js";
+import {
+  FloorDenyCause as DenyCause,
+  FloorPriority as Priority,
+  FloorRevokeCause as RevokeCause,
+} from "../../../gen/squelch/v1/model_pb.js";
+import type { UserBan } from "../../domain/ban.js";
+import {
+  type ActiveSpeaker,
+  FLOOR_PRIORITIES,
+  type FloorDenyCause,
+  type FloorPriority,
+  type FloorRevokeCause,
+  type SpeakerPause,
+} from "../../domain/floor.js";
+
+type Timestamp = Parameters<typeof timestampMs>[0];
+
+/** Milliseconds since 1970; 0 for a time that was not sent. */
+export function msOf(timestamp: Timestamp | undefined): number {
+  return timestamp === undefined ? 0 : timestampMs(timestamp);
+}
+
+/** A pause with its times in ms. */
+export function pauseOf(message: SpeakerPauseMessage): SpeakerPause {
+  const { pauseId, reason, actor, exemptUserIds, broadcaster } = message;
+  return {
+    pauseId,
+    reason,
+    actor,
+    startedAtMs: msOf(message.startedAt),
+    expiresAtMs: msOf(message.expiresAt),
+    exemptUserIds,
+    ...(broadcaster && { broadcaster: { userId: broadcaster.userId, userName: broadcaster.userName } }),
+  };
+}
+
+/** A ban with its times in ms. */
+export function banOf({ userId, reason, bannedBy, bannedAt, expiresAt }: UserBanMessage): UserBan {
+  const bannedAtMs = bannedAt && timestampMs(bannedAt);
+  return { userId, reason, bannedBy, bannedAtMs, expiresAtMs: expiresAt && timestampMs(expiresAt) };
+}
+
+/** A speaker with times in ms; one without a name goes by the user id. */
+export function speakerOf(message: Omit<ActiveSpeakerMessage, keyof Message>): ActiveSpeaker {
+  const { channelId, userId, userName } = message;
+  return {
+    channelId,
+    userId,
+    userName: userName === "" ? userId : userName,
+    startedAtMs: msOf(message.startedAt),
+    expiresAtMs: msOf(message.expiresAt),
+    priority: priorityOf(message.priority),
+  };
+}
+
+// One that a newer replica may add is normal.
+function priorityOf(message: Priority): FloorPriority {
+  return FLOOR_PRIORITIES.find((priority) => priorities[priority] === message) ?? "normal";
+}
+
+const priorities: Record<FloorPriority, Priority> = {
+  normal: Priority.NORMAL,
+  dispatch: Priority.DISPATCH,
+  imminentPeril: Priority.IMMINENT_PERIL,
+  emergency: Priority.EMERGENCY,
+};
+
+export function toPriorityMessage(priority: FloorPriority): Priority {
+  return priorities[priority];
+}
+
+/** The causes that a newer replica may add are `other`. */
+export function revokeCauseOf(cause: RevokeCause): FloorRevokeCause {
+  if (cause === RevokeCause.TALKED_TOO_LONG) return "talkedTooLong";
+  if (cause === RevokeCause.NO_PERMISSION) return "noPermission";
+  return cause === RevokeCause.PRE_EMPTED ? "preEmpted" : "other";
+}
+
+/** The causes that a newer replica may add are `other`. */
+export function denyCauseOf(cause: DenyCause): FloorDenyCause | "other" {
+  if (cause === DenyCause.ANOTHER_HAS_PERMISSION) return "anotherHasPermission";
+  if (cause === DenyCause.RETRY_AFTER) return "retryAfter";
+  if (cause === DenyCause.RECEIVE_ONLY) return "receiveOnly";
+  return cause === DenyCause.QUEUE_FULL ? "queueFull" : "other";
+}

@@ -1,0 +1,280 @@
+import type {
+  EventChanges,
+  GetUserPermissionsResponse,
+  Snapshot,
+} from "../../../gen/squelch/v1/permission_service_pb.js";
+import { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { Cursor } from "../../domain/cursor.js";
+import type { SpeakerPause } from "../../domain/floor.js";
+import { diffChannels } from "../../domain/membership.js";
+import { banOf, denyCauseOf, msOf, pauseOf, revokeCauseOf, speakerOf } from "./convert.js";
+import { changeNotices, type Notice } from "./permissionEvents.js";
+
+type Change = EventChanges["changes"][number];
+type Payload<Case> = Extract<Change["kind"], { case: Case }> extends { value: infer Value } ? Value : never;
+
+interface LogPlace {
+  epoch: string;
+  revision: number;
+}
+
+interface MirroredUser extends LogPlace {
+  channelIds: string[];
+  disconnectedAtMs: number;
+}
+
+interface EventMirror {
+  /** Undefined until the first snapshot: until then only heartbeats have told anything. */
+  cursor: LogPlace | undefined;
+  users: Map<string, MirroredUser>;
+  pause: SpeakerPause | undefined;
+  pauseKnownAt: LogPlace;
+}
+
+const NOWHERE: LogPlace = { epoch: "", revision: -1 };
+
+/** The replica broke the promises of the stream; what it sends can no longer be trusted to be complete. */
+export class WatchViolation extends Error {
+  override readonly name = "WatchViolation";
+
+  constructor(
+    message: string,
+    readonly eventId: string,
+  ) {
+    super(message);
+  }
+}
+
+// True if what is known at `known` makes news of `place` superfluous. Places in different epochs cannot be compared.
+function isAtOrAfter(known: LogPlace, place: LogPlace): boolean {
+  return known.epoch === place.epoch && known.revision >= place.revision;
+}
+
+/**
+ * What this router knows of the permissions: the state alone, without connections and timers. Each step first changes
+ * the state and then returns what listeners must hear.
+ */
+export class PermissionMirror {
+  readonly #events = new Map<string, EventMirror>();
+
+  /** A user's channels; undefined if nothing is known of the user. */
+  channelIds(eventId: string, userId: string): string[] | undefined {
+    return this.#events.get(eventId)?.users.get(userId)?.channelIds;
+  }
+
+  /** The pause that stands in an event. */
+  pause(eventId: string): SpeakerPause | undefined {
+    return this.#events.get(eventId)?.pause;
+  }
+
+  /** How far the stream has got; undefined before the first snapshot of the event. */
+  cursor(eventId: string): Cursor | undefined {
+    const cursor = this.#events.get(eventId)?.cursor;
+    return cursor && { eventId, ...cursor };
+  }
+
+  /** Where to resume each event. */
+  cursors(): Cursor[] {
+    return [...this.#events.keys()].flatMap((eventId) => this.cursor(eventId) ?? []);
+  }
+
+  /** Replaces an event by its full picture, unless that is older than what is known. */
+  applySnapshot(snapshot: Pick<Snapshot, "eventId" | "users" | "pause" | "reason">, place: LogPlace): Notice[] {
+    const { eventId, reason } = snapshot;
+    const event = this.#event(eventId);
+    const wasReset = reason === SnapshotReason.STORE_RESET;
+    if (!wasReset && event.cursor?.epoch === place.epoch && event.cursor.revision > place.revision) return [];
+    const before = event.users;
+    const after = new Map<string, MirroredUser>();
+    const notices: Notice[] = [];
+    const put = (userId: string, channelIds: string[], disconnectedAtMs: number) => {
+      const known = before.get(userId);
+      const isNewer = !wasReset && known?.epoch === place.epoch && known.revision > place.revision;
+      const user = isNewer ? known : { ...place, channelIds, disconnectedAtMs };
+      after.set(userId, user);
+      notices.push(...differences(eventId, userId, known, user, "snapshot"));
+    };
+    for (const user of snapshot.users) put(user.userId, user.channelIds, msOf(user.disconnectedAt));
+    for (const [userId, known] of before) {
+      if (after.has(userId)) continue;
+      put(userId, [], known.disconnectedAtMs);
+      // The store does not know this user; a router may ask again, or seed.
+      if (after.get(userId) !== known) after.delete(userId);
+    }
+    event.users = after;
+    event.cursor = place;
+    if (wasReset || !isAtOrAfter(event.pauseKnownAt, place)) {
+      notices.push(...this.#setPause(eventId, event, snapshot.pause && pauseOf(snapshot.pause), place));
+    }
+    notices.push({ name: "resynced", arguments: [{ eventId }] });
+    return notices;
+  }
+
+  /**
+   * Applies one change; one that is known already is passed over.
+   *
+   * @throws WatchViolation if it does not follow what is known
+   */
+  applyChange(eventId: string, epoch: string, change: Change): Notice[] {
+    const event = this.#event(eventId);
+    const place = { epoch, revision: Number(change.revision) };
+    if (event.cursor?.epoch !== epoch) {
+      throw new WatchViolation(`changes of epoch "${epoch}" without a snapshot`, eventId);
+    }
+    if (place.revision <= event.cursor.revision) return [];
+    if (place.revision !== event.cursor.revision + 1) {
+      throw new WatchViolation(`revision ${place.revision} after ${event.cursor.revision}`, eventId);
+    }
+    event.cursor = place;
+    switch (change.kind.case) {
+      case "membershipChanged":
+        return this.#changeMembership(eventId, event, change.kind.value, place);
+      case "speakersPaused":
+        return this.#pauseSpeakers(eventId, event, change.kind.value, place);
+      case "speakersResumed":
+        return this.#resumeSpeakers(eventId, event, change.kind.value, place);
+      case "floorRevoked": {
+        const { channelId, userId, cause, byUserId, startedAt } = change.kind.value;
+        const startedAtMs = msOf(startedAt);
+        const revocation = { eventId, channelId, userId, startedAtMs, cause: revokeCauseOf(cause), byUserId };
+        return [{ name: "floorRevoked", arguments: [revocation] }];
+      }
+      case "floorRequestGranted": {
+        const { value } = change.kind;
+        const { channelId, sessionId, queueId, leaseId, talkUntil } = value;
+        const terms = { sessionId, queueId, leaseId, talkUntilMs: msOf(talkUntil) };
+        return [{ name: "floorGranted", arguments: [{ eventId, channelId, speaker: speakerOf(value), ...terms }] }];
+      }
+      case "floorRequestDenied": {
+        const { channelId, userId, sessionId, queueId, cause } = change.kind.value;
+        const denial = { eventId, channelId, userId, sessionId, queueId, cause: denyCauseOf(cause) };
+        return [{ name: "floorDenied", arguments: [denial] }];
+      }
+      case "userDisconnected": {
+        const { userId, reason } = change.kind.value;
+        const user = event.users.get(userId);
+        if (user) user.disconnectedAtMs = Math.max(user.disconnectedAtMs, msOf(change.time));
+        return [{ name: "disconnect", arguments: [{ eventId, userId, reason, connectedBeforeMs: Infinity }] }];
+      }
+      case "userBanned": {
+        const { ban } = change.kind.value;
+        return ban === undefined ? [] : [{ name: "banned", arguments: [{ eventId, ban: banOf(ban) }] }];
+      }
+      case "userUnbanned": {
+        const { userId, expired } = change.kind.value;
+        return [{ name: "unbanned", arguments: [{ eventId, userId, expired }] }];
+      }
+      case undefined:
+        // A kind that a newer replica has added.
+        return [];
+    }
+  }
+
+  /**
+   * Merges what a heartbeat has found out about one user, unless it is older than what is known.
+   *
+   * @param askedIn the epoch that the event had when the question was asked: an answer in another epoch is news only
+   * if the stream has not moved to a third one since
+   */
+  mergeAnswer(
+    eventId: string,
+    userId: string,
+    answer: GetUserPermissionsResponse,
+    askedIn: string | undefined,
+  ): Notice[] {
+    const event = this.#event(eventId);
+    const place = { epoch: answer.cursor?.epoch ?? "", revision: Number(answer.cursor?.revision ?? 0) };
+    const isOfKnownEpoch = event.cursor?.epoch === place.epoch;
+    if (!isOfKnownEpoch && event.cursor?.epoch !== askedIn) return [];
+    if (isOfKnownEpoch && event.cursor && place.revision < event.cursor.revision) return [];
+    const notices: Notice[] = [];
+    const known = event.users.get(userId);
+    if (!(known && isAtOrAfter(known, place))) {
+      const user = { ...place, channelIds: answer.channelIds, disconnectedAtMs: known?.disconnectedAtMs ?? 0 };
+      if (answer.known) event.users.set(userId, user);
+      else event.users.delete(userId);
+      notices.push(...differences(eventId, userId, known, user, "heartbeat"));
+    }
+    if (!isAtOrAfter(event.pauseKnownAt, place)) {
+      notices.push(...this.#setPause(eventId, event, answer.pause && pauseOf(answer.pause), place));
+    }
+    return notices;
+  }
+
+  #event(eventId: string): EventMirror {
+    let event = this.#events.get(eventId);
+    if (event === undefined) {
+      event = { cursor: undefined, users: new Map(), pause: undefined, pauseKnownAt: NOWHERE };
+      this.#events.set(eventId, event);
+    }
+    return event;
+  }
+
+  #changeMembership(
+    eventId: string,
+    event: EventMirror,
+    payload: Payload<"membershipChanged">,
+    place: LogPlace,
+  ): Notice[] {
+    const { userId, channelIds, action } = payload;
+    const known = event.users.get(userId);
+    if (known && isAtOrAfter(known, place)) return [];
+    event.users.set(userId, { ...place, channelIds, disconnectedAtMs: known?.disconnectedAtMs ?? 0 });
+    const { added, removed } = diffChannels(known?.channelIds ?? [], channelIds);
+    return changeNotices({ eventId, userId, channelIds, added, removed, action, revision: place.revision });
+  }
+
+  #pauseSpeakers(eventId: string, event: EventMirror, payload: Payload<"speakersPaused">, place: LogPlace): Notice[] {
+    if (payload.pause === undefined) throw new WatchViolation("a pause without its content", eventId);
+    const pause = pauseOf(payload.pause);
+    // A cut without a latch leaves the latch, if any, as it is.
+    if (pause.expiresAtMs > pause.startedAtMs && !isAtOrAfter(event.pauseKnownAt, place)) {
+      event.pause = pause;
+      event.pauseKnownAt = place;
+    }
+    return [{ name: "paused", arguments: [{ eventId, pause, cut: payload.cut.map(speakerOf) }] }];
+  }
+
+  #resumeSpeakers(eventId: string, event: EventMirror, payload: Payload<"speakersResumed">, place: LogPlace): Notice[] {
+    if (isAtOrAfter(event.pauseKnownAt, place)) return [];
+    const { pauseId, expired } = payload;
+    const pause = event.pause?.pauseId === pauseId ? event.pause : undefined;
+    if (pause) event.pause = undefined;
+    event.pauseKnownAt = place;
+    return [{ name: "resumed", arguments: [{ eventId, pauseId, expired, pause }] }];
+  }
+
+  #setPause(eventId: string, event: EventMirror, pause: SpeakerPause | undefined, place: LogPlace): Notice[] {
+    const known = event.pause;
+    event.pause = pause;
+    event.pauseKnownAt = place;
+    const notices: Notice[] = [];
+    if (known?.pauseId === pause?.pauseId) return notices;
+    if (known) {
+      const expired = known.expiresAtMs <= Date.now();
+      notices.push({ name: "resumed", arguments: [{ eventId, pauseId: known.pauseId, expired, pause: known }] });
+    }
+    if (pause) notices.push({ name: "paused", arguments: [{ eventId, pause, cut: [] }] });
+    return notices;
+  }
+}
+
+function differences(
+  eventId: string,
+  userId: string,
+  before: MirroredUser | undefined,
+  after: MirroredUser,
+  action: string,
+): Notice[] {
+  const { channelIds, revision, disconnectedAtMs } = after;
+  const { added, removed } = diffChannels(before?.channelIds ?? [], channelIds);
+  const notices: Notice[] = [];
+  if (added.length > 0 || removed.length > 0) {
+    notices.push(...changeNotices({ eventId, userId, channelIds, added, removed, action, revision }));
+  }
+  if (disconnectedAtMs > (before?.disconnectedAtMs ?? 0)) {
+    const reason = "You were disconnected";
+    notices.push({ name: "disconnect", arguments: [{ eventId, userId, reason, connectedBeforeMs: disconnectedAtMs }] });
+  }
+  return notices;
+}

@@ -1,0 +1,368 @@
+import { randomUUID } from "node:crypto";
+import { type RawData, WebSocket } from "ws";
+import type { FloorPriority } from "../../domain/floor.js";
+import {
+  type ClientFrame,
+  channelListFrame,
+  channelState,
+  emergencyFrame,
+  emergencyRefusedFrame,
+  errorFrame,
+  FORCE_DISCONNECT_CODE,
+  FrameError,
+  type FrameId,
+  type PttDenial,
+  parseClientFrame,
+  pongFrame,
+  pttDeniedFrame,
+  pttDeniedReply,
+  pttInterruptedFrame,
+  pttQueuedReply,
+  replyFrame,
+} from "../relay/frames.js";
+import type { RelaySocket } from "../relay/permissionRelay.js";
+import { describeBan } from "./admissions.js";
+import { type ClientIdentity, isDispatcher } from "./clientToken.js";
+import type { ChannelMember } from "./localChannels.js";
+import { describeCallError, isRefusal } from "./routerCalls.js";
+import type { RouterContext } from "./routerContext.js";
+import { type PressOutcome, type Speaker, Transmissions } from "./transmissions.js";
+import { WaitingPresses } from "./waitingPresses.js";
+
+/** A client that reads so slowly that this much is waiting is cut off, in bytes. */
+const MAX_BUFFERED_BYTES = 1024 * 1024;
+/** A client that sends frames faster than they can be answered is cut off. */
+const MAX_WAITING_FRAMES = 64;
+/** How long a client that is disconnected by force may take to close its side. */
+const CLOSE_GRACE_MS = 1_000;
+
+/** How long a client that joins waits for the router to learn who speaks. */
+const SPEAKERS_PATIENCE_MS = 1_000;
+
+const NOT_A_DISPATCHER = "Permission denied: only dispatchers may speak with priority";
+const PAUSED = "The event is paused";
+const NOT_AUTHORIZED = "Permission denied: not authorized for this channel";
+
+/** One client's connection: answers its frames one after another, and is told by the relay what has changed. */
+export class ClientSession implements RelaySocket, ChannelMember, Speaker {
+  readonly identity: ClientIdentity;
+  readonly sessionId = randomUUID();
+  /** Resolves when the socket has closed and the floors it held have been given back. */
+  readonly ended: Promise<void>;
+  readonly #socket: WebSocket;
+  readonly #context: RouterContext;
+  readonly #joined = new Set<string>();
+  readonly #transmissions: Transmissions;
+  readonly #waiting = new WaitingPresses((channelId) => this.#askAgain(channelId));
+  readonly #unfollow: () => void;
+  #waitingFrames = 0;
+  #work: Promise<void> = Promise.resolve();
+
+  /** Sends the channel list, and registers with the relay until the socket closes. */
+  constructor(socket: WebSocket, identity: ClientIdentity, context: RouterContext) {
+    this.#socket = socket;
+    this.identity = identity;
+    this.#context = context;
+    this.#transmissions = new Transmissions(this, context);
+    socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
+    socket.on("error", (error) => this.#context.logger.debug({ err: error, userId: identity.userId }, "client failed"));
+    this.ended = new Promise((resolve) => {
+      socket.on("close", () => void this.#end().then(resolve));
+    });
+    const { eventId, userId, role, globalRole } = identity;
+    this.#unfollow = context.speakers.follow(eventId);
+    this.send(channelListFrame(context.client.permissionsOf(eventId, userId) ?? [], role, globalRole));
+    context.relay.register(this, { eventId, userId });
+  }
+
+  send(frame: string): void {
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    this.#socket.send(frame);
+    if (this.#socket.bufferedAmount <= MAX_BUFFERED_BYTES) return;
+    this.#context.logger.warn({ userId: this.identity.userId }, "client reads too slowly");
+    this.close(1013, "You read too slowly");
+  }
+
+  close(code: number, reason: string): void {
+    this.#socket.close(code, reason);
+    // Whoever is put out need not agree to it.
+    if (code === FORCE_DISCONNECT_CODE) setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
+  }
+
+  joinedChannels(): Iterable<string> {
+    return this.#joined;
+  }
+
+  isTransmitting(channelId: string, startedAtMs?: number): boolean {
+    return this.#transmissions.isTransmitting(channelId, startedAtMs);
+  }
+
+  stopTransmission(channelId: string): void {
+    this.#transmissions.lose(channelId);
+  }
+
+  transmissionEnded(channelId: string): void {
+    this.#context.relay.transmissionEnded(this, channelId);
+  }
+
+  leaveChannel(channelId: string): void {
+    if (!this.#joined.delete(channelId)) return;
+    if (this.isTransmitting(channelId)) {
+      this.send(pttInterruptedFrame(channelId, "", "You may no longer speak on this channel"));
+    }
+    void this.#transmissions.stopQuietly([channelId]);
+    const press = this.#waiting.forget(channelId);
+    if (press !== undefined) {
+      void this.#transmissions.giveUp(channelId);
+      this.#deny(press.id, { channelId, cause: "receiveOnly", holder: undefined, message: NOT_AUTHORIZED });
+    }
+    this.#context.channels.leave(channelId, this, "user-left");
+  }
+
+  /** The store has told the end of a request: if the client waits with it, the floor is asked for to have the answer. */
+  requestEnded(channelId: string, queueId: bigint): void {
+    if (this.#waiting.get(channelId)?.queueId === queueId) this.#askAgain(channelId, true);
+  }
+
+  /**
+   * A pause has ended all requests, exempt or not. The floor is not asked for: after a cut without a latch it would be had,
+   * and nobody is to begin to speak by that.
+   */
+  allRequestsEnded(reason: string): void {
+    this.#work = this.#work.then(async () => {
+      for (const channelId of this.#waiting.channelIds()) {
+        const press = this.#waiting.forget(channelId);
+        // Whoever is exempt may have been granted it right before.
+        await this.#transmissions.giveUp(channelId);
+        const holder = this.#context.channels.holder(channelId);
+        this.#deny(press?.id, { channelId, cause: "retryAfter", holder, message: reason || PAUSED });
+      }
+    });
+  }
+
+  /** Compares the floors that the client holds with the store. */
+  async verifyTransmissions(): Promise<void> {
+    await this.#transmissions.verifyAll();
+  }
+
+  /** Asks for the floors that the client holds anew: the store has replaced their leases. */
+  async renewTransmissions(): Promise<void> {
+    await this.#transmissions.renewAll();
+  }
+
+  #receive(data: RawData, isBinary: boolean): void {
+    if (this.#waitingFrames >= MAX_WAITING_FRAMES) {
+      this.close(1008, "Too many requests");
+      return;
+    }
+    this.#waitingFrames += 1;
+    this.#work = this.#work.then(async () => {
+      this.#waitingFrames -= 1;
+      if (this.#socket.readyState === WebSocket.OPEN) await this.#answer(isBinary ? "" : String(data));
+    });
+  }
+
+  // In turn with the client's frames. A request that has ended is not to begin to wait anew.
+  #askAgain(channelId: string, hasEnded = false): void {
+    this.#work = this.#work.then(async () => {
+      const press = this.#waiting.get(channelId);
+      if (press === undefined || this.#socket.readyState !== WebSocket.OPEN) return;
+      await this.#try(press.id, () => this.#startPtt(press.id, channelId, press.priority, !hasEnded));
+    });
+  }
+
+  async #end(): Promise<void> {
+    this.#context.relay.unregister(this);
+    for (const channelId of this.#joined) this.#context.channels.leave(channelId, this, "user-disconnected");
+    this.#joined.clear();
+    this.#unfollow();
+    await this.#work;
+    const waitedFor = this.#waiting.channelIds();
+    for (const channelId of waitedFor) this.#waiting.forget(channelId);
+    await Promise.all(waitedFor.map((channelId) => this.#transmissions.giveUp(channelId)));
+    await this.#transmissions.stopQuietly();
+  }
+
+  async #answer(text: string): Promise<void> {
+    let frame: ClientFrame;
+    try {
+      frame = parseClientFrame(text);
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.send(errorFrame(error.id, error.message));
+      return;
+    }
+    await this.#try(frame.id, () => this.#handle(frame));
+  }
+
+  async #try(id: FrameId | undefined, act: () => Promise<void> | void): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      if (error instanceof FrameError) {
+        this.send(errorFrame(error.id, error.message));
+        return;
+      }
+      const { eventId, userId } = this.identity;
+      if (!isRefusal(error)) this.#context.logger.warn({ err: error, eventId, userId }, "request of a client failed");
+      this.send(errorFrame(id, describeCallError(error)));
+    }
+  }
+
+  async #handle(frame: ClientFrame): Promise<void> {
+    switch (frame.type) {
+      case "join-channel":
+        return this.#join(frame.id, frame.channelId);
+      case "leave-channel":
+        return this.#leave(frame.id, frame.channelId);
+      case "ptt-start":
+        return this.#startPtt(frame.id, frame.channelId, "normal", frame.queue);
+      case "priority-ptt-start":
+        if (!isDispatcher(this.identity)) throw new FrameError(NOT_A_DISPATCHER, frame.id);
+        return this.#startPtt(frame.id, frame.channelId, "dispatch", frame.queue);
+      case "ptt-stop":
+      case "priority-ptt-stop":
+        return this.#stopPtt(frame.id, frame.channelId);
+      case "emergency-broadcast-start":
+        return this.#startBroadcast(frame.id, frame.replacePauseId);
+      case "emergency-broadcast-stop":
+        return this.#stopBroadcast(frame.id);
+      case "ping":
+        return this.send(pongFrame(frame.id));
+      case "force-disconnect":
+        return this.#forceDisconnect(frame.id, frame.targetUserId, frame.reason);
+    }
+  }
+
+  #isPermitted(channelId: string): boolean {
+    const { eventId, userId } = this.identity;
+    return this.#context.client.permissionsOf(eventId, userId)?.includes(channelId) ?? false;
+  }
+
+  async #join(id: FrameId | undefined, channelId: string): Promise<void> {
+    const { calls, channels, client, speakers } = this.#context;
+    const { eventId } = this.identity;
+    if (!this.#isPermitted(channelId)) throw new FrameError(NOT_AUTHORIZED, id);
+    const stored = await calls.getChannel(channelId);
+    if (stored === undefined) await calls.adoptChannel(channelId, eventId);
+    else if (stored.eventId !== eventId) throw new FrameError("The channel belongs to another event", id);
+    const isCurrent = await speakers.whenCurrent(eventId, SPEAKERS_PATIENCE_MS);
+    // Both may have changed while the store was asked.
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    if (!this.#isPermitted(channelId)) throw new FrameError(NOT_AUTHORIZED, id);
+    const holder = isCurrent ? speakers.speakerOf(eventId, channelId) : stored?.holder;
+    if (this.#joined.has(channelId)) channels.setHolder(eventId, channelId, holder);
+    else channels.join(channelId, this, holder);
+    this.#joined.add(channelId);
+    this.send(replyFrame(id, { success: true, channelId, state: channels.state(channelId) }));
+    const pause = client.pauseOf(eventId);
+    if (pause) this.send(emergencyFrame("start", pause, channelId));
+  }
+
+  async #leave(id: FrameId | undefined, channelId: string): Promise<void> {
+    if (this.#waiting.forget(channelId)) await this.#transmissions.giveUp(channelId);
+    await this.#transmissions.stopQuietly([channelId]);
+    this.#joined.delete(channelId);
+    this.#context.channels.leave(channelId, this, "user-left");
+    this.send(replyFrame(id, { success: true, channelId }));
+  }
+
+  async #startPtt(id: FrameId | undefined, channelId: string, priority: FloorPriority, waits = false): Promise<void> {
+    if (!this.#joined.has(channelId)) throw new FrameError("Join the channel before you speak on it", id);
+    const { channels } = this.#context;
+    const { userId, userName } = this.identity;
+    const before = this.#waiting.forget(channelId);
+    if (!this.#isPermitted(channelId)) {
+      if (before !== undefined) await this.#transmissions.giveUp(channelId);
+      this.#deny(id, { channelId, cause: "receiveOnly", holder: channels.holder(channelId), message: NOT_AUTHORIZED });
+      return;
+    }
+    const outcome = await this.#transmissions.start(channelId, priority, waits);
+    if (!outcome.granted && outcome.place === undefined) {
+      this.#deny(id, { channelId, ...describeDenial(outcome) });
+      return;
+    }
+    if (!this.#joined.has(channelId)) {
+      // Revoked, or disconnected, while the store was asked.
+      await (outcome.granted ? this.#transmissions.stopQuietly([channelId]) : this.#transmissions.giveUp(channelId));
+      this.#deny(id, { channelId, cause: "receiveOnly", holder: undefined, message: NOT_AUTHORIZED });
+      return;
+    }
+    if (!outcome.granted) {
+      const { queueId, position } = outcome.place;
+      this.#waiting.note(channelId, { id, priority, queueId, position });
+      if (id !== before?.id || position !== before?.position) this.send(pttQueuedReply(id, outcome.place));
+      return;
+    }
+    const holder = { userId, userName, startedAtMs: outcome.startedAtMs };
+    this.send(replyFrame(id, { success: true, state: channelState(channelId, holder) }));
+  }
+
+  #deny(id: FrameId | undefined, denial: PttDenial): void {
+    this.send(pttDeniedReply(id, denial));
+    this.send(pttDeniedFrame(denial));
+  }
+
+  async #stopPtt(id: FrameId | undefined, channelId: string): Promise<void> {
+    if (this.#waiting.forget(channelId)) {
+      await this.#transmissions.giveUp(channelId);
+      this.send(replyFrame(id, { success: true, state: this.#context.channels.state(channelId) }));
+      return;
+    }
+    if (!this.#transmissions.holds(channelId)) throw new FrameError("You do not hold the floor of this channel", id);
+    try {
+      await this.#transmissions.stop(channelId);
+      this.send(replyFrame(id, { success: true, state: channelState(channelId, undefined) }));
+    } finally {
+      // The client no longer speaks, whatever the store has answered.
+      this.transmissionEnded(channelId);
+    }
+  }
+
+  async #startBroadcast(id: FrameId | undefined, replacePauseId?: string): Promise<void> {
+    if (!isDispatcher(this.identity)) throw new FrameError("Permission denied: only dispatchers may broadcast", id);
+    const { calls } = this.#context;
+    try {
+      const { pauseId, expiresAtMs } = await calls.startBroadcast(this.identity, randomUUID(), replacePauseId);
+      this.send(replyFrame(id, { success: true, pauseId, expiresAt: expiresAtMs }));
+    } catch (error) {
+      const standing = isRefusal(error) ? await calls.getPause(this.identity.eventId) : undefined;
+      if (standing === undefined) throw error;
+      this.send(emergencyRefusedFrame(id, standing));
+    }
+  }
+
+  async #stopBroadcast(id: FrameId | undefined): Promise<void> {
+    if (!isDispatcher(this.identity)) throw new FrameError("Permission denied: only dispatchers may broadcast", id);
+    const pause = await this.#context.calls.getPause(this.identity.eventId);
+    if (pause === undefined) throw new FrameError("No emergency broadcast stands", id);
+    await this.#context.calls.stopBroadcast(this.identity, pause.pauseId);
+    this.send(replyFrame(id, { success: true, pauseId: pause.pauseId }));
+  }
+
+  async #forceDisconnect(id: FrameId | undefined, targetUserId: string, reason: string): Promise<void> {
+    if (!isDispatcher(this.identity)) throw new FrameError("Permission denied: only dispatchers may disconnect", id);
+    await this.#context.calls.disconnectUser(this.identity, targetUserId, reason);
+    this.send(replyFrame(id, { success: true, targetUserId }));
+  }
+}
+
+function describeDenial(
+  outcome: Extract<PressOutcome, { place?: undefined; granted: false }>,
+): Omit<PttDenial, "channelId"> {
+  if (outcome.cause === "lost") return { cause: "other", holder: undefined, message: "The floor was taken away" };
+  const { cause, holder, pause, ban } = outcome;
+  if (ban !== undefined) return { cause, holder, message: describeBan(ban) };
+  switch (cause) {
+    case "anotherHasPermission":
+      return { cause, holder, message: `${holder?.userName ?? "Another user"} is speaking` };
+    case "receiveOnly":
+      return { cause, holder, message: NOT_AUTHORIZED };
+    case "retryAfter":
+      return { cause, holder, message: pause?.reason || PAUSED };
+    case "queueFull":
+      return { cause, holder, message: "Too many are waiting to speak" };
+    case "other":
+      return { cause, holder, message: "The floor was denied" };
+  }
+}

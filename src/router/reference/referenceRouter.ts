@@ -1,0 +1,238 @@
+import { randomUUID } from "node:crypto";
+import { createServer, type IncomingMessage, STATUS_CODES } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { type WebSocket, WebSocketServer } from "ws";
+import { SquelchError } from "../../domain/errors.js";
+import { createLogger, type Logger } from "../../lib/logger.js";
+import { ChannelClient } from "../client/channelClient.js";
+import { PermissionClient, type PermissionClientOptions } from "../client/permissionClient.js";
+import { type CutPolicy, PermissionRelay } from "../relay/permissionRelay.js";
+import { Admissions, Refusal } from "./admissions.js";
+import { ClientSession } from "./clientSession.js";
+import { type ClientIdentity, readClientToken, SUBPROTOCOL, TokenError, verifyClientToken } from "./clientToken.js";
+import { LocalChannels } from "./localChannels.js";
+import { RouterCalls } from "./routerCalls.js";
+import type { RouterContext } from "./routerContext.js";
+
+const PATH = "/ws";
+const MAX_FRAME_BYTES = 64 * 1024;
+const PING_INTERVAL_MS = 30_000;
+const CLOSE_GRACE_MS = 1_000;
+
+/** How a reference router is set up: as its {@link PermissionClient}, and what it needs for its own clients. */
+export interface ReferenceRouterOptions extends Omit<PermissionClientOptions, "routerId"> {
+  /** `host:port` for clients; port 0 picks a free one. */
+  listen: string;
+  /** Verifies the clients' tokens (HS256). */
+  jwtSecret: string;
+  /** Names this router in the replicas' logs and metrics. Default: a random one. */
+  routerId?: string;
+  /** When a revoked user who speaks is put off the channel. Default `afterTransmission`. */
+  cut?: CutPolicy;
+}
+
+/** A running reference router. */
+export interface ReferenceRouter {
+  /** `host:port` on which it listens; clients connect to `ws://<wsAddress>/ws`. */
+  readonly wsAddress: string;
+  /** Closes all connections, gives their floors back and lets go of the replicas, within a few seconds. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a WebSocket router on top of {@link PermissionClient} and {@link PermissionRelay}: signalling only, no media,
+ * for development and tests and as an example.
+ *
+ * Who speaks is told as the store has it ({@link ChannelClient}), to the clients of every router alike.
+ *
+ * @throws SquelchError `invalidArgument` for options out of range; the system's error if it cannot listen
+ */
+export async function startReferenceRouter(options: ReferenceRouterOptions): Promise<ReferenceRouter> {
+  const { jwtSecret, routerId = `router-${randomUUID()}`, cut = "afterTransmission" } = options;
+  const listen = parseListenAddress(options.listen);
+  if (jwtSecret === "") throw new SquelchError("invalidArgument", "jwtSecret: must not be empty");
+  const secret = new TextEncoder().encode(jwtSecret);
+  const logger = options.logger ?? createLogger("squelch-router");
+  const client = new PermissionClient({ ...options, routerId, logger });
+  const speakers = new ChannelClient(client.rpc, { ...options, logger });
+  const context = createContext(client, speakers, cut, routerId, logger);
+  const sessions = new Set<ClientSession>();
+  followFloors(context, sessions);
+  const admissions = new Admissions(context);
+  client.on("fresh", () => {
+    for (const session of sessions) void admissions.lookAgain(session);
+  });
+
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_FRAME_BYTES,
+    handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+  });
+  const http = createServer((_request, response) => {
+    response.writeHead(426, { "content-type": "text/plain" }).end(`Connect a WebSocket to ${PATH}\n`);
+  });
+  http.on("upgrade", (request, socket, head) => {
+    socket.on("error", (error) => logger.debug({ err: error }, "client failed"));
+    void identify(request)
+      .then((identity) =>
+        admissions.admit(identity, () => {
+          if (isClosing) throw new Refusal(503, "The router is shutting down");
+          sockets.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, identity));
+        }),
+      )
+      .catch((error: unknown) => {
+        if (!(error instanceof Refusal)) logger.error({ err: error }, "client not admitted");
+        const { status, message } = error instanceof Refusal ? error : new Refusal(500, "Internal error");
+        refuse(socket, status, message);
+      });
+  });
+
+  async function identify(request: IncomingMessage): Promise<ClientIdentity> {
+    if (request.url?.split("?", 1)[0] !== PATH) throw new Refusal(404, `Connect to ${PATH}`);
+    const token = readClientToken(request);
+    if (token === undefined) throw new Refusal(401, "Missing token");
+    const identity = await verifyClientToken(token, secret).catch((error: unknown) => {
+      throw error instanceof TokenError ? new Refusal(401, error.message) : error;
+    });
+    if (options.eventIds?.length && !options.eventIds.includes(identity.eventId)) {
+      throw new Refusal(403, "This router does not serve your event");
+    }
+    return identity;
+  }
+
+  function open(webSocket: WebSocket, identity: ClientIdentity): void {
+    const session = new ClientSession(webSocket, identity, context);
+    sessions.add(session);
+    void session.ended.then(() => sessions.delete(session));
+  }
+
+  const pinging = setInterval(pingClients(sockets), PING_INTERVAL_MS).unref();
+  let isClosing = false;
+  async function closeAll(): Promise<void> {
+    isClosing = true;
+    clearInterval(pinging);
+    const stopped = new Promise((resolve) => http.close(resolve));
+    for (const webSocket of sockets.clients) webSocket.close(1001, "The router is shutting down");
+    const grace = setTimeout(() => {
+      for (const webSocket of sockets.clients) webSocket.terminate();
+      http.closeAllConnections();
+    }, CLOSE_GRACE_MS);
+    await stopped;
+    await Promise.all([...sessions].map((session) => session.ended));
+    clearTimeout(grace);
+    speakers.close();
+    await client.close();
+  }
+
+  await new Promise<void>((resolve, reject) => {
+    http.once("error", reject);
+    http.listen(listen, resolve);
+  }).catch(async (error: unknown) => {
+    clearInterval(pinging);
+    await client.close();
+    throw error;
+  });
+  client.start();
+  let closed: Promise<void> | undefined;
+  return {
+    wsAddress: formatAddress(http.address() as AddressInfo),
+    close: () => {
+      closed ??= closeAll();
+      return closed;
+    },
+  };
+}
+
+function createContext(
+  client: PermissionClient,
+  speakers: ChannelClient,
+  cut: CutPolicy,
+  routerId: string,
+  logger: Logger,
+): RouterContext {
+  const losses = new Map<string, number>();
+  const countLoss = ({ eventId }: { eventId: string }) => void losses.set(eventId, (losses.get(eventId) ?? 0) + 1);
+  client.on("paused", countLoss);
+  client.on("floorRevoked", countLoss);
+  return {
+    client,
+    speakers,
+    relay: new PermissionRelay(client, { cut, logger }),
+    channels: new LocalChannels(),
+    calls: new RouterCalls(client.rpc, routerId),
+    logger,
+    floorLosses: (eventId) => losses.get(eventId) ?? 0,
+  };
+}
+
+// Registered after the relay, which tells those who were cut.
+function followFloors({ client, speakers, channels }: RouterContext, sessions: Set<ClientSession>): void {
+  speakers.on("speakerChanged", ({ eventId, channelId, holder }) => channels.setHolder(eventId, channelId, holder));
+  const sessionsOf = (eventId: string, userId?: string) =>
+    [...sessions].filter(({ identity }) => {
+      return identity.eventId === eventId && (userId === undefined || identity.userId === userId);
+    });
+  // A pause gives its broadcaster the floors that he has already under leases of its own, which end with it.
+  client.on("paused", ({ eventId, pause: { broadcaster } }) => {
+    if (broadcaster === undefined) return;
+    for (const session of sessionsOf(eventId, broadcaster.userId)) void session.renewTransmissions();
+  });
+  client.on("resumed", ({ eventId, pause }) => {
+    if (pause?.broadcaster === undefined) return;
+    for (const session of sessionsOf(eventId, pause.broadcaster.userId)) void session.verifyTransmissions();
+  });
+  // Who waits asks every 2 s; sooner where it is told that there is an answer.
+  client.on("floorGranted", ({ channelId, queueId }) => {
+    for (const session of sessions) session.requestEnded(channelId, queueId);
+  });
+  client.on("floorDenied", ({ channelId, queueId }) => {
+    for (const session of sessions) session.requestEnded(channelId, queueId);
+  });
+  client.on("paused", ({ eventId, pause: { reason } }) => {
+    for (const session of sessionsOf(eventId)) session.allRequestsEnded(reason);
+  });
+  // What happened to floors before a snapshot is not in it.
+  client.on("resynced", ({ eventId }) => {
+    for (const session of sessionsOf(eventId)) void session.verifyTransmissions();
+  });
+}
+
+function refuse(socket: Duplex, status: number, message: string): void {
+  const body = `${message}\n`;
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    "Connection: close",
+    "Content-Type: text/plain",
+    `Content-Length: ${Buffer.byteLength(body)}`,
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+}
+
+// Closes connections whose client did not answer the ping before.
+function pingClients(sockets: WebSocketServer): () => void {
+  const unanswered = new WeakSet<WebSocket>();
+  return () => {
+    for (const webSocket of sockets.clients) {
+      if (unanswered.has(webSocket)) {
+        webSocket.terminate();
+        continue;
+      }
+      unanswered.add(webSocket);
+      webSocket.once("pong", () => unanswered.delete(webSocket));
+      webSocket.ping();
+    }
+  };
+}
+
+function parseListenAddress(address: string): { host: string; port: number } {
+  const match = /^(?:\[([\da-fA-F:.]+)\]|([^\s:]+)):(\d{1,5})$/.exec(address);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535)
+    throw new SquelchError("invalidArgument", `listen: "${address}" is not host:port`);
+  return { host: match[1] ?? match[2] ?? "", port };
+}
+
+function formatAddress({ address, family, port }: AddressInfo): string {
+  return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
+}

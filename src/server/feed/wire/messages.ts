@@ -1,0 +1,147 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type Cursor as CursorMessage,
+  CursorSchema,
+  FloorDenyCause,
+  FloorPriority,
+  FloorRevokeCause,
+  type SpeakerPause as SpeakerPauseMessage,
+  SpeakerPauseSchema,
+  type UserBan as UserBanMessage,
+  UserBanSchema,
+  type WaitingSpeakerSchema,
+} from "../../../../gen/squelch/v1/model_pb.js";
+import { type Change as ChangeMessage, ChangeSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import type { UserBan } from "../../../domain/ban.js";
+import type { Change } from "../../../domain/change.js";
+import type { LogPosition } from "../../../domain/cursor.js";
+import type { ActiveSpeaker, SpeakerPause, WaitingSpeaker } from "../../../domain/floor.js";
+import { type TimeFields, timeFields } from "./wireLayout.js";
+
+// What the domain knows, as the messages that other programs see.
+
+const priorities: Record<ActiveSpeaker["priority"], FloorPriority> = {
+  normal: FloorPriority.NORMAL,
+  dispatch: FloorPriority.DISPATCH,
+  imminentPeril: FloorPriority.IMMINENT_PERIL,
+  emergency: FloorPriority.EMERGENCY,
+};
+
+const revokeCauses = {
+  talkedTooLong: FloorRevokeCause.TALKED_TOO_LONG,
+  noPermission: FloorRevokeCause.NO_PERMISSION,
+  preEmpted: FloorRevokeCause.PRE_EMPTED,
+  other: FloorRevokeCause.OTHER,
+} as const;
+
+/** The causes of a denial, as messages name them. */
+export const denyCauses = {
+  anotherHasPermission: FloorDenyCause.ANOTHER_HAS_PERMISSION,
+  retryAfter: FloorDenyCause.RETRY_AFTER,
+  receiveOnly: FloorDenyCause.RECEIVE_ONLY,
+  queueFull: FloorDenyCause.QUEUE_FULL,
+} as const;
+
+export function toCursorMessage(eventId: string, { epoch, revision }: LogPosition): CursorMessage {
+  return create(CursorSchema, { eventId, epoch, revision: BigInt(revision) });
+}
+
+/** The fields of an `ActiveSpeaker`: to make messages of thousands takes longer than to read and encode them. */
+export interface SpeakerFields {
+  channelId: string;
+  userId: string;
+  userName: string;
+  startedAt: TimeFields<bigint> | undefined;
+  expiresAt: TimeFields<bigint> | undefined;
+  priority: FloorPriority;
+}
+
+// Undefined for 0: it is not known.
+function toTime(ms: number): TimeFields<bigint> | undefined {
+  if (ms <= 0) return undefined;
+  const { seconds, nanos } = timeFields(ms);
+  return { seconds: BigInt(seconds), nanos };
+}
+
+export function toSpeakerFields(speaker: ActiveSpeaker): SpeakerFields {
+  const { channelId, userId, userName, startedAtMs, expiresAtMs, priority } = speaker;
+  const [startedAt, expiresAt] = [toTime(startedAtMs), toTime(expiresAtMs)];
+  return { channelId, userId, userName, startedAt, expiresAt, priority: priorities[priority] };
+}
+
+export function toWaitingSpeakerMessage(one: WaitingSpeaker): MessageInitShape<typeof WaitingSpeakerSchema> {
+  const { expiresAtMs, priority, ...rest } = one;
+  return { ...rest, priority: priorities[priority], expiresAt: timestampFromMs(expiresAtMs) };
+}
+
+export function toSpeakerPauseMessage(pause: SpeakerPause): SpeakerPauseMessage {
+  const { startedAtMs, expiresAtMs, broadcaster, ...rest } = pause;
+  return create(SpeakerPauseSchema, {
+    ...rest,
+    startedAt: timestampFromMs(startedAtMs),
+    expiresAt: timestampFromMs(expiresAtMs),
+    ...(broadcaster && { broadcaster }),
+  });
+}
+
+export function toUserBanMessage({ bannedAtMs, expiresAtMs, ...rest }: UserBan): UserBanMessage {
+  return create(UserBanSchema, {
+    ...rest,
+    ...(bannedAtMs !== undefined && { bannedAt: timestampFromMs(bannedAtMs) }),
+    ...(expiresAtMs !== undefined && { expiresAt: timestampFromMs(expiresAtMs) }),
+  });
+}
+
+export function toChangeMessage(change: Change): ChangeMessage {
+  return create(ChangeSchema, {
+    revision: BigInt(change.revision),
+    time: timestampFromMs(change.timeMs),
+    actor: change.actor,
+    kind: toKind(change),
+  });
+}
+
+function toKind(change: Change): NonNullable<MessageInitShape<typeof ChangeSchema>["kind"]> {
+  switch (change.kind) {
+    case "membershipChanged": {
+      const { userId, channelIds, added, removed, action } = change;
+      return { case: "membershipChanged", value: { userId, channelIds, added, removed, action } };
+    }
+    case "speakersPaused": {
+      const { replacedPauseId = "" } = change;
+      const [pause, cut] = [toSpeakerPauseMessage(change.pause), change.cut.map(toSpeakerFields)];
+      return { case: "speakersPaused", value: { pause, cut, replacedPauseId } };
+    }
+    case "speakersResumed":
+      return { case: "speakersResumed", value: { pauseId: change.pauseId, expired: change.expired } };
+    case "floorRevoked": {
+      const { channelId, userId, byUserId, startedAtMs } = change;
+      // Entries of an older version have neither.
+      const leaseId = BigInt(change.leaseId ?? 0);
+      const startedAt = startedAtMs > 0 && { startedAt: timestampFromMs(startedAtMs) };
+      const cause = revokeCauses[change.cause];
+      return { case: "floorRevoked", value: { channelId, userId, cause, byUserId, leaseId, ...startedAt } };
+    }
+    case "floorRequestGranted": {
+      const { channelId, userId, userName, sessionId } = change;
+      const ids = { queueId: BigInt(change.queueId), leaseId: BigInt(change.leaseId) };
+      const startedAt = timestampFromMs(change.startedAtMs);
+      const expiresAt = timestampFromMs(change.expiresAtMs);
+      const talkUntil = timestampFromMs(change.talkUntilMs);
+      const terms = { startedAt, expiresAt, talkUntil, priority: priorities[change.priority] };
+      return { case: "floorRequestGranted", value: { channelId, userId, userName, sessionId, ...ids, ...terms } };
+    }
+    case "floorRequestDenied": {
+      const { channelId, userId, sessionId } = change;
+      const [queueId, cause] = [BigInt(change.queueId), denyCauses[change.cause]];
+      return { case: "floorRequestDenied", value: { channelId, userId, sessionId, queueId, cause } };
+    }
+    case "userDisconnected":
+      return { case: "userDisconnected", value: { userId: change.userId, reason: change.reason } };
+    case "userBanned":
+      return { case: "userBanned", value: { ban: toUserBanMessage(change.ban) } };
+    case "userUnbanned":
+      return { case: "userUnbanned", value: { userId: change.userId, expired: change.expired } };
+  }
+}

@@ -1,0 +1,122 @@
+import type { DueLook, Engine, FloorNews, Unsubscribe } from "../../domain/ports.js";
+import type { Logger } from "../../lib/logger.js";
+
+/** How long after the end of a lease it is looked at: the store's clock has to be past it. */
+const MARGIN_MS = 5;
+/** The wait before ends that could not be announced are tried again. */
+const RETRY_MS = 500;
+
+/**
+ * Sees to it that the end of every lease of one event is announced in time, and of every wait for a floor. It follows who
+ * speaks and sleeps until the earliest end. Renewals are not told, so what it takes for an end may be none: the store
+ * knows, and says when to look again. Every replica that has the event loaded does this; the store announces each end once.
+ */
+export class LeaseKeeper {
+  readonly #eventId: string;
+  readonly #engine: Engine;
+  readonly #logger: Logger;
+  /** By channel: when to look at it, ms of `performance.now()`. */
+  readonly #looks = new Map<string, number>();
+  /** Channels that are being looked at. */
+  #looking = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #wakesAtMs = Number.POSITIVE_INFINITY;
+  #unfollow: Unsubscribe | undefined;
+  #isInSync = false;
+  #isClosed = false;
+
+  constructor(eventId: string, engine: Engine, logger: Logger) {
+    this.#eventId = eventId;
+    this.#engine = engine;
+    this.#logger = logger;
+  }
+
+  /** True while leases run or somebody waits, as far as is known. */
+  get isBusy(): boolean {
+    return this.#looks.size + this.#looking > 0;
+  }
+
+  /** Starts to follow the event, and announces what ended before. Rejects with `unavailable`; then it is closed. */
+  async open(): Promise<void> {
+    try {
+      this.#unfollow = await this.#engine.followFloor(this.#eventId, (news) => this.#receive(news));
+      if (this.#isClosed) this.#unfollow();
+      else await this.synchronise();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** News may have been missed: the next `synchronise` asks for all leases. */
+  doubt(): void {
+    this.#isInSync = false;
+  }
+
+  /** Asks for all leases of the event, if news of some may have been missed. Rejects with `unavailable`. */
+  async synchronise(): Promise<void> {
+    if (this.#isInSync) return;
+    this.#isInSync = true;
+    try {
+      this.#noteAll(await this.#engine.endLeases(this.#eventId));
+    } catch (error) {
+      this.#isInSync = false;
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#unfollow?.();
+    clearTimeout(this.#timer);
+    this.#looks.clear();
+  }
+
+  #receive({ timeMs, changes }: FloorNews): void {
+    for (const { channelId, holder, hasLease, lookAtMs } of changes) {
+      if (holder !== undefined && hasLease) this.#note(channelId, holder.expiresAtMs - timeMs);
+      else this.#looks.delete(channelId);
+      if (lookAtMs !== undefined) this.#note(channelId, lookAtMs - timeMs);
+    }
+  }
+
+  #noteAll(looks: readonly DueLook[]): void {
+    for (const { channelId, remainingMs } of looks) this.#note(channelId, remainingMs);
+  }
+
+  // The earlier of two: a look too early does no harm.
+  #note(channelId: string, remainingMs: number): void {
+    const atMs = performance.now() + remainingMs + MARGIN_MS;
+    if (atMs >= (this.#looks.get(channelId) ?? Number.POSITIVE_INFINITY)) return;
+    this.#looks.set(channelId, atMs);
+    this.#wakeAt(atMs);
+  }
+
+  #wakeAt(timeMs: number): void {
+    if (this.#isClosed || timeMs >= this.#wakesAtMs) return;
+    clearTimeout(this.#timer);
+    this.#wakesAtMs = timeMs;
+    this.#timer = setTimeout(() => void this.#wake(), Math.max(timeMs - performance.now(), 0));
+  }
+
+  async #wake(): Promise<void> {
+    const now = performance.now();
+    const due = [...this.#looks].filter(([, atMs]) => atMs <= now).map(([channelId]) => channelId);
+    for (const channelId of due) this.#looks.delete(channelId);
+    this.#wakesAtMs = Number.POSITIVE_INFINITY;
+    for (const atMs of this.#looks.values()) this.#wakeAt(atMs);
+    if (due.length > 0) await this.#look(due);
+  }
+
+  async #look(channelIds: readonly string[]): Promise<void> {
+    this.#looking += channelIds.length;
+    try {
+      this.#noteAll(await this.#engine.endLeases(this.#eventId, channelIds));
+    } catch (error) {
+      this.#logger.warn({ err: error, eventId: this.#eventId }, "ends of leases not announced, will try again");
+      if (!this.#isClosed) for (const channelId of channelIds) this.#note(channelId, RETRY_MS);
+    } finally {
+      this.#looking -= channelIds.length;
+    }
+  }
+}

@@ -1,0 +1,81 @@
+import type { Engine, FeedHealth } from "../../domain/ports.js";
+import type { Logger } from "../../lib/logger.js";
+import { version } from "../../lib/ownPackage.js";
+import type { RouterPresence } from "./routerPresence.js";
+
+/** How often the store is told of this replica, ms: well within the time for which it remembers. */
+const REPORT_INTERVAL_MS = 5_000;
+/** How soon it is told of routers that have come or gone, ms: many may do so at once. */
+const ROUTERS_DELAY_MS = 200;
+
+/** What a replica reports about itself. */
+export interface ReportedReplica {
+  readonly replicaId: string;
+  readonly engine: Engine;
+  readonly presence: RouterPresence;
+  readonly health: FeedHealth;
+  readonly counts: { readonly watchers: number };
+  readonly loadedEvents: number;
+  /** When it started, by the monotonic clock, ms. */
+  readonly startedMs: number;
+}
+
+/** Reports this replica to the store, so that every replica can list all of them. */
+export class ReplicaPresence {
+  readonly #replica: ReportedReplica;
+  readonly #logger: Logger;
+  readonly #addresses: { grpcAddress: string; httpAddress: string };
+  readonly #stop: (() => void)[];
+  #soon: NodeJS.Timeout | undefined;
+
+  /** @param addresses where it listens */
+  constructor(replica: ReportedReplica, addresses: { grpcAddress: string; httpAddress: string }, logger: Logger) {
+    this.#replica = replica;
+    this.#addresses = addresses;
+    this.#logger = logger;
+    const timer = setInterval(() => void this.#report(), REPORT_INTERVAL_MS);
+    replica.presence.onRoutersChanged = () => {
+      this.#soon ??= setTimeout(() => void this.#report(), ROUTERS_DELAY_MS);
+    };
+    this.#stop = [
+      () => {
+        clearInterval(timer);
+        clearTimeout(this.#soon);
+        replica.presence.onRoutersChanged = () => undefined;
+      },
+      replica.engine.onFeedRestored(() => void this.#report()),
+    ];
+    void this.#report();
+  }
+
+  /** This replica is leaving. Resolves when the store knows, or could not be told. Idempotent. */
+  async close(): Promise<void> {
+    for (const stop of this.#stop.splice(0)) stop();
+    try {
+      await this.#replica.engine.forgetReplica(this.#replica.replicaId);
+    } catch (error) {
+      this.#logger.debug({ err: error }, "the store could not be told that this replica leaves, it will forget");
+    }
+  }
+
+  async #report(): Promise<void> {
+    clearTimeout(this.#soon);
+    this.#soon = undefined;
+    const { replicaId, health, counts, loadedEvents, presence, engine } = this.#replica;
+    try {
+      await engine.noteReplica({
+        replicaId,
+        version,
+        ...this.#addresses,
+        uptimeMs: Math.round(performance.now() - this.#replica.startedMs),
+        feedHealthy: health.healthy,
+        feedAgeMs: health.ageMs,
+        watches: counts.watchers,
+        loadedEvents,
+        routerIds: presence.routerIds,
+      });
+    } catch (error) {
+      this.#logger.debug({ err: error }, "the store could not be told of this replica, will try again");
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { PermissionService, RouterProgressSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import type { RouterProgress } from "../../../domain/applied.js";
+import { SquelchError } from "../../../domain/errors.js";
+import { MAX_ID_BYTES, parseId } from "../../../domain/id.js";
+import type { Engine } from "../../../domain/ports.js";
+import { toCursorMessage } from "../../feed/wire/messages.js";
+import type { WaitContext } from "../callContext.js";
+import { awaitApplied } from "./awaitApplied.js";
+import { parseCount, parseCursors, parseDuration, parseText } from "./convert.js";
+
+type Methods = (typeof PermissionService)["method"];
+type Request<Name extends keyof Methods> = MessageShape<Methods[Name]["input"]>;
+type Response<Name extends keyof Methods> = Promise<MessageInitShape<Methods[Name]["output"]>>;
+
+/** The calls about what routers have in force. */
+export interface AppliedCalls {
+  reportApplied(request: Request<"reportApplied">): Response<"reportApplied">;
+  awaitApplied(request: Request<"awaitApplied">, context: WaitContext): Response<"awaitApplied">;
+}
+
+const MAX_REPORTED_EVENTS = 1_000;
+const DEFAULT_WAIT_MS = 5_000;
+const MAX_WAIT_MS = 60_000;
+
+export function createAppliedCalls(engine: Engine): AppliedCalls {
+  return {
+    async reportApplied(request) {
+      const routerId = parseText("router_id", request.routerId, MAX_ID_BYTES);
+      if (routerId === "") throw new SquelchError("invalidArgument", "router_id: must not be empty");
+      if (request.cursors.length > MAX_REPORTED_EVENTS) {
+        throw new SquelchError("invalidArgument", `cursors: must have at most ${MAX_REPORTED_EVENTS} entries`);
+      }
+      const cursors = [...parseCursors("cursors", request.cursors).values()];
+      if (request.leaving) {
+        await engine.releaseRouter(
+          routerId,
+          cursors.map(({ eventId }) => eventId),
+        );
+      } else await engine.reportApplied(routerId, cursors);
+      return {};
+    },
+
+    async awaitApplied(request, { answerBeforeMs, signal }) {
+      const change = {
+        eventId: parseId("event_id", request.eventId),
+        revision: parseCount("revision", request.revision),
+        epoch: parseText("epoch", request.epoch, MAX_ID_BYTES) || undefined,
+      };
+      const timeoutMs = parseDuration("timeout", request.timeout, 0, MAX_WAIT_MS) ?? DEFAULT_WAIT_MS;
+      const untilMs = Math.min(performance.now() + timeoutMs, answerBeforeMs);
+      const { inForce, missing, position, changedMs } = await awaitApplied(engine, change, untilMs, signal);
+      const { eventId } = change;
+      return {
+        cursor: toCursorMessage(eventId, position),
+        inForce: inForce.map((router) => {
+          const { appliedMs } = router;
+          const isKnown = changedMs !== undefined && appliedMs !== undefined;
+          // A clock that was set back must not make it less than nothing.
+          const inForceAfter = isKnown ? durationFromMs(Math.max(appliedMs - changedMs, 0)) : undefined;
+          return { ...toProgressMessage(eventId, router), ...(inForceAfter && { inForceAfter }) };
+        }),
+        missing: missing.map((router) => toProgressMessage(eventId, router)),
+      };
+    },
+  };
+}
+
+function toProgressMessage(eventId: string, router: RouterProgress): MessageInitShape<typeof RouterProgressSchema> {
+  const { routerId, position, seenMs } = router;
+  return {
+    routerId,
+    lastSeen: timestampFromMs(seenMs),
+    ...(position && { cursor: toCursorMessage(eventId, position) }),
+  };
+}

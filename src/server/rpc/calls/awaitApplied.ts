@@ -1,0 +1,148 @@
+import type { RouterNews, RouterProgress } from "../../../domain/applied.js";
+import type { LogPosition } from "../../../domain/cursor.js";
+import { SquelchError } from "../../../domain/errors.js";
+import type { Engine } from "../../../domain/ports.js";
+import { RouterTable } from "../../../domain/routerTable.js";
+
+/** The change that is waited for. */
+export interface AwaitedChange {
+  eventId: string;
+  revision: number;
+  /** Undefined: the present epoch. */
+  epoch: string | undefined;
+}
+
+/** Who has the change in force and who, as far as is known, has not; each by router id ascending. */
+export interface AppliedOutcome {
+  inForce: RouterProgress[];
+  missing: RouterProgress[];
+  /** The position of the change. */
+  position: LogPosition;
+  /** When the change was made, ms since 1970 by the store's clock; undefined if the log no longer has it. */
+  changedMs: number | undefined;
+}
+
+/**
+ * Waits until every router of the event has the change in force.
+ *
+ * @param untilMs when to answer in any case, by `performance.now()`
+ * @param signal ends the wait; its reason is thrown
+ * @throws SquelchError `failedPrecondition` if the log has no such revision; `unavailable` if the store cannot be read
+ */
+export async function awaitApplied(
+  engine: Engine,
+  change: AwaitedChange,
+  untilMs: number,
+  signal: AbortSignal,
+): Promise<AppliedOutcome> {
+  const wait = new AppliedWait(engine, change);
+  const stop = [
+    await engine.followRouters(change.eventId, (news) => wait.hear(news)),
+    engine.onFeedRestored(() => wait.doubt()),
+  ];
+  const abort = () => wait.doubt();
+  signal.addEventListener("abort", abort);
+  try {
+    return await wait.until(untilMs, signal);
+  } finally {
+    signal.removeEventListener("abort", abort);
+    for (const end of stop) end();
+  }
+}
+
+// The store is read at the beginning, when news may have been missed, when a missing router may be given up, and before
+// it is said that somebody is missing; in between its news are enough.
+class AppliedWait {
+  readonly #engine: Engine;
+  readonly #change: AwaitedChange;
+  #position: LogPosition | undefined;
+  #table: RouterTable | undefined;
+  #mustRead = true;
+  /** What came in while the store was being read, which may be older or newer than what was read. */
+  #early: RouterNews[] | undefined;
+  /** From `performance.now()` to the store's clock. */
+  #storeClockMs = 0;
+  #wake: (() => void) | undefined;
+
+  constructor(engine: Engine, change: AwaitedChange) {
+    this.#engine = engine;
+    this.#change = change;
+  }
+
+  hear(news: RouterNews): void {
+    if (this.#early !== undefined) {
+      this.#early.push(news);
+      return;
+    }
+    this.#table?.take(news);
+    // Only positions in the present epoch are kept: another one than ours means that it is no longer the present one.
+    const isOfOtherEpoch = !news.isGone && news.position && news.position.epoch !== this.#position?.epoch;
+    if (isOfOtherEpoch) this.doubt();
+    else if (this.#table?.isInForceEverywhere) this.#wake?.();
+  }
+
+  /** The store has to be read again. */
+  doubt(): void {
+    this.#mustRead = true;
+    this.#wake?.();
+  }
+
+  async until(untilMs: number, signal: AbortSignal): Promise<AppliedOutcome> {
+    for (;;) {
+      signal.throwIfAborted();
+      const isTimeUp = performance.now() >= untilMs;
+      const table = this.#mustRead || this.#table === undefined || isTimeUp ? await this.#read() : this.#table;
+      if (this.#mustRead) continue;
+      if (table.isInForceEverywhere || isTimeUp) return this.#describe(table);
+      await this.#sleepUntil(Math.min(untilMs, table.nextDropMs - this.#storeClockMs));
+    }
+  }
+
+  async #read(): Promise<RouterTable> {
+    const { eventId, revision, epoch } = this.#change;
+    this.#mustRead = false;
+    this.#early = [];
+    const { position: head = { epoch: "", revision: 0 }, nowMs, routers } = await this.#engine.readRouters(eventId);
+    this.#storeClockMs = nowMs - performance.now();
+    this.#position ??= { epoch: epoch ?? head.epoch, revision };
+    if (head.epoch !== this.#position.epoch || head.revision < revision) throw noSuchRevision(eventId, revision);
+    const table = new RouterTable(this.#position);
+    table.replace(routers, nowMs);
+    const early = this.#early;
+    this.#early = undefined;
+    this.#table = table;
+    for (const news of early) {
+      // Who has left may have come back before the store was read.
+      if (news.isGone) this.#mustRead = true;
+      else this.hear(news);
+    }
+    return table;
+  }
+
+  async #sleepUntil(timeMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      // A timer may come up to 1 ms early.
+      const timer = setTimeout(() => this.doubt(), Math.max(timeMs - performance.now(), 0) + 1);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = undefined;
+  }
+
+  async #describe({ inForce, missing }: RouterTable): Promise<AppliedOutcome> {
+    const position = this.#position as LogPosition;
+    const before = { ...position, revision: position.revision - 1 };
+    const [entry] = before.revision < 0 ? [] : ((await this.#engine.readLog(this.#change.eventId, before, 1)) ?? []);
+    return { inForce, missing, position, changedMs: entry?.timeMs };
+  }
+}
+
+function noSuchRevision(eventId: string, revision: number): SquelchError {
+  return new SquelchError(
+    "failedPrecondition",
+    `revision: the log of "${eventId}" has no revision ${revision}; if a change had it, the log began anew since: ` +
+      "look whether the change is still there and repeat it",
+  );
+}

@@ -1,0 +1,145 @@
+import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { ChannelService, StartPttResponseSchema } from "../../../../gen/squelch/v1/channel_service_pb.js";
+import { SquelchError } from "../../../domain/errors.js";
+import {
+  DEFAULT_TALK_TIME_MS,
+  MAX_LEASE_TIME_MS,
+  MAX_QUEUE_MS,
+  MIN_LEASE_TIME_MS,
+  MIN_QUEUE_MS,
+  MIN_TALK_TIME_MS,
+} from "../../../domain/floor.js";
+import { MAX_ID_BYTES, parseId } from "../../../domain/id.js";
+import type { StartPttOutcome } from "../../../domain/ports.js";
+import type { Hub } from "../../feed/hub.js";
+import { denyCauses, toSpeakerFields, toSpeakerPauseMessage, toUserBanMessage } from "../../feed/wire/messages.js";
+import type { CallContext } from "../callContext.js";
+import { parseCount, parseDuration, parseOptionalId, parsePriority, parseSpeakerId, parseText } from "./convert.js";
+
+type Methods = (typeof ChannelService)["method"];
+type Unary<Name extends keyof Methods> = (
+  request: MessageShape<Methods[Name]["input"]>,
+  context: CallContext,
+) => Promise<MessageInitShape<Methods[Name]["output"]>>;
+
+/** The calls of ChannelService that answer once. */
+export type ChannelServiceCalls = {
+  [Name in
+    | "setChannelEvent"
+    | "getChannelEvent"
+    | "listEventChannels"
+    | "startPtt"
+    | "renewPtt"
+    | "stopPtt"
+    | "getChannelState"]: Unary<Name>;
+};
+
+/** What requests are held to. */
+export interface ChannelServiceLimits {
+  maxTalkTimeMs: number;
+  /** How many may wait for the floor of a channel; 0: nobody. */
+  floorQueueLimit: number;
+  /** Whether StartPtt is for the user's own channels alone. */
+  membershipCheck: boolean;
+}
+
+export function createChannelService(
+  hub: Hub,
+  { maxTalkTimeMs, floorQueueLimit, membershipCheck }: ChannelServiceLimits,
+): ChannelServiceCalls {
+  const { engine } = hub;
+  return {
+    async setChannelEvent({ channelId, eventId, onlyIfUnassigned }, { actor }) {
+      parseId("channel_id", channelId);
+      parseId("event_id", eventId);
+      const previousEventId = await engine.setChannelEvent(channelId, eventId, actor, onlyIfUnassigned);
+      return { previousEventId: previousEventId ?? "" };
+    },
+
+    async getChannelEvent({ channelId }) {
+      const eventId = await engine.getChannelEvent(parseId("channel_id", channelId));
+      if (eventId !== undefined) return { eventId };
+      throw new SquelchError("notFound", `channel_id: "${channelId}" belongs to no event`);
+    },
+
+    async listEventChannels({ eventId }) {
+      return { channelIds: await engine.listEventChannels(parseId("event_id", eventId)) };
+    },
+
+    async startPtt({ channelId, userId, userName, sessionId, priority, talkTime, leaseTime, queueFor }, { actor }) {
+      const talkTimeMs =
+        parseDuration("talk_time", talkTime, MIN_TALK_TIME_MS, maxTalkTimeMs) ??
+        Math.min(DEFAULT_TALK_TIME_MS, maxTalkTimeMs);
+      const leaseTimeMs = parseDuration("lease_time", leaseTime, MIN_LEASE_TIME_MS, MAX_LEASE_TIME_MS) ?? talkTimeMs;
+      const waitMs = parseDuration("queue_for", queueFor, MIN_QUEUE_MS, MAX_QUEUE_MS);
+      const queue = floorQueueLimit > 0 && waitMs !== undefined ? { waitMs, limit: floorQueueLimit } : undefined;
+      const outcome = await engine.startPtt({
+        channelId: parseId("channel_id", channelId),
+        userId: parseSpeakerId("user_id", userId),
+        userName: parseText("user_name", userName, MAX_ID_BYTES) || userId,
+        sessionId: parseOptionalId("session_id", sessionId),
+        priority: parsePriority("priority", priority),
+        talkTimeMs,
+        leaseTimeMs,
+        ignoresMembership: !membershipCheck,
+        actor,
+        queue,
+      });
+      if (outcome.granted || outcome.place) void hub.keepWhileBusy(outcome.eventId);
+      return { outcome: toOutcome(outcome) };
+    },
+
+    async renewPtt({ channelId, leaseId }) {
+      parseId("channel_id", channelId);
+      if (leaseId === 0n) throw new SquelchError("invalidArgument", "lease_id: must be given");
+      const expiresAtMs = await engine.renewPtt(channelId, parseCount("lease_id", leaseId));
+      return { expiresAt: timestampFromMs(expiresAtMs) };
+    },
+
+    async stopPtt({ channelId, leaseId, userId, sessionId }) {
+      parseId("channel_id", channelId);
+      if (leaseId > 0n) {
+        await engine.stopPtt(channelId, { leaseId: parseCount("lease_id", leaseId) });
+        return {};
+      }
+      if (userId === "") throw new SquelchError("invalidArgument", "lease_id: must be given, or user_id");
+      parseId("user_id", userId);
+      await engine.stopPtt(channelId, { userId, sessionId: parseOptionalId("session_id", sessionId) });
+      return {};
+    },
+
+    async getChannelState({ channelId }) {
+      const { eventId, holder } = await engine.getChannelState(parseId("channel_id", channelId));
+      return { eventId, ...(holder && { holder: toSpeakerFields(holder) }) };
+    },
+  };
+}
+
+function toOutcome(outcome: StartPttOutcome): NonNullable<MessageInitShape<typeof StartPttResponseSchema>["outcome"]> {
+  if (outcome.granted) {
+    const { startedAtMs, expiresAtMs } = outcome.speaker;
+    const value = {
+      leaseId: BigInt(outcome.leaseId),
+      startedAt: timestampFromMs(startedAtMs),
+      expiresAt: timestampFromMs(expiresAtMs),
+      talkUntil: timestampFromMs(outcome.talkUntilMs),
+    };
+    return { case: "granted", value };
+  }
+  if (outcome.place !== undefined) {
+    const { queueId, position, waiting, expiresAtMs } = outcome.place;
+    const place = { queueId: BigInt(queueId), position, waiting, expiresAt: timestampFromMs(expiresAtMs) };
+    return { case: "queued", value: { ...place, holder: toSpeakerFields(outcome.holder) } };
+  }
+  const { cause, holder, pause, ban } = outcome;
+  return {
+    case: "denied",
+    value: {
+      cause: denyCauses[cause],
+      ...(holder && { holder: toSpeakerFields(holder) }),
+      ...(pause && { pause: toSpeakerPauseMessage(pause) }),
+      ...(ban && { ban: toUserBanMessage(ban) }),
+    },
+  };
+}

@@ -1,0 +1,128 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type {
+  GetFleetStatusResponseSchema,
+  ReplicaStatusSchema,
+  RouterLagSchema,
+} from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { type KnownReplica, type RouterLag, summariseRouters } from "../../../domain/fleet.js";
+import type { Engine } from "../../../domain/ports.js";
+import type { Hub } from "../../feed/hub.js";
+
+type FleetStatus = MessageInitShape<typeof GetFleetStatusResponseSchema>;
+
+/** What was read, and the store's clock in terms of this process's. */
+interface Reading {
+  status: FleetStatus;
+  /** ms since 1970 by the store's clock, minus `performance.now()`. */
+  clockOffsetMs: number;
+}
+
+/** The calls about the fleet as a whole. */
+export interface FleetCalls {
+  getFleetStatus(): Promise<FleetStatus>;
+}
+
+/** An answer serves everybody who asks within this time, ms. */
+const MIN_REUSE_MS = 1_000;
+/** And for this many times as long as it took to read, so that reading takes a small part of the store's time. */
+const REUSE_FACTOR = 5;
+/** Events read at the same time. */
+const READ_CONCURRENCY = 100;
+
+export function createFleetCalls(hub: Hub): FleetCalls {
+  let current: Promise<Reading> | undefined;
+  return {
+    async getFleetStatus() {
+      current ??= readUntilOld();
+      const { status, clockOffsetMs } = await current;
+      return { ...status, now: timestampFromMs(Math.round(performance.now() + clockOffsetMs)) };
+    },
+  };
+
+  function readUntilOld(): Promise<Reading> {
+    const startedMs = performance.now();
+    const reading = readFleetStatus(hub);
+    const forget = () => {
+      current = undefined;
+    };
+    reading.then(() => {
+      setTimeout(forget, Math.max(MIN_REUSE_MS, (performance.now() - startedMs) * REUSE_FACTOR)).unref();
+    }, forget);
+    return reading;
+  }
+}
+
+async function readFleetStatus({ engine, replicaId }: Hub): Promise<Reading> {
+  const eventIds = await engine.listEvents();
+  const events: Parameters<typeof summariseRouters>[0][number][] = [];
+  for (let first = 0; first < eventIds.length; first += READ_CONCURRENCY) {
+    const part = eventIds.slice(first, first + READ_CONCURRENCY);
+    events.push(
+      ...(await Promise.all(part.map(async (eventId) => ({ eventId, read: await engine.readRouters(eventId) })))),
+    );
+  }
+  const { nowMs, replicas } = await engine.readReplicas();
+  const clockOffsetMs = nowMs - performance.now();
+  const ages = new LagAges(engine, nowMs);
+  const status: FleetStatus = {
+    time: timestampFromMs(nowMs),
+    replicas: replicas
+      .sort((a, b) => (a.replicaId < b.replicaId ? -1 : 1))
+      .map((replica) => ({ ...toReplicaMessage(replica), answering: replica.replicaId === replicaId })),
+    routers: await Promise.all(
+      summariseRouters(events, replicas).map(async ({ seenMs, behind, ...router }) => ({
+        ...router,
+        lastSeen: timestampFromMs(seenMs),
+        behind: await Promise.all(behind.map(async (lag) => toLagMessage(lag, await ages.of(lag)))),
+      })),
+    ),
+  };
+  return { status, clockOffsetMs };
+}
+
+function toReplicaMessage(replica: KnownReplica): MessageInitShape<typeof ReplicaStatusSchema> {
+  const { seenMs, uptimeMs, feedAgeMs, routerIds: _, ...said } = replica;
+  return {
+    ...said,
+    startedAt: timestampFromMs(seenMs - uptimeMs),
+    lastSeen: timestampFromMs(seenMs),
+    ...(feedAgeMs !== undefined && { feedAge: durationFromMs(feedAgeMs) }),
+  };
+}
+
+function toLagMessage(
+  { eventId, position, head }: RouterLag,
+  ageMs: number | undefined,
+): MessageInitShape<typeof RouterLagSchema> {
+  return {
+    eventId,
+    ...(position && { revisions: BigInt(head.revision - position.revision) }),
+    ...(ageMs !== undefined && { age: durationFromMs(ageMs) }),
+  };
+}
+
+/** How long ago the change after a position was accepted; routers at the same position share one look at the log. */
+class LagAges {
+  readonly #engine: Engine;
+  readonly #nowMs: number;
+  readonly #known = new Map<string, Promise<number | undefined>>();
+
+  constructor(engine: Engine, nowMs: number) {
+    this.#engine = engine;
+    this.#nowMs = nowMs;
+  }
+
+  of({ eventId, position, head }: RouterLag): Promise<number | undefined> {
+    const after = position ?? { epoch: head.epoch, revision: 0 };
+    const key = `${after.revision} ${eventId}`;
+    const age = this.#known.get(key) ?? this.#read(eventId, after);
+    this.#known.set(key, age);
+    return age;
+  }
+
+  async #read(eventId: string, after: { epoch: string; revision: number }): Promise<number | undefined> {
+    const [oldest] = (await this.#engine.readLog(eventId, after, 1)) ?? [];
+    return oldest && Math.max(this.#nowMs - oldest.timeMs, 0);
+  }
+}

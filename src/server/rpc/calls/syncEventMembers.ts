@@ -1,0 +1,26 @@
+import type { SyncEventMembersRequest } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { SquelchError } from "../../../domain/errors.js";
+import { parseId } from "../../../domain/id.js";
+import { MemberList } from "../../../domain/memberSync.js";
+import type { MemberSync } from "../../../domain/ports.js";
+
+/**
+ * Reads a stream to its end. Users are numbered over the whole stream.
+ *
+ * @throws SquelchError `invalidArgument`, `resourceExhausted`, and whatever breaks the stream
+ */
+export async function readMemberSync(
+  requests: AsyncIterable<SyncEventMembersRequest>,
+): Promise<Omit<MemberSync, "actor">> {
+  const members = new MemberList();
+  let eventId = "";
+  let count = 0;
+  for await (const request of requests) {
+    if (eventId === "") eventId = parseId("event_id", request.eventId);
+    if (request.eventId !== "" && request.eventId !== eventId) {
+      throw new SquelchError("invalidArgument", `event_id: must be "${eventId}" or empty after the first message`);
+    }
+    for (const user of request.users) members.add(`users[${count++}].`, user);
+  }
+  return { eventId: parseId("event_id", eventId), users: members.users };
+}

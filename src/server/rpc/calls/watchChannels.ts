@@ -1,0 +1,75 @@
+import type { WatchChannelsRequest } from "../../../../gen/squelch/v1/channel_service_pb.js";
+import { SquelchError } from "../../../domain/errors.js";
+import type { EventFeed } from "../../feed/eventFeed.js";
+import type { Hub } from "../../feed/hub.js";
+import { ChannelWatcher } from "../../feed/speakers/channelWatcher.js";
+import type { WatchSink } from "../../feed/watcher.js";
+import type { CallContext } from "../callContext.js";
+import { parseIds } from "./convert.js";
+import { addEvents, MAX_WATCHED_EVENTS, type OpenWatch } from "./watch.js";
+
+/** Who speaks in some events, told to one stream. */
+export interface SpeakersWatch {
+  /** Adds an event that is loaded; rejects with `unavailable`. Does nothing once closed. */
+  add(eventId: string): Promise<void>;
+  /** Idempotent. */
+  close(): void;
+}
+
+/** @param sink takes frames of WatchChannelsResponses */
+export function watchSpeakers(hub: Hub, sink: WatchSink): SpeakersWatch {
+  const watcher = new ChannelWatcher(sink);
+  let isClosed = false;
+  return {
+    async add(eventId) {
+      if (isClosed) return;
+      const speakers = await hub.speakers.acquire(eventId);
+      if (isClosed) hub.speakers.release(speakers);
+      else watcher.add(speakers);
+    },
+    close() {
+      if (isClosed) return;
+      isClosed = true;
+      for (const speakers of watcher.events) hub.speakers.release(speakers);
+      watcher.close();
+    },
+  };
+}
+
+/**
+ * Opens a watch of who speaks. Its messages go to `sink`.
+ *
+ * @throws SquelchError `invalidArgument`
+ */
+export function openWatchChannels(
+  hub: Hub,
+  request: WatchChannelsRequest,
+  _context: CallContext,
+  sink: WatchSink,
+): OpenWatch {
+  const eventIds = parseIds("event_ids", request.eventIds, MAX_WATCHED_EVENTS);
+  if (eventIds.length === 0) throw new SquelchError("invalidArgument", "event_ids: must name at least one event");
+
+  const speakers = watchSpeakers(hub, sink);
+  // They stay loaded, so that the ends of leases are announced.
+  const feeds: EventFeed[] = [];
+  let isClosed = false;
+
+  async function add(eventId: string): Promise<void> {
+    if (isClosed) return;
+    const feed = await hub.acquire(eventId);
+    if (isClosed) return hub.release(feed);
+    feeds.push(feed);
+    await speakers.add(eventId);
+  }
+
+  return {
+    opened: addEvents(eventIds, add),
+    close() {
+      if (isClosed) return;
+      isClosed = true;
+      speakers.close();
+      for (const feed of feeds) hub.release(feed);
+    },
+  };
+}

@@ -1,0 +1,152 @@
+import type { WatchPermissionsRequest } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { isUnavailable } from "../../../domain/errors.js";
+import { MAX_ID_BYTES } from "../../../domain/id.js";
+import { mayAccess } from "../../../domain/identity.js";
+import type { Unsubscribe } from "../../../domain/ports.js";
+import type { Hub } from "../../feed/hub.js";
+import { shareSink } from "../../feed/sharedSink.js";
+import { Watcher, type WatchSink } from "../../feed/watcher.js";
+import { encodeSpeakers } from "../../feed/wire/encode.js";
+import { messagesOf } from "../../feed/wire/frame.js";
+import type { CallContext } from "../callContext.js";
+import { parseCursors, parseDuration, parseIds, parseText } from "./convert.js";
+import { addEvents, MAX_WATCHED_EVENTS, type OpenWatch } from "./watch.js";
+import { watchSpeakers } from "./watchChannels.js";
+
+const MAX_WATCHED_USERS = 10_000;
+const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000;
+const MIN_CHECKPOINT_INTERVAL_MS = 1_000;
+const MAX_CHECKPOINT_INTERVAL_MS = 60_000;
+
+/**
+ * Opens a watch, of all events that the caller may see if it names none. Its messages go to `sink`.
+ *
+ * @param fail called if an open watch cannot go on
+ * @throws SquelchError `invalidArgument`
+ */
+export function openWatch(
+  hub: Hub,
+  request: WatchPermissionsRequest,
+  { identity }: CallContext,
+  sink: WatchSink,
+  fail: (error: unknown) => void,
+): OpenWatch {
+  const eventIds = parseIds("event_ids", request.eventIds, MAX_WATCHED_EVENTS);
+  const userIds = parseIds("user_ids", request.userIds, MAX_WATCHED_USERS);
+  const cursors = parseCursors("cursors", request.cursors);
+  const routerId = parseText("router_id", request.routerId, MAX_ID_BYTES);
+  const intervalMs = parseDuration(
+    "checkpoint_interval",
+    request.checkpointInterval,
+    MIN_CHECKPOINT_INTERVAL_MS,
+    MAX_CHECKPOINT_INTERVAL_MS,
+  );
+
+  const { counts } = hub;
+  counts.watchers++;
+  const sharedSink = request.withSpeakers ? shareSink(sink) : sink;
+  const watcherSink: WatchSink = {
+    write(frame, done) {
+      counts.deliveries++;
+      sharedSink.write(frame, done);
+    },
+  };
+  const speakersSink: WatchSink = {
+    write(frames, done) {
+      const messages = messagesOf(frames);
+      counts.deliveries += messages.length;
+      sharedSink.write(Buffer.concat(messages.map(encodeSpeakers)), done);
+    },
+  };
+  const watcher = new Watcher(
+    watcherSink,
+    userIds.length > 0 ? new Set(userIds) : undefined,
+    intervalMs ?? DEFAULT_CHECKPOINT_INTERVAL_MS,
+    () => hub.health,
+  );
+  const speakers = request.withSpeakers ? watchSpeakers(hub, speakersSink) : undefined;
+  const adding = new Map<string, Promise<void>>();
+  /** The events in which this router is present. */
+  const present: string[] = [];
+  let isClosed = false;
+  let unfollow: Unsubscribe | undefined;
+
+  async function add(eventId: string): Promise<void> {
+    if (isClosed) return;
+    const feed = await hub.acquire(eventId);
+    try {
+      if (routerId !== "" && !isClosed) await enter(eventId);
+      const cursor = cursors.get(eventId);
+      if (cursor !== undefined && !feed.reachesBackTo(cursor)) await feed.reachFor(cursor);
+      await speakers?.add(eventId);
+      if (isClosed) {
+        hub.release(feed);
+        return;
+      }
+      if (cursor !== undefined && feed.reachesBackTo(cursor)) counts.resumes++;
+      watcher.add(feed, cursor);
+    } catch (error) {
+      hub.release(feed);
+      throw error;
+    }
+  }
+
+  // A router is waited for from the first message on; while the store cannot be reached it is told later.
+  async function enter(eventId: string): Promise<void> {
+    const entered = hub.presence.enter(routerId, eventId);
+    present.push(eventId);
+    if (hub.health.healthy) await entered;
+  }
+
+  function addOnce(eventId: string): Promise<void> {
+    const added = adding.get(eventId) ?? add(eventId);
+    adding.set(eventId, added);
+    return added;
+  }
+
+  // Of a watch of all events: one that cannot be loaded for good must not keep the others from being told.
+  async function addOneOfAll(eventId: string): Promise<void> {
+    try {
+      await addOnce(eventId);
+    } catch (error) {
+      if (isUnavailable(error)) throw error;
+      adding.delete(eventId);
+      hub.logger.error({ err: error, eventId }, "event left out of a watch of all events");
+    }
+  }
+
+  async function openAll(): Promise<void> {
+    const found: string[] = [];
+    let isOpen = false;
+    unfollow = await hub.followEvents((eventId) => {
+      if (!mayAccess(identity, eventId)) return;
+      if (isOpen) addOneOfAll(eventId).catch(fail);
+      else found.push(eventId);
+    });
+    if (isClosed) unfollow();
+    await addEvents(found, addOneOfAll);
+    isOpen = true;
+    // Those that came up meanwhile.
+    await addEvents(found, addOneOfAll);
+  }
+
+  async function open(): Promise<void> {
+    if (eventIds.length > 0) await addEvents(eventIds, addOnce);
+    else await openAll();
+    if (!isClosed) watcher.start();
+  }
+
+  return {
+    opened: open(),
+    close() {
+      if (isClosed) return;
+      isClosed = true;
+      counts.watchers--;
+      unfollow?.();
+      for (const feed of watcher.feeds) hub.release(feed);
+      for (const eventId of present) hub.presence.leave(routerId, eventId);
+      watcher.close();
+      speakers?.close();
+    },
+  };
+}

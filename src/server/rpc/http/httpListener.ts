@@ -1,0 +1,91 @@
+import { createServer, type RequestListener, type Server } from "node:http";
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
+import type { Socket } from "node:net";
+import { HANDSHAKE_TIMEOUT_MS } from "../grpc/grpcCredentials.js";
+import type { TlsFiles } from "../tlsFiles.js";
+
+/** How long a client may take to send the headers of a request, ms. */
+const HEADERS_TIMEOUT_MS = 10_000;
+/** How long a connection of HTTP/2 may stand without a call, ms; one of HTTP/1.1 may not for as long. */
+const IDLE_TIMEOUT_MS = 10_000;
+/** How often it is looked for those that take longer, ms. */
+const CHECKING_INTERVAL_MS = 2_000;
+
+/** What listens for HTTP. */
+export interface HttpListener {
+  server: Server | Http2SecureServer;
+  /** Takes no more connections, lets go of those that are idle, and calls back when none is left. */
+  close(done: () => void): void;
+  /** Ends all connections at once. */
+  cut(): void;
+}
+
+/** HTTP/1.1 without TLS. */
+export function createPlainListener(onRequest: RequestListener): HttpListener {
+  const server = createServer(
+    { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: CHECKING_INTERVAL_MS, keepAlive: true },
+    onRequest,
+  );
+  return { server, close: (done) => void server.close(done), cut: () => server.closeAllConnections() };
+}
+
+/** HTTP/2, and HTTP/1.1 for those who know nothing else, over TLS. A client without a certificate is let in, to show a token. */
+export function createTlsListener(tls: TlsFiles, onRequest: RequestListener): HttpListener {
+  const server = createSecureServer({
+    ...tls.context,
+    allowHTTP1: true,
+    requestCert: tls.asksForCertificates,
+    rejectUnauthorized: false,
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+  });
+  // As above; they are no options here.
+  Object.assign(server, { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: CHECKING_INTERVAL_MS });
+  // The compatibility layer of HTTP/2 hands over what works as those of HTTP/1.1.
+  server.on("request", onRequest as unknown as (request: Http2ServerRequest, response: Http2ServerResponse) => void);
+  tls.onRenewal((context) => server.setSecureContext(context));
+  const sockets = new Set<Socket>();
+  const sessions = new Set<ServerHttp2Session>();
+  server.on("secureConnection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.on("error", () => socket.destroy());
+    socket.once("close", () => sockets.delete(socket));
+  });
+  // The server takes these as properties alone, and for HTTP/1.1.
+  Object.assign(server, {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: CHECKING_INTERVAL_MS,
+  });
+  server.on("session", (session) => {
+    sessions.add(session);
+    endWhenIdle(session);
+    session.once("close", () => sessions.delete(session));
+  });
+  return {
+    server,
+    close(done) {
+      server.close(done);
+      for (const session of sessions) session.close();
+    },
+    cut() {
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+// Streams may be silent for longer, and slow readers stay.
+function endWhenIdle(session: ServerHttp2Session): void {
+  let streams = 0;
+  session.on("stream", (stream) => {
+    streams++;
+    stream.once("close", () => streams--);
+  });
+  session.setTimeout(IDLE_TIMEOUT_MS, () => {
+    if (streams === 0) session.destroy();
+  });
+}

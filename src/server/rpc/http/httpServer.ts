@@ -1,0 +1,159 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Code, ConnectError, createConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import {
+  compressionGzip,
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from "@connectrpc/connect-node";
+import { splitAddress } from "../../config.js";
+import { METRICS_CONTENT_TYPE } from "../../ops/metrics.js";
+import { createHead } from "../callContext.js";
+import { MAX_REQUEST_BYTES } from "../services.js";
+import type { ConnectionLimit, Serving } from "../serving.js";
+import type { TlsFiles } from "../tlsFiles.js";
+import { addHttpCalls, toConnectError } from "./httpCalls.js";
+import { createPlainListener, createTlsListener } from "./httpListener.js";
+import { admitOrigin, type OriginRules } from "./httpOrigins.js";
+import { peerKey, peerOf } from "./httpPeer.js";
+import type { StaticFiles } from "./staticFiles.js";
+
+/** Whether this replica can be used, and if not, why. */
+export type Readiness = { ready: true } | { ready: false; reason: string };
+
+/** What is served beside the calls. */
+export interface HttpPages {
+  readiness(): Readiness;
+  metrics(): Promise<string>;
+  /** Undefined if the web console is not built. */
+  console: StaticFiles | undefined;
+}
+
+/** The HTTP listener: both services as Connect and gRPC-Web, health, metrics and the web console. */
+export interface HttpServer {
+  /** host:port it really listens on. */
+  address: string;
+  /** Takes no more calls; health and metrics are still served. Open streams are ended through `Serving`. */
+  drain(): void;
+  /** Lets answers that are on their way finish for up to `timeoutMs`, then cuts all connections. */
+  close(timeoutMs: number): Promise<void>;
+}
+
+/** Starts to listen. Rejects if the address cannot be bound. */
+export async function startHttpServer(
+  address: string,
+  connections: ConnectionLimit,
+  tls: TlsFiles | undefined,
+  origins: OriginRules,
+  pages: HttpPages,
+  serving: Serving,
+): Promise<HttpServer> {
+  let isDraining = false;
+  const refuseWhileDraining: Interceptor = (next) => async (call) => {
+    if (isDraining) throw new ConnectError("the replica is shutting down; reconnect", Code.Unavailable);
+    return await next(call);
+  };
+  const router = createConnectRouter({
+    grpc: false,
+    acceptCompression: [compressionGzip],
+    readMaxBytes: MAX_REQUEST_BYTES,
+    jsonOptions: { ignoreUnknownFields: false },
+    interceptors: [refuseWhileDraining],
+  });
+  addHttpCalls(router, serving);
+  const calls = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+
+  const onRequest = (request: IncomingMessage, response: ServerResponse) => {
+    const [path = ""] = (request.url ?? "").split("?", 1);
+    if (isDraining && request.httpVersionMajor === 1) response.setHeader("connection", "close");
+    const call = calls.get(path);
+    if (call === undefined) return servePage(path, request, response, pages);
+    const refusal = admitOrigin(request, response, origins);
+    if (refusal === undefined) void serveCall(call, request, response, serving);
+    else if (refusal !== "answered") answerJson(response, 403, { code: "permission_denied", message: refusal });
+  };
+  const listener = tls === undefined ? createPlainListener(onRequest) : createTlsListener(tls, onRequest);
+  const { server } = listener;
+  server.maxConnections = connections.max;
+  server.on("drop", connections.onRefused);
+  const { host, port } = splitAddress(address) as { host: string; port: number };
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, resolve);
+  });
+  return {
+    address: address.replace(/:\d+$/, `:${(server.address() as AddressInfo).port}`),
+    drain() {
+      isDraining = true;
+    },
+    close: (timeoutMs) =>
+      new Promise((resolve) => {
+        const timer = setTimeout(listener.cut, timeoutMs);
+        listener.close(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      }),
+  };
+}
+
+function servePage(path: string, request: IncomingMessage, response: ServerResponse, pages: HttpPages): void {
+  if (request.method !== "GET" && request.method !== "HEAD") {
+    answerJson(response, 404, { error: `there is no call ${path}` });
+  } else if (path === "/healthz") {
+    answerJson(response, 200, { alive: true });
+  } else if (path === "/readyz") {
+    const state = pages.readiness();
+    answerJson(response, state.ready ? 200 : 503, state);
+  } else if (path === "/metrics") {
+    pages.metrics().then(
+      (text) => response.writeHead(200, { "content-type": METRICS_CONTENT_TYPE }).end(text),
+      (error: unknown) => answerJson(response, 500, { error: `the metrics could not be read: ${error}` }),
+    );
+  } else if (pages.console === undefined && path === "/") {
+    answerJson(response, 404, { error: "the web console is not built; run npm run build" });
+  } else if (!pages.console?.(path, request, response)) {
+    answerJson(response, 404, { error: "not found; there are /, /healthz, /readyz and /metrics" });
+  }
+}
+
+async function serveCall(
+  call: UniversalHandler,
+  request: IncomingMessage,
+  response: ServerResponse,
+  serving: Serving,
+): Promise<void> {
+  try {
+    const peer = peerOf(request);
+    const values = createContextValues().set(peerKey, peer);
+    const asked = universalRequestFromNodeRequest(request, response, undefined, values);
+    const admitted = () =>
+      serving.admit(
+        call.method,
+        createHead((key) => asked.header.get(key) ?? undefined, peer.certificate),
+      );
+    const answer = await call({ ...asked, body: onceAdmitted(admitted, asked.body as AsyncIterable<Uint8Array>) });
+    await universalResponseToNodeResponse(answer, response);
+  } catch (error) {
+    // The client has gone, or what it asks for is no URL.
+    serving.logger.debug({ err: error, path: call.requestPath }, "call could not be answered");
+    if (response.headersSent) response.destroy();
+    else answerJson(response, 400, { code: "invalid_argument", message: "the request cannot be understood" });
+  }
+}
+
+// Fails before anything is read if the caller is not known, so that the answer is in the protocol of the call.
+async function* onceAdmitted(admitted: () => Promise<void>, body: AsyncIterable<Uint8Array>) {
+  try {
+    await admitted();
+  } catch (error) {
+    throw toConnectError(error);
+  }
+  yield* body;
+}
+
+function answerJson(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { "content-type": "application/json", "x-content-type-options": "nosniff" });
+  response.end(`${JSON.stringify(body)}\n`);
+}

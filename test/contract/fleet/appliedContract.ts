@@ -1,0 +1,129 @@
+import { expect, test } from "vitest";
+import type { RouterNews } from "../../../src/domain/applied.js";
+import type { Engine } from "../../../src/domain/ports.js";
+import { assign, collect, freshId, type GetEngine } from "../fixtures.js";
+
+/** An event whose log ends at revision 3, and positions in it. */
+async function makeLog(engine: Engine) {
+  const eventId = freshId("event");
+  for (const user of ["a", "b", "c"]) await assign(engine, eventId, user, [freshId("channel")]);
+  const { epoch, revision } = await engine.loadEvent(eventId);
+  expect(revision).toBe(3);
+  const report = (routerId: string, at: number, inEpoch = epoch) =>
+    engine.reportApplied(routerId, [{ eventId, epoch: inEpoch, revision: at }]);
+  const revisions = async () => {
+    const { routers } = await engine.readRouters(eventId);
+    return Object.fromEntries(routers.map(({ routerId, position }) => [routerId, position?.revision]));
+  };
+  return { eventId, epoch, report, revisions };
+}
+
+/** What an engine must keep of routers and of what they have in force. */
+export function describeApplied(getEngine: GetEngine): void {
+  test("nobody is expected before a router is held", async () => {
+    const engine = getEngine();
+    const eventId = freshId("event");
+    expect(await engine.readRouters(eventId)).toMatchObject({ routers: [] });
+    const { epoch } = await engine.loadEvent(eventId);
+    await engine.holdRouter("r1", [eventId]);
+    const { position, routers, nowMs } = await engine.readRouters(eventId);
+    expect(position).toEqual({ epoch, revision: 0 });
+    expect(routers).toMatchObject([{ routerId: "r1" }]);
+    expect(routers[0]?.position, "it has not reported").toBeUndefined();
+    expect(nowMs - (routers[0]?.seenMs ?? 0)).toBeLessThan(5_000);
+    expect(nowMs - (routers[0]?.heldMs ?? 0)).toBeLessThan(5_000);
+  });
+
+  test("a report says how far a router has come; one that comes late does not set it back", async () => {
+    const engine = getEngine();
+    const { eventId, epoch, report, revisions } = await makeLog(engine);
+    await engine.holdRouter("r1", [eventId]);
+    await report("r1", 1);
+    await report("r1", 3);
+    const [after] = (await engine.readRouters(eventId)).routers;
+    expect(after).toMatchObject({ routerId: "r1", position: { epoch, revision: 3 } });
+    await report("r1", 2);
+    await report("r1", 3);
+    const [again] = (await engine.readRouters(eventId)).routers;
+    expect(again).toMatchObject({ position: { epoch, revision: 3 }, appliedMs: after?.appliedMs });
+    await engine.holdRouter("r1", [eventId]);
+    expect(await revisions(), "to be held again says nothing of what is in force").toEqual({ r1: 3 });
+  });
+
+  test("a report of a router that was forgotten brings it back", async () => {
+    const { report, revisions } = await makeLog(getEngine());
+    await report("r1", 2);
+    expect(await revisions()).toEqual({ r1: 2 });
+  });
+
+  test("a position of another epoch, or ahead of the log, is a sign of life and no more", async () => {
+    const { report, revisions } = await makeLog(getEngine());
+    await report("r1", 1, "another");
+    await report("r2", 4);
+    expect(await revisions()).toEqual({ r1: undefined, r2: undefined });
+    await report("r1", 2);
+    await report("r1", 3, "another");
+    expect(await revisions()).toEqual({ r1: 2, r2: undefined });
+  });
+
+  test("a report of an event without a log leaves nothing behind", async () => {
+    const engine = getEngine();
+    const eventId = freshId("event");
+    await engine.reportApplied("r1", [{ eventId, epoch: "e", revision: 0 }]);
+    expect(await engine.readRouters(eventId)).toMatchObject({ routers: [] });
+    expect(await engine.readPosition(eventId)).toBeUndefined();
+  });
+
+  test("G7: what is said of one event says nothing of another", async () => {
+    const engine = getEngine();
+    const [here, there] = [await makeLog(engine), await makeLog(engine)];
+    await engine.holdRouter("r1", [here.eventId, there.eventId]);
+    await here.report("r1", 3);
+    expect(await there.revisions()).toEqual({ r1: undefined });
+    await engine.releaseRouter("r1", [here.eventId]);
+    expect(await here.revisions()).toEqual({});
+    expect(await there.revisions()).toEqual({ r1: undefined });
+  });
+
+  test("one call speaks of many events", async () => {
+    const engine = getEngine();
+    const events = await Promise.all(Array.from({ length: 50 }, () => makeLog(engine)));
+    await engine.reportApplied(
+      "r1",
+      events.map(({ eventId, epoch }) => ({ eventId, epoch, revision: 3 })),
+    );
+    for (const { revisions } of events) expect(await revisions()).toEqual({ r1: 3 });
+    await engine.releaseRouter(
+      "r1",
+      events.map(({ eventId }) => eventId),
+    );
+    for (const { revisions } of events) expect(await revisions()).toEqual({});
+  });
+
+  test("followers hear of new routers, of progress and of farewells, in order, and of nothing else", async () => {
+    const engine = getEngine();
+    const { eventId, epoch, report } = await makeLog(engine);
+    const other = await makeLog(engine);
+    const heard = collect<RouterNews>();
+    const unfollow = await engine.followRouters(eventId, heard.listener);
+    await engine.holdRouter("r1", [eventId]);
+    await engine.holdRouter("r1", [eventId]);
+    await other.report("r1", 3);
+    await report("r1", 2);
+    await report("r1", 1);
+    await report("r1", 2);
+    await report("r1", 3);
+    await engine.releaseRouter("r1", [eventId]);
+    await engine.releaseRouter("r1", [eventId]);
+    await heard.until(4);
+    unfollow();
+    await report("r2", 3);
+    expect(heard.seen).toMatchObject([
+      { routerId: "r1" },
+      { routerId: "r1", position: { epoch, revision: 2 } },
+      { routerId: "r1", position: { epoch, revision: 3 } },
+      { routerId: "r1", isGone: true },
+    ]);
+    expect(heard.seen).toHaveLength(4);
+  });
+}

@@ -1,0 +1,120 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
+import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { SCOPES } from "../../../src/domain/identity.js";
+import type { Replica } from "../../../src/server/start.js";
+import { bearer, type CallAny, connectBothPlanes } from "../../support/clients/callBothServers.js";
+import { startSquelch } from "../../support/startSquelch.js";
+import { mintToken, TOKEN_SECRET } from "../../support/tokens.js";
+
+const permissions = PermissionService.method;
+const channels = ChannelService.method;
+
+const eventId = "festival";
+const channelId = "stage";
+const userId = "anna";
+const cursor = { eventId, epoch: "x", revision: 0n };
+
+/** Each call with a request that is all right, and the scopes of which each alone will do beside `admin`. */
+const CALLS: [DescMethod, object, string[]][] = [
+  [permissions.watchPermissions, { eventIds: [eventId] }, ["watch"]],
+  [permissions.getUserPermissions, { eventId, userId }, ["watch"]],
+  [permissions.setUserChannels, { eventId, userId, channelIds: [channelId] }, ["assign"]],
+  [permissions.setUserChannels, { eventId, userId, onlyIfUnknown: true }, ["assign", "floor"]],
+  [permissions.syncEventMembers, { eventId, users: [{ userId, channelIds: [channelId] }] }, ["assign"]],
+  [permissions.reconcileMemberships, {}, []],
+  [permissions.getEventActiveSpeakers, { eventId }, ["watch", "pause"]],
+  [permissions.pauseAllSpeakers, { eventId, duration: { seconds: 0n } }, ["pause"]],
+  [permissions.resumeSpeakers, { eventId, pauseId: "p" }, ["pause"]],
+  [permissions.disconnectUser, { eventId, userId }, ["assign", "pause"]],
+  [permissions.banUser, { eventId, userId }, []],
+  [permissions.unbanUser, { eventId, userId }, []],
+  [permissions.listBans, { eventId }, ["watch"]],
+  [permissions.getFleetStatus, {}, ["watch"]],
+  [permissions.listAuditEntries, { eventIds: [eventId] }, ["assign", "pause"]],
+  [permissions.reportApplied, { routerId: "r", cursors: [cursor] }, ["watch"]],
+  [permissions.awaitApplied, { eventId, timeout: { seconds: 0n } }, ["watch", "assign", "pause"]],
+  [channels.setChannelEvent, { channelId, eventId }, ["assign"]],
+  [channels.setChannelEvent, { channelId, eventId, onlyIfUnassigned: true }, ["assign", "floor"]],
+  [channels.getChannelEvent, { channelId }, ["watch"]],
+  [channels.listEventChannels, { eventId }, ["watch"]],
+  [channels.startPtt, { channelId, userId }, ["floor"]],
+  [channels.renewPtt, { channelId, leaseId: 1n }, ["floor"]],
+  [channels.stopPtt, { channelId, leaseId: 1n }, ["floor"]],
+  [channels.getChannelState, { channelId }, ["watch", "floor"]],
+  [channels.watchChannels, { eventIds: [eventId] }, ["watch"]],
+];
+
+let replica: Replica;
+let planes: ReturnType<typeof connectBothPlanes>;
+
+beforeAll(async () => {
+  replica = await startSquelch({ tokenSecret: TOKEN_SECRET });
+  planes = connectBothPlanes(replica);
+  const admin = bearer(await mintToken({ scope: "admin" }));
+  const assigned = await planes.grpc(permissions.setUserChannels, { eventId, userId, channelIds: [channelId] }, admin);
+  expect(assigned.code).toBe("OK");
+});
+afterAll(async () => {
+  planes?.close();
+  await replica?.close();
+});
+
+/** Calls that are about all events, and so not for those who are limited to some. */
+const FLEET_WIDE = ["ReconcileMemberships", "BanUser", "UnbanUser", "ListBans", "GetFleetStatus"];
+
+const REFUSALS = ["UNAUTHENTICATED", "PERMISSION_DENIED"];
+
+/** Calls on both planes, which must refuse alike, and tells how; undefined if it was not refused. */
+async function refusalOf(method: DescMethod, request: object, headers: Record<string, string>) {
+  const { grpc, http } = planes;
+  const ends = await Promise.all([grpc, http].map((plane: CallAny) => plane(method, request, headers)));
+  const [refusal, refusalOverHttp] = ends.map((end) => (REFUSALS.includes(end.code) ? end : undefined));
+  expect(refusalOverHttp, "the HTTP plane").toEqual(refusal);
+  const signature = headers.authorization?.split(".").at(-1) ?? "a token that was not sent";
+  expect(ends[0]?.message).not.toContain(signature);
+  return refusal?.code;
+}
+
+it("the table has every call of both services", () => {
+  const all = [PermissionService, ChannelService].flatMap(({ methods }) => methods.map(({ name }) => name));
+  expect(new Set(CALLS.map(([{ name }]) => name))).toEqual(new Set(all));
+});
+
+describe.each(CALLS.map(([method, ...rest]) => [method.name, method, ...rest] as const))(
+  "%s",
+  (_, method, request, scopes) => {
+    it("is refused without a token, with a bad one and with one that has expired", async () => {
+      const scope = SCOPES.join(" ");
+      const expiredS = Math.floor(Date.now() / 1_000) - 60;
+      const tokens = [
+        undefined,
+        await mintToken({ scope }, "another secret, as long as the right one"),
+        await mintToken({ scope, exp: expiredS }),
+        await mintToken({ scope, aud: "something else" }),
+      ];
+      for (const token of tokens) expect(await refusalOf(method, request, bearer(token))).toBe("UNAUTHENTICATED");
+    });
+
+    it("is refused to each scope that is not for it, and answered to each that is", async () => {
+      for (const scope of SCOPES) {
+        const refusal = await refusalOf(method, request, bearer(await mintToken({ scope })));
+        const isPermitted = scope === "admin" || scopes.includes(scope);
+        expect([scope, refusal]).toEqual([scope, isPermitted ? undefined : "PERMISSION_DENIED"]);
+      }
+      expect(await refusalOf(method, request, bearer(await mintToken({})))).toBe("PERMISSION_DENIED");
+    });
+
+    it("is refused for another's event (G7), and answered for one's own", async () => {
+      const limitedTo = async (...events: string[]) => bearer(await mintToken({ scope: "admin", events }));
+      for (const events of [[], ["other"], ["other", "festiva", "festival2"], ["festivals*"]]) {
+        expect(await refusalOf(method, request, await limitedTo(...events))).toBe("PERMISSION_DENIED");
+      }
+      for (const events of [[eventId], ["other", "fest*"]]) {
+        const refusal = await refusalOf(method, request, await limitedTo(...events));
+        expect(refusal).toBe(FLEET_WIDE.includes(method.name) ? "PERMISSION_DENIED" : undefined);
+      }
+    });
+  },
+);

@@ -1,0 +1,188 @@
+import { comparePositions } from "../../../src/domain/cursor.js";
+import { channelsIn, type Judgement, newestOf, type Write } from "./history.js";
+import type { IngestModel } from "./ingestModel.js";
+import type { KeptReason, Verdict } from "./reconcileModel.js";
+import type { World } from "./worlds.js";
+
+/** Something that must never happen has happened. */
+export class LawBroken extends Error {
+  override readonly name = "LawBroken";
+}
+
+/** Where the keys did not tell what everybody had missed. */
+export type Shortfall = KeptReason | "another event";
+
+const textOf = (channelIds: readonly string[] | undefined) => [...(channelIds ?? [])].sort().join();
+
+/**
+ * The watermark promises only what is true: everything published before it has been applied, or a reconcile has begun
+ * later and ended. Told of the replicas that rely on it, those whose unbroken subscription began at or below it.
+ */
+export function checkWatermark({ redis, replicas }: IngestModel): void {
+  const { history, stream, watermark } = redis;
+  if (watermark === undefined) return;
+  const isTrusted = replicas.some(
+    ({ began, connection }) => began !== undefined && began <= watermark.generation && connection?.end === undefined,
+  );
+  if (!isTrusted) return;
+  const end = stream.findLastIndex(
+    (message) => message.kind === "ticket" && message.generation === watermark.generation,
+  );
+  const executed = new Set(history.executed.filter(({ kind }) => kind === "published").map(({ order }) => order));
+  const reconciled = Math.max(-1, ...history.reconciled);
+  for (let order = reconciled + 1; order < end; order++) {
+    const message = stream[order];
+    if (message?.kind !== "update" || executed.has(order)) continue;
+    if ([...history.lost].some((write) => write.order === order)) continue;
+    throw new LawBroken(`the watermark ${watermark.generation} is past message ${order}, which nobody has applied`);
+  }
+}
+
+/**
+ * The laws of a fleet at rest. Returns where it fell short of the newest write because the keys could not tell.
+ *
+ * @throws LawBroken
+ */
+export function checkAtRest(model: IngestModel, world: World): Shortfall[] {
+  checkLog(model);
+  const shortfalls: Shortfall[] = [];
+  for (const eventId of world.events) {
+    for (const userId of world.users) {
+      checkExecuted(model, eventId, userId);
+      const shortfall = checkNewest(model, world, eventId, userId);
+      if (shortfall !== undefined) shortfalls.push(shortfall);
+    }
+  }
+  checkJudgements(model);
+  checkRepeats(model);
+  checkPositions(model);
+  return shortfalls;
+}
+
+function channelsNow({ redis }: IngestModel, eventId: string, userId: string): readonly string[] | undefined {
+  return redis.store.event(eventId).members.get(userId)?.channelIds;
+}
+
+// Of all that was carried out the newest stands, in whichever order, however often and by whomever.
+function checkExecuted(model: IngestModel, eventId: string, userId: string): void {
+  const newest = newestOf(model.redis.history.executed, eventId, userId);
+  const expected = newest && channelsIn(newest, userId);
+  const actual = channelsNow(model, eventId, userId);
+  if (textOf(actual) === textOf(expected)) return;
+  throw new LawBroken(
+    `${userId} in ${eventId} has [${textOf(actual)}], but the newest write that was carried out, ${nameOf(newest)}, says ` +
+      `[${textOf(expected)}]`,
+  );
+}
+
+// What stands is the newest of all writes that Redis keeps, whether a replica received it or not.
+function checkNewest(model: IngestModel, world: World, eventId: string, userId: string): Shortfall | undefined {
+  const { history } = model.redis;
+  const newest = newestOf(
+    history.writes.filter(({ kind }) => kind !== "seed"),
+    eventId,
+    userId,
+  );
+  if (newest === undefined || history.lost.has(newest) || history.unreliable.has(userId)) return undefined;
+  const actual = textOf(channelsNow(model, eventId, userId));
+  const expected = textOf(channelsIn(newest, userId));
+  if (actual === expected) return undefined;
+  const deviation = `${userId} in ${eventId} has [${actual}], but the newest write, ${nameOf(newest)}, says [${expected}]`;
+
+  const judgements = history.judgements.filter(({ userId: of, order }) => of === userId && order > newest.order);
+  const standing = judgements.filter(({ losses }) => losses === history.losses).toSorted((a, b) => a.order - b.order);
+  const verdict = standing.at(-1)?.verdict;
+  const isMisled = judgements.some((judgement) => isMisledByAbsence(model, judgement));
+  const wasExecuted = history.executed.some(({ kind, order }) => kind === "published" && order === newest.order);
+  if (newest.kind !== "published" || (wasExecuted && !isMisled)) throw new LawBroken(deviation);
+
+  if (isMisled) return "several events";
+  const shortfall = shortfallOf(verdict, eventId);
+  if (shortfall === undefined || !world.shortfalls.includes(shortfall)) {
+    throw new LawBroken(`${deviation} (the reconcile after it: ${shortfall ?? "none"})`);
+  }
+  return shortfall;
+}
+
+// An absent key says that an event was emptied, not which: it may be one in which the user was not known.
+function isMisledByAbsence({ redis }: IngestModel, { madeAt, userId, knownIn, verdict }: Judgement): boolean {
+  if (verdict.kind !== "write" || verdict.channelIds.length > 0) return false;
+  return redis.history.writes.some(
+    ({ kind, order, eventId, channelsOf }) =>
+      kind === "published" && order < madeAt && channelsOf.has(userId) && !knownIn.includes(eventId),
+  );
+}
+
+function shortfallOf(verdict: Verdict | undefined, eventId: string): Shortfall | undefined {
+  // Nobody compared the user: there was neither key nor entry.
+  if (verdict === undefined) return "key never seen";
+  if (verdict.kind === "kept") return verdict.reason;
+  return verdict.eventId === eventId ? undefined : "another event";
+}
+
+// A reconcile makes nothing up: what it writes is what the control plane once wrote, in full.
+function checkJudgements(model: IngestModel): void {
+  const { redis, assigned } = model;
+  for (const judgement of redis.history.judgements) {
+    const { userId, verdict, changes } = judgement;
+    if (!changes || verdict.kind !== "write" || redis.history.unreliable.has(userId)) continue;
+    if (isMisledByAbsence(model, judgement)) continue;
+    if (assigned.get(`${verdict.eventId}/${userId}`)?.has(verdict.channelIds.join())) continue;
+    throw new LawBroken(
+      `a reconcile gave ${userId} [${verdict.channelIds}] in ${verdict.eventId}, which nobody ever did`,
+    );
+  }
+}
+
+// Revisions are contiguous from 1, each a real difference to the one before, and lead to the state.
+function checkLog({ redis }: IngestModel): void {
+  for (const [eventId, { log, members, revision }] of redis.store.events) {
+    const pictures = new Map<string, readonly string[]>();
+    log.forEach((entry, index) => {
+      const { userId, channelIds, added, removed } = entry;
+      if (entry.revision !== index + 1)
+        throw new LawBroken(`revision ${entry.revision} of ${eventId} follows ${index}`);
+      const kept = channelIds.filter((channelId) => !added.includes(channelId));
+      const before = pictures.get(userId) ?? [...kept, ...removed];
+      const isReal = added.length + removed.length > 0 && kept.length + added.length === channelIds.length;
+      if (!isReal || textOf(before) !== textOf([...kept, ...removed])) {
+        throw new LawBroken(`revision ${entry.revision} of ${eventId} is not the difference to the one before`);
+      }
+      pictures.set(userId, channelIds);
+    });
+    if (revision !== log.length) throw new LawBroken(`${eventId} is at ${revision} with ${log.length} entries`);
+    for (const [userId, picture] of pictures) {
+      if (textOf(picture) === textOf(members.get(userId)?.channelIds)) continue;
+      throw new LawBroken(`the log of ${eventId} does not lead to what ${userId} has`);
+    }
+  }
+}
+
+// Everything once more, the newest first: nothing happens.
+function checkRepeats({ redis }: IngestModel): void {
+  const { history, store } = redis;
+  for (const { kind, eventId, channelsOf, position } of history.executed.toReversed()) {
+    if (kind !== "published") continue;
+    for (const [userId, channelIds] of channelsOf) {
+      const { status } = store.apply(eventId, { userId, channelIds, writer: "controlPlane" }, position);
+      if (status !== "stale") throw new LawBroken(`a repeat of what ${userId} got in ${eventId} was ${status}`);
+    }
+  }
+}
+
+// All replicas give an update the same position, and positions follow the order in which Redis published.
+function checkPositions({ redis }: IngestModel): void {
+  const published = redis.history.executed.filter(({ kind }) => kind === "published");
+  const ordered = published.toSorted((a, b) => a.order - b.order);
+  ordered.forEach((write, index) => {
+    const before = ordered[index - 1];
+    if (before === undefined) return;
+    const difference = comparePositions(write.position, before.position);
+    if (before.order === write.order ? difference === 0 : difference > 0) return;
+    throw new LawBroken(`message ${write.order} has a position that does not follow that of message ${before.order}`);
+  });
+}
+
+function nameOf(write: Write | undefined): string {
+  return write === undefined ? "of which there is none" : `${write.kind} at message ${write.order}`;
+}

@@ -1,0 +1,199 @@
+import type { Position } from "../../../src/domain/cursor.js";
+import type { Publication, RedisModel } from "./redisModel.js";
+
+/** How many of its own ticks a replica waits for another to carry the watermark past where its subscription began. */
+const PATIENCE_TICKS = 2;
+
+/** What becomes of a command. */
+export type Fate =
+  /** Carried out and answered. */
+  | "done"
+  /** Never arrives, and the sender does not know. */
+  | "lost"
+  /** Carried out, but the answer never arrives. */
+  | "unanswered"
+  /** Given up by the sender, and carried out afterwards. */
+  | "late";
+
+interface Connection {
+  /** The next message that it delivers. */
+  next: number;
+  /** Set when it is cut: nothing at or after this place is delivered any more. */
+  end?: number;
+}
+
+interface Received {
+  publication: Publication;
+  position: Position;
+  /** The place in the order of what this replica received. */
+  arrival: number;
+}
+
+/** One replica, from its subscription to the commands that it sends. */
+export class ReplicaModel {
+  isUp = false;
+  /** Undefined while it is not subscribed, as far as it knows. */
+  connection: Connection | undefined;
+  queue: Received[] = [];
+  /** The ticket at which its unbroken subscription began. */
+  began: number | undefined;
+  #generation: number | undefined;
+  #count = 0;
+  #newestTicket = 0;
+  // Tickets of this connection, ascending.
+  #tickets: { generation: number; arrival: number }[] = [];
+  #ticksBelow = 0;
+  #reconcile: Generator<void, void> | undefined;
+
+  /** @param outlasts whether the wait before a second reading has outlasted what the control plane does with a user's key */
+  constructor(
+    readonly redis: RedisModel,
+    readonly countsMalformed: boolean,
+    readonly outlasts: (userId: string) => boolean,
+  ) {}
+
+  /** Starts if it is down, subscribes if it is not subscribed. */
+  connect(): void {
+    this.isUp = true;
+    this.connection ??= { next: this.redis.stream.length };
+  }
+
+  /** Loses everything but what is on its way to Redis. */
+  crash(): void {
+    this.isUp = false;
+    this.queue = [];
+    this.#newestTicket = 0;
+    this.#reconcile = undefined;
+    this.interrupt();
+  }
+
+  /** The subscription is over, and the replica knows. What was received before is still applied. */
+  interrupt(): void {
+    this.connection = undefined;
+    this.began = undefined;
+    if (!this.redis.flaws.has("early messages taken")) this.#generation = undefined;
+    this.#tickets = [];
+    this.#ticksBelow = 0;
+  }
+
+  /** Cuts its connection; of what was not delivered yet, some still is. The replica learns of it afterwards. */
+  cut(undelivered: number): void {
+    if (this.connection === undefined || this.connection.end !== undefined) return;
+    this.connection.end = Math.max(this.connection.next, this.redis.stream.length - undelivered);
+  }
+
+  /** Receives the next message, or learns that the connection was cut. Returns false if there is neither. */
+  receive(): boolean {
+    const { connection } = this;
+    if (connection === undefined) return false;
+    if (connection.next >= (connection.end ?? this.redis.stream.length)) {
+      if (connection.end === undefined) return false;
+      this.interrupt();
+      return true;
+    }
+    const arrival = connection.next++;
+    const message = this.redis.stream[arrival];
+    if (message === undefined) return false;
+    switch (message.kind) {
+      case "ticket":
+        this.#generation = message.generation;
+        this.#count = 0;
+        this.began ??= message.generation;
+        this.#newestTicket = Math.max(this.#newestTicket, message.generation);
+        this.#tickets.push({ generation: message.generation, arrival });
+        break;
+      case "malformed":
+        if (this.countsMalformed) this.#count++;
+        break;
+      case "update": {
+        this.#count++;
+        if (this.#generation === undefined) break;
+        const position = { generation: this.#generation, count: this.#count };
+        this.queue.push({ publication: message.publication, position, arrival });
+        break;
+      }
+    }
+    return true;
+  }
+
+  /** Applies the oldest updates of one event, and again what has no answer. */
+  apply(eventId: string, size: number, fate: Fate): void {
+    const batch = this.queue.filter(({ publication }) => publication.eventId === eventId).slice(0, size);
+    const execute = () => {
+      for (const received of batch) this.#applyOne(received);
+    };
+    if (fate === "late") this.redis.inFlight.push(execute);
+    if (fate === "done" || fate === "unanswered") execute();
+    if (fate === "done" || this.redis.flaws.has("not repeated")) {
+      this.queue = this.queue.filter((received) => !batch.includes(received));
+    }
+  }
+
+  /** A full queue: it is dropped, and the subscription opened anew. */
+  overflow(eventId: string): void {
+    if (!this.queue.some(({ publication }) => publication.eventId === eventId)) return;
+    this.queue = this.queue.filter(({ publication }) => publication.eventId !== eventId);
+    this.interrupt();
+  }
+
+  /** The probe: a ticket; the watermark is raised as far as this replica vouches; a gap that nobody closes is noticed. */
+  tick(): void {
+    if (this.connection === undefined) return;
+    this.redis.takeTicket();
+    if (this.began === undefined) return;
+    if (this.raiseWatermark() >= this.began) this.#ticksBelow = 0;
+    else if (++this.#ticksBelow > PATIENCE_TICKS) this.reconcile();
+  }
+
+  /** Raises the watermark to the newest ticket before which everything received is applied. Returns the watermark. */
+  raiseWatermark(): number {
+    if (this.began === undefined) return 0;
+    const isEager = this.redis.flaws.has("raised unapplied");
+    const oldest = isEager ? Number.POSITIVE_INFINITY : Math.min(...this.queue.map(({ arrival }) => arrival));
+    const ticket = this.#tickets.findLast(({ arrival }) => arrival < oldest);
+    return this.redis.raiseWatermark(this.began, ticket?.generation ?? this.began);
+  }
+
+  /** Takes the next step of a reconcile, the first if none is under way. Returns false after the last. */
+  reconcile(): boolean {
+    this.#reconcile ??= this.#reconcileSteps();
+    const { done } = this.#reconcile.next();
+    if (done) this.#reconcile = undefined;
+    return !done;
+  }
+
+  get isReconciling(): boolean {
+    return this.#reconcile !== undefined;
+  }
+
+  *#reconcileSteps(): Generator<void, void> {
+    const { redis, began } = this;
+    const readEarly = redis.flaws.has("keys read first") ? new Map(redis.keys) : undefined;
+    yield;
+    const reconcile = redis.beginReconcile();
+    yield;
+    for (const userId of redis.listUsers()) {
+      const entries = redis.readEntries(userId);
+      let key = (readEarly ?? redis.keys).get(userId) ?? [];
+      yield;
+      const isShrunken = redis.channelsOf(userId).some((channelId) => !key.includes(channelId));
+      if (isShrunken && readEarly === undefined && !redis.flaws.has("keys read once")) {
+        while (!this.outlasts(userId)) yield;
+        key = redis.keys.get(userId) ?? [];
+        yield;
+      }
+      redis.reconcileUser(userId, entries, key, reconcile);
+      yield;
+    }
+    redis.finishReconcile(reconcile, began);
+    this.#ticksBelow = 0;
+  }
+
+  #applyOne({ publication, position }: Received): void {
+    const { redis } = this;
+    const { status } = redis.apply(publication, position);
+    if (status !== "stale" || !redis.flaws.has("lag taken for loss")) return;
+    const member = redis.store.event(publication.eventId).members.get(publication.userId);
+    if ((member?.position.generation ?? 0) > this.#newestTicket) redis.apply(publication, redis.takeTicket().position);
+  }
+}

@@ -1,0 +1,108 @@
+import type { ChildProcess } from "node:child_process";
+import { endChild, findFreePort, isRunning, runProgram, startChild } from "../childProcess.js";
+import { waitFor } from "../waitFor.js";
+
+const START_ATTEMPTS = 5;
+
+/** A running redis-server, whatever its part. */
+export interface RedisProcess {
+  readonly port: number;
+  /** Another one after `restart`. */
+  readonly pid: number;
+  /** False after `kill` and while it is paused. */
+  readonly isAnswering: boolean;
+  /** What redis-cli prints, without the last line break. Rejects on an error reply. */
+  cli(...args: string[]): Promise<string>;
+  /** Ends it in the orderly way and waits for that. Idempotent. */
+  stop(): Promise<void>;
+  /** Sends a signal and waits for the end; `restart` starts it again. */
+  kill(signal?: NodeJS.Signals): Promise<void>;
+  /** Starts it again on the same port and directory, ending it first if it runs. Without persistence it is empty then. */
+  restart(): Promise<void>;
+  /** Stops it in its tracks: connections stay open, nothing answers. */
+  pause(): void;
+  /** Ends `pause`. */
+  resume(): void;
+}
+
+interface ProcessOptions {
+  port: number;
+  /** Of redis-server; the port is not added to them. */
+  args: readonly string[];
+  /** What its log says once it is ready. */
+  readyMark?: string;
+  /** More arguments of redis-cli. */
+  cliArgs?: readonly string[];
+}
+
+async function launch({ args, readyMark = "Ready to accept connections" }: ProcessOptions): Promise<ChildProcess> {
+  const child = await startChild("redis-server", args, { stdio: ["ignore", "pipe", "pipe"] });
+  let log = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding("utf8").on("data", (text: string) => {
+      log = (log + text).slice(-4_096);
+    });
+  }
+  // Its own log tells it apart from another server on the port, and from one that is still loading.
+  const isReady = () => {
+    if (!isRunning(child)) throw new Error(`redis-server ended at once:\n${log}`);
+    return log.includes(readyMark);
+  };
+  try {
+    await waitFor(isReady, { timeoutMs: 10_000, message: () => `redis-server to become ready:\n${log}` });
+  } catch (error) {
+    await endChild(child, "SIGKILL");
+    throw error;
+  }
+  return child;
+}
+
+/** Starts redis-server. Resolves when it answers; rejects with its log if it ends before. */
+export async function startRedisProcess(options: ProcessOptions): Promise<RedisProcess> {
+  const { port, cliArgs = [] } = options;
+  let child = await launch(options);
+  let isPaused = false;
+  const resume = () => {
+    isPaused = false;
+    child.kill("SIGCONT");
+  };
+  const stop = async () => {
+    resume();
+    await endChild(child, "SIGTERM");
+  };
+  return {
+    port,
+    get pid() {
+      return child.pid as number;
+    },
+    get isAnswering() {
+      return isRunning(child) && !isPaused;
+    },
+    async cli(...command) {
+      return (await runProgram("redis-cli", ["-e", "-p", `${port}`, ...cliArgs, ...command])).replace(/\n$/, "");
+    },
+    stop,
+    kill: (signal = "SIGKILL") => endChild(child, signal),
+    async restart() {
+      await stop();
+      child = await launch(options);
+    },
+    pause() {
+      isPaused = true;
+      child.kill("SIGSTOP");
+    },
+    resume,
+  };
+}
+
+/** Calls `start` with a free port, again with another one where somebody else has taken it in between. */
+export async function onFreePort<T>(start: (port: number) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await start(await findFreePort());
+    } catch (error) {
+      const isTaken = error instanceof Error && error.message.includes("Address already in use");
+      if (!isTaken || attempt === START_ATTEMPTS) throw error;
+    }
+  }
+}

@@ -1,0 +1,168 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { startTcpProxy, type TcpProxy } from "../../support/tcpProxy.js";
+import type { Stranding, Trouble } from "../record/history.js";
+import { RouterRecorder } from "../record/routerRecorder.js";
+import type { Witness } from "../record/witness.js";
+import type { Store } from "../stores/store.js";
+import { ReplicaProcess } from "./replicaProcess.js";
+
+/** How long all connections may take to stand again once a fault has ceased, on a machine that is very busy, ms. */
+const RECOVERY_MS = 60_000;
+const POLL_MS = 10;
+
+export interface FleetOptions {
+  eventIds: readonly string[];
+  /** Default 3. */
+  replicas?: number;
+  /** Default 6. */
+  routers?: number;
+  /** Default 2. */
+  controlPlanes?: number;
+  /** How long parties may take to recover from a fault, ms; default 60,000. */
+  recoveryMs?: number;
+  /** What each replica runs instead of `squelch serve`: arguments of node. */
+  program?: readonly string[];
+}
+
+/**
+ * Replicas as processes of their own, and routers, connected through proxies: between any two of them there is one that
+ * can be troubled alone.
+ */
+export class Fleet<S extends Store = Store> {
+  readonly troubles: Trouble[] = [];
+  readonly strandings: Stranding[] = [];
+  readonly routers: RouterRecorder[] = [];
+  readonly replicas: ReplicaProcess[] = [];
+  readonly controlPlanes: string[];
+  readonly #links = new Map<string, TcpProxy>();
+  readonly #eventIds: readonly string[];
+  readonly #recoveryMs: number;
+
+  private constructor(
+    readonly store: S,
+    { eventIds, controlPlanes = 2, recoveryMs = RECOVERY_MS }: FleetOptions,
+  ) {
+    this.#eventIds = eventIds;
+    this.#recoveryMs = recoveryMs;
+    this.controlPlanes = names("c", controlPlanes);
+  }
+
+  /** Takes the store over. Resolves when all routers are caught up. */
+  static async start<S extends Store>(store: S, options: FleetOptions): Promise<Fleet<S>> {
+    const fleet = new Fleet(store, options);
+    try {
+      await fleet.#open(options);
+      return fleet;
+    } catch (error) {
+      await fleet.stop();
+      throw error;
+    }
+  }
+
+  get witness(): Witness {
+    return this.store.witness;
+  }
+
+  get parties(): string[] {
+    return [...this.replicas, ...this.routers].map(({ name }) => name);
+  }
+
+  replica(name: string): ReplicaProcess {
+    return this.replicas.find((replica) => replica.name === name) as ReplicaProcess;
+  }
+
+  /** The proxy between a router or a control plane and a replica. */
+  link(from: string, to: string): TcpProxy {
+    const link = this.#links.get(`${from}-${to}`);
+    if (link === undefined) throw new Error(`there is no connection from ${from} to ${to}`);
+    return link;
+  }
+
+  /** The addresses of all replicas as one party sees them. */
+  addressFor(party: string): string {
+    return this.replicas.map(({ name }) => `127.0.0.1:${this.link(party, name).port}`).join();
+  }
+
+  /** Notes that a fault affects these parties. Call `to.recovered` once it has ceased. */
+  beginTrouble(fault: string, parties: readonly string[], isDeaf = true): { recovered(): Promise<void> } {
+    const begun = parties.map((party) => {
+      const trouble = { party, fault, isDeaf, from: performance.now(), to: Number.POSITIVE_INFINITY };
+      this.troubles.push(trouble);
+      return trouble;
+    });
+    return {
+      recovered: async () => {
+        const ceasedAt = performance.now();
+        await Promise.all(
+          begun.map(async (trouble) => {
+            await this.#recovery(trouble.party, ceasedAt);
+            trouble.to = performance.now();
+          }),
+        );
+      },
+    };
+  }
+
+  /** Resolves when all connections stand, and nothing that was sent earlier waits on them any more. */
+  async allStanding(): Promise<void> {
+    const at = performance.now();
+    await Promise.all(this.parties.map((party) => this.#recovery(party, at)));
+  }
+
+  /** Notes as a trouble, from then until now, what no fault has brought about. */
+  noteTrouble(fault: string, parties: readonly string[], from: number): void {
+    const to = performance.now();
+    for (const party of parties) this.troubles.push({ party, fault, isDeaf: true, from, to });
+  }
+
+  /**
+   * The replicas that have found their subscription silent for 6 s since this was last called, and opened it anew: on a
+   * machine that is too busy it may be. They say so in their logs.
+   */
+  takeSilent(): string[] {
+    return this.replicas.filter((replica) => replica.takeSilences() > 0).map(({ name }) => name);
+  }
+
+  async stop(): Promise<void> {
+    for (const link of this.#links.values()) link.heal();
+    this.store.heal();
+    await Promise.all(this.routers.map((router) => router.close()));
+    await Promise.all(this.replicas.map((replica) => replica.stop()));
+    await Promise.all([...this.#links.values()].map((link) => link.close()));
+    await this.store.stop();
+  }
+
+  async #open({ replicas = 3, routers = 6, program }: FleetOptions): Promise<void> {
+    await this.witness.standing();
+    const routerNames = names("w", routers);
+    for (const name of names("r", replicas)) {
+      const replica = new ReplicaProcess(name, await this.store.replicaArgs(name), program);
+      this.replicas.push(replica);
+      for (const client of [...routerNames, ...this.controlPlanes]) {
+        this.#links.set(`${client}-${name}`, await startTcpProxy(() => replica.grpcPort));
+      }
+    }
+    await Promise.all(this.replicas.map((replica) => replica.start()));
+    for (const [index, name] of routerNames.entries()) {
+      const eventIds = index % 2 === 0 ? this.#eventIds : [];
+      this.routers.push(new RouterRecorder(name, this.addressFor(name), eventIds));
+    }
+    await this.allStanding();
+  }
+
+  async #recovery(party: string, since: number): Promise<void> {
+    const router = this.routers.find(({ name }) => name === party);
+    const isStanding = router ? () => router.hasStoodSince(since) : () => this.replica(party).isReady();
+    while (!(await isStanding())) {
+      if (performance.now() - since > this.#recoveryMs) {
+        this.strandings.push({ party, at: performance.now() });
+        return;
+      }
+      await sleep(POLL_MS);
+    }
+  }
+}
+
+function names(prefix: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+}

@@ -1,0 +1,163 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { waitFor } from "../../support/waitFor.js";
+import type { Fleet } from "../fleet/fleet.js";
+import type { Random } from "../random.js";
+import type { Write } from "../record/history.js";
+import { ControlPlane, type Order } from "./controlPlane.js";
+import type { World } from "./world.js";
+
+/** How often each control plane thinks of something to write, ms. */
+const PACE_MS = 15;
+const STOP_TIMEOUT_MS = 60_000;
+/** One write in so many. */
+const REVOCATIONS = 0.1;
+const STRAYS = 0.02;
+const SYNCS = 0.01;
+const RPCS = 0.3;
+
+/**
+ * What control planes do all day. A user's publications come one after another, and so do a user's calls; the two race,
+ * and so do the control planes.
+ */
+export class Workload {
+  readonly writes = new Map<string, Write>();
+  readonly #world: World;
+  readonly #random: Random;
+  readonly #controlPlanes: ControlPlane[] = [];
+  readonly #busy = new Set<string>();
+  /** Users whose last call gave them channels, so that a revocation by a call is a change. */
+  readonly #assigned = new Set<string>();
+  readonly #running = new Set<Promise<void>>();
+  #areChannelsKnown = false;
+  #isRunning = false;
+  #loops: Promise<unknown> | undefined;
+
+  constructor(world: World, random: Random) {
+    this.#world = world;
+    this.#random = random;
+  }
+
+  get controlPlane(): ControlPlane {
+    return this.#controlPlanes[0] as ControlPlane;
+  }
+
+  /** Connects the control planes of a fleet. */
+  async open(fleet: Fleet): Promise<void> {
+    for (const name of fleet.controlPlanes) {
+      const redis = await fleet.store.connect(name);
+      this.#controlPlanes.push(new ControlPlane(redis, fleet.addressFor(name), (write) => this.#note(write)));
+    }
+  }
+
+  /**
+   * Makes all channels known as their events', so that the control plane's sets can be read by a reconcile. Where none is
+   * known it is to be called before anything can be published: a channel is the event's that names it first.
+   */
+  async prepare(): Promise<void> {
+    this.#areChannelsKnown = false;
+    const orders = this.#world.eventIds.map((eventId): Order => {
+      // Of a user who has all channels already a repeat would change nothing.
+      const assign = (attempt: number) => new Map([[`${eventId}.anchor${attempt}`, this.#world.channelsOf(eventId)]]);
+      return { path: "rpc", eventId, assign };
+    });
+    const fulfilled = Promise.all(orders.map((order) => this.controlPlane.fulfil(order))).then(() => {
+      this.#areChannelsKnown = true;
+    });
+    const isDone = () => this.#areChannelsKnown;
+    await Promise.race([fulfilled, waitFor(isDone, { timeoutMs: STOP_TIMEOUT_MS, message: "channels to be known" })]);
+  }
+
+  start(): void {
+    this.#isRunning = true;
+    this.#loops = Promise.all(this.#controlPlanes.map((controlPlane) => this.#work(controlPlane)));
+  }
+
+  /** Resolves when everything that was begun has been done. */
+  async pause(): Promise<void> {
+    this.#isRunning = false;
+    await this.#loops;
+    const message = () => `${this.#running.size} writes to be done`;
+    await waitFor(() => this.#running.size === 0, { timeoutMs: STOP_TIMEOUT_MS, message });
+  }
+
+  close(): void {
+    this.#isRunning = false;
+    for (const controlPlane of this.#controlPlanes) controlPlane.close();
+  }
+
+  #note(write: Omit<Write, "id">): Write {
+    const noted = { ...write, id: `w${this.writes.size}` };
+    this.writes.set(noted.id, noted);
+    return noted;
+  }
+
+  async #work(controlPlane: ControlPlane): Promise<void> {
+    while (this.#isRunning) {
+      const eventId = this.#random.pick(this.#world.eventIds);
+      if (this.#world.isSynced(eventId) && this.#random.chance(SYNCS)) {
+        this.#begin(controlPlane, `sync ${eventId}`, this.#syncOf(eventId));
+      } else {
+        const userId = this.#random.pick([...this.#world.usersOf(eventId), ...this.#world.roamers]);
+        const isCall = this.#isCall(userId);
+        this.#begin(controlPlane, `${isCall} ${userId}`, this.#orderFor(eventId, userId, isCall));
+      }
+      await sleep(PACE_MS);
+    }
+  }
+
+  #begin(controlPlane: ControlPlane, resource: string, order: Order): void {
+    if (this.#busy.has(resource)) return;
+    this.#busy.add(resource);
+    const running = controlPlane.fulfil(order).finally(() => {
+      this.#busy.delete(resource);
+      this.#running.delete(running);
+    });
+    this.#running.add(running);
+  }
+
+  #isCall(userId: string): boolean {
+    const kind = this.#world.kindOf(userId);
+    return kind === "rpc" || (kind === "mixed" && this.#random.chance(RPCS));
+  }
+
+  #orderFor(eventId: string, userId: string, isCall: boolean): Order {
+    const isRevocation = this.#random.chance(REVOCATIONS) && this.#mayRevoke(eventId, userId, isCall);
+    if (isCall && isRevocation) this.#assigned.delete(userId);
+    else if (isCall) this.#assigned.add(userId);
+    const path = isCall ? "rpc" : "published";
+    return {
+      path,
+      eventId,
+      assign: (attempt) => {
+        // A repeated revocation would look like the first.
+        if (isRevocation && attempt === 1) return new Map([[userId, []]]);
+        const strays =
+          !isCall && this.#areChannelsKnown && this.#random.chance(STRAYS) ? [this.#strayFor(eventId)] : [];
+        return new Map([[userId, [...this.#world.nextChannels(eventId), ...strays]]]);
+      },
+    };
+  }
+
+  // A channel of another event, which is to be left out.
+  #strayFor(eventId: string): string {
+    const other = this.#random.pick(this.#world.eventIds.filter((id) => id !== eventId));
+    return this.#world.channelsOf(other)[0] as string;
+  }
+
+  #mayRevoke(eventId: string, userId: string, isCall: boolean): boolean {
+    if (!isCall) return true;
+    const isAlone = this.#world.kindOf(userId) === "rpc" && !this.#world.isSynced(eventId);
+    return isAlone && this.#assigned.has(userId);
+  }
+
+  // Half of the users keep channels, each other ones; the others lose theirs.
+  #syncOf(eventId: string): Order {
+    const users = this.#random.shuffle(this.#world.usersOf(eventId));
+    const kept = users.slice(0, users.length / 2);
+    return {
+      path: "sync",
+      eventId,
+      assign: () => new Map(kept.map((userId) => [userId, this.#world.nextChannels(eventId)])),
+    };
+  }
+}

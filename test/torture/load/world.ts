@@ -1,0 +1,76 @@
+import type { Random } from "../random.js";
+
+/** Channels of each event; a write is recognised by which of them it names. */
+const CHANNELS = 14;
+const USERS = 16;
+const ROAMERS = 4;
+/** Combinations of channels, but for none. */
+const CONTENTS = 2 ** CHANNELS - 1;
+/** Odd, so that every number below 2^14 becomes another one. */
+const SPREAD = 0x1a4d;
+
+/** Which paths the writes of a user take. */
+export type UserKind = "published" | "rpc" | "mixed";
+
+/** Who and what there is, and the next content that nobody has used. */
+export class World {
+  readonly eventIds: readonly string[];
+  /** Users of several events, whose assignments are only published. */
+  readonly roamers = Array.from({ length: ROAMERS }, (_, index) => `roamer${index}`);
+  readonly #used = new Map<string, number>();
+
+  /** @param isOrdered false if what is published and what is called have no common order: then no user takes both paths */
+  constructor(
+    events: number,
+    random: Random,
+    readonly isOrdered = true,
+  ) {
+    const name = random.integer(0, 0xffffff).toString(16);
+    this.eventIds = Array.from({ length: events }, (_, index) => `${name}-e${index}`);
+  }
+
+  /** The users of one event alone. */
+  usersOf(eventId: string): string[] {
+    return Array.from({ length: USERS }, (_, index) => `${eventId}.u${index}`);
+  }
+
+  kindOf(userId: string): UserKind {
+    const index = Number(/\.u(\d+)$/.exec(userId)?.[1] ?? 0);
+    if (index < USERS / 2) return "published";
+    return index < (USERS * 3) / 4 || !this.isOrdered ? "rpc" : "mixed";
+  }
+
+  /** Events whose members are sometimes replaced all at once. */
+  isSynced(eventId: string): boolean {
+    return this.isOrdered && this.eventIds.indexOf(eventId) < 2;
+  }
+
+  channelsOf(eventId: string): string[] {
+    return Array.from({ length: CHANNELS }, (_, index) => channelId(eventId, index));
+  }
+
+  /** Channels of an event in a combination that was not used there before; neither none nor all. */
+  nextChannels(eventId: string): string[] {
+    const number = (this.#used.get(eventId) ?? 0) + 1;
+    if (number > CONTENTS) throw new Error(`too many writes in ${eventId} to tell them apart`);
+    this.#used.set(eventId, number);
+    // Consecutive numbers would differ in few channels only.
+    const mixed = (number * SPREAD) % (CONTENTS + 1);
+    if (mixed === CONTENTS) return this.nextChannels(eventId);
+    return this.channelsOf(eventId).filter((_, index) => (mixed >> index) & 1);
+  }
+}
+
+function channelId(eventId: string, index: number): string {
+  return `${eventId}.c${index.toString().padStart(2, "0")}`;
+}
+
+/** The event that a channel or a user of one event alone belongs to; undefined for a roamer. */
+export function ownerOf(id: string): string | undefined {
+  return /^(.*-e\d+)\./.exec(id)?.[1];
+}
+
+/** The ids in a text of channels. */
+export function channelsIn(text: string): string[] {
+  return text === "" ? [] : text.split(",");
+}

@@ -1,0 +1,166 @@
+import { channelsIn, ownerOf } from "../load/world.js";
+import type { History, Rest, Write } from "./history.js";
+
+/** How long a replica that hears a message may take to apply it, ms. */
+const APPLY_MS = 2_000;
+
+/** A write and its place in Redis's order: that of its message, or for a call that of its entry, which has its ticket. */
+export interface PlacedWrite extends Place {
+  write: Write;
+}
+
+interface Place {
+  order: number;
+  at: number;
+  /** True if Redis may have lost it, or has lost the set that said the same. */
+  isDoubtful: boolean;
+}
+
+/** What the store may say of one user of one event. */
+interface Expectation {
+  /** The newest write that Redis keeps; undefined if there is none. */
+  newest: PlacedWrite | undefined;
+  /** What stands if nobody missed anything; undefined: no entry. */
+  channels: string | undefined;
+  /**
+   * What may stand instead, since nobody may have heard the newest write and the control plane's set does not tell;
+   * empty where it must not.
+   */
+  alternatives: Set<string | undefined>;
+}
+
+/** Knows Redis's order of all writes, and with it what must stand in the end. */
+export class Order {
+  readonly #history: History;
+  /** All that Redis keeps, ascending, for each user of each event. */
+  readonly #writesOf = new Map<string, PlacedWrite[]>();
+  /** For each user and event, which of all writes was the last to be published. */
+  readonly #lastPublished = new Map<string, Map<string, number>>();
+  /** Writes that were answered but never seen: empty ones that changed nothing. */
+  readonly #unplaced: Write[] = [];
+
+  /** @param until how many of the witness's records count */
+  constructor(history: History, until: number) {
+    this.#history = history;
+    const placed = placeWrites(history, until);
+    for (const [index, write] of [...history.writes.values()].entries()) {
+      if (write.path === "published") this.#notePublished(write, index);
+      const place = placed.get(write.id);
+      if (place === undefined) {
+        if (write.answer?.ok) this.#unplaced.push(write);
+        continue;
+      }
+      for (const userId of this.#usersIn(write)) this.#listOf(write.eventId, userId).push({ write, ...place });
+    }
+    for (const list of this.#writesOf.values()) list.sort((a, b) => a.order - b.order);
+  }
+
+  expect(eventId: string, userId: string, keys: Rest["keys"]): Expectation {
+    const writes = this.#listOf(eventId, userId);
+    const newest = writes.at(-1);
+    const channels = newest && contentFor(newest.write, userId);
+    const alternatives = new Set<string | undefined>();
+    for (const write of this.#unplaced) {
+      if (write.eventId === eventId && write.channelsOf.has(userId)) alternatives.add(contentFor(write, userId));
+    }
+    for (let last = writes.length - 1; writes[last]?.isDoubtful; last--) {
+      const before = writes[last - 1];
+      alternatives.add(before && contentFor(before.write, userId));
+    }
+    if (newest?.write.path === "published" && this.#isLaterElsewhere(eventId, userId)) alternatives.add("");
+    const isOnlyPublished = writes.every(({ write }) => write.path === "published");
+    const isToldByKey = isOnlyPublished && channels !== "" && speaksFor(eventId, keys.get(userId) ?? "");
+    if (newest?.write.path === "published" && !isToldByKey && !this.wasHeard(newest.at)) {
+      for (const { write } of writes) alternatives.add(contentFor(write, userId));
+      alternatives.add(undefined);
+    }
+    return { newest, channels, alternatives };
+  }
+
+  /** Whether that may stand; undefined: no entry. */
+  allows(eventId: string, userId: string, keys: Rest["keys"], stored: string | undefined): boolean {
+    const { channels, alternatives } = this.expect(eventId, userId, keys);
+    return (stored ?? "") === (channels ?? "") || alternatives.has(stored);
+  }
+
+  /** True if at least one replica was there for all of the time in which a message published then is applied. */
+  wasHeard(at: number): boolean {
+    return !allDeaf(this.#history, at, at + APPLY_MS);
+  }
+
+  // An absent set speaks of the only event in which the user is known. It does so too where it was emptied, or is about to
+  // be filled, for another one of which nobody has heard yet: only a reconcile could tell, and it cannot.
+  #isLaterElsewhere(eventId: string, userId: string): boolean {
+    const lastHere = this.#lastPublished.get(userId)?.get(eventId) ?? 0;
+    return [...(this.#lastPublished.get(userId)?.values() ?? [])].some((last) => last > lastHere);
+  }
+
+  #notePublished({ eventId, channelsOf }: Write, index: number): void {
+    for (const userId of channelsOf.keys()) {
+      const lastByEvent = this.#lastPublished.get(userId) ?? new Map<string, number>();
+      this.#lastPublished.set(userId, lastByEvent.set(eventId, index));
+    }
+  }
+
+  #listOf(eventId: string, userId: string): PlacedWrite[] {
+    const key = `${eventId} ${userId}`;
+    const list = this.#writesOf.get(key) ?? [];
+    this.#writesOf.set(key, list);
+    return list;
+  }
+
+  // A sync speaks for all users that the event has ever had.
+  #usersIn(write: Write): Iterable<string> {
+    if (write.path !== "sync") return write.channelsOf.keys();
+    const users = new Set(write.channelsOf.keys());
+    for (const other of this.#history.writes.values()) {
+      if (other.eventId === write.eventId) for (const userId of other.channelsOf.keys()) users.add(userId);
+    }
+    return users;
+  }
+}
+
+/** What a write says of a user of its event. */
+function contentFor(write: Write, userId: string): string {
+  return write.channelsOf.get(userId) ?? "";
+}
+
+/** True if no replica heard everything for the whole of that time. */
+export function allDeaf({ replicas, troubles }: History, from: number, to: number): boolean {
+  return replicas.every((replica) =>
+    troubles.some((trouble) => trouble.isDeaf && trouble.party === replica && trouble.from <= to && trouble.to >= from),
+  );
+}
+
+// True if a set of the control plane's says without doubt what the user has in the event.
+function speaksFor(eventId: string, key: string): boolean {
+  const owners = new Set(channelsIn(key).map(ownerOf));
+  return owners.size === 1 && owners.has(eventId);
+}
+
+function placeWrites({ writes, witnessed }: History, until: number): Map<string, Place> {
+  const placed = new Map<string, Place>();
+  const isLost = new Set<string>();
+  for (const [order, record] of witnessed.slice(0, until).entries()) {
+    if (record.kind === "lost") {
+      for (const [id, place] of placed) {
+        if (place.order < record.backTo) continue;
+        if (record.isCertain) isLost.add(id);
+        else place.isDoubtful = true;
+      }
+      continue;
+    }
+    const id = record.kind === "published" ? record.writeId : record.entry.writeId;
+    if (id === undefined) continue;
+    const isPlace = record.kind === "published" || writes.get(id)?.path !== "published";
+    const place = placed.get(id);
+    if (place === undefined) {
+      if (isPlace) placed.set(id, { order, at: record.at, isDoubtful: false });
+    } else {
+      // Applied after a loss: the message had outlived it in a replica. A reconcile may follow what the sets say since.
+      place.isDoubtful = isLost.delete(id);
+    }
+  }
+  for (const id of isLost) placed.delete(id);
+  return placed;
+}

@@ -1,0 +1,128 @@
+import type { Position } from "../../../src/domain/cursor.js";
+import type { CpuWait } from "../fleet/cpuWaits.js";
+
+/** How a write came in. */
+export type Path = "published" | "rpc" | "sync";
+
+/**
+ * One attempt of a control plane to write; a repeat is a write of its own, with other channels. Apart from empty ones no
+ * two writes of an event have the same channels, so that each can be recognised wherever it turns up.
+ */
+export interface Write {
+  /** Goes into the log, as the actor or the action. */
+  id: string;
+  path: Path;
+  eventId: string;
+  /** The channels of each user; a sync takes those of everybody else. */
+  channelsOf: ReadonlyMap<string, string>;
+  /** Undefined while nobody knows. */
+  answer?: Answer;
+}
+
+/** What the caller was told. */
+export type Answer =
+  | { ok: true; at: number; revision: number; isChange: boolean }
+  /** The name of a gRPC status, or that of an error. */
+  | { ok: false; at: number; code: string };
+
+/** A change of a membership as it stands in a log. Channels are ascending and joined by commas. */
+export interface Entry {
+  eventId: string;
+  epoch: string;
+  revision: number;
+  userId: string;
+  channels: string;
+  /** Of the write that it comes from; undefined for a reconcile's. */
+  writeId: string | undefined;
+  actor: string;
+}
+
+/** What passed through Redis, in Redis's own order. */
+export type WitnessRecord =
+  /** A control plane's message. */
+  | { kind: "published"; at: number; writeId: string }
+  | { kind: "entry"; at: number; entry: Entry }
+  /** Redis has gone back to how it was after the first `backTo` records; where it is not certain, or any later ones. */
+  | { kind: "lost"; at: number; backTo: number; isCertain: boolean };
+
+/** The end of a log. */
+export interface Cursor {
+  eventId: string;
+  epoch: string;
+  revision: number;
+}
+
+/** What one router received, and when. */
+export type RouterRecord =
+  | { kind: "opened"; at: number; cursors: Cursor[] }
+  | ({ kind: "snapshot"; at: number; reason: string; chunkIndex: number; isComplete: boolean } & Cursor & {
+        users: [userId: string, channels: string][];
+      })
+  | { kind: "changes"; at: number; eventId: string; epoch: string; entries: Entry[] }
+  | { kind: "checkpoint"; at: number; isHealthy: boolean; cursors: Cursor[] }
+  | { kind: "ended"; at: number; code: string };
+
+/** Who was in trouble, from the fault to the recovery. */
+export interface Trouble {
+  /** The name of a replica or a router. */
+  party: string;
+  fault: string;
+  /** Whether it may miss what is published. */
+  isDeaf: boolean;
+  from: number;
+  to: number;
+}
+
+/** A party that did not recover from a trouble in time. */
+export interface Stranding {
+  party: string;
+  at: number;
+}
+
+/** Redis could be reached by nobody. */
+export interface Outage {
+  from: number;
+  to: number;
+  /** By when each replica must have noticed. */
+  noticedBy: number;
+}
+
+/** What an event is in the store. */
+export interface StoredEvent extends Omit<Cursor, "eventId"> {
+  members: Map<string, { channels: string; position: Position }>;
+  /** All that the log still has of the epoch. */
+  log: Entry[];
+}
+
+/** A moment at which nothing was under way any more, the faults had ceased and all connections stood again. */
+export interface Rest {
+  at: number;
+  /** When the last connection stood, or the last change was made if that was later. */
+  standingAt: number;
+  /** How much had passed through Redis. */
+  witnessed: number;
+  store: Map<string, StoredEvent>;
+  /** The control plane's sets. */
+  keys: Map<string, string>;
+  /** For each router what its client says of each user of each event. */
+  mirrors: Map<string, Map<string, Map<string, string | undefined>>>;
+}
+
+/** Everything that was seen of one fleet. Times are those of `performance.now()` in the process that looks on. */
+export interface History {
+  /** The names of all replicas. */
+  replicas: readonly string[];
+  writes: Map<string, Write>;
+  witnessed: WitnessRecord[];
+  routers: Map<string, RouterRecord[]>;
+  troubles: Trouble[];
+  strandings: Stranding[];
+  outages: Outage[];
+  rests: Rest[];
+  cpuWaits: readonly CpuWait[];
+}
+
+/** Channels as histories have them. */
+export function textOf(channelIds: readonly string[]): string {
+  return [...channelIds].sort().join();
+}

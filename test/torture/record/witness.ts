@@ -1,0 +1,156 @@
+import { type Cluster, Redis } from "ioredis";
+import type { LogEntry } from "../../../src/domain/change.js";
+import { waitFor } from "../../support/waitFor.js";
+import { type Entry, type StoredEvent, textOf, type WitnessRecord } from "./history.js";
+
+const UPDATES = "vp:membership_updates";
+const CHANGES = "squelch:*:changes";
+const WRITE_ID = /^w\d+$/;
+
+/** An entry of a log as histories have it; undefined if it is not about a membership. */
+function entryOf(eventId: string, logged: LogEntry): Entry | undefined {
+  if (logged.kind !== "membershipChanged") return undefined;
+  const { epoch, revision, userId, channelIds, actor, action } = logged;
+  return { eventId, epoch, revision, userId, channels: textOf(channelIds), writeId: writeIdOf(actor, action), actor };
+}
+
+/** The write that a change comes from: its path decides whether the actor or the action names it. */
+export function writeIdOf(actor: string, action: string): string | undefined {
+  return [actor, action].find((text) => WRITE_ID.test(text));
+}
+
+/** What a witness looks at. */
+export interface WitnessOptions {
+  /**
+   * Servers of which at least one is told whatever is published, and always in the same order: so what is heard first of
+   * all is in that order too.
+   */
+  servers: readonly { port: number; username?: string; password?: string }[];
+  /** To read the events. Closed with the witness. */
+  events: Redis | Cluster;
+  /** To read what the control plane and the replicas share. Closed with the witness. */
+  controlPlane: Redis;
+}
+
+/**
+ * Looks on from beside Redis, past all proxies: it is told everything that control planes publish and everything that is
+ * appended to a log, in Redis's own order.
+ */
+export class Witness {
+  readonly records: WitnessRecord[] = [];
+  readonly #events: Redis | Cluster;
+  readonly #controlPlane: Redis;
+  readonly #subscriptions: Redis[];
+  readonly #standing = new Set<Redis>();
+  // What was recorded, so that it is recorded once.
+  readonly #seen = new Set<string>();
+
+  constructor({ servers, events, controlPlane }: WitnessOptions) {
+    this.#events = events;
+    this.#controlPlane = controlPlane;
+    for (const connection of [events, controlPlane]) connection.on("error", () => undefined);
+    this.#subscriptions = servers.map((server) => this.#listenTo(server));
+  }
+
+  /** For looking at Redis without being in the way of faults. */
+  get redis(): Redis {
+    return this.#controlPlane;
+  }
+
+  /** Resolves when it listens to all servers, so that nothing can be missed. */
+  async standing(): Promise<void> {
+    const isStanding = () => this.#standing.size === this.#subscriptions.length;
+    await waitFor(isStanding, { timeoutMs: 15_000, message: "the witness to be subscribed" });
+  }
+
+  /** The number of the first record that was made less than so many ms ago. */
+  orderBefore(ms: number): number {
+    const since = performance.now() - ms;
+    return this.records.findLastIndex(({ at }) => at < since) + 1;
+  }
+
+  /** What Redis knew only after the first `backTo` records is gone, or may be gone. */
+  noteLoss(backTo: number, { isCertain = true } = {}): void {
+    this.records.push({ kind: "lost", at: performance.now(), backTo, isCertain });
+  }
+
+  async readEvent(eventId: string): Promise<StoredEvent> {
+    const prefix = `squelch:{${eventId}}:`;
+    const [meta, members, rows] = await Promise.all([
+      this.#events.hmget(`${prefix}meta`, "epoch", "revision"),
+      this.#events.hgetall(`${prefix}members`),
+      this.#events.xrange(`${prefix}log`, "-", "+"),
+    ]);
+    const entries = rows.map(([, fields]) => entryOf(eventId, JSON.parse(fields[1] as string) as LogEntry));
+    return {
+      epoch: meta[0] ?? "",
+      revision: Number(meta[1] ?? 0),
+      members: new Map(Object.entries(members).map(([userId, json]) => [userId, memberOf(json)])),
+      log: entries.filter((entry) => entry !== undefined),
+    };
+  }
+
+  /** The sets that the control plane keeps, of the users who have one. */
+  async readKeys(userIds: readonly string[]): Promise<Map<string, string>> {
+    const sets = await Promise.all(userIds.map((userId) => this.#controlPlane.smembers(`u.${userId}.g`)));
+    return new Map(userIds.map((userId, index) => [userId, textOf(sets[index] ?? [])]));
+  }
+
+  close(): void {
+    for (const connection of [this.#events, this.#controlPlane, ...this.#subscriptions]) connection.disconnect();
+  }
+
+  #listenTo(server: WitnessOptions["servers"][number]): Redis {
+    const { port, username, password } = server;
+    const credentials = username === undefined || password === undefined ? {} : { username, password };
+    const connection = new Redis({ port, ...credentials, autoResubscribe: false, retryStrategy: () => 20 });
+    connection.on("error", () => undefined);
+    connection.on("ready", () => void this.#subscribe(connection));
+    connection.on("close", () => this.#standing.delete(connection));
+    connection.on("message", (_, message: string) => this.#seePublished(message));
+    connection.on("pmessage", (_, channel: string, message: string) => this.#seeEntry(channel, message));
+    return connection;
+  }
+
+  async #subscribe(connection: Redis): Promise<void> {
+    try {
+      await connection.subscribe(UPDATES);
+      await connection.psubscribe(CHANGES);
+      this.#standing.add(connection);
+    } catch {
+      // The connection broke; it is ready again later.
+    }
+  }
+
+  #isNew(key: string): boolean {
+    if (this.#seen.has(key)) return false;
+    this.#seen.add(key);
+    return true;
+  }
+
+  #seePublished(message: string): void {
+    let action: unknown;
+    try {
+      action = (JSON.parse(message) as { action?: unknown } | null)?.action;
+    } catch {
+      return;
+    }
+    if (typeof action !== "string" || !WRITE_ID.test(action) || !this.#isNew(action)) return;
+    this.records.push({ kind: "published", at: performance.now(), writeId: action });
+  }
+
+  #seeEntry(channel: string, message: string): void {
+    const eventId = /^squelch:\{(.*)\}:changes$/.exec(channel)?.[1] as string;
+    for (const told of [JSON.parse(message) as LogEntry | LogEntry[]].flat()) {
+      const entry = entryOf(eventId, told);
+      if (entry === undefined || !this.#isNew(`${eventId} ${entry.epoch} ${entry.revision}`)) continue;
+      this.records.push({ kind: "entry", at: performance.now(), entry });
+    }
+  }
+}
+
+function memberOf(json: string) {
+  const { c, p } = JSON.parse(json) as { c: string[]; p: string };
+  const [generation, count] = p.split("-").map(Number);
+  return { channels: textOf(c), position: { generation: generation ?? 0, count: count ?? 0 } };
+}

@@ -1,0 +1,23 @@
+import { errors, type JWTPayload } from "jose";
+import { expect, it } from "vitest";
+import { TokenVerifier } from "../../../src/server/auth/tokenVerifier.js";
+import { mintToken } from "../../support/tokens.js";
+
+it("a token that is being verified while its key goes is not believed", async () => {
+  let goOn: (claims: JWTPayload) => void = () => undefined;
+  const answers: Promise<JWTPayload>[] = [new Promise((resolve) => (goOn = resolve))];
+  const source = {
+    algorithms: ["HS256"],
+    async verify() {
+      const answer = answers.shift();
+      if (answer === undefined) throw new errors.JWSSignatureVerificationFailed();
+      return await answer;
+    },
+    close: () => undefined,
+  };
+  const verifier = new TokenVerifier([source], { audience: "squelch", issuer: undefined });
+  const verifying = verifier.verify(await mintToken({}));
+  verifier.forget();
+  goOn({ sub: "anna", exp: Date.now() / 1_000 + 3_600 });
+  await expect(verifying).rejects.toMatchObject({ code: "unauthenticated" });
+});

