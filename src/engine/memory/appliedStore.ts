@@ -1,6 +1,6 @@
 import { expectedUntilMs, hasInForce, type RouterProgress } from "../../domain/applied.js";
 import type { AppliedStore } from "../../domain/ports.js";
-
+import { openEvent } from "./floor.js";
 import type { EventRecord, MemoryState } from "./state.js";
 
 export function createAppliedStore(state: MemoryState): AppliedStore {
@@ -13,7 +13,7 @@ export function createAppliedStore(state: MemoryState): AppliedStore {
     async holdRouter(routerId, eventIds) {
       const nowMs = state.now();
       for (const eventId of eventIds) {
-        const event = state.open(eventId);
+        const event = openEvent(state, eventId);
         const known = event.routers.get(routerId);
         note(event, { routerId, seenMs: nowMs, ...known, heldMs: nowMs }, known === undefined);
       }
