@@ -254,7 +254,7 @@ export type StartPttOutcome =
 /** Who gives the floor back: the lease, or the user with the session under which it was taken or is waited for. */
 export type PttHolder = { leaseId: number } | { userId: string; sessionId: string };
 
-export interface ChannelState {
+export interface ChannelFloor {
   eventId: string;
   holder?: ActiveSpeaker | undefined;
 }
@@ -348,7 +348,7 @@ export interface FloorStore {
    */
   stopPtt(channelId: string, holder: PttHolder): Promise<void>;
   /** Rejects with `notFound` for a channel of no event. */
-  getChannelState(channelId: string): Promise<ChannelState>;
+  getChannelState(channelId: string): Promise<ChannelFloor>;
   /** Every floor that is held, by channel id ascending, who waits for one, if anybody does, and the standing pause. */
   getActiveSpeakers(eventId: string): Promise<{
     speakers: ActiveSpeaker[];
