@@ -19,7 +19,7 @@ const QUEUE_FOR_MS = 6_000;
 /** What the store answers to a press of the talk button. */
 export type PttOutcome =
   | { granted: true; leaseId: bigint; startedAtMs: number; expiresAtMs: number; talkUntilMs: number }
-  | { granted: false; place: QueuePlace }
+  | { granted: false; place: QueuedPress }
   | {
       granted: false;
       place?: undefined;
@@ -30,7 +30,7 @@ export type PttOutcome =
     };
 
 /** A place among those who wait for the floor. */
-export interface QueuePlace {
+export interface QueuedPress {
   queueId: bigint;
   /** 1 is next. */
   position: number;
