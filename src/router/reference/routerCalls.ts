@@ -44,8 +44,8 @@ export interface StoredChannel {
   holder: ActiveSpeaker | undefined;
 }
 
-/** Who gives the floor back: the lease, or the session where the lease isn't known. */
-export type PttHolder = { leaseId: bigint } | { userId: string; sessionId: string };
+/** What a client gives back: the floor under a lease, or what the user has in a session where the lease is unknown. */
+export type FloorClaim = { leaseId: bigint } | { userId: string; sessionId: string };
 
 /** The calls that a router makes for its clients. Each rejects with a grpc-js ServiceError after 1.5 s at the latest. */
 export class RouterCalls {
@@ -131,7 +131,7 @@ export class RouterCalls {
   }
 
   /** FAILED_PRECONDITION if the floor is held otherwise or not at all. */
-  async stopPtt(channelId: string, holder: PttHolder): Promise<void> {
+  async stopPtt(channelId: string, holder: FloorClaim): Promise<void> {
     await this.#grpc.unary(ChannelService.method.stopPtt, { channelId, ...holder }, this.#options());
   }
 
