@@ -148,7 +148,7 @@ export interface MemberSyncOutcome {
 }
 
 /** One user's channels. */
-export interface UserPermissions {
+export interface StoredPermissions {
   channelIds: string[];
   /** Where in the log they are true; undefined for an event that nobody has written or watched. */
   position?: LogPosition | undefined;
@@ -177,7 +177,7 @@ export interface MembershipStore {
    * many users; then nothing was written.
    */
   syncMembers(sync: MemberSync): Promise<MemberSyncOutcome>;
-  readUserPermissions(eventId: string, userId: string): Promise<UserPermissions>;
+  readUserPermissions(eventId: string, userId: string): Promise<StoredPermissions>;
 }
 
 export interface ChannelIndex {

@@ -7,7 +7,7 @@ import type {
   MembershipOutcome,
   MembershipStore,
   SetUserChannelsOutcome,
-  UserPermissions,
+  StoredPermissions,
 } from "../../../domain/ports.js";
 import type { ConfirmedWrites } from "../scripts/confirmedWrites.js";
 import { contended, MAX_ATTEMPTS } from "../scripts/contention.js";
@@ -122,7 +122,7 @@ export function createMembershipStore(
       return { revision, changedUsers, revokedUsers };
     },
 
-    async readUserPermissions(eventId, userId): Promise<UserPermissions> {
+    async readUserPermissions(eventId, userId): Promise<StoredPermissions> {
       const [epoch, revision, pause, member, ban] = (await scripts.runFor(
         eventId,
         "read-user-permissions",
