@@ -203,6 +203,6 @@ export function isStaleLease(error: unknown): boolean {
 }
 
 /** What a client is told of a failed call: the store's words where it refused, else that the service is unavailable. */
-export function describeCallError(error: unknown): string {
+export function refusalText(error: unknown): string {
   return isRefusal(error) ? error.details : "Service unavailable";
 }
