@@ -9,7 +9,7 @@ import type { Connection } from "./connection.js";
 import type { CommandContext } from "./context.js";
 import { CommandFailure, describeCallError } from "./failure.js";
 import { formatCount, formatIds, formatTime } from "./output/describe.js";
-import { formatDuration, parseDuration } from "./output/duration.js";
+import { formatDuration, parseDurationText } from "./output/duration.js";
 
 const DEFAULT_WAIT_MS = 5_000;
 const MAX_WAIT_MS = 60_000;
@@ -32,7 +32,7 @@ export function addWaitOption(command: Command): Command {
 
 // Before anything is changed, not after.
 function parseWait(text: string): number {
-  const ms = parseDuration(text);
+  const ms = parseDurationText(text);
   if (ms > MAX_WAIT_MS) throw new InvalidArgumentError(`It must be at most ${formatDuration(MAX_WAIT_MS)}.`);
   return ms;
 }
