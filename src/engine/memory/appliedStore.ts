@@ -1,4 +1,4 @@
-import { expectedUntilMs, hasInForce, type RouterProgress } from "../../domain/applied.js";
+import { expectedUntilMs, hasApplied, type RouterProgress } from "../../domain/applied.js";
 import type { AppliedStore } from "../../domain/ports.js";
 import { openEvent } from "./floor.js";
 import type { EventRecord, MemoryState } from "./state.js";
@@ -26,7 +26,7 @@ export function createAppliedStore(state: MemoryState): AppliedStore {
         if (event === undefined) continue;
         const known = event.routers.get(routerId) ?? { routerId, seenMs: nowMs };
         const head = event.log.position;
-        const isFurther = epoch === head.epoch && revision <= head.revision && !hasInForce(known, { epoch, revision });
+        const isFurther = epoch === head.epoch && revision <= head.revision && !hasApplied(known, { epoch, revision });
         const moved = isFurther ? { position: { epoch, revision }, appliedMs: nowMs } : {};
         note(event, { ...known, ...moved, seenMs: nowMs }, isFurther || !event.routers.has(routerId));
       }

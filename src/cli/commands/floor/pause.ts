@@ -4,9 +4,9 @@ import {
   type PauseAllSpeakersResponse,
   PauseAllSpeakersResponseSchema,
 } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { addWaitOption, awaitRouters, type WaitOptions } from "../../awaitApplied.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
-import { addWaitOption, awaitRouters, type WaitOptions } from "../../enforcement.js";
 import { describePause, isCutOnly, SPEAKER_COLUMNS, speakerRow } from "../../output/describe.js";
 import { parseDurationText } from "../../output/duration.js";
 import { printable } from "../../output/output.js";

@@ -13,7 +13,7 @@ afterEach(() => {
 
 const cursor = (revision: bigint, epoch = "x") => ({ eventId: "e1", epoch, revision });
 const lastSeen = timestampFromDate(new Date(Date.UTC(2026, 0, 31, 12, 0, 5)));
-const inForce = (routerId: string, afterMs?: number) => ({
+const applied = (routerId: string, afterMs?: number) => ({
   ...{ routerId, cursor: cursor(8n), lastSeen },
   ...(afterMs !== undefined && { inForceAfter: durationFromMs(afterMs) }),
 });
@@ -31,10 +31,10 @@ async function fake(awaitApplied: NonNullable<Parameters<typeof startFakeService
   return { ...service, run: (...argv: string[]) => runCli(argv, { SQUELCH_ADDRESS: service.address }) };
 }
 
-const everywhere = () => ({ cursor: cursor(8n), inForce: [inForce("r1", 4), inForce("r2", 9)] });
+const everywhere = () => ({ cursor: cursor(8n), inForce: [applied("r1", 4), applied("r2", 9)] });
 const nowhereElse = () => ({
   cursor: cursor(8n),
-  inForce: [inForce("r1", 4)],
+  inForce: [applied("r1", 4)],
   missing: [
     { routerId: "r2", cursor: cursor(7n), lastSeen },
     { routerId: "r3", cursor: cursor(99n, "old"), lastSeen },
@@ -102,7 +102,7 @@ describe("--wait", () => {
   });
 
   it("does not say how long it took where that is not known of everybody", async () => {
-    const { run } = await fake(() => ({ cursor: cursor(8n), inForce: [inForce("r1", 4), inForce("r2")] }));
+    const { run } = await fake(() => ({ cursor: cursor(8n), inForce: [applied("r1", 4), applied("r2")] }));
     expect((await run("pause", "e1", "--wait")).stdout).toMatch(/\nin force on 2 of 2 routers\n$/);
   });
 
