@@ -1,3 +1,5 @@
+import { batchesOf } from "../../../lib/batchesOf.js";
+
 /** How many events one watch may name. */
 export const MAX_WATCHED_EVENTS = 1_000;
 /** Events that one watch loads at the same time. */
