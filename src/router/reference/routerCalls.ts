@@ -6,7 +6,8 @@ import type { UserBan } from "../../domain/ban.js";
 import type { ActiveSpeaker, FloorDenyCause, FloorPriority, SpeakerPause } from "../../domain/floor.js";
 import { MAX_ID_BYTES } from "../../domain/id.js";
 import type { GrpcClient } from "../../lib/grpcService.js";
-import { banOf, denyCauseOf, msOf, pauseOf, speakerOf, toPriorityMessage } from "../client/convert.js";
+import { denyCauseOf, toPriorityMessage } from "../../wire/floorEnums.js";
+import { banOf, msOf, pauseOf, speakerOf } from "../client/convert.js";
 import type { ClientIdentity } from "./clientToken.js";
 
 const DEADLINE_MS = 1_500;
@@ -108,7 +109,7 @@ export class RouterCalls {
         const { cause, holder, pause, ban } = outcome.value;
         return {
           granted: false,
-          cause: denyCauseOf(cause),
+          cause: denyCauseOf(cause) ?? "other",
           holder: holder && speakerOf(holder),
           pause: pause && pauseOf(pause),
           ban: ban && banOf(ban),
