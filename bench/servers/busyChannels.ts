@@ -1,5 +1,5 @@
 import type { Redis } from "ioredis";
-import type { ChannelIndex } from "../../src/domain/ports.js";
+import type { ChannelIndex } from "../../src/domain/ports/channelIndex.js";
 import { batchesOf } from "../../src/lib/batchesOf.js";
 import { speakerKey } from "./publicRouter.js";
 

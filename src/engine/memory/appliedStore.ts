@@ -1,5 +1,5 @@
 import { expectedUntilMs, hasApplied, type RouterProgress } from "../../domain/applied.js";
-import type { AppliedStore } from "../../domain/ports.js";
+import type { AppliedStore } from "../../domain/ports/appliedStore.js";
 import { openEvent } from "./floor.js";
 import type { EventRecord, MemoryState } from "./state.js";
 

@@ -1,6 +1,6 @@
 import { notBanned, type UserBan } from "../../domain/ban.js";
 import type { ActiveSpeaker } from "../../domain/floor.js";
-import type { BanStore, DisconnectRequest } from "../../domain/ports.js";
+import type { BanStore, DisconnectRequest } from "../../domain/ports/banStore.js";
 import { openEvent, revoke } from "./floor.js";
 import { leaveQueues } from "./floorQueue.js";
 import { release, settledLease } from "./leases.js";

@@ -1,5 +1,5 @@
 import { SquelchError } from "../../domain/errors.js";
-import type { ChannelIndex } from "../../domain/ports.js";
+import type { ChannelIndex } from "../../domain/ports/channelIndex.js";
 import { addChannel, openEvent, revoke, vacate } from "./floor.js";
 import { endQueue } from "./floorQueue.js";
 import { settledLease } from "./leases.js";

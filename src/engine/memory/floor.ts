@@ -1,5 +1,5 @@
 import type { FloorRevokeCause, SpeakerPause } from "../../domain/floor.js";
-import type { StartPttRequest } from "../../domain/ports.js";
+import type { StartPttRequest } from "../../domain/ports/floorStore.js";
 import { EventRecord, type Lease, type MemoryState } from "./state.js";
 
 /** Returns the event to write to and creates it if it is new. Announces the end of an expired pause first. */

@@ -1,5 +1,5 @@
 import { CLAIM_TIME_MS, type FloorDenyCause, outranks, type WaitingSpeaker } from "../../domain/floor.js";
-import type { QueuePlace, StartPttRequest } from "../../domain/ports.js";
+import type { QueuePlace, StartPttRequest } from "../../domain/ports/floorStore.js";
 import { grant, nextLeaseId } from "./floor.js";
 import type { EventRecord, Lease, MemoryState, QueuedRequest } from "./state.js";
 

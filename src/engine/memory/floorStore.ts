@@ -1,5 +1,5 @@
 import { isHeldBack, notTheHolder, outranks, staleLease } from "../../domain/floor.js";
-import type { FloorStore, PttHolder } from "../../domain/ports.js";
+import type { FloorStore, PttHolder } from "../../domain/ports/floorStore.js";
 import { currentLease, grant, notifyFloor, openEvent, revoke } from "./floor.js";
 import { enterQueue, leaveQueue, listWaiting, readQueue } from "./floorQueue.js";
 import { release, settledLease } from "./leases.js";

@@ -1,4 +1,4 @@
-import type { LogStore } from "../../domain/ports.js";
+import type { LogStore } from "../../domain/ports/logStore.js";
 import { openEvent } from "./floor.js";
 import { settledLease } from "./leases.js";
 import type { MemoryState } from "./state.js";

@@ -3,7 +3,7 @@ import { type MembershipLimit, SquelchError } from "../../domain/errors.js";
 import { checkSyncedChannels, limitExceeded } from "../../domain/eventLimits.js";
 import { foreignChannelInSync, SYNC_ACTION } from "../../domain/memberSync.js";
 import { diffChannels } from "../../domain/membership.js";
-import type { MembershipOutcome, MembershipStore, MembershipUpdate } from "../../domain/ports.js";
+import type { MembershipOutcome, MembershipStore, MembershipUpdate } from "../../domain/ports/membershipStore.js";
 import { addChannel, openEvent } from "./floor.js";
 import type { EventRecord, Member, MemoryState } from "./state.js";
 

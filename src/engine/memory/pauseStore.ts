@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { bannedBroadcaster } from "../../domain/ban.js";
 import { SquelchError } from "../../domain/errors.js";
 import { type ActiveSpeaker, alreadyPaused, mayReplace, type SpeakerPause } from "../../domain/floor.js";
-import type { FloorStore } from "../../domain/ports.js";
+import type { FloorStore } from "../../domain/ports/floorStore.js";
 import { endPause, giveToBroadcaster, openEvent, vacate } from "./floor.js";
 import { settledLease } from "./leases.js";
 import type { EventRecord, MemoryState } from "./state.js";

@@ -6,7 +6,7 @@ import { SquelchError } from "../../domain/errors.js";
 import type { EventLimits } from "../../domain/eventLimits.js";
 import type { KnownReplica } from "../../domain/fleet.js";
 import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
-import type { FloorNews, PauseOutcome, StartPttRequest } from "../../domain/ports.js";
+import type { FloorNews, PauseOutcome, StartPttRequest } from "../../domain/ports/floorStore.js";
 import type { Logger } from "../../lib/logger.js";
 import { EventLog } from "./eventLog.js";
 import { Listeners } from "./listeners.js";

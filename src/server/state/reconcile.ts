@@ -1,7 +1,8 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import type { MembershipLimit } from "../../domain/errors.js";
 import { idProblem } from "../../domain/id.js";
-import type { Engine, MembershipUpdate } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
+import type { MembershipUpdate } from "../../domain/ports/membershipStore.js";
 import type { ControlPlane } from "../../engine/redis/ingest/controlPlane.js";
 import { batchesOf } from "../../lib/batchesOf.js";
 import { type AssignedEntry, judgeUser } from "./reconcileRules.js";

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import type { Engine, FloorNews, PublishedSpeaker } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
+import type { FloorNews, PublishedSpeaker } from "../../../src/domain/ports/floorStore.js";
 import { batchesOf } from "../../../src/lib/batchesOf.js";
 import {
   assign,

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { comparePositions } from "../../../src/domain/cursor.js";
-import type { Engine, MembershipUpdate } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
+import type { MembershipUpdate } from "../../../src/domain/ports/membershipStore.js";
 import { batchesOf } from "../../../src/lib/batchesOf.js";
 import {
   assign,

@@ -2,7 +2,7 @@ import { pino } from "pino";
 import { expect, test } from "vitest";
 import type { LogEntry } from "../../../src/domain/change.js";
 import { DEFAULT_EVENT_LIMITS } from "../../../src/domain/eventLimits.js";
-import type { PublishedSpeaker } from "../../../src/domain/ports.js";
+import type { PublishedSpeaker } from "../../../src/domain/ports/floorStore.js";
 import { createMemoryEngine } from "../../../src/engine/memory/engine.js";
 import { EventLog } from "../../../src/engine/memory/eventLog.js";
 import { openEvent } from "../../../src/engine/memory/floor.js";

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { ROUTER_SILENCE_MS, type RouterNews } from "../../../src/domain/applied.js";
 import { SquelchError } from "../../../src/domain/errors.js";
-import type { Engine } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
 import { createMemoryEngine } from "../../../src/engine/memory/engine.js";
 import { createLogger } from "../../../src/lib/logger.js";
 import { awaitApplied } from "../../../src/server/rpc/calls/awaitApplied.js";

@@ -6,7 +6,7 @@ import {
   type SyncEventMembersRequestSchema,
   SyncEventMembersResponseSchema,
 } from "../../../../gen/squelch/v1/permission_service_pb.js";
-import type { UserChannels } from "../../../domain/ports.js";
+import type { UserChannels } from "../../../domain/ports/membershipStore.js";
 import { addWaitOption, awaitRouters, type WaitOptions } from "../../awaitApplied.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";

@@ -1,6 +1,6 @@
 import { SquelchError } from "../../../domain/errors.js";
 import { idProblem } from "../../../domain/id.js";
-import type { ChannelIndex } from "../../../domain/ports.js";
+import type { ChannelIndex } from "../../../domain/ports/channelIndex.js";
 import { batchesOf } from "../../../lib/batchesOf.js";
 import { attempt } from "../connection/connections.js";
 import type { CommandConnection } from "../connection/openConnection.js";

@@ -8,7 +8,7 @@ import type {
   MembershipStore,
   SetUserChannelsOutcome,
   StoredPermissions,
-} from "../../../domain/ports.js";
+} from "../../../domain/ports/membershipStore.js";
 import type { ConfirmedWrites } from "../scripts/confirmedWrites.js";
 import { contended, MAX_ATTEMPTS } from "../scripts/contention.js";
 import type { EventScripts } from "../scripts/eventScripts.js";

@@ -4,7 +4,7 @@ import type { PermissionService, RouterProgressSchema } from "../../../../gen/sq
 import type { RouterProgress } from "../../../domain/applied.js";
 import { SquelchError } from "../../../domain/errors.js";
 import { MAX_ID_BYTES, parseId } from "../../../domain/id.js";
-import type { Engine } from "../../../domain/ports.js";
+import type { Engine } from "../../../domain/ports/engine.js";
 import { toCursorMessage } from "../../feed/wire/messages.js";
 import type { WaitContext } from "../callContext.js";
 import { awaitApplied } from "./awaitApplied.js";

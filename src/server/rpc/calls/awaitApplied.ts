@@ -1,7 +1,7 @@
 import type { RouterNews, RouterProgress } from "../../../domain/applied.js";
 import type { LogPosition } from "../../../domain/cursor.js";
 import { SquelchError } from "../../../domain/errors.js";
-import type { Engine } from "../../../domain/ports.js";
+import type { Engine } from "../../../domain/ports/engine.js";
 import { RouterTable } from "../../../domain/routerTable.js";
 
 /** The change that is waited for. */

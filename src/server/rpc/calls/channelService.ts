@@ -11,7 +11,7 @@ import {
   MIN_TALK_TIME_MS,
 } from "../../../domain/floor.js";
 import { MAX_ID_BYTES, parseId } from "../../../domain/id.js";
-import type { StartPttOutcome } from "../../../domain/ports.js";
+import type { StartPttOutcome } from "../../../domain/ports/floorStore.js";
 import { toDenyCauseMessage } from "../../../wire/floorEnums.js";
 import type { Hub } from "../../feed/hub.js";
 import { toSpeakerFields, toSpeakerPauseMessage, toUserBanMessage } from "../../feed/wire/messages.js";

@@ -6,7 +6,7 @@ import type {
   RouterLagSchema,
 } from "../../../../gen/squelch/v1/permission_service_pb.js";
 import { type KnownReplica, type RouterLag, summariseRouters } from "../../../domain/fleet.js";
-import type { Engine } from "../../../domain/ports.js";
+import type { Engine } from "../../../domain/ports/engine.js";
 import { batchesOf } from "../../../lib/batchesOf.js";
 import type { Hub } from "../../feed/hub.js";
 
