@@ -21,7 +21,10 @@ const STEPS = {
     ["biome", "lint", "--error-on-warnings", "."],
     ["buf", "lint"],
   ],
-  layers: [["node", "scripts/checkLayers.mjs"]],
+  layers: [
+    ["node", "scripts/checkLayers.mjs"],
+    ["node", "scripts/checkFolders.mjs"],
+  ],
   types: [
     ["tsc", "--noEmit", "-p", "tsconfig.json"],
     ["tsc", "--noEmit", "-p", "src/console"],

@@ -5,7 +5,7 @@ import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const PURE = ["src/domain", "src/lib"];
-const BASE = [...PURE, "gen"];
+const BASE = [...PURE, "src/wire", "gen"];
 const ROUTER = ["src/router/client", "src/router/relay", "src/router/reference"];
 const ENGINES = ["src/engine/redis", "src/engine/memory"];
 
@@ -55,6 +55,7 @@ const LAYERS = {
   "src/console": BASE,
   "src/engine/redis": PURE,
   "src/engine/memory": PURE,
+  "src/wire": ["src/domain", "gen"],
   "src/domain": ["src/lib"],
   "src/lib": [],
   gen: [],

@@ -4,6 +4,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import type { Command } from "commander";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import { parseHostPort } from "../lib/hostPort.js";
 import type { CommandContext } from "./context.js";
 import { CommandFailure, describeCallError } from "./failure.js";
 import { formatDuration, parsePositiveDuration } from "./output/duration.js";
@@ -79,8 +80,7 @@ export async function withConnection<T>(
 }
 
 function parseAddress(address: string): string {
-  const match = /^(\[[\da-fA-F:.]+\]|[^\s:/@?#[\],]+):(\d{1,5})$/.exec(address);
-  if (match === null || Number(match[2]) > 65_535 || Number(match[2]) === 0) {
+  if (!parseHostPort(address)?.port) {
     throw new CommandFailure(`"${address}" is no address; write host:port, for example ${DEFAULT_ADDRESS}`, 2);
   }
   return address;

@@ -1,6 +1,6 @@
 import { SquelchError } from "../domain/errors.js";
 import { MemberList } from "../domain/memberSync.js";
-import type { UserChannels } from "../domain/ports.js";
+import type { UserChannels } from "../domain/ports/membershipStore.js";
 import { CommandFailure } from "./failure.js";
 
 /** How a file names users and their channels; {@link MEMBER_FILE_HELP} explains it. */

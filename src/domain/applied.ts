@@ -22,7 +22,7 @@ export function expectedUntilMs({ seenMs, heldMs = 0 }: RouterProgress): number 
 }
 
 /** True if a router is known to have acted on everything up to `position`. Another epoch says nothing. */
-export function hasInForce({ position }: RouterProgress, { epoch, revision }: LogPosition): boolean {
+export function hasApplied({ position }: RouterProgress, { epoch, revision }: LogPosition): boolean {
   return position?.epoch === epoch && position.revision >= revision;
 }
 

@@ -1,5 +1,5 @@
 import { type MembershipLimit, SquelchError } from "./errors.js";
-import type { UserChannels } from "./ports.js";
+import type { UserChannels } from "./ports/membershipStore.js";
 
 /** The most channels that one user can be allowed in one event, so that a change always fits a message of 1 MiB. */
 export const MOST_CHANNELS_PER_USER = 2_000;

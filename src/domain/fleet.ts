@@ -1,4 +1,4 @@
-import { type EventRouters, expectedUntilMs, hasInForce } from "./applied.js";
+import { type EventRouters, expectedUntilMs, hasApplied } from "./applied.js";
 import type { LogPosition } from "./cursor.js";
 
 /** A replica of which nothing was heard for this long is taken for gone, ms. */
@@ -79,7 +79,7 @@ export function summariseRouters(
       summary.events++;
       summary.seenMs = Math.max(summary.seenMs, seenMs);
       const head = read.position;
-      if (head === undefined || hasInForce(router, head)) continue;
+      if (head === undefined || hasApplied(router, head)) continue;
       summary.behind.push({ eventId, head, position: position?.epoch === head.epoch ? position : undefined });
     }
   }

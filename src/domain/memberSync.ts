@@ -1,7 +1,7 @@
 import { SquelchError } from "./errors.js";
 import { parseId } from "./id.js";
 import { parseChannelIds } from "./membership.js";
-import type { UserChannels } from "./ports.js";
+import type { UserChannels } from "./ports/membershipStore.js";
 
 /** What the changes of a sync are called. */
 export const SYNC_ACTION = "sync_event_members";

@@ -1,4 +1,4 @@
-import { expectedUntilMs, hasInForce, type RouterNews, type RouterProgress } from "./applied.js";
+import { expectedUntilMs, hasApplied, type RouterNews, type RouterProgress } from "./applied.js";
 import type { LogPosition } from "./cursor.js";
 
 const isBefore = (a: RouterProgress, b: RouterProgress) => (a.routerId < b.routerId ? -1 : 1);
@@ -14,12 +14,12 @@ export class RouterTable {
   }
 
   /** True if every router that is expected has the change in force, also if there is none. */
-  get isInForceEverywhere(): boolean {
+  get isAppliedEverywhere(): boolean {
     return this.#missing.size === 0;
   }
 
   /** By router id ascending. */
-  get inForce(): RouterProgress[] {
+  get applied(): RouterProgress[] {
     return [...this.#routers.values()].filter(({ routerId }) => !this.#missing.has(routerId)).sort(isBefore);
   }
 
@@ -46,13 +46,13 @@ export class RouterTable {
       this.#missing.delete(news.routerId);
     } else {
       const known = this.#routers.get(news.routerId);
-      if (known?.position === undefined || (news.position && !hasInForce(known, news.position))) this.#put(news);
+      if (known?.position === undefined || (news.position && !hasApplied(known, news.position))) this.#put(news);
     }
   }
 
   #put(router: RouterProgress): void {
     this.#routers.set(router.routerId, router);
-    if (hasInForce(router, this.#awaited)) this.#missing.delete(router.routerId);
+    if (hasApplied(router, this.#awaited)) this.#missing.delete(router.routerId);
     else this.#missing.add(router.routerId);
   }
 }

@@ -1,7 +1,4 @@
-export interface RedisAddress {
-  host: string;
-  port: number;
-}
+import { type HostPort, parseHostPort } from "./hostPort.js";
 
 interface Access {
   tls: boolean;
@@ -12,16 +9,16 @@ interface Access {
 /** Where a Redis is, and what it is. */
 export type RedisTarget = Access &
   (
-    | { topology: "standalone"; address: RedisAddress; database: number }
+    | { topology: "standalone"; address: HostPort; database: number }
     | {
         topology: "sentinel";
-        sentinels: RedisAddress[];
+        sentinels: HostPort[];
         masterName: string;
         database: number;
         sentinelUsername?: string;
         sentinelPassword?: string;
       }
-    | { topology: "cluster"; nodes: RedisAddress[] }
+    | { topology: "cluster"; nodes: HostPort[] }
   );
 
 const REDIS_PORT = 6_379;
@@ -87,12 +84,9 @@ function parseCredentials(text: string): { username?: string; password?: string 
   return username === "" ? { password } : { username, password };
 }
 
-function parseAddress(text: string, defaultPort: number): RedisAddress {
-  const [, ipv6, name, digits] =
-    /^(?:\[([\da-fA-F:.]+)\]|([^\s:[\]]+))(?::(\d{1,5}))?$/.exec(text) ?? fail("with host:port after //");
-  const port = digits === undefined ? defaultPort : Number(digits);
-  if (port < 1 || port > 65_535) fail("with ports from 1 to 65535");
-  return { host: (ipv6 ?? name) as string, port };
+function parseAddress(text: string, defaultPort: number): HostPort {
+  const address = parseHostPort(text, defaultPort);
+  return address?.port ? address : fail("with host:port after //, the port from 1 to 65535");
 }
 
 function splitPath(path: string, maxParts: number): string[] {

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Registry } from "prom-client";
-import type { Engine } from "../domain/ports.js";
+import type { Engine } from "../domain/ports/engine.js";
 import { createMemoryEngine } from "../engine/memory/engine.js";
 import { createRedisEngine, type IngestSource } from "../engine/redis/engine.js";
 import { createLogger, type Logger } from "../lib/logger.js";

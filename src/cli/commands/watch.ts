@@ -11,7 +11,7 @@ import type { CommandContext } from "../context.js";
 import { createNarrator } from "../demo/narrator.js";
 import { CommandFailure } from "../failure.js";
 import { untilStopped } from "../lifetime.js";
-import { parseDuration } from "../output/duration.js";
+import { parseDurationText } from "../output/duration.js";
 import { LivePicture } from "../output/livePicture.js";
 import type { Colors } from "../output/output.js";
 import { Screen, type Terminal } from "../output/screen.js";
@@ -37,7 +37,7 @@ export function addWatchCommand(program: Command, context: CommandContext): void
     .argument("[events...]", "the events; without one, all, those created later included")
     .option("--user <user>", "only changes of this user; may be repeated", collect, [])
     .option("--router-id <id>", "be this router, for which --wait then waits in vain (default: none)", "")
-    .option("--checkpoint-interval <time>", "the longest silence, 1s to 60s (default 5s)", parseDuration)
+    .option("--checkpoint-interval <time>", "the longest silence, 1s to 60s (default 5s)", parseDurationText)
     .option("--lines", "print lines on a terminal too", false)
     .addHelpText(
       "after",

@@ -8,7 +8,7 @@ const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
  * @returns whole milliseconds, 0 or more
  * @throws commander's InvalidArgumentError, which becomes a line about the option
  */
-export function parseDuration(text: string): number {
+export function parseDurationText(text: string): number {
   if (text === "0") return 0;
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
   const ms = match === null ? Number.NaN : Math.round(Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS]);
@@ -20,14 +20,14 @@ export function parseDuration(text: string): number {
   return ms;
 }
 
-/** Like {@link parseDuration}, for a span that may not be 0. */
+/** Like {@link parseDurationText}, for a span that may not be 0. */
 export function parsePositiveDuration(text: string): number {
-  const ms = parseDuration(text);
+  const ms = parseDurationText(text);
   if (ms === 0) throw new InvalidArgumentError("It must be above 0.");
   return ms;
 }
 
-/** Writes a span as {@link parseDuration} reads it, in the largest unit that leaves no fraction. */
+/** Writes a span as {@link parseDurationText} reads it, in the largest unit that leaves no fraction. */
 export function formatDuration(ms: number): string {
   for (const unit of ["h", "m", "s"] as const) {
     if (ms >= UNIT_MS[unit] && ms % UNIT_MS[unit] === 0) return `${ms / UNIT_MS[unit]}${unit}`;

@@ -29,7 +29,7 @@ const CAUSES: Readonly<Record<FloorRevokeCause, string>> = {
 const list = (ids: readonly string[]) => (ids.length > 3 ? `${ids.length} channels` : ids.join(", "));
 
 /** Undefined for a kind that this page does not know. */
-export function describeChange(eventId: string, epoch: string, change: Change): Activity | undefined {
+export function toActivity(eventId: string, epoch: string, change: Change): Activity | undefined {
   const { revision, time, actor, kind } = change;
   const entry = (tone: Activity["tone"], text: string): Activity => ({
     eventId,

@@ -4,7 +4,7 @@ import type {
   EventChanges,
   WatchPermissionsResponse,
 } from "../../../gen/squelch/v1/permission_service_pb.js";
-import { type Activity, describeChange } from "./activity.js";
+import { type Activity, toActivity } from "./activity.js";
 import { EventPicture } from "./eventPicture.js";
 
 /** How many of the newest changes are kept for the eye. */
@@ -57,7 +57,7 @@ export class FleetPicture {
   #takeChanges({ eventId, epoch, changes }: EventChanges): void {
     const event = this.#open(eventId);
     for (const change of changes) event.takeChange(change);
-    const described = changes.slice(-MAX_ACTIVITY).flatMap((change) => describeChange(eventId, epoch, change) ?? []);
+    const described = changes.slice(-MAX_ACTIVITY).flatMap((change) => toActivity(eventId, epoch, change) ?? []);
     this.activity = [...described.reverse(), ...this.activity].slice(0, MAX_ACTIVITY);
   }
 }

@@ -19,7 +19,7 @@ export function formatAge(ageMs: number): string {
 }
 
 /** The time of day in the reader's zone. */
-export function formatTime(timeMs: number): string {
+export function formatTimeOfDay(timeMs: number): string {
   const time = new Date(timeMs);
   return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
 }
@@ -27,7 +27,7 @@ export function formatTime(timeMs: number): string {
 /** Date and time of day in the reader's zone. */
 export function formatMoment(timeMs: number): string {
   const time = new Date(timeMs);
-  return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${formatTime(timeMs)}`;
+  return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${formatTimeOfDay(timeMs)}`;
 }
 
 /** `1 user`, `2 users`. */

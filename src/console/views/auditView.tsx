@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { AuditEntry } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { describeProblem } from "../api/problem.js";
-import { formatTime, timeOf } from "../model/format.js";
+import { formatTimeOfDay, timeOf } from "../model/format.js";
 import { linkTo } from "../model/route.js";
 import { useConsole } from "./console.js";
 
@@ -61,7 +61,7 @@ export function AuditView({ eventId }: { eventId?: string }) {
           onInput={(input) => setText(input.currentTarget.value)}
         />
         <span class="hint" role="status">
-          {problem || (trail === undefined ? "Asking" : `As of ${formatTime(readMs)}`)}
+          {problem || (trail === undefined ? "Asking" : `As of ${formatTimeOfDay(readMs)}`)}
         </span>
         <button type="button" onClick={() => void read(undefined)}>
           Read again
@@ -123,5 +123,5 @@ function AuditRow({ entry, hasEvent }: { entry: AuditEntry; hasEvent: boolean })
 // The day is said where it is not today.
 function formatDay(timeMs: number): string {
   const day = new Date(timeMs).toDateString();
-  return day === new Date().toDateString() ? formatTime(timeMs) : `${day} ${formatTime(timeMs)}`;
+  return day === new Date().toDateString() ? formatTimeOfDay(timeMs) : `${day} ${formatTimeOfDay(timeMs)}`;
 }

@@ -1,7 +1,9 @@
 import { notBanned, type UserBan } from "../../domain/ban.js";
 import type { ActiveSpeaker } from "../../domain/floor.js";
-import type { BanStore, DisconnectRequest } from "../../domain/ports.js";
+import type { BanStore, DisconnectRequest } from "../../domain/ports/banStore.js";
+import { openEvent, revoke } from "./floor.js";
 import { leaveQueues } from "./floorQueue.js";
+import { release, settledLease } from "./leases.js";
 import type { EventRecord, MemoryState } from "./state.js";
 
 export function createBanStore(state: MemoryState): BanStore {
@@ -12,11 +14,11 @@ export function createBanStore(state: MemoryState): BanStore {
     leaveQueues(state, event, userId);
     const cut: ActiveSpeaker[] = [];
     for (const channelId of [...event.channelIds].sort()) {
-      const lease = state.settledLease(event, channelId);
+      const lease = settledLease(state, event, channelId);
       if (lease?.speaker.userId !== userId) continue;
       if (isBroadcaster) cut.push(lease.speaker);
-      else state.revoke(event, actor, lease, "noPermission");
-      state.free(event, channelId);
+      else revoke(state, event, actor, lease, "noPermission");
+      release(state, event, channelId);
     }
     if (isBroadcaster && event.pause) state.append(event, actor, { kind: "speakersPaused", pause: event.pause, cut });
   }
@@ -41,11 +43,11 @@ export function createBanStore(state: MemoryState): BanStore {
     banScope: "fleet",
 
     async disconnectUser({ eventId, ...request }) {
-      return { revision: disconnect(state.open(eventId), request), replicated: false };
+      return { revision: disconnect(openEvent(state, eventId), request), replicated: false };
     },
 
     async banUser({ eventId, userId, reason, actor, durationMs }) {
-      const event = state.open(eventId);
+      const event = openEvent(state, eventId);
       const bannedAtMs = state.now();
       const end = durationMs !== undefined && { expiresAtMs: bannedAtMs + durationMs };
       const ban: UserBan = { userId, reason, bannedBy: actor, bannedAtMs, ...end };
@@ -59,7 +61,7 @@ export function createBanStore(state: MemoryState): BanStore {
     async unbanUser(eventId, userId, actor) {
       if (state.standingBan(userId) === undefined) throw notBanned(userId);
       state.bans.delete(userId);
-      const revision = tellEndOfBan(state.open(eventId), actor, userId, false);
+      const revision = tellEndOfBan(openEvent(state, eventId), actor, userId, false);
       state.banListeners.emit("", undefined);
       return revision;
     },
@@ -72,7 +74,7 @@ export function createBanStore(state: MemoryState): BanStore {
 
     async settleBans(eventId) {
       if (!state.events.has(eventId)) return undefined;
-      const event = state.open(eventId);
+      const event = openEvent(state, eventId);
       for (const [userId, { expiresAtMs }] of [...event.bans]) {
         if (state.standingBan(userId) !== undefined) continue;
         tellEndOfBan(event, "", userId, expiresAtMs !== undefined && expiresAtMs <= state.now());

@@ -1,6 +1,6 @@
 import { DEFAULT_AUDIT_LENGTH } from "../../domain/audit.js";
 import { DEFAULT_EVENT_LIMITS, type EventLimits } from "../../domain/eventLimits.js";
-import type { Engine } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { createAppliedStore } from "./appliedStore.js";
 import { createAuditStore } from "./auditStore.js";

@@ -1,12 +1,7 @@
 import { CLAIM_TIME_MS, type FloorDenyCause, outranks, type WaitingSpeaker } from "../../domain/floor.js";
-import type { QueuePlace, StartPttRequest } from "../../domain/ports.js";
-import type { EventRecord, Lease, MemoryState } from "./state.js";
-
-/** A request that waits for the floor of a channel. */
-export interface QueuedRequest extends Omit<StartPttRequest, "actor" | "queue"> {
-  queueId: number;
-  endsAtMs: number;
-}
+import type { QueuePlace, StartPttRequest } from "../../domain/ports/floorStore.js";
+import { grant, nextLeaseId } from "./floor.js";
+import type { EventRecord, Lease, MemoryState, QueuedRequest } from "./state.js";
 
 // The higher priority, then the older.
 function goesBefore(a: QueuedRequest, b: QueuedRequest): boolean {
@@ -74,7 +69,7 @@ export function enterQueue(
   before: QueuedRequest | undefined,
 ): QueuePlace | undefined {
   const queue = readQueue(state, event, request.channelId);
-  const queueId = before?.queueId ?? state.nextLeaseId(event);
+  const queueId = before?.queueId ?? nextLeaseId(state, event);
   const priority = before && outranks(before.priority, request.priority) ? before.priority : request.priority;
   const entry = { ...request, priority, queueId, endsAtMs: state.now() + terms.waitMs };
   const last = queue.at(-1);
@@ -99,7 +94,7 @@ export function serveQueue(state: MemoryState, event: EventRecord, channelId: st
     if (queue.length === 0) event.queues.delete(channelId);
     const { userId, userName, sessionId, queueId, priority } = request;
     if (state.isAdmitted(event, request) && state.standingBan(userId) === undefined) {
-      const lease = state.grant(event, request, Math.min(request.leaseTimeMs, CLAIM_TIME_MS));
+      const lease = grant(state, event, request, Math.min(request.leaseTimeMs, CLAIM_TIME_MS));
       const { leaseId, talkUntilMs, speaker } = lease;
       const { startedAtMs, expiresAtMs } = speaker;
       const who = { channelId, userId, userName, sessionId, queueId };

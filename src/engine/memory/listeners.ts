@@ -1,4 +1,4 @@
-import type { Unsubscribe } from "../../domain/ports.js";
+import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../lib/logger.js";
 
 /**

@@ -3,7 +3,8 @@ import { type MembershipLimit, SquelchError } from "../../domain/errors.js";
 import { checkSyncedChannels, limitExceeded } from "../../domain/eventLimits.js";
 import { foreignChannelInSync, SYNC_ACTION } from "../../domain/memberSync.js";
 import { diffChannels } from "../../domain/membership.js";
-import type { MembershipOutcome, MembershipStore, MembershipUpdate } from "../../domain/ports.js";
+import type { MembershipOutcome, MembershipStore, MembershipUpdate } from "../../domain/ports/membershipStore.js";
+import { addChannel, openEvent } from "./floor.js";
 import type { EventRecord, Member, MemoryState } from "./state.js";
 
 /** Before every other position. */
@@ -49,7 +50,7 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
     const foreignChannelIds = allowed.filter((id) => isForeign(event.eventId, id));
     const channelIds = allowed.filter((id) => !isForeign(event.eventId, id));
     for (const id of channelIds) {
-      if (!event.channelIds.has(id)) state.addChannel(event, id);
+      if (!event.channelIds.has(id)) addChannel(state, event, id);
     }
 
     const { added, removed } = diffChannels(member?.channelIds ?? [], channelIds);
@@ -72,7 +73,7 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
 
   return {
     async applyMemberships(eventId, updates) {
-      const event = state.open(eventId);
+      const event = openEvent(state, eventId);
       return updates.map((update) => apply(event, update));
     },
 
@@ -85,7 +86,7 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
             "move it with SetChannelEvent first",
         );
       }
-      const event = state.open(eventId);
+      const event = openEvent(state, eventId);
       const member = event.members.get(write.userId);
       const isSuperseded = onlyIfUnknown && isStale(event, member, BEGINNING);
       const { overLimit } = withinLimits(event, member, write.channelIds);
@@ -102,7 +103,7 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
         const foreign = channelIds.find((id) => isForeign(eventId, id));
         if (foreign !== undefined) throw foreignChannelInSync(users, foreign, state.eventOfChannel.get(foreign) ?? "");
       }
-      const event = state.open(eventId);
+      const event = openEvent(state, eventId);
       const joining = users.filter(({ userId, channelIds }) => channelIds.length > 0 && !event.members.has(userId));
       if (joining.length > 0 && event.members.size + joining.length > state.limits.maxUsersPerEvent) {
         throw limitExceeded("users_per_event", state.limits, "users");

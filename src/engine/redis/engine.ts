@@ -1,7 +1,8 @@
 import { DEFAULT_AUDIT_LENGTH } from "../../domain/audit.js";
 import { SquelchError } from "../../domain/errors.js";
 import { DEFAULT_EVENT_LIMITS, type EventLimits } from "../../domain/eventLimits.js";
-import type { Engine, FeedHealth, Unsubscribe } from "../../domain/ports.js";
+import type { Engine, FeedHealth } from "../../domain/ports/engine.js";
+import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../lib/logger.js";
 import { createChannelIndex } from "./channels/channelIndex.js";
 import { ChannelOwners } from "./channels/channelOwners.js";

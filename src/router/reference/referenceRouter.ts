@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { SquelchError } from "../../domain/errors.js";
+import { type HostPort, parseHostPort } from "../../lib/hostPort.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { ChannelClient } from "../client/channelClient.js";
 import { PermissionClient, type PermissionClientOptions } from "../client/permissionClient.js";
@@ -225,12 +226,10 @@ function pingClients(sockets: WebSocketServer): () => void {
   };
 }
 
-function parseListenAddress(address: string): { host: string; port: number } {
-  const match = /^(?:\[([\da-fA-F:.]+)\]|([^\s:]+)):(\d{1,5})$/.exec(address);
-  const port = Number(match?.[3]);
-  if (match === null || port > 65_535)
-    throw new SquelchError("invalidArgument", `listen: "${address}" is not host:port`);
-  return { host: match[1] ?? match[2] ?? "", port };
+function parseListenAddress(address: string): HostPort {
+  const parsed = parseHostPort(address);
+  if (parsed === undefined) throw new SquelchError("invalidArgument", `listen: "${address}" is not host:port`);
+  return parsed;
 }
 
 function formatAddress({ address, family, port }: AddressInfo): string {

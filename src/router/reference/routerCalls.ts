@@ -6,7 +6,8 @@ import type { UserBan } from "../../domain/ban.js";
 import type { ActiveSpeaker, FloorDenyCause, FloorPriority, SpeakerPause } from "../../domain/floor.js";
 import { MAX_ID_BYTES } from "../../domain/id.js";
 import type { GrpcClient } from "../../lib/grpcService.js";
-import { banOf, denyCauseOf, msOf, pauseOf, speakerOf, toPriorityMessage } from "../client/convert.js";
+import { denyCauseOf, toPriorityMessage } from "../../wire/floorEnums.js";
+import { banOf, msOf, pauseOf, speakerOf } from "../client/convert.js";
 import type { ClientIdentity } from "./clientToken.js";
 
 const DEADLINE_MS = 1_500;
@@ -19,7 +20,7 @@ const QUEUE_FOR_MS = 6_000;
 /** What the store answers to a press of the talk button. */
 export type PttOutcome =
   | { granted: true; leaseId: bigint; startedAtMs: number; expiresAtMs: number; talkUntilMs: number }
-  | { granted: false; place: QueuePlace }
+  | { granted: false; place: QueuedPress }
   | {
       granted: false;
       place?: undefined;
@@ -30,7 +31,7 @@ export type PttOutcome =
     };
 
 /** A place among those who wait for the floor. */
-export interface QueuePlace {
+export interface QueuedPress {
   queueId: bigint;
   /** 1 is next. */
   position: number;
@@ -44,8 +45,8 @@ export interface StoredChannel {
   holder: ActiveSpeaker | undefined;
 }
 
-/** Who gives the floor back: the lease, or the session where the lease isn't known. */
-export type PttHolder = { leaseId: bigint } | { userId: string; sessionId: string };
+/** What a client gives back: the floor under a lease, or what the user has in a session where the lease is unknown. */
+export type FloorClaim = { leaseId: bigint } | { userId: string; sessionId: string };
 
 /** The calls that a router makes for its clients. Each rejects with a grpc-js ServiceError after 1.5 s at the latest. */
 export class RouterCalls {
@@ -108,7 +109,7 @@ export class RouterCalls {
         const { cause, holder, pause, ban } = outcome.value;
         return {
           granted: false,
-          cause: denyCauseOf(cause),
+          cause: denyCauseOf(cause) ?? "other",
           holder: holder && speakerOf(holder),
           pause: pause && pauseOf(pause),
           ban: ban && banOf(ban),
@@ -131,7 +132,7 @@ export class RouterCalls {
   }
 
   /** FAILED_PRECONDITION if the floor is held otherwise or not at all. */
-  async stopPtt(channelId: string, holder: PttHolder): Promise<void> {
+  async stopPtt(channelId: string, holder: FloorClaim): Promise<void> {
     await this.#grpc.unary(ChannelService.method.stopPtt, { channelId, ...holder }, this.#options());
   }
 
@@ -203,6 +204,6 @@ export function isStaleLease(error: unknown): boolean {
 }
 
 /** What a client is told of a failed call: the store's words where it refused, else that the service is unavailable. */
-export function describeCallError(error: unknown): string {
+export function refusalText(error: unknown): string {
   return isRefusal(error) ? error.details : "Service unavailable";
 }

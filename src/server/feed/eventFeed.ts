@@ -2,11 +2,12 @@ import type { LogEntry } from "../../domain/change.js";
 import type { LogPosition } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
 import type { Membership } from "../../domain/membership.js";
-import type { Engine, Unsubscribe } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
+import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../lib/logger.js";
 import type { FeedCounts } from "../ops/feedCounts.js";
 import { ChangeRing } from "./changeRing.js";
-import { EventPicture } from "./eventPicture.js";
+import { FeedPicture } from "./feedPicture.js";
 import { MAX_MESSAGE_BYTES, Snapshot } from "./snapshot.js";
 import { encodeBatch, encodeBatchHeader } from "./wire/encode.js";
 
@@ -44,7 +45,7 @@ export class EventFeed {
   readonly #logger: Logger;
   readonly #ring = new ChangeRing();
   readonly #readers = new Set<FeedReader>();
-  #picture = new EventPicture({ members: [] });
+  #picture = new FeedPicture({ members: [] });
   #epoch = "";
   #header: Uint8Array = new Uint8Array();
   /** At most the newest and the one before it. */
@@ -290,7 +291,7 @@ export class EventFeed {
     }
     this.#epoch = state.epoch;
     this.#header = encodeBatchHeader(this.eventId, state.epoch);
-    this.#picture = new EventPicture(state);
+    this.#picture = new FeedPicture(state);
     this.#ring.reset(state.revision);
     this.#inSyncFrom = state.revision;
     this.#onAdvanced();

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
-import type { Engine, FeedHealth, Unsubscribe } from "../../domain/ports.js";
+import type { Engine, FeedHealth } from "../../domain/ports/engine.js";
+import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../lib/logger.js";
 import { BanKeeper } from "../keepers/banKeeper.js";
 import { LeaseKeeper } from "../keepers/leaseKeeper.js";

@@ -1,5 +1,5 @@
 import type { LogPosition } from "../../domain/cursor.js";
-import type { FeedHealth } from "../../domain/ports.js";
+import type { FeedHealth } from "../../domain/ports/engine.js";
 import { EventCursor } from "./eventCursor.js";
 import type { EventFeed, FeedReader } from "./eventFeed.js";
 import { type EventPosition, encodeCheckpoint } from "./wire/encodeCheckpoint.js";

@@ -1,4 +1,5 @@
-import type { Engine, Unsubscribe } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
+import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../lib/logger.js";
 import { SharedRun } from "../../lib/sharedRun.js";
 

@@ -1,4 +1,6 @@
-import type { DueLook, Engine, FloorNews, Unsubscribe } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
+import type { DueLook, FloorNews } from "../../domain/ports/floorStore.js";
+import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../lib/logger.js";
 
 /** How long after the end of a lease it is looked at: the store's clock has to be past it. */

@@ -1,4 +1,5 @@
-import type { Engine, Unsubscribe } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
+import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../lib/logger.js";
 
 /** How often the store is asked to uphold a standing pause, ms; it sees to it that many replicas are no more work. */

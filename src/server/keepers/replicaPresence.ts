@@ -1,4 +1,4 @@
-import type { Engine, FeedHealth } from "../../domain/ports.js";
+import type { Engine, FeedHealth } from "../../domain/ports/engine.js";
 import type { Logger } from "../../lib/logger.js";
 import { version } from "../../lib/ownPackage.js";
 import type { RouterPresence } from "./routerPresence.js";

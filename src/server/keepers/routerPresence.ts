@@ -1,4 +1,4 @@
-import type { Engine } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
 import type { Logger } from "../../lib/logger.js";
 
 /** How often the store is told which routers' watches are open, ms: well within the time for which it remembers. */

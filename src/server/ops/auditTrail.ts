@@ -1,5 +1,5 @@
 import type { AuditRecord } from "../../domain/audit.js";
-import type { AuditStore } from "../../domain/ports.js";
+import type { AuditStore } from "../../domain/ports/auditStore.js";
 import type { Logger } from "../../lib/logger.js";
 
 /** How many records may wait for the store; more are told to the log alone. */

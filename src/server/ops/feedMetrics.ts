@@ -1,6 +1,6 @@
 import { Histogram, type Registry } from "prom-client";
 import { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
-import type { FeedHealth } from "../../domain/ports.js";
+import type { FeedHealth } from "../../domain/ports/engine.js";
 import { FeedCounts } from "./feedCounts.js";
 import { addCounter, addGauge, addLabelledCounter } from "./metrics.js";
 

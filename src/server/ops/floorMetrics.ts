@@ -1,6 +1,6 @@
 import { Counter, type Registry } from "prom-client";
 import type { FloorDenyCause } from "../../domain/floor.js";
-import type { Engine } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
 
 const CAUSE_LABELS: Record<FloorDenyCause, string> = {
   anotherHasPermission: "another_has_permission",

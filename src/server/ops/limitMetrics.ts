@@ -1,6 +1,6 @@
 import type { Registry } from "prom-client";
 import { type MembershipLimit, SquelchError } from "../../domain/errors.js";
-import type { Engine } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
 import { addLabelledCounter } from "./metrics.js";
 
 /** What each limit has refused since the start. */

@@ -1,4 +1,4 @@
-import type { Engine } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
 import type { ReconcileOutcome } from "./reconcile.js";
 import type { Reconciler } from "./reconciler.js";
 import type { Watermark } from "./watermark.js";

@@ -1,7 +1,9 @@
 import { SquelchError } from "../../domain/errors.js";
 import { DEFAULT_TALK_TIME_MS } from "../../domain/floor.js";
 import { parseId } from "../../domain/id.js";
-import type { Engine, PublishedSpeaker, Unsubscribe } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
+import type { PublishedSpeaker } from "../../domain/ports/floorStore.js";
+import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import { createRedisEngine } from "../../engine/redis/engine.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { redisFromEnvironment } from "../config.js";

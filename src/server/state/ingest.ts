@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Position } from "../../domain/cursor.js";
 import { isUnavailable } from "../../domain/errors.js";
-import type { Engine, MembershipUpdate } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
+import type { MembershipUpdate } from "../../domain/ports/membershipStore.js";
 import type { Logger } from "../../lib/logger.js";
 
 /** Updates that are applied in one step. */

@@ -1,8 +1,10 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import type { MembershipLimit } from "../../domain/errors.js";
 import { idProblem } from "../../domain/id.js";
-import type { Engine, MembershipUpdate } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
+import type { MembershipUpdate } from "../../domain/ports/membershipStore.js";
 import type { ControlPlane } from "../../engine/redis/ingest/controlPlane.js";
+import { batchesOf } from "../../lib/batchesOf.js";
 import { type AssignedEntry, judgeUser } from "./reconcileRules.js";
 
 /** How long the control plane may take between DEL and SADD, ms. */
@@ -67,8 +69,7 @@ export async function reconcile(
     }
   }
   for (const [eventId, all] of updates) {
-    for (let first = 0; first < all.length; first += MAX_BATCH) {
-      const batch = all.slice(first, first + MAX_BATCH);
+    for (const batch of batchesOf(all, MAX_BATCH)) {
       const outcomes = await engine.applyMemberships(eventId, batch);
       for (const [index, { overLimit }] of outcomes.entries()) {
         if (overLimit !== undefined) onOverLimit(batch[index]?.userId ?? "", eventId, overLimit);
@@ -114,8 +115,8 @@ async function readSets(
   // Returns those whose set is to be read again.
   const read = async (users: readonly string[]) => {
     const doubtful: string[] = [];
-    for (let first = 0; first < users.length; first += USERS_PER_TURN) {
-      const slice = users.slice(first, first + USERS_PER_TURN).filter((userId) => idProblem(userId) === undefined);
+    for (const batch of batchesOf(users, USERS_PER_TURN)) {
+      const slice = batch.filter((userId) => idProblem(userId) === undefined);
       const assigned = await controlPlane.readAssignedChannels(slice);
       for (const [index, userId] of slice.entries()) {
         const set = (assigned[index] ?? []).filter((channelId) => idProblem(channelId) === undefined);

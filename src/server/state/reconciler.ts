@@ -1,5 +1,5 @@
 import { isUnavailable } from "../../domain/errors.js";
-import type { Engine } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
 import type { ControlPlane } from "../../engine/redis/ingest/controlPlane.js";
 import type { Logger } from "../../lib/logger.js";
 import { SharedRun } from "../../lib/sharedRun.js";

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { SquelchError } from "../../../src/domain/errors.js";
-import type { Engine } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
 import type { ControlPlane } from "../../../src/engine/redis/ingest/controlPlane.js";
 import { createLogger } from "../../../src/lib/logger.js";
 import { SharedRun } from "../../../src/lib/sharedRun.js";

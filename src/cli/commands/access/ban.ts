@@ -1,9 +1,9 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
 import { BanUserResponseSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { addWaitOption, awaitRouters, type WaitOptions } from "../../awaitApplied.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
-import { addWaitOption, awaitRouters, type WaitOptions } from "../../enforcement.js";
 import { describeBan } from "../../output/describe.js";
 import { parsePositiveDuration } from "../../output/duration.js";
 import { printable } from "../../output/output.js";

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import { DisconnectUserResponseSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { addWaitOption, awaitRouters, type WaitOptions } from "../../awaitApplied.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
-import { addWaitOption, awaitRouters, type WaitOptions } from "../../enforcement.js";
 import { printable } from "../../output/output.js";
 
 interface DisconnectOptions extends ConnectionOptions, WaitOptions {

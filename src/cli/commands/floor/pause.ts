@@ -4,11 +4,11 @@ import {
   type PauseAllSpeakersResponse,
   PauseAllSpeakersResponseSchema,
 } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { addWaitOption, awaitRouters, type WaitOptions } from "../../awaitApplied.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
-import { addWaitOption, awaitRouters, type WaitOptions } from "../../enforcement.js";
 import { describePause, isCutOnly, SPEAKER_COLUMNS, speakerRow } from "../../output/describe.js";
-import { parseDuration } from "../../output/duration.js";
+import { parseDurationText } from "../../output/duration.js";
 import { printable } from "../../output/output.js";
 
 interface PauseOptions extends ConnectionOptions, WaitOptions {
@@ -27,7 +27,11 @@ export function addPauseCommand(program: Command, context: CommandContext): void
     .description("cut every speaker of an event and keep all floors closed for a while")
     .argument("<event>", "the event")
     .option("--reason <text>", "told to everybody", "")
-    .option("--duration <time>", "how long floors stay closed, at most 1h; 0 only cuts (default 60s)", parseDuration)
+    .option(
+      "--duration <time>",
+      "how long floors stay closed, at most 1h; 0 only cuts (default 60s)",
+      parseDurationText,
+    )
     .option("--exempt <user...>", "users who may go on speaking", [])
     .option("--broadcaster <user>", "give this user the floor on every channel in the same step")
     .option("--request-id <id>", "makes a repeat within an hour return the first outcome", "")

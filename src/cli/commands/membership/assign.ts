@@ -3,9 +3,9 @@ import {
   type SetUserChannelsResponse,
   SetUserChannelsResponseSchema,
 } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { addWaitOption, awaitRouters, type WaitOptions } from "../../awaitApplied.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
-import { addWaitOption, awaitRouters, type WaitOptions } from "../../enforcement.js";
 import { formatIds } from "../../output/describe.js";
 
 interface AssignOptions extends ConnectionOptions, WaitOptions {

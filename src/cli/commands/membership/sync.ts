@@ -6,10 +6,10 @@ import {
   type SyncEventMembersRequestSchema,
   SyncEventMembersResponseSchema,
 } from "../../../../gen/squelch/v1/permission_service_pb.js";
-import type { UserChannels } from "../../../domain/ports.js";
+import type { UserChannels } from "../../../domain/ports/membershipStore.js";
+import { addWaitOption, awaitRouters, type WaitOptions } from "../../awaitApplied.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
-import { addWaitOption, awaitRouters, type WaitOptions } from "../../enforcement.js";
 import { CommandFailure } from "../../failure.js";
 import { MEMBER_FILE_HELP, type MemberFormat, readMemberFile } from "../../memberFile.js";
 import { formatCount } from "../../output/describe.js";

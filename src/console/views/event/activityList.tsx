@@ -1,4 +1,4 @@
-import { formatTime } from "../../model/format.js";
+import { formatTimeOfDay } from "../../model/format.js";
 import { linkTo } from "../../model/route.js";
 import { useLive } from "../console.js";
 
@@ -13,7 +13,7 @@ export function ActivityList({ eventId }: { eventId?: string }) {
     <ol class="activity" aria-label="Newest changes">
       {shown.map((entry) => (
         <li key={entry.key} data-tone={entry.tone}>
-          <time class="digits">{formatTime(entry.timeMs)}</time>
+          <time class="digits">{formatTimeOfDay(entry.timeMs)}</time>
           {eventId === undefined && <a href={linkTo({ page: "event", eventId: entry.eventId })}>{entry.eventId}</a>}
           <span class="text">{entry.text}</span>
           {entry.actor !== "" && <span class="actor">{entry.actor}</span>}

@@ -4,9 +4,9 @@ import { AuditView } from "../auditView.js";
 import { useConsole, useLive } from "../console.js";
 import { Countdown } from "../controls/clock.js";
 import { ActivityList } from "./activityList.js";
+import { AppliedRouters } from "./appliedRouters.js";
 import { ChannelBoard } from "./channelBoard.js";
 import { PauseDesk } from "./pauseDesk.js";
-import { RoutersInForce } from "./routersInForce.js";
 import { useEventChannels } from "./useEventChannels.js";
 import { UserPanel } from "./userPanel.js";
 
@@ -49,7 +49,7 @@ export function EventView({ eventId }: { eventId: string }) {
       </header>
       <div class="event-desk">
         <PauseDesk event={event} />
-        <RoutersInForce event={event} />
+        <AppliedRouters event={event} />
       </div>
       <div class="event-main panel">
         <div class="tabs" role="tablist" aria-label="Parts of the event">

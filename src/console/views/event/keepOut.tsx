@@ -6,7 +6,7 @@ import type { EventPicture } from "../../model/eventPicture.js";
 import { formatMoment, timeOf } from "../../model/format.js";
 import { useConsole } from "../console.js";
 import { DurationField } from "../controls/durationField.js";
-import { useEnforcedWrite } from "../useEnforcedWrite.js";
+import { useAppliedWrite } from "../useAppliedWrite.js";
 
 const DURATIONS = [
   { label: "10 minutes", ms: 600_000 },
@@ -23,7 +23,7 @@ interface KeepOutProps {
 /** Has the routers drop a user's connections, once or until a ban ends. */
 export function KeepOut({ event, userId }: KeepOutProps) {
   const { session } = useConsole();
-  const { said, isBusy, run } = useEnforcedWrite(event, userId);
+  const { said, isBusy, run } = useAppliedWrite(event, userId);
   const { ban, problem } = useBan(event, userId);
   const [reason, setReason] = useState("");
   const [durationMs, setDurationMs] = useState<number>(DURATIONS[0].ms);

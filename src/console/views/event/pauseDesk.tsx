@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { SpeakerPause } from "../../../../gen/squelch/v1/model_pb.js";
 import { describeFailedWrite } from "../../api/problem.js";
 import type { EventPicture } from "../../model/eventPicture.js";
-import { formatCount, formatTime, timeOf } from "../../model/format.js";
+import { formatCount, formatTimeOfDay, timeOf } from "../../model/format.js";
 import { createRequestId } from "../../model/requestId.js";
 import { useConsole } from "../console.js";
 import { Countdown } from "../controls/clock.js";
@@ -155,7 +155,7 @@ function StandingPause({ event, pause, report }: FormProps & { pause: SpeakerPau
         <dd>{pause.reason || "None was given"}</dd>
         <dt>Since</dt>
         <dd class="digits">
-          {formatTime(startedMs)}, until {formatTime(untilMs)}
+          {formatTimeOfDay(startedMs)}, until {formatTimeOfDay(untilMs)}
         </dd>
         <dt>By</dt>
         <dd>{pause.actor || "Unknown"}</dd>

@@ -4,7 +4,7 @@ import { formatCount } from "../../model/format.js";
 import { searchIds, sortIds } from "../../model/search.js";
 import { useConsole } from "../console.js";
 import { useIsLive } from "../statusBar.js";
-import { useEnforcedWrite } from "../useEnforcedWrite.js";
+import { useAppliedWrite } from "../useAppliedWrite.js";
 import { KeepOut } from "./keepOut.js";
 
 interface UserEditorProps {
@@ -20,7 +20,7 @@ interface UserEditorProps {
  */
 export function UserEditor({ event, userId, channelIds, onClose }: UserEditorProps) {
   const { session } = useConsole();
-  const { said, isBusy, run } = useEnforcedWrite(event, userId);
+  const { said, isBusy, run } = useAppliedWrite(event, userId);
   const isLive = useIsLive();
   const dialog = useRef<HTMLDialogElement>(null);
   const [text, setText] = useState("");

@@ -3,7 +3,8 @@ import { createConnection } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { AbstractConnector, Cluster, Command, Redis, type RedisOptions, SentinelConnector } from "ioredis";
 import { backoffMs } from "../../../lib/backoff.js";
-import type { RedisAddress, RedisTarget } from "../../../lib/redisUrl.js";
+import type { HostPort } from "../../../lib/hostPort.js";
+import type { RedisTarget } from "../../../lib/redisUrl.js";
 import { CorkedRedis } from "./corkedRedis.js";
 
 /** A connection for commands. */
@@ -55,14 +56,14 @@ export function openSubscriptions(target: RedisTarget, connectionName: string, c
   const options = commonOptions(target, connectionName);
   if (target.topology !== "cluster") return openServer(target, options);
   const { tls, nodes: seeds } = target;
-  let last: RedisAddress | undefined;
-  const pickNode = (): RedisAddress => {
+  let last: HostPort | undefined;
+  const pickNode = (): HostPort => {
     const known =
       cluster instanceof Cluster ? cluster.nodes().map(({ options: { host, port } }) => ({ host, port })) : [];
-    const nodes = [...(known.length > 0 ? (known as RedisAddress[]) : seeds)];
+    const nodes = [...(known.length > 0 ? (known as HostPort[]) : seeds)];
     const others = nodes.filter(({ host, port }) => host !== last?.host || port !== last.port);
     const candidates = others.length > 0 ? others : nodes;
-    last = candidates[Math.floor(Math.random() * candidates.length)] as RedisAddress;
+    last = candidates[Math.floor(Math.random() * candidates.length)] as HostPort;
     return last;
   };
   class NodeConnector extends AbstractConnector {

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { comparePositions, type Position } from "../../../domain/cursor.js";
+import { batchesOf } from "../../../lib/batchesOf.js";
 import { attempt } from "../connection/connections.js";
 import type { CommandConnection } from "../connection/openConnection.js";
 import { assignedChannelsKey, CHANNEL_EVENTS, eventKeys, INGEST_APPLIED, userOfAssignedChannelsKey } from "../keys.js";
@@ -61,9 +62,7 @@ export function createControlPlane(
 
   async function inBatches<T, R>(items: readonly T[], read: (batch: readonly T[]) => Promise<R[]>): Promise<R[]> {
     const results: R[] = [];
-    for (let first = 0; first < items.length; first += READ_BATCH) {
-      results.push(...(await attempt(read(items.slice(first, first + READ_BATCH)))));
-    }
+    for (const batch of batchesOf(items, READ_BATCH)) results.push(...(await attempt(read(batch))));
     return results;
   }
 

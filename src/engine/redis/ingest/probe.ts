@@ -1,4 +1,4 @@
-import type { FeedHealth } from "../../../domain/ports.js";
+import type { FeedHealth } from "../../../domain/ports/engine.js";
 import type { Logger } from "../../../lib/logger.js";
 import type { Subscriber } from "../connection/subscriber.js";
 import { INGEST } from "../keys.js";

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { AuditEntry, AuditRecord } from "../../../domain/audit.js";
-import type { AuditStore } from "../../../domain/ports.js";
+import type { AuditStore } from "../../../domain/ports/auditStore.js";
 import { attempt } from "../connection/connections.js";
 import type { CommandConnection } from "../connection/openConnection.js";
 import { AUDIT, FLEET_AUDIT } from "../keys.js";

@@ -1,5 +1,5 @@
 import { notBanned, type UserBan } from "../../../domain/ban.js";
-import type { BanStore } from "../../../domain/ports.js";
+import type { BanStore } from "../../../domain/ports/banStore.js";
 import type { Subscriber } from "../connection/subscriber.js";
 import type { ConfirmedWrites } from "../scripts/confirmedWrites.js";
 import type { EventScripts } from "../scripts/eventScripts.js";

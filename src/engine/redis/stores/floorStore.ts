@@ -19,8 +19,8 @@ import type {
   PauseOutcome,
   QueuePlace,
   StartPttOutcome,
-  Unsubscribe,
-} from "../../../domain/ports.js";
+} from "../../../domain/ports/floorStore.js";
+import type { Unsubscribe } from "../../../domain/ports/unsubscribe.js";
 import type { RedisChannelIndex } from "../channels/channelIndex.js";
 import { OwnerHints } from "../channels/ownerHints.js";
 import { attempt } from "../connection/connections.js";

@@ -7,8 +7,8 @@ import type {
   MembershipOutcome,
   MembershipStore,
   SetUserChannelsOutcome,
-  UserPermissions,
-} from "../../../domain/ports.js";
+  StoredPermissions,
+} from "../../../domain/ports/membershipStore.js";
 import type { ConfirmedWrites } from "../scripts/confirmedWrites.js";
 import { contended, MAX_ATTEMPTS } from "../scripts/contention.js";
 import type { EventScripts } from "../scripts/eventScripts.js";
@@ -122,7 +122,7 @@ export function createMembershipStore(
       return { revision, changedUsers, revokedUsers };
     },
 
-    async readUserPermissions(eventId, userId): Promise<UserPermissions> {
+    async readUserPermissions(eventId, userId): Promise<StoredPermissions> {
       const [epoch, revision, pause, member, ban] = (await scripts.runFor(
         eventId,
         "read-user-permissions",

@@ -1,5 +1,7 @@
 import { type ActiveSpeaker, isSameFloor } from "../../../domain/floor.js";
-import type { Engine, FloorNews, FloorPicture, PublishedSpeaker, Unsubscribe } from "../../../domain/ports.js";
+import type { Engine } from "../../../domain/ports/engine.js";
+import type { FloorNews, FloorPicture, PublishedSpeaker } from "../../../domain/ports/floorStore.js";
+import type { Unsubscribe } from "../../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../../lib/logger.js";
 import { encodeFloor, encodeFloors } from "../wire/encodeFloors.js";
 

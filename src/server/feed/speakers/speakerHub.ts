@@ -1,4 +1,4 @@
-import type { Engine } from "../../../domain/ports.js";
+import type { Engine } from "../../../domain/ports/engine.js";
 import type { Logger } from "../../../lib/logger.js";
 import { EventSpeakers } from "./eventSpeakers.js";
 

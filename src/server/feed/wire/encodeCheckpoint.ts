@@ -2,7 +2,7 @@ import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { CursorSchema } from "../../../../gen/squelch/v1/model_pb.js";
 import { CheckpointSchema, WatchPermissionsResponseSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
 import type { LogPosition } from "../../../domain/cursor.js";
-import type { FeedHealth } from "../../../domain/ports.js";
+import type { FeedHealth } from "../../../domain/ports/engine.js";
 import { FRAME_PREFIX_BYTES, writeFramePrefix } from "./frame.js";
 import {
   fieldLength,

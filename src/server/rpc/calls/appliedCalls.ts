@@ -4,7 +4,7 @@ import type { PermissionService, RouterProgressSchema } from "../../../../gen/sq
 import type { RouterProgress } from "../../../domain/applied.js";
 import { SquelchError } from "../../../domain/errors.js";
 import { MAX_ID_BYTES, parseId } from "../../../domain/id.js";
-import type { Engine } from "../../../domain/ports.js";
+import type { Engine } from "../../../domain/ports/engine.js";
 import { toCursorMessage } from "../../feed/wire/messages.js";
 import type { WaitContext } from "../callContext.js";
 import { awaitApplied } from "./awaitApplied.js";
@@ -50,11 +50,11 @@ export function createAppliedCalls(engine: Engine): AppliedCalls {
       };
       const timeoutMs = parseDuration("timeout", request.timeout, 0, MAX_WAIT_MS) ?? DEFAULT_WAIT_MS;
       const untilMs = Math.min(performance.now() + timeoutMs, answerBeforeMs);
-      const { inForce, missing, position, changedMs } = await awaitApplied(engine, change, untilMs, signal);
+      const { applied, missing, position, changedMs } = await awaitApplied(engine, change, untilMs, signal);
       const { eventId } = change;
       return {
         cursor: toCursorMessage(eventId, position),
-        inForce: inForce.map((router) => {
+        inForce: applied.map((router) => {
           const { appliedMs } = router;
           const isKnown = changedMs !== undefined && appliedMs !== undefined;
           // A clock that was set back must not make it less than nothing.

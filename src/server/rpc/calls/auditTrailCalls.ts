@@ -3,7 +3,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { PermissionService } from "../../../../gen/squelch/v1/permission_service_pb.js";
 import { SquelchError } from "../../../domain/errors.js";
 import { mayAccess } from "../../../domain/identity.js";
-import type { Engine } from "../../../domain/ports.js";
+import type { Engine } from "../../../domain/ports/engine.js";
 import type { CallContext } from "../callContext.js";
 import { parseIds } from "./convert.js";
 

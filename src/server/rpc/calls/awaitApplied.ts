@@ -1,7 +1,7 @@
 import type { RouterNews, RouterProgress } from "../../../domain/applied.js";
 import type { LogPosition } from "../../../domain/cursor.js";
 import { SquelchError } from "../../../domain/errors.js";
-import type { Engine } from "../../../domain/ports.js";
+import type { Engine } from "../../../domain/ports/engine.js";
 import { RouterTable } from "../../../domain/routerTable.js";
 
 /** The change that is waited for. */
@@ -14,7 +14,7 @@ export interface AwaitedChange {
 
 /** Who has the change in force and who, as far as is known, has not; each by router id ascending. */
 export interface AppliedOutcome {
-  inForce: RouterProgress[];
+  applied: RouterProgress[];
   missing: RouterProgress[];
   /** The position of the change. */
   position: LogPosition;
@@ -78,7 +78,7 @@ class AppliedWait {
     // Only positions in the present epoch are kept: another one than ours means that it is no longer the present one.
     const isOfOtherEpoch = !news.isGone && news.position && news.position.epoch !== this.#position?.epoch;
     if (isOfOtherEpoch) this.doubt();
-    else if (this.#table?.isInForceEverywhere) this.#wake?.();
+    else if (this.#table?.isAppliedEverywhere) this.#wake?.();
   }
 
   /** The store has to be read again. */
@@ -93,7 +93,7 @@ class AppliedWait {
       const isTimeUp = performance.now() >= untilMs;
       const table = this.#mustRead || this.#table === undefined || isTimeUp ? await this.#read() : this.#table;
       if (this.#mustRead) continue;
-      if (table.isInForceEverywhere || isTimeUp) return this.#describe(table);
+      if (table.isAppliedEverywhere || isTimeUp) return this.#describe(table);
       await this.#sleepUntil(Math.min(untilMs, table.nextDropMs - this.#storeClockMs));
     }
   }
@@ -131,11 +131,11 @@ class AppliedWait {
     this.#wake = undefined;
   }
 
-  async #describe({ inForce, missing }: RouterTable): Promise<AppliedOutcome> {
+  async #describe({ applied, missing }: RouterTable): Promise<AppliedOutcome> {
     const position = this.#position as LogPosition;
     const before = { ...position, revision: position.revision - 1 };
     const [entry] = before.revision < 0 ? [] : ((await this.#engine.readLog(this.#change.eventId, before, 1)) ?? []);
-    return { inForce, missing, position, changedMs: entry?.timeMs };
+    return { applied, missing, position, changedMs: entry?.timeMs };
   }
 }
 

@@ -11,9 +11,10 @@ import {
   MIN_TALK_TIME_MS,
 } from "../../../domain/floor.js";
 import { MAX_ID_BYTES, parseId } from "../../../domain/id.js";
-import type { StartPttOutcome } from "../../../domain/ports.js";
+import type { StartPttOutcome } from "../../../domain/ports/floorStore.js";
+import { toDenyCauseMessage } from "../../../wire/floorEnums.js";
 import type { Hub } from "../../feed/hub.js";
-import { denyCauses, toSpeakerFields, toSpeakerPauseMessage, toUserBanMessage } from "../../feed/wire/messages.js";
+import { toSpeakerFields, toSpeakerPauseMessage, toUserBanMessage } from "../../feed/wire/messages.js";
 import type { CallContext } from "../callContext.js";
 import { parseCount, parseDuration, parseOptionalId, parsePriority, parseSpeakerId, parseText } from "./convert.js";
 
@@ -136,7 +137,7 @@ function toOutcome(outcome: StartPttOutcome): NonNullable<MessageInitShape<typeo
   return {
     case: "denied",
     value: {
-      cause: denyCauses[cause],
+      cause: toDenyCauseMessage(cause),
       ...(holder && { holder: toSpeakerFields(holder) }),
       ...(pause && { pause: toSpeakerPauseMessage(pause) }),
       ...(ban && { ban: toUserBanMessage(ban) }),

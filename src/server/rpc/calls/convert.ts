@@ -8,6 +8,7 @@ import type { Cursor } from "../../../domain/cursor.js";
 import { SquelchError } from "../../../domain/errors.js";
 import { type FloorPriority, RESERVED_HOLDER } from "../../../domain/floor.js";
 import { parseId } from "../../../domain/id.js";
+import { priorityOf } from "../../../wire/floorEnums.js";
 
 // Requests as the domain knows them. Each function throws SquelchError `invalidArgument`, naming the field.
 
@@ -55,18 +56,10 @@ export function parseDuration(
 
 /** Normal if it was left out. */
 export function parsePriority(field: string, priority: FloorPriorityMessage): FloorPriority {
-  const parsed = priorities.get(priority);
+  const parsed = priority === FloorPriorityMessage.UNSPECIFIED ? "normal" : priorityOf(priority);
   if (parsed === undefined) throw invalid(field, `there is no priority ${priority}`);
   return parsed;
 }
-
-const priorities = new Map<FloorPriorityMessage, FloorPriority>([
-  [FloorPriorityMessage.UNSPECIFIED, "normal"],
-  [FloorPriorityMessage.NORMAL, "normal"],
-  [FloorPriorityMessage.DISPATCH, "dispatch"],
-  [FloorPriorityMessage.IMMINENT_PERIL, "imminentPeril"],
-  [FloorPriorityMessage.EMERGENCY, "emergency"],
-]);
 
 /** A number that JavaScript can hold. */
 export function parseCount(field: string, value: bigint): number {

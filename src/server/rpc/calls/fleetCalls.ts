@@ -6,7 +6,8 @@ import type {
   RouterLagSchema,
 } from "../../../../gen/squelch/v1/permission_service_pb.js";
 import { type KnownReplica, type RouterLag, summariseRouters } from "../../../domain/fleet.js";
-import type { Engine } from "../../../domain/ports.js";
+import type { Engine } from "../../../domain/ports/engine.js";
+import { batchesOf } from "../../../lib/batchesOf.js";
 import type { Hub } from "../../feed/hub.js";
 
 type FleetStatus = MessageInitShape<typeof GetFleetStatusResponseSchema>;
@@ -56,10 +57,9 @@ export function createFleetCalls(hub: Hub): FleetCalls {
 async function readFleetStatus({ engine, replicaId }: Hub): Promise<Reading> {
   const eventIds = await engine.listEvents();
   const events: Parameters<typeof summariseRouters>[0][number][] = [];
-  for (let first = 0; first < eventIds.length; first += READ_CONCURRENCY) {
-    const part = eventIds.slice(first, first + READ_CONCURRENCY);
+  for (const batch of batchesOf(eventIds, READ_CONCURRENCY)) {
     events.push(
-      ...(await Promise.all(part.map(async (eventId) => ({ eventId, read: await engine.readRouters(eventId) })))),
+      ...(await Promise.all(batch.map(async (eventId) => ({ eventId, read: await engine.readRouters(eventId) })))),
     );
   }
   const { nowMs, replicas } = await engine.readReplicas();

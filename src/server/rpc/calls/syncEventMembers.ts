@@ -2,7 +2,7 @@ import type { SyncEventMembersRequest } from "../../../../gen/squelch/v1/permiss
 import { SquelchError } from "../../../domain/errors.js";
 import { parseId } from "../../../domain/id.js";
 import { MemberList } from "../../../domain/memberSync.js";
-import type { MemberSync } from "../../../domain/ports.js";
+import type { MemberSync } from "../../../domain/ports/membershipStore.js";
 
 /**
  * Reads a stream to its end. Users are numbered over the whole stream.

@@ -1,3 +1,5 @@
+import { batchesOf } from "../../../lib/batchesOf.js";
+
 /** How many events one watch may name. */
 export const MAX_WATCHED_EVENTS = 1_000;
 /** Events that one watch loads at the same time. */
@@ -13,7 +15,5 @@ export interface OpenWatch {
 
 /** Adds events to a watch, some at a time, until all are added or one fails. `add` does nothing once the watch is closed. */
 export async function addEvents(eventIds: readonly string[], add: (eventId: string) => Promise<void>): Promise<void> {
-  for (let first = 0; first < eventIds.length; first += LOAD_CONCURRENCY) {
-    await Promise.all(eventIds.slice(first, first + LOAD_CONCURRENCY).map(add));
-  }
+  for (const batch of batchesOf(eventIds, LOAD_CONCURRENCY)) await Promise.all(batch.map(add));
 }

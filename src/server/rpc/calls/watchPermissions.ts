@@ -2,7 +2,7 @@ import type { WatchPermissionsRequest } from "../../../../gen/squelch/v1/permiss
 import { isUnavailable } from "../../../domain/errors.js";
 import { MAX_ID_BYTES } from "../../../domain/id.js";
 import { mayAccess } from "../../../domain/identity.js";
-import type { Unsubscribe } from "../../../domain/ports.js";
+import type { Unsubscribe } from "../../../domain/ports/unsubscribe.js";
 import type { Hub } from "../../feed/hub.js";
 import { shareSink } from "../../feed/sharedSink.js";
 import { Watcher, type WatchSink } from "../../feed/watcher.js";

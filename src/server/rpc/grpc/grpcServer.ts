@@ -4,8 +4,8 @@ import { Server, type ServerDuplexStream, type UntypedServiceImplementation } fr
 import { HealthImplementation } from "grpc-health-check";
 import { SquelchError } from "../../../domain/errors.js";
 import { grpcServiceDefinition } from "../../../lib/grpcService.js";
+import { type HostPort, parseHostPort } from "../../../lib/hostPort.js";
 import type { Authenticator } from "../../auth/authenticator.js";
-import { splitAddress } from "../../config.js";
 import { MAX_REQUEST_BYTES, services } from "../services.js";
 import type { ConnectionLimit, Serving } from "../serving.js";
 import { endInTurn, withEndings } from "../streamEndings.js";
@@ -73,7 +73,7 @@ export async function startGrpcServer(
   });
   listener.maxConnections = connections.max;
   listener.on("drop", connections.onRefused);
-  const { host, port } = splitAddress(address) as { host: string; port: number };
+  const { host, port } = parseHostPort(address) as HostPort;
   await new Promise<void>((resolve, reject) => {
     listener.once("error", reject);
     listener.listen(port, host, resolve);

@@ -7,7 +7,7 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
-import { splitAddress } from "../../config.js";
+import { type HostPort, parseHostPort } from "../../../lib/hostPort.js";
 import { METRICS_CONTENT_TYPE } from "../../ops/metrics.js";
 import { createHead } from "../callContext.js";
 import { MAX_REQUEST_BYTES } from "../services.js";
@@ -77,7 +77,7 @@ export async function startHttpServer(
   const { server } = listener;
   server.maxConnections = connections.max;
   server.on("drop", connections.onRefused);
-  const { host, port } = splitAddress(address) as { host: string; port: number };
+  const { host, port } = parseHostPort(address) as HostPort;
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, host, resolve);

@@ -9,7 +9,7 @@ import type { Connection } from "./connection.js";
 import type { CommandContext } from "./context.js";
 import { CommandFailure, describeCallError } from "./failure.js";
 import { formatCount, formatIds, formatTime } from "./output/describe.js";
-import { formatDuration, parseDuration } from "./output/duration.js";
+import { formatDuration, parseDurationText } from "./output/duration.js";
 
 const DEFAULT_WAIT_MS = 5_000;
 const MAX_WAIT_MS = 60_000;
@@ -32,7 +32,7 @@ export function addWaitOption(command: Command): Command {
 
 // Before anything is changed, not after.
 function parseWait(text: string): number {
-  const ms = parseDuration(text);
+  const ms = parseDurationText(text);
   if (ms > MAX_WAIT_MS) throw new InvalidArgumentError(`It must be at most ${formatDuration(MAX_WAIT_MS)}.`);
   return ms;
 }
@@ -69,13 +69,13 @@ export async function awaitRouters(
 }
 
 async function showRouters(output: CommandContext["output"], response: AwaitAppliedResponse): Promise<void> {
-  const { inForce, missing } = response;
-  const count = inForce.length + missing.length;
+  const { inForce: applied, missing } = response;
+  const count = applied.length + missing.length;
   if (count === 0) {
     await output.line("no router is connected: there is nobody who would have to act on it");
     return;
   }
-  await output.line(`in force on ${inForce.length} of ${formatCount(count, "router")}${describeDelay(inForce)}`);
+  await output.line(`in force on ${applied.length} of ${formatCount(count, "router")}${describeDelay(applied)}`);
   if (missing.length === 0) return;
   await output.table(
     ["MISSING", "IN FORCE UP TO", "LAST SEEN"],
@@ -84,9 +84,9 @@ async function showRouters(output: CommandContext["output"], response: AwaitAppl
 }
 
 // How long the slowest took; nothing if that is not known of each.
-function describeDelay(inForce: readonly RouterProgress[]): string {
-  const delays = inForce.flatMap(({ inForceAfter }) => (inForceAfter === undefined ? [] : durationMs(inForceAfter)));
-  if (delays.length === 0 || delays.length < inForce.length) return "";
+function describeDelay(applied: readonly RouterProgress[]): string {
+  const delays = applied.flatMap(({ inForceAfter }) => (inForceAfter === undefined ? [] : durationMs(inForceAfter)));
+  if (delays.length === 0 || delays.length < applied.length) return "";
   return ` after ${Math.round(Math.max(...delays))} ms`;
 }
 

@@ -2,7 +2,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, it } from "vitest";
 import type { Change, MembershipChanged } from "../../../src/domain/change.js";
-import { EventPicture } from "../../../src/server/feed/eventPicture.js";
+import { FeedPicture } from "../../../src/server/feed/feedPicture.js";
 
 const USERS = 20_000;
 
@@ -33,7 +33,7 @@ function heapBytes(): number {
 
 it("holds little more than the ids of a user, however often the user was changed", () => {
   const before = heapBytes();
-  const picture = new EventPicture({ members: [] });
+  const picture = new FeedPicture({ members: [] });
   for (let revision = 1; revision <= 3 * USERS; revision++) picture.apply(changeOf(revision % USERS, revision));
   const held = (heapBytes() - before) / USERS;
   expect(picture.members.size).toBe(USERS);
@@ -43,7 +43,7 @@ it("holds little more than the ids of a user, however often the user was changed
 
 it("does not pile up the ids of channels that come and go (G8)", () => {
   const before = heapBytes();
-  const picture = new EventPicture({ members: [] });
+  const picture = new FeedPicture({ members: [] });
   const change = changeOf(1, 0);
   for (let revision = 1; revision <= 400_000; revision++) {
     picture.apply({ ...change, revision, channelIds: [`channel-${revision}`] });
@@ -56,7 +56,7 @@ it("does not pile up the ids of channels that come and go (G8)", () => {
 it("keeps when a user was disconnected as the channels change, and forgets nobody", () => {
   const member = { userId: "user-1", channelIds: ["a", "b"], revision: 3 };
   const disconnected = { userId: "user-2", channelIds: ["b"], revision: 2, disconnectedAtMs: 17 };
-  const picture = new EventPicture({ members: [member, disconnected] });
+  const picture = new FeedPicture({ members: [member, disconnected] });
   expect([...picture.members.values()]).toEqual([member, disconnected]);
   const change = { ...changeOf(2, 4), timeMs: 20 };
   picture.apply(change);

@@ -1,40 +1,32 @@
 import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { status } from "@grpc/grpc-js";
-import { afterEach, describe, expect, it } from "vitest";
-import { FakeFailure, startFakeService } from "../../support/fakes/fakeService.js";
-import { jsonLines, runCli } from "../../support/runCli.js";
-
-type FakeService = Awaited<ReturnType<typeof startFakeService>>;
-const services: FakeService[] = [];
-
-afterEach(() => {
-  for (const service of services.splice(0)) service.close();
-});
+import { describe, expect, it } from "vitest";
+import { fakeCommandLine } from "../../support/fakes/fakeCommandLine.js";
+import { FakeFailure } from "../../support/fakes/fakeService.js";
+import { jsonLines } from "../../support/runCli.js";
 
 const cursor = (revision: bigint, epoch = "x") => ({ eventId: "e1", epoch, revision });
 const lastSeen = timestampFromDate(new Date(Date.UTC(2026, 0, 31, 12, 0, 5)));
-const inForce = (routerId: string, afterMs?: number) => ({
+const applied = (routerId: string, afterMs?: number) => ({
   ...{ routerId, cursor: cursor(8n), lastSeen },
   ...(afterMs !== undefined && { inForceAfter: durationFromMs(afterMs) }),
 });
 
 /** A replica on which everybody changes at revision 8, and what it answers to those who wait for that. */
-async function fake(awaitApplied: NonNullable<Parameters<typeof startFakeService>[0]["awaitApplied"]>) {
-  const service = await startFakeService({
+function fake(awaitApplied: NonNullable<Parameters<typeof fakeCommandLine>[0]["awaitApplied"]>) {
+  return fakeCommandLine({
     setUserChannels: () => ({ revision: 8n, removed: ["stage"] }),
     pauseAllSpeakers: () => ({ revision: 8n }),
     disconnectUser: () => ({ revision: 8n }),
     banUser: () => ({ revision: 8n }),
     awaitApplied,
   });
-  services.push(service);
-  return { ...service, run: (...argv: string[]) => runCli(argv, { SQUELCH_ADDRESS: service.address }) };
 }
 
-const everywhere = () => ({ cursor: cursor(8n), inForce: [inForce("r1", 4), inForce("r2", 9)] });
+const everywhere = () => ({ cursor: cursor(8n), inForce: [applied("r1", 4), applied("r2", 9)] });
 const nowhereElse = () => ({
   cursor: cursor(8n),
-  inForce: [inForce("r1", 4)],
+  inForce: [applied("r1", 4)],
   missing: [
     { routerId: "r2", cursor: cursor(7n), lastSeen },
     { routerId: "r3", cursor: cursor(99n, "old"), lastSeen },
@@ -102,7 +94,7 @@ describe("--wait", () => {
   });
 
   it("does not say how long it took where that is not known of everybody", async () => {
-    const { run } = await fake(() => ({ cursor: cursor(8n), inForce: [inForce("r1", 4), inForce("r2")] }));
+    const { run } = await fake(() => ({ cursor: cursor(8n), inForce: [applied("r1", 4), applied("r2")] }));
     expect((await run("pause", "e1", "--wait")).stdout).toMatch(/\nin force on 2 of 2 routers\n$/);
   });
 

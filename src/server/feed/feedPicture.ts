@@ -1,11 +1,11 @@
 import type { Change } from "../../domain/change.js";
 import type { SpeakerPause } from "../../domain/floor.js";
 import type { Membership } from "../../domain/membership.js";
-import type { EventState } from "../../domain/ports.js";
+import type { EventState } from "../../domain/ports/logStore.js";
 import { SharedTexts } from "../../lib/sharedTexts.js";
 
 /** The picture of one event as its log has it so far. */
-export class EventPicture {
+export class FeedPicture {
   readonly members: Map<string, Membership>;
   pause: SpeakerPause | undefined;
   // Each change brings strings of its own for channels that thousands of users have.

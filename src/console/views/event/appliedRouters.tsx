@@ -15,7 +15,7 @@ const LONG_INTERVAL_MS = 4_000;
 type Answer = Pick<AwaitAppliedResponse, "inForce" | "missing">;
 
 /** Which routers have acted on the pause, or, where none stands, on everything so far. */
-export function RoutersInForce({ event }: { event: EventPicture }) {
+export function AppliedRouters({ event }: { event: EventPicture }) {
   const { session, fleet } = useConsole();
   const [answer, setAnswer] = useState<Answer>();
   const [problem, setProblem] = useState("");
@@ -62,8 +62,8 @@ export function RoutersInForce({ event }: { event: EventPicture }) {
   }, [session, event, eventId, epoch, pauseId, isOpen]);
 
   return (
-    <section class="panel in-force" data-paused={pauseId !== undefined} aria-labelledby="in-force-title">
-      <h2 id="in-force-title">{pauseId === undefined ? "Routers up to date" : "Pause in force"}</h2>
+    <section class="panel applied" data-paused={pauseId !== undefined} aria-labelledby="applied-title">
+      <h2 id="applied-title">{pauseId === undefined ? "Routers up to date" : "Pause in force"}</h2>
       {answer !== undefined ? (
         <Progress answer={answer} isPaused={pauseId !== undefined} nowMs={fleet.now()} />
       ) : (
@@ -79,14 +79,14 @@ interface ProgressProps {
   nowMs: number;
 }
 
-function Progress({ answer: { inForce, missing }, isPaused, nowMs }: ProgressProps) {
-  const total = inForce.length + missing.length;
+function Progress({ answer: { inForce: applied, missing }, isPaused, nowMs }: ProgressProps) {
+  const total = applied.length + missing.length;
   if (total === 0) return <p class="empty">No router serves this event</p>;
-  const slowestMs = Math.max(...inForce.map(({ inForceAfter }) => (inForceAfter ? durationMs(inForceAfter) : 0)));
+  const slowestMs = Math.max(...applied.map(({ inForceAfter }) => (inForceAfter ? durationMs(inForceAfter) : 0)));
   return (
     <>
       <p class="sum" data-complete={missing.length === 0}>
-        {inForce.length} of {formatCount(total, "router")}
+        {applied.length} of {formatCount(total, "router")}
         {missing.length === 0 && slowestMs > 0 && <span class="hint"> after {slowestMs} ms</span>}
       </p>
       <ul class="rows tall">
@@ -98,7 +98,7 @@ function Progress({ answer: { inForce, missing }, isPaused, nowMs }: ProgressPro
             text={describeSeen(router, nowMs)}
           />
         ))}
-        {inForce.map((router) => (
+        {applied.map((router) => (
           <RouterRow
             key={router.routerId}
             router={router}

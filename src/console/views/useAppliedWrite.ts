@@ -21,19 +21,19 @@ export interface WriteOutcome {
 }
 
 /** Writes about one user, one at a time, and what to say of them: also on how many routers they are in force. */
-export function useEnforcedWrite({ eventId, epoch }: EventPicture, userId: string) {
+export function useAppliedWrite({ eventId, epoch }: EventPicture, userId: string) {
   const { session, announce } = useConsole();
   const [said, setSaid] = useState<Said>();
   const [isBusy, setBusy] = useState(false);
 
   const describePlace = async (revision: bigint): Promise<Said> => {
     const timeout = durationFromMs(WAIT_MS);
-    const { inForce, missing } = await session.permissions.awaitApplied({ eventId, revision, epoch, timeout });
-    const all = inForce.length + missing.length;
+    const { inForce: applied, missing } = await session.permissions.awaitApplied({ eventId, revision, epoch, timeout });
+    const all = applied.length + missing.length;
     if (all === 0) return { tone: "done", text: "no router serves this event" };
-    const slowestMs = Math.max(0, ...inForce.map(({ inForceAfter }) => (inForceAfter ? durationMs(inForceAfter) : 0)));
+    const slowestMs = Math.max(0, ...applied.map(({ inForceAfter }) => (inForceAfter ? durationMs(inForceAfter) : 0)));
     const after = missing.length === 0 && slowestMs > 0 ? ` after ${slowestMs} ms` : "";
-    const text = `in force on ${inForce.length} of ${formatCount(all, "router")}${after}`;
+    const text = `in force on ${applied.length} of ${formatCount(all, "router")}${after}`;
     return { tone: missing.length === 0 ? "done" : "failed", text };
   };
 

@@ -69,8 +69,8 @@ async function changeAndAwait(waitOn: 0 | 1, seconds: number) {
 }
 
 const inSeconds = (seconds: number) => ({ seconds: BigInt(seconds) });
-const namesOf = ({ inForce, missing }: Pick<AwaitAppliedResponse, "inForce" | "missing">) =>
-  [inForce, missing].map((routers) => routers.map(({ routerId }) => routerId));
+const namesOf = ({ inForce: applied, missing }: Pick<AwaitAppliedResponse, "inForce" | "missing">) =>
+  [applied, missing].map((routers) => routers.map(({ routerId }) => routerId));
 
 /** Watches as a router that never reports. */
 async function watchSilently(replica: 0 | 1 | string, routerId: string): Promise<void> {
