@@ -20,8 +20,8 @@ import {
   pttDeniedReply,
   replyFrame,
   speakerChangedFrame,
-} from "squelch/router";
-import { ChannelService } from "squelch/v1/channel_service";
+} from "squelch-ptt/router";
+import { ChannelService } from "squelch-ptt/v1/channel_service";
 import { type WebSocket, WebSocketServer } from "ws";
 
 const RENEWAL_MS = 2_000;
