@@ -1,6 +1,8 @@
 import { EventEmitter } from "node:events";
 import { ChannelService, type WatchChannelsResponse } from "../../../gen/squelch/v1/channel_service_pb.js";
+import { SquelchError } from "../../domain/errors.js";
 import { type ActiveSpeaker, isSameFloor } from "../../domain/floor.js";
+import { checkOptions, FUNCTION, LOGGER, type OptionRules } from "../../domain/options.js";
 import { backoffMs } from "../../lib/backoff.js";
 import type { GrpcClient } from "../../lib/grpcService.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
@@ -28,6 +30,8 @@ export interface ChannelClientOptions {
   logger?: Logger;
 }
 
+const OPTION_RULES: OptionRules<ChannelClientOptions> = { retryDelayMs: FUNCTION, logger: LOGGER };
+
 /** One event that is followed. */
 interface FollowedEvent {
   stream: LastingStream<WatchChannelsResponse>;
@@ -54,9 +58,16 @@ export class ChannelClient extends EventEmitter<ChannelEvents> {
   readonly #logger: Logger;
   readonly #events = new Map<string, FollowedEvent>();
 
-  /** @param grpc the connection to the replicas; it is not closed with this client */
+  /**
+   * @param grpc the connection to the replicas, `rpc` of a PermissionClient; this client does not close it
+   * @throws SquelchError `invalidArgument` if `grpc` or an option is missing, unknown or not valid
+   */
   constructor(grpc: GrpcClient, options: ChannelClientOptions = {}) {
     super();
+    if (typeof grpc?.serverStream !== "function") {
+      throw new SquelchError("invalidArgument", "grpc: ChannelClient needs the rpc property of a PermissionClient");
+    }
+    checkOptions("ChannelClient", options, OPTION_RULES);
     this.#grpc = grpc;
     this.#retryDelayMs = options.retryDelayMs ?? backoffMs;
     this.#logger = options.logger ?? createLogger("squelch-router", "warn");

@@ -1,5 +1,6 @@
 import type { Message } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type ServiceError, status } from "@grpc/grpc-js";
 import type {
   ActiveSpeaker as ActiveSpeakerMessage,
   SpeakerPause as SpeakerPauseMessage,
@@ -11,6 +12,7 @@ import {
   FloorRevokeCause as RevokeCause,
 } from "../../../gen/squelch/v1/model_pb.js";
 import type { UserBan } from "../../domain/ban.js";
+import { SquelchError, type SquelchErrorCode } from "../../domain/errors.js";
 import {
   type ActiveSpeaker,
   FLOOR_PRIORITIES,
@@ -89,4 +91,15 @@ export function denyCauseOf(cause: DenyCause): FloorDenyCause | "other" {
   if (cause === DenyCause.RETRY_AFTER) return "retryAfter";
   if (cause === DenyCause.RECEIVE_ONLY) return "receiveOnly";
   return cause === DenyCause.QUEUE_FULL ? "queueFull" : "other";
+}
+
+const refusalCodes = new Map<status, SquelchErrorCode>([
+  [status.INVALID_ARGUMENT, "invalidArgument"],
+  [status.PERMISSION_DENIED, "permissionDenied"],
+  [status.UNIMPLEMENTED, "unimplemented"],
+]);
+
+/** The SquelchError for a watch that a replica refused, with the replica's message and the gRPC error as `cause`. */
+export function refusalOf(error: ServiceError): SquelchError {
+  return new SquelchError(refusalCodes.get(error.code) ?? "unauthenticated", error.details, { cause: error });
 }

@@ -25,6 +25,8 @@ export interface LastingStreamParts<Message> {
   receive(message: Message): void;
   /** The stream is gone; another attempt follows. */
   down(): void;
+  /** A replica has refused the stream: the same request fails until its sender or the replica's settings change. */
+  refused?(error: ServiceError): void;
   /** A stream that brings nothing for this long is taken for dead. Default: the connection's keepalive alone tells. */
   silentMs?: number;
   /** The wait before the nth attempt in a row, from 1. */
@@ -112,8 +114,10 @@ export class LastingStream<Message> {
     const isFirst = isExpired || (this.#attempt === 1 && code === status.UNAVAILABLE);
     const delayMs = isFirst ? Math.min(backoffMs, this.#firstDelayMs(metadata)) : backoffMs;
     const fields = { err: error, attempt: this.#attempt, delayMs };
-    if (isRefused) this.#logger.error(fields, "watch refused");
-    else if (error === undefined || error !== this.#failure) this.#logger.warn(fields, "watch ended");
+    if (isRefused) {
+      this.#logger.error(fields, "watch refused");
+      this.#parts.refused?.(error as ServiceError);
+    } else if (error === undefined || error !== this.#failure) this.#logger.warn(fields, "watch ended");
     this.#retry = setTimeout(() => this.open(), delayMs);
     if (!isRefused) this.#wakeOnConnection(this.#retry, delayMs);
   }

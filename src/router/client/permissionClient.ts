@@ -1,17 +1,31 @@
 import { EventEmitter } from "node:events";
-import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
+import { type ChannelCredentials, credentials, type ServiceError } from "@grpc/grpc-js";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { UserBan } from "../../domain/ban.js";
 import type { Cursor } from "../../domain/cursor.js";
+import { SquelchError } from "../../domain/errors.js";
 import type { SpeakerPause } from "../../domain/floor.js";
 import { parseId } from "../../domain/id.js";
+import {
+  checkOptions,
+  DURATION_MS,
+  FUNCTION,
+  LOGGER,
+  OBJECT,
+  type OptionRules,
+  required,
+  TEXT,
+  TEXT_OR_FUNCTION,
+  TEXTS,
+} from "../../domain/options.js";
 import { backoffMs } from "../../lib/backoff.js";
 import { createTokenInterceptor, type TokenSource } from "../../lib/callToken.js";
 import { GrpcClient } from "../../lib/grpcService.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { AppliedPositions } from "./appliedPositions.js";
 import { AppliedReporter, type ReportedAction } from "./appliedReporter.js";
-import { banOf } from "./convert.js";
+import { banOf, refusalOf } from "./convert.js";
+import { FreshWaiters } from "./freshWaiters.js";
 import { parseGrpcTarget } from "./grpcTarget.js";
 import { Heartbeat } from "./heartbeat.js";
 import { changeNotices, type Notice, type PermissionEvents } from "./permissionEvents.js";
@@ -58,6 +72,20 @@ export interface PermissionClientOptions {
   logger?: Logger;
 }
 
+/** What the value of each option must be. */
+export const PERMISSION_CLIENT_RULES: OptionRules<PermissionClientOptions> = {
+  address: required({ ...TEXT, expected: "host:port, or host:port,host:port of all replicas" }),
+  routerId: required({ ...TEXT, expected: "a string that names this router" }),
+  eventIds: TEXTS,
+  checkpointIntervalMs: DURATION_MS,
+  heartbeatIntervalMs: DURATION_MS,
+  failClosedAfterMs: DURATION_MS,
+  credentials: OBJECT,
+  token: TEXT_OR_FUNCTION,
+  retryDelayMs: FUNCTION,
+  logger: LOGGER,
+};
+
 /** One user's channels as the store has them. */
 export interface UserPermissions {
   channelIds: string[];
@@ -81,6 +109,7 @@ export interface UserPermissions {
  * const client = new PermissionClient({ address: "10.0.0.1:50051,10.0.0.2:50051", routerId: "router-1" });
  * client.on("change", ({ eventId, userId, channelIds }) => console.log(eventId, userId, channelIds));
  * client.start();
+ * await client.whenFresh();
  */
 export class PermissionClient extends EventEmitter<PermissionEvents> {
   /** The connection to all replicas, for calls of one's own. Closed with the client. */
@@ -94,6 +123,9 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
   readonly #logger: Logger;
   readonly #healthyForMs: number;
   readonly #failClosedAfterMs: number | undefined;
+  readonly #freshWaiters = new FreshWaiters();
+  /** Why a replica refused the last attempt to watch; undefined while no attempt was refused. */
+  #refusal: SquelchError | undefined;
   #isStarted = false;
   #closed: Promise<void> | undefined;
   #isFresh = false;
@@ -101,9 +133,10 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
   #staleTimer: NodeJS.Timeout | undefined;
   #failClosedTimer: NodeJS.Timeout | undefined;
 
-  /** @throws SquelchError `invalidArgument` if the address or an event id is none */
+  /** @throws SquelchError `invalidArgument` that names the option, if one is missing, unknown or not valid */
   constructor(options: PermissionClientOptions) {
     super();
+    checkOptions("PermissionClient", options, PERMISSION_CLIENT_RULES);
     const { address, routerId, eventIds = [], checkpointIntervalMs = 5_000, heartbeatIntervalMs = 30_000 } = options;
     for (const [index, eventId] of eventIds.entries()) parseId(`eventIds[${index}]`, eventId);
     this.#logger = options.logger ?? createLogger("squelch-router", "warn");
@@ -136,6 +169,7 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
         },
         caughtUp: (feedHealthy) => this.#caughtUp(feedHealthy),
         down: () => this.#becomeStale(),
+        refused: (error) => this.#refuse(error),
       },
       this.#logger,
     );
@@ -160,6 +194,23 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
     this.#beginStaleness();
     this.#watch.open();
     this.#reporter.start();
+  }
+
+  /**
+   * Waits until the permissions are known and up to date (`isFresh`). They may become stale again later:
+   * listen to `stale` and `fresh` for that.
+   *
+   * @param signal ends the wait early; the promise then rejects with its reason
+   * @throws SquelchError `unauthenticated`, `permissionDenied`, `invalidArgument` or `unimplemented` if the replica
+   * refuses the watch, with the replica's message; the client goes on trying all the same, every 30 s
+   * @throws SquelchError `failedPrecondition` if the client is closed, or was not started
+   */
+  async whenFresh(signal?: AbortSignal): Promise<void> {
+    if (this.#isFresh) return;
+    if (this.#isClosed) throw closedError();
+    if (!this.#isStarted) throw new SquelchError("failedPrecondition", "the client is not started: call start() first");
+    if (this.#refusal !== undefined) throw this.#refusal;
+    await this.#freshWaiters.wait(signal);
   }
 
   /**
@@ -231,6 +282,7 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
 
   async #close(): Promise<void> {
     this.#isFresh = false;
+    this.#freshWaiters.settle(closedError());
     this.#watch.close();
     this.#heartbeat.stop();
     clearTimeout(this.#staleTimer);
@@ -248,6 +300,7 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
   }
 
   #caughtUp(feedHealthy: boolean): void {
+    this.#refusal = undefined;
     if (!feedHealthy) return;
     clearTimeout(this.#staleTimer);
     this.#staleTimer = setTimeout(() => this.#becomeStale(), this.#healthyForMs);
@@ -257,8 +310,14 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
     clearTimeout(this.#failClosedTimer);
     const wasFailedClosed = this.#isFailedClosed;
     this.#isFailedClosed = false;
+    this.#freshWaiters.settle();
     this.emit("fresh");
     if (wasFailedClosed) this.#restore();
+  }
+
+  #refuse(error: ServiceError): void {
+    this.#refusal = refusalOf(error);
+    this.#freshWaiters.settle(this.#refusal);
   }
 
   #becomeStale(): void {
@@ -308,4 +367,8 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
   #emit(notices: readonly Notice[]): void {
     for (const { name, arguments: details } of notices) this.emit<keyof PermissionEvents>(name, ...details);
   }
+}
+
+function closedError(): SquelchError {
+  return new SquelchError("failedPrecondition", "the client is closed");
 }

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import type { ClientReadableStream } from "@grpc/grpc-js";
+import type { ClientReadableStream, ServiceError } from "@grpc/grpc-js";
 import { CursorSchema } from "../../../gen/squelch/v1/model_pb.js";
 import {
   type Checkpoint,
@@ -35,6 +35,8 @@ export interface PermissionWatchListener {
   caughtUp(feedHealthy: boolean): void;
   /** The stream is gone; another attempt follows. */
   down(): void;
+  /** A replica has refused the stream; another attempt follows after a long wait. */
+  refused(error: ServiceError): void;
 }
 
 interface Assembly {
@@ -74,6 +76,7 @@ export class PermissionWatch {
       open: () => this.#openStream(grpc),
       receive: (message: WatchPermissionsResponse) => this.#receive(message),
       down: () => this.#listener.down(),
+      refused: (error: ServiceError) => this.#listener.refused(error),
       silentMs,
       retryDelayMs,
     };

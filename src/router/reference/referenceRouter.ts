@@ -4,9 +4,10 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { SquelchError } from "../../domain/errors.js";
+import { checkOptions, type OptionRules, oneOf, required, TEXT } from "../../domain/options.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { ChannelClient } from "../client/channelClient.js";
-import { PermissionClient, type PermissionClientOptions } from "../client/permissionClient.js";
+import { PERMISSION_CLIENT_RULES, PermissionClient, type PermissionClientOptions } from "../client/permissionClient.js";
 import { type CutPolicy, PermissionRelay } from "../relay/permissionRelay.js";
 import { Admissions, Refusal } from "./admissions.js";
 import { ClientSession } from "./clientSession.js";
@@ -32,6 +33,14 @@ export interface ReferenceRouterOptions extends Omit<PermissionClientOptions, "r
   cut?: CutPolicy;
 }
 
+const OPTION_RULES: OptionRules<ReferenceRouterOptions> = {
+  ...PERMISSION_CLIENT_RULES,
+  routerId: TEXT,
+  listen: required({ ...TEXT, expected: "host:port" }),
+  jwtSecret: required(TEXT),
+  cut: oneOf("atOnce", "afterTransmission"),
+};
+
 /** A running reference router. */
 export interface ReferenceRouter {
   /** `host:port` on which it listens; clients connect to `ws://<wsAddress>/ws`. */
@@ -49,13 +58,15 @@ export interface ReferenceRouter {
  * @throws SquelchError `invalidArgument` for options out of range; the system's error if it cannot listen
  */
 export async function startReferenceRouter(options: ReferenceRouterOptions): Promise<ReferenceRouter> {
-  const { jwtSecret, routerId = `router-${randomUUID()}`, cut = "afterTransmission" } = options;
-  const listen = parseListenAddress(options.listen);
+  checkOptions("startReferenceRouter", options, OPTION_RULES);
+  const { jwtSecret, listen: listenAddress, cut = "afterTransmission", ...clientOptions } = options;
+  const { routerId = `router-${randomUUID()}`, retryDelayMs } = clientOptions;
+  const listen = parseListenAddress(listenAddress);
   if (jwtSecret === "") throw new SquelchError("invalidArgument", "jwtSecret: must not be empty");
   const secret = new TextEncoder().encode(jwtSecret);
   const logger = options.logger ?? createLogger("squelch-router");
-  const client = new PermissionClient({ ...options, routerId, logger });
-  const speakers = new ChannelClient(client.rpc, { ...options, logger });
+  const client = new PermissionClient({ ...clientOptions, routerId, logger });
+  const speakers = new ChannelClient(client.rpc, { ...(retryDelayMs !== undefined && { retryDelayMs }), logger });
   const context = createContext(client, speakers, cut, routerId, logger);
   const sessions = new Set<ClientSession>();
   followFloors(context, sessions);

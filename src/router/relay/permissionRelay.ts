@@ -1,4 +1,6 @@
+import { SquelchError } from "../../domain/errors.js";
 import type { FloorRevokeCause, SpeakerPause } from "../../domain/floor.js";
+import { checkOptions, LOGGER, type OptionRules, oneOf } from "../../domain/options.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import type { PermissionClient } from "../client/permissionClient.js";
 import type {
@@ -56,6 +58,11 @@ export interface PermissionRelayOptions {
   logger?: Logger;
 }
 
+const OPTION_RULES: OptionRules<PermissionRelayOptions> = {
+  cut: oneOf("atOnce", "afterTransmission"),
+  logger: LOGGER,
+};
+
 interface Registration extends Required<SocketOwner> {
   /** Revoked channels that the socket leaves when it has finished speaking, and what to call then. */
   pendingRemovals: Map<string, () => void>;
@@ -85,7 +92,12 @@ export class PermissionRelay {
   readonly #registrations = new Map<RelaySocket, Registration>();
   readonly #events = new Map<string, Map<string, Set<RelaySocket>>>();
 
+  /** @throws SquelchError `invalidArgument` if `client` or an option is missing, unknown or not valid */
   constructor(client: PermissionClient, options: PermissionRelayOptions = {}) {
+    if (typeof client?.trackUser !== "function") {
+      throw new SquelchError("invalidArgument", "client: PermissionRelay needs a PermissionClient");
+    }
+    checkOptions("PermissionRelay", options, OPTION_RULES);
     this.#client = client;
     this.#cut = options.cut ?? "afterTransmission";
     this.#logger = options.logger ?? createLogger("squelch-router", "warn");
