@@ -36,10 +36,15 @@ export const LOGGER: OptionRule = {
   expected: "a pino logger",
   isValid: (value) => isObject(value) && isFunction((value as { child?: unknown }).child),
 };
-export const DURATION_MS: OptionRule = {
-  expected: `a number of milliseconds from 1 to ${MAX_TIMER_MS}`,
-  isValid: (value) => typeof value === "number" && value >= 1 && value <= MAX_TIMER_MS,
-};
+export const DURATION_MS = durationRule(1);
+export const DURATION_MS_OR_0 = durationRule(0);
+
+function durationRule(minMs: number): OptionRule {
+  return {
+    expected: `a number of milliseconds from ${minMs} to ${MAX_TIMER_MS}`,
+    isValid: (value) => typeof value === "number" && value >= minMs && value <= MAX_TIMER_MS,
+  };
+}
 
 /** A rule for an option that takes one of a few words. */
 export function oneOf(...words: readonly string[]): OptionRule {

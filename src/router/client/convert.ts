@@ -24,12 +24,12 @@ import {
 
 type Timestamp = Parameters<typeof timestampMs>[0];
 
-/** Milliseconds since 1970; 0 for a time that was not sent. */
+/** Converts a timestamp to ms since 1970; returns 0 if it is undefined. */
 export function msOf(timestamp: Timestamp | undefined): number {
   return timestamp === undefined ? 0 : timestampMs(timestamp);
 }
 
-/** A pause with its times in ms. */
+/** Converts a pause message: times become ms since 1970. */
 export function pauseOf(message: SpeakerPauseMessage): SpeakerPause {
   const { pauseId, reason, actor, exemptUserIds, broadcaster } = message;
   return {
@@ -43,13 +43,13 @@ export function pauseOf(message: SpeakerPauseMessage): SpeakerPause {
   };
 }
 
-/** A ban with its times in ms. */
+/** Converts a ban message: times become ms since 1970. */
 export function banOf({ userId, reason, bannedBy, bannedAt, expiresAt }: UserBanMessage): UserBan {
   const bannedAtMs = bannedAt && timestampMs(bannedAt);
   return { userId, reason, bannedBy, bannedAtMs, expiresAtMs: expiresAt && timestampMs(expiresAt) };
 }
 
-/** A speaker with times in ms; one without a name goes by the user id. */
+/** Converts a speaker message: times become ms since 1970, and an empty name becomes the user id. */
 export function speakerOf(message: Omit<ActiveSpeakerMessage, keyof Message>): ActiveSpeaker {
   const { channelId, userId, userName } = message;
   return {
@@ -62,7 +62,7 @@ export function speakerOf(message: Omit<ActiveSpeakerMessage, keyof Message>): A
   };
 }
 
-// One that a newer replica may add is normal.
+// A priority that a newer replica may add counts as normal.
 function priorityOf(message: Priority): FloorPriority {
   return FLOOR_PRIORITIES.find((priority) => priorities[priority] === message) ?? "normal";
 }
@@ -74,18 +74,19 @@ const priorities: Record<FloorPriority, Priority> = {
   emergency: Priority.EMERGENCY,
 };
 
+/** Converts a priority to its number in the contract. */
 export function toPriorityMessage(priority: FloorPriority): Priority {
   return priorities[priority];
 }
 
-/** The causes that a newer replica may add are `other`. */
+/** Converts the cause of a lost floor. A cause that a newer replica may add becomes `other`. */
 export function revokeCauseOf(cause: RevokeCause): FloorRevokeCause {
   if (cause === RevokeCause.TALKED_TOO_LONG) return "talkedTooLong";
   if (cause === RevokeCause.NO_PERMISSION) return "noPermission";
   return cause === RevokeCause.PRE_EMPTED ? "preEmpted" : "other";
 }
 
-/** The causes that a newer replica may add are `other`. */
+/** Converts the cause of a denial. A cause that a newer replica may add becomes `other`. */
 export function denyCauseOf(cause: DenyCause): FloorDenyCause | "other" {
   if (cause === DenyCause.ANOTHER_HAS_PERMISSION) return "anotherHasPermission";
   if (cause === DenyCause.RETRY_AFTER) return "retryAfter";
