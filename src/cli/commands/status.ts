@@ -87,7 +87,7 @@ async function readStatus({ permissions, address }: Connection): Promise<Status>
     }
     if (payload.case === "checkpoint") return { checkpoint: payload.value, pauses };
   }
-  throw new CommandFailure(`${address} ended the watch before it told its state; try again`);
+  throw new CommandFailure(`${address} ended the watch before its first checkpoint; try again`);
 }
 
 async function showStatus(

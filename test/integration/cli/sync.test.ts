@@ -124,7 +124,7 @@ describe("squelch sync", () => {
     await assign("old", [`${eventId}-a`]);
     const { exitCode, stderr } = await sync("empty.csv", "\n");
     expect(exitCode).toBe(1);
-    expect(stderr).toMatch(/empty\.csv names nobody, .*--revoke-all/);
+    expect(stderr).toMatch(/empty\.csv has no users, .*--revoke-all/);
     expect((await read("old")).channelIds).toEqual([`${eventId}-a`]);
     expect((await sync("empty.csv", "", "--revoke-all")).stdout).toContain(
       "0 users named, 1 changed, 1 of them revoked",

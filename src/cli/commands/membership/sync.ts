@@ -54,7 +54,7 @@ export function addSyncCommand(program: Command, context: CommandContext): void 
       const users = await readUsers(context, file, options);
       if (users.length === 0 && !options.revokeAll) {
         throw new CommandFailure(
-          `${nameOf(file)} names nobody, which would revoke everybody in ${eventId}; say --revoke-all if you mean it`,
+          `${nameOf(file)} has no users, so all users of ${eventId} would lose all channels; give --revoke-all if this is intended`,
         );
       }
       const { output, stderr } = context;
@@ -84,7 +84,7 @@ const nameOf = (file: string) => (file === "-" ? "standard input" : file);
 async function readUsers(context: CommandContext, file: string, options: SyncOptions): Promise<UserChannels[]> {
   const format = options.format ?? (file === "-" ? "ndjson" : FORMATS[extname(file).toLowerCase()]);
   if (format === undefined) {
-    throw new CommandFailure(`${file} does not say what it is; say --format ndjson or --format csv`, 2);
+    throw new CommandFailure(`${file} has no known extension; give --format ndjson or --format csv`, 2);
   }
   try {
     return await readMemberFile(file === "-" ? context.stdin : createReadStream(file), format, nameOf(file));
