@@ -1,5 +1,6 @@
-// Keeps the layers of src/ apart: a file imports from its own layer and from those named here, nothing else. The layer
-// of a file is the longest entry that its path begins with, so that src/server holds only the files directly in it.
+// Checks the layers of src/: a file may import only from its own layer and from the layers that LAYERS names for it. The
+// layer of a file is the longest entry that its path starts with. So the layer src/server has only the files directly in
+// that folder.
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -71,7 +72,7 @@ function layerOf(path) {
 }
 
 /**
- * The imports of one file that its layer forbids, one line each.
+ * Returns one line for each import of a file that its layer forbids.
  *
  * @param {string} path from the root of the repository
  * @param {string} source
@@ -79,12 +80,12 @@ function layerOf(path) {
  */
 export function findLayerBreaks(path, source) {
   const layer = layerOf(path);
-  if (layer === undefined) return [`${path}: belongs to no layer of scripts/checkLayers.mjs`];
+  if (layer === undefined) return [`${path}: does not belong to a layer of scripts/checkLayers.mjs`];
   return [...source.matchAll(IMPORT)].flatMap(([, specifier = ""]) => {
     const target = normalize(join(dirname(path), specifier)).replace(/\.js$/, ".ts");
     const targetLayer = layerOf(target) ?? "no layer";
     if (targetLayer === layer || LAYERS[layer]?.includes(targetLayer)) return [];
-    return [`${path}: imports ${target}, but ${layer} must not know ${targetLayer}`];
+    return [`${path}: imports ${target}, but ${layer} must not import from ${targetLayer}`];
   });
 }
 

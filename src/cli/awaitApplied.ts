@@ -14,23 +14,23 @@ import { formatDuration, parseDurationText } from "./output/duration.js";
 const DEFAULT_WAIT_MS = 5_000;
 const MAX_WAIT_MS = 60_000;
 
-/** The option of a command that can wait until its change is in force. */
+/** The `--wait` option: a command waits until all routers have applied its change. */
 export interface WaitOptions {
-  /** How long, in ms; true for the default, undefined not to wait. */
+  /** The longest wait, ms. True means the default, undefined means no wait. */
   wait?: number | true;
 }
 
-/** Gives a command `--wait`. */
+/** Adds `--wait` to a command. */
 export function addWaitOption(command: Command): Command {
   return command.option(
     "--wait [time]",
-    `wait until every router has it in force, at most ${formatDuration(MAX_WAIT_MS)} ` +
-      `(${formatDuration(DEFAULT_WAIT_MS)} if not said); exit code 1 if one has not`,
+    `wait until every router has applied the change, at most ${formatDuration(MAX_WAIT_MS)} ` +
+      `(default ${formatDuration(DEFAULT_WAIT_MS)}); exit code 1 if a router has not`,
     parseWait,
   );
 }
 
-// Before anything is changed, not after.
+// The parser checks the limit, so that a wrong value fails before anything is changed.
 function parseWait(text: string): number {
   const ms = parseDurationText(text);
   if (ms > MAX_WAIT_MS) throw new InvalidArgumentError(`It must be at most ${formatDuration(MAX_WAIT_MS)}.`);
@@ -38,9 +38,9 @@ function parseWait(text: string): number {
 }
 
 /**
- * Waits, if `--wait` asks for it, until every router has a change in force, and prints who has.
+ * If `--wait` is given, waits until every router has applied a change, and prints which routers have.
  *
- * @throws CommandFailure if somebody has not, or it cannot be found out
+ * @throws CommandFailure if a router has not applied it in time, or the call fails
  */
 export async function awaitRouters(
   { output }: CommandContext,
@@ -83,7 +83,7 @@ async function showRouters(output: CommandContext["output"], response: AwaitAppl
   );
 }
 
-// How long the slowest took; nothing if that is not known of each.
+// Describes the delay of the slowest router. Returns an empty text if the delay of a router is unknown.
 function describeDelay(applied: readonly RouterProgress[]): string {
   const delays = applied.flatMap(({ inForceAfter }) => (inForceAfter === undefined ? [] : durationMs(inForceAfter)));
   if (delays.length === 0 || delays.length < applied.length) return "";

@@ -1,4 +1,5 @@
 export type { UserBan } from "../domain/ban.js";
+export { SquelchError, type SquelchErrorCode } from "../domain/errors.js";
 export type {
   ActiveSpeaker,
   Broadcaster,
@@ -8,6 +9,8 @@ export type {
   SpeakerPause,
 } from "../domain/floor.js";
 export type { TokenSource } from "../lib/callToken.js";
+export type { GrpcClient } from "../lib/grpcService.js";
+export { createLogger, type Logger, type LogLevel } from "../lib/logger.js";
 export {
   ChannelClient,
   type ChannelClientOptions,
@@ -33,7 +36,31 @@ export {
   type ReferenceRouterOptions,
   startReferenceRouter,
 } from "./reference/referenceRouter.js";
-export * from "./relay/frames.js";
+export {
+  type ChannelStateData,
+  type ClientFrame,
+  channelListFrame,
+  channelState,
+  cutCloseReason,
+  emergencyFrame,
+  emergencyRefusedFrame,
+  errorFrame,
+  FORCE_DISCONNECT_CODE,
+  FrameError,
+  type FrameId,
+  forceDisconnectFrame,
+  type PttDenial,
+  parseClientFrame,
+  permissionUpdateFrame,
+  pongFrame,
+  presenceFrame,
+  pttDeniedFrame,
+  pttDeniedReply,
+  pttInterruptedFrame,
+  pttQueuedReply,
+  replyFrame,
+  speakerChangedFrame,
+} from "./relay/frames.js";
 export {
   type CutPolicy,
   PermissionRelay,

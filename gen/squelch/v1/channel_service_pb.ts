@@ -28,14 +28,14 @@ export type SetChannelEventRequest = Message<"squelch.v1.SetChannelEventRequest"
   channelId: string;
 
   /**
-   * The event that it shall belong to.
+   * The event that the channel will belong to.
    *
    * @generated from field: string event_id = 2;
    */
   eventId: string;
 
   /**
-   * Leave a channel that belongs to another event where it is, and answer FAILED_PRECONDITION.
+   * If true, a channel that belongs to another event stays there, and the call fails with FAILED_PRECONDITION.
    *
    * @generated from field: bool only_if_unassigned = 3;
    */
@@ -54,7 +54,7 @@ export const SetChannelEventRequestSchema: GenMessage<SetChannelEventRequest> = 
  */
 export type SetChannelEventResponse = Message<"squelch.v1.SetChannelEventResponse"> & {
   /**
-   * The event that the channel belonged to before; empty if to none.
+   * The event that the channel belonged to before. Empty if it belonged to none.
    *
    * @generated from field: string previous_event_id = 1;
    */
@@ -92,7 +92,7 @@ export const GetChannelEventRequestSchema: GenMessage<GetChannelEventRequest> = 
  */
 export type GetChannelEventResponse = Message<"squelch.v1.GetChannelEventResponse"> & {
   /**
-   * The event that it belongs to.
+   * The event that the channel belongs to.
    *
    * @generated from field: string event_id = 1;
    */
@@ -130,7 +130,7 @@ export const ListEventChannelsRequestSchema: GenMessage<ListEventChannelsRequest
  */
 export type ListEventChannelsResponse = Message<"squelch.v1.ListEventChannelsResponse"> & {
   /**
-   * Its channels, ascending.
+   * The ids of its channels, ascending.
    *
    * @generated from field: repeated string channel_ids = 1;
    */
@@ -163,45 +163,45 @@ export type StartPttRequest = Message<"squelch.v1.StartPttRequest"> & {
   userId: string;
 
   /**
-   * Shown to listeners, at most 128 bytes; the user id if empty.
+   * The name that listeners see, at most 128 bytes. If empty, they see the user id.
    *
    * @generated from field: string user_name = 3;
    */
   userName: string;
 
   /**
-   * Tells the devices of one user apart; an id, optional.
+   * The id of the device or connection, so that two devices of one user are different speakers. Optional.
    *
    * @generated from field: string session_id = 4;
    */
   sessionId: string;
 
   /**
-   * Normal if unset.
+   * The priority of the request. Default: normal.
    *
    * @generated from field: squelch.v1.FloorPriority priority = 5;
    */
   priority: FloorPriority;
 
   /**
-   * The longest that the floor can be held, however often the lease is renewed: 1 s up to the limit that the replica is
-   * configured with, 5 min by default. 30 s if unset, or that limit where it is lower.
+   * The longest time that the user may hold the floor, however often the lease is renewed: from 1 s to the limit in the
+   * replica's configuration (5 min by default). Default: 30 s, or the limit if that is lower.
    *
    * @generated from field: google.protobuf.Duration talk_time = 6;
    */
   talkTime?: Duration | undefined;
 
   /**
-   * How long the lease lasts without a renewal, 1 s to 60 s: after a crash the floor is free again this soon. As long as
-   * the talk time if unset, so that it need not be renewed.
+   * How long the lease lasts without a renewal: 1 s to 60 s. If the router crashes, the floor is free after this time.
+   * Default: the talk time, so that the lease needs no renewal.
    *
    * @generated from field: google.protobuf.Duration lease_time = 7;
    */
   leaseTime?: Duration | undefined;
 
   /**
-   * How long to wait in the queue of the channel, 1 s to 60 s; a repeat under the same session keeps the place and begins
-   * this time anew. Does not wait if unset: a session that waited gives up its place.
+   * How long the request waits in the queue of the channel: 1 s to 60 s. A repeated request of the same session keeps its
+   * place and starts this time again. If unset, the request does not wait, and a session that waited loses its place.
    *
    * @generated from field: google.protobuf.Duration queue_for = 8;
    */
@@ -234,7 +234,7 @@ export type StartPttResponse = Message<"squelch.v1.StartPttResponse"> & {
     case: "granted";
   } | {
     /**
-     * The user does not.
+     * The user does not get the floor.
      *
      * @generated from field: squelch.v1.FloorDenied denied = 2;
      */
@@ -242,7 +242,7 @@ export type StartPttResponse = Message<"squelch.v1.StartPttResponse"> & {
     case: "denied";
   } | {
     /**
-     * The user waits for it; only with queue_for.
+     * The user waits in the queue. Sent only for requests with queue_for.
      *
      * @generated from field: squelch.v1.FloorQueued queued = 3;
      */
@@ -265,28 +265,28 @@ export const StartPttResponseSchema: GenMessage<StartPttResponse> = /*@__PURE__*
  */
 export type FloorGranted = Message<"squelch.v1.FloorGranted"> & {
   /**
-   * Names the lease (fencing): greater than every earlier one of the channel.
+   * The id of the lease. It is greater than every earlier lease id of the channel, so it can fence off old holders.
    *
    * @generated from field: uint64 lease_id = 1;
    */
   leaseId: bigint;
 
   /**
-   * When the lease ends if nothing renews it, by the store's clock.
+   * The time at which the lease expires if it is not renewed, by the clock of Redis.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 2;
    */
   expiresAt?: Timestamp | undefined;
 
   /**
-   * When the floor was taken, by the store's clock.
+   * The time at which the user took the floor, by the clock of Redis.
    *
    * @generated from field: google.protobuf.Timestamp started_at = 3;
    */
   startedAt?: Timestamp | undefined;
 
   /**
-   * When the talk time is over, by the store's clock: no renewal goes beyond.
+   * The time at which the talk time ends, by the clock of Redis. No renewal extends the lease beyond it.
    *
    * @generated from field: google.protobuf.Timestamp talk_until = 4;
    */
@@ -301,34 +301,34 @@ export const FloorGrantedSchema: GenMessage<FloorGranted> = /*@__PURE__*/
   messageDesc(file_squelch_v1_channel_service, 8);
 
 /**
- * Why the floor is not to be had.
+ * Why the user does not get the floor.
  *
  * @generated from message squelch.v1.FloorDenied
  */
 export type FloorDenied = Message<"squelch.v1.FloorDenied"> & {
   /**
-   * The cause, as in 3GPP TS 24.380.
+   * The cause, one of the reject causes of 3GPP TS 24.380.
    *
    * @generated from field: squelch.v1.FloorDenyCause cause = 1;
    */
   cause: FloorDenyCause;
 
   /**
-   * Who holds the floor, if somebody does.
+   * The user who holds the floor. Unset if the floor is free.
    *
    * @generated from field: squelch.v1.ActiveSpeaker holder = 2;
    */
   holder?: ActiveSpeaker | undefined;
 
   /**
-   * The pause that stands, if any.
+   * The current pause of the event. Unset if the event is not paused.
    *
    * @generated from field: squelch.v1.SpeakerPause pause = 3;
    */
   pause?: SpeakerPause | undefined;
 
   /**
-   * The ban of the user, if that is why.
+   * The ban of the user. Set only if the ban is the cause.
    *
    * @generated from field: squelch.v1.UserBan ban = 4;
    */
@@ -349,35 +349,35 @@ export const FloorDeniedSchema: GenMessage<FloorDenied> = /*@__PURE__*/
  */
 export type FloorQueued = Message<"squelch.v1.FloorQueued"> & {
   /**
-   * Names the request, as the change that tells of its end will.
+   * The id of the request. FloorRequestGranted or FloorRequestDenied has the same id.
    *
    * @generated from field: uint64 queue_id = 1;
    */
   queueId: bigint;
 
   /**
-   * 1 is next. Requests of a higher priority come before.
+   * The place in the queue, from 1. Requests of higher priority come first.
    *
    * @generated from field: uint32 position = 2;
    */
   position: number;
 
   /**
-   * How many wait, this one included.
+   * The number of waiting requests, this one included.
    *
    * @generated from field: uint32 waiting = 3;
    */
   waiting: number;
 
   /**
-   * When the wait ends if nothing is heard before, by the store's clock.
+   * The time at which the wait expires unless the request is repeated, by the clock of Redis.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 4;
    */
   expiresAt?: Timestamp | undefined;
 
   /**
-   * Who holds the floor.
+   * The user who holds the floor.
    *
    * @generated from field: squelch.v1.ActiveSpeaker holder = 5;
    */
@@ -422,7 +422,7 @@ export const RenewPttRequestSchema: GenMessage<RenewPttRequest> = /*@__PURE__*/
  */
 export type RenewPttResponse = Message<"squelch.v1.RenewPttResponse"> & {
   /**
-   * When the lease now ends, by the store's clock.
+   * The new expiry of the lease, by the clock of Redis.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 1;
    */
@@ -448,22 +448,22 @@ export type StopPttRequest = Message<"squelch.v1.StopPttRequest"> & {
   channelId: string;
 
   /**
-   * The lease to give back; without it user_id is needed.
+   * The lease to release. If it is 0, user_id must be given.
    *
    * @generated from field: uint64 lease_id = 2;
    */
   leaseId: bigint;
 
   /**
-   * The holder, where lease_id is not given: with the session_id it was taken under, or alone where it was taken
-   * without one or by a legacy router. Also who gives up a place in the queue.
+   * The user who releases the floor or leaves the queue. Needed if lease_id is 0. Give session_id too if the floor was
+   * taken with one; a floor that a legacy router took has none.
    *
    * @generated from field: string user_id = 3;
    */
   userId: string;
 
   /**
-   * The session under which the floor was taken or asked for.
+   * The session_id of the StartPtt request.
    *
    * @generated from field: string session_id = 4;
    */
@@ -521,7 +521,7 @@ export type GetChannelStateResponse = Message<"squelch.v1.GetChannelStateRespons
   eventId: string;
 
   /**
-   * Who holds the floor; unset if nobody does.
+   * The user who holds the floor. Unset if the floor is free.
    *
    * @generated from field: squelch.v1.ActiveSpeaker holder = 2;
    */
@@ -540,7 +540,7 @@ export const GetChannelStateResponseSchema: GenMessage<GetChannelStateResponse> 
  */
 export type WatchChannelsRequest = Message<"squelch.v1.WatchChannelsRequest"> & {
   /**
-   * The events whose channels are watched, 1 to 1,000.
+   * The events to watch: 1 to 1,000 ids.
    *
    * @generated from field: repeated string event_ids = 1;
    */
@@ -555,7 +555,7 @@ export const WatchChannelsRequestSchema: GenMessage<WatchChannelsRequest> = /*@_
   messageDesc(file_squelch_v1_channel_service, 17);
 
 /**
- * A snapshot, or a change of one channel.
+ * Either the snapshot of one event, or a change of one channel.
  *
  * @generated from message squelch.v1.WatchChannelsResponse
  */
@@ -568,28 +568,29 @@ export type WatchChannelsResponse = Message<"squelch.v1.WatchChannelsResponse"> 
   eventId: string;
 
   /**
-   * The channel whose speaker changed; empty in a snapshot.
+   * The channel that has a new speaker or no speaker. Empty in a snapshot.
    *
    * @generated from field: string channel_id = 2;
    */
   channelId: string;
 
   /**
-   * Who holds the floor now; unset if nobody does. That a lease was renewed is no change.
+   * The user who now holds the floor. Unset if the floor is free. The renewal of a lease is not sent as a change.
    *
    * @generated from field: squelch.v1.ActiveSpeaker holder = 3;
    */
   holder?: ActiveSpeaker | undefined;
 
   /**
-   * When it changed or was found to have, or when the snapshot was true, by the store's clock.
+   * For a change, the time at which the speaker changed or the replica found the change. For a snapshot, the time of the
+   * snapshot. By the clock of Redis.
    *
    * @generated from field: google.protobuf.Timestamp time = 4;
    */
   time?: Timestamp | undefined;
 
   /**
-   * All that is known of the event. It comes first, and again whenever changes may have been missed.
+   * All speakers of the event. The stream starts with it. The replica sends it again if changes may be missing.
    *
    * @generated from field: squelch.v1.SpeakersSnapshot snapshot = 5;
    */
@@ -604,13 +605,13 @@ export const WatchChannelsResponseSchema: GenMessage<WatchChannelsResponse> = /*
   messageDesc(file_squelch_v1_channel_service, 18);
 
 /**
- * Who speaks in one event. Channels that are not named are free.
+ * The speakers of one event. Every channel that is not in the list is free.
  *
  * @generated from message squelch.v1.SpeakersSnapshot
  */
 export type SpeakersSnapshot = Message<"squelch.v1.SpeakersSnapshot"> & {
   /**
-   * Every floor that is held, by channel id ascending.
+   * All users who hold a floor, in ascending order of channel id.
    *
    * @generated from field: repeated squelch.v1.ActiveSpeaker speakers = 1;
    */
@@ -625,15 +626,16 @@ export const SpeakersSnapshotSchema: GenMessage<SpeakersSnapshot> = /*@__PURE__*
   messageDesc(file_squelch_v1_channel_service, 19);
 
 /**
- * Which channel belongs to which event, and who holds the floor.
+ * The channels of events, and the floor of each channel. The floor is the right to speak. One user at a time holds it.
  *
- * Ids and errors are as in PermissionService. NOT_FOUND means that the channel belongs to no event.
+ * Ids and error codes follow the rules that PermissionService documents. NOT_FOUND means that the channel does not belong
+ * to any event.
  *
  * @generated from service squelch.v1.ChannelService
  */
 export const ChannelService: GenService<{
   /**
-   * Associates a channel with an event. A channel that belonged to another event is moved, and its floor is cut.
+   * Associates a channel with an event. If the channel belongs to another event, it moves, and its speaker loses the floor.
    *
    * @generated from rpc squelch.v1.ChannelService.SetChannelEvent
    */
@@ -643,7 +645,7 @@ export const ChannelService: GenService<{
     output: typeof SetChannelEventResponseSchema;
   },
   /**
-   * The event that a channel belongs to.
+   * Returns the event that a channel belongs to.
    *
    * @generated from rpc squelch.v1.ChannelService.GetChannelEvent
    */
@@ -653,7 +655,7 @@ export const ChannelService: GenService<{
     output: typeof GetChannelEventResponseSchema;
   },
   /**
-   * The channels of an event; empty for an event without channels.
+   * Returns the channels of an event. The list is empty for an event without channels.
    *
    * @generated from rpc squelch.v1.ChannelService.ListEventChannels
    */
@@ -663,13 +665,14 @@ export const ChannelService: GenService<{
     output: typeof ListEventChannelsResponseSchema;
   },
   /**
-   * Grants or denies the floor in one atomic step that checks event, pause, membership and holder. A holder of lower
-   * priority loses the floor in that same step. A denial is an answer, not an error. A user who asks again under the same
-   * session while holding the floor is granted the same lease, with the higher of both priorities.
+   * Asks for the floor of a channel. One atomic step checks event, pause, membership and holder, and grants or denies the
+   * floor. If the holder has a lower priority, the holder loses the floor in that step. A denial is an answer, not an
+   * error. If the user already holds the floor under the same session, the answer has the same lease and the higher of
+   * the two priorities.
    *
-   * With queue_for, a request that would be denied because another holds the floor waits instead, by priority, then by age.
-   * The step that ends the floor of the holder grants it to the first who waits. Watchers are told by
-   * FloorRequestGranted; such a lease must be renewed within 3 s.
+   * With queue_for, a request waits in the queue of the channel while another user holds the floor. The queue is ordered
+   * by priority, then by age. When the holder loses or releases the floor, the first request in the queue gets it in the
+   * same step. Watchers receive FloorRequestGranted. The router must renew that lease within 3 s.
    *
    * @generated from rpc squelch.v1.ChannelService.StartPtt
    */
@@ -679,8 +682,8 @@ export const ChannelService: GenService<{
     output: typeof StartPttResponseSchema;
   },
   /**
-   * Extends a lease by its lease time from now, but not beyond the end of its talk time. FAILED_PRECONDITION, and nothing
-   * is touched, if it is no longer the current one.
+   * Extends a lease: it lasts for its lease time from now, but ends with its talk time. FAILED_PRECONDITION if another
+   * lease has replaced it or it has ended; the call then changes nothing.
    *
    * @generated from rpc squelch.v1.ChannelService.RenewPtt
    */
@@ -690,8 +693,8 @@ export const ChannelService: GenService<{
     output: typeof RenewPttResponseSchema;
   },
   /**
-   * Gives the floor back, or the place in its queue. FAILED_PRECONDITION, and nothing is touched, if the caller has
-   * neither.
+   * Releases the floor, or the place in the queue. FAILED_PRECONDITION if the user has neither; the call then changes
+   * nothing.
    *
    * @generated from rpc squelch.v1.ChannelService.StopPtt
    */
@@ -701,7 +704,7 @@ export const ChannelService: GenService<{
     output: typeof StopPttResponseSchema;
   },
   /**
-   * Who holds the floor of a channel, since when and until when.
+   * Returns the user who holds the floor of a channel, with start and expiry.
    *
    * @generated from rpc squelch.v1.ChannelService.GetChannelState
    */
@@ -711,8 +714,9 @@ export const ChannelService: GenService<{
     output: typeof GetChannelStateResponseSchema;
   },
   /**
-   * Who speaks in the events: for each a snapshot, then every change, also those made by routers that write Redis
-   * directly. Who reads slowly gets the latest state of each channel. It ends as WatchPermissions does.
+   * Streams the speakers of events: one snapshot for each event, then every change of a speaker. Changes by routers that
+   * write Redis directly are included. A client that reads slowly receives the latest state of each channel. The stream
+   * ends only with an error: after UNAVAILABLE connect again; after INVALID_ARGUMENT correct the request first.
    *
    * @generated from rpc squelch.v1.ChannelService.WatchChannels
    */

@@ -2,7 +2,8 @@
 // @generated from file squelch/v1/model.proto (package squelch.v1, syntax proto3)
 /* eslint-disable */
 
-// The messages that both services share: positions in an event's log, the pause and the floor.
+// Messages that PermissionService and ChannelService share: positions in the log of an event, pauses, bans and the floor
+// (the right to speak on a channel).
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
@@ -17,7 +18,7 @@ export const file_squelch_v1_model: GenFile = /*@__PURE__*/
   fileDesc("ChZzcXVlbGNoL3YxL21vZGVsLnByb3RvEgpzcXVlbGNoLnYxIjsKBkN1cnNvchIQCghldmVudF9pZBgBIAEoCRINCgVlcG9jaBgCIAEoCRIQCghyZXZpc2lvbhgDIAEoBCIxCgtCcm9hZGNhc3RlchIPCgd1c2VyX2lkGAEgASgJEhEKCXVzZXJfbmFtZRgCIAEoCSLmAQoMU3BlYWtlclBhdXNlEhAKCHBhdXNlX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCRINCgVhY3RvchgDIAEoCRIuCgpzdGFydGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCg9leGVtcHRfdXNlcl9pZHMYBiADKAkSLAoLYnJvYWRjYXN0ZXIYByABKAsyFy5zcXVlbGNoLnYxLkJyb2FkY2FzdGVyIpwBCgdVc2VyQmFuEg8KB3VzZXJfaWQYASABKAkSDgoGcmVhc29uGAIgASgJEhEKCWJhbm5lZF9ieRgDIAEoCRItCgliYW5uZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItQBCg1BY3RpdmVTcGVha2VyEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIcHJpb3JpdHkYBiABKA4yGS5zcXVlbGNoLnYxLkZsb29yUHJpb3JpdHkitwEKDldhaXRpbmdTcGVha2VyEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSEAoIcG9zaXRpb24YBCABKA0SKwoIcHJpb3JpdHkYBSABKA4yGS5zcXVlbGNoLnYxLkZsb29yUHJpb3JpdHkSLgoKZXhwaXJlc19hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqqAEKDUZsb29yUHJpb3JpdHkSHgoaRkxPT1JfUFJJT1JJVFlfVU5TUEVDSUZJRUQQABIZChVGTE9PUl9QUklPUklUWV9OT1JNQUwQARIbChdGTE9PUl9QUklPUklUWV9ESVNQQVRDSBACEiEKHUZMT09SX1BSSU9SSVRZX0lNTUlORU5UX1BFUklMEAMSHAoYRkxPT1JfUFJJT1JJVFlfRU1FUkdFTkNZEAQq0QIKDkZsb29yRGVueUNhdXNlEiAKHEZMT09SX0RFTllfQ0FVU0VfVU5TUEVDSUZJRUQQABIrCidGTE9PUl9ERU5ZX0NBVVNFX0FOT1RIRVJfSEFTX1BFUk1JU1NJT04QARIjCh9GTE9PUl9ERU5ZX0NBVVNFX0lOVEVSTkFMX0VSUk9SEAISJQohRkxPT1JfREVOWV9DQVVTRV9PTkxZX1BBUlRJQ0lQQU5UEAMSIAocRkxPT1JfREVOWV9DQVVTRV9SRVRSWV9BRlRFUhAEEiEKHUZMT09SX0RFTllfQ0FVU0VfUkVDRUlWRV9PTkxZEAUSIQodRkxPT1JfREVOWV9DQVVTRV9OT19SRVNPVVJDRVMQBhIfChtGTE9PUl9ERU5ZX0NBVVNFX1FVRVVFX0ZVTEwQBxIbChZGTE9PUl9ERU5ZX0NBVVNFX09USEVSEP8BKo8CChBGbG9vclJldm9rZUNhdXNlEiIKHkZMT09SX1JFVk9LRV9DQVVTRV9VTlNQRUNJRklFRBAAEiIKHkZMT09SX1JFVk9LRV9DQVVTRV9PTkxZX0NMSUVOVBABEiYKIkZMT09SX1JFVk9LRV9DQVVTRV9UQUxLRURfVE9PX0xPTkcQAhIkCiBGTE9PUl9SRVZPS0VfQ0FVU0VfTk9fUEVSTUlTU0lPThADEiEKHUZMT09SX1JFVk9LRV9DQVVTRV9QUkVfRU1QVEVEEAQSIwofRkxPT1JfUkVWT0tFX0NBVVNFX05PX1JFU09VUkNFUxAGEh0KGEZMT09SX1JFVk9LRV9DQVVTRV9PVEhFUhD/AWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
- * How far a watcher has got in the log of one event.
+ * A position in the log of one event: how far a watcher has received the log.
  *
  * @generated from message squelch.v1.Cursor
  */
@@ -30,14 +31,15 @@ export type Cursor = Message<"squelch.v1.Cursor"> & {
   eventId: string;
 
   /**
-   * The life of the event's log, opaque. Revisions of different epochs cannot be compared.
+   * An opaque string that names one life of the log. The log gets a new epoch when the store loses its data. Revisions of
+   * different epochs cannot be compared.
    *
    * @generated from field: string epoch = 2;
    */
   epoch: string;
 
   /**
-   * The revision of the newest change seen; 0 before the first.
+   * The revision of the newest change received; 0 before the first change.
    *
    * @generated from field: uint64 revision = 3;
    */
@@ -52,20 +54,20 @@ export const CursorSchema: GenMessage<Cursor> = /*@__PURE__*/
   messageDesc(file_squelch_v1_model, 0);
 
 /**
- * Who speaks to the whole event while a pause stands.
+ * The user who speaks to the whole event during a pause.
  *
  * @generated from message squelch.v1.Broadcaster
  */
 export type Broadcaster = Message<"squelch.v1.Broadcaster"> & {
   /**
-   * Holds the floor of every channel of the event until the pause ends.
+   * The user. This user holds the floor of every channel of the event until the pause ends.
    *
    * @generated from field: string user_id = 1;
    */
   userId: string;
 
   /**
-   * Shown to listeners; the user id if empty.
+   * The name that listeners see. If empty, they see the user id.
    *
    * @generated from field: string user_name = 2;
    */
@@ -80,13 +82,13 @@ export const BroadcasterSchema: GenMessage<Broadcaster> = /*@__PURE__*/
   messageDesc(file_squelch_v1_model, 1);
 
 /**
- * An event-wide latch: while it stands nobody but those exempt may hold or take the floor.
+ * A pause of one event. Until it ends, only exempt users may hold or take a floor of the event.
  *
  * @generated from message squelch.v1.SpeakerPause
  */
 export type SpeakerPause = Message<"squelch.v1.SpeakerPause"> & {
   /**
-   * Names this pause; ResumeSpeakers asks for it.
+   * The id of this pause. ResumeSpeakers needs it.
    *
    * @generated from field: string pause_id = 1;
    */
@@ -100,35 +102,35 @@ export type SpeakerPause = Message<"squelch.v1.SpeakerPause"> & {
   reason: string;
 
   /**
-   * Who paused.
+   * The caller that paused the event.
    *
    * @generated from field: string actor = 3;
    */
   actor: string;
 
   /**
-   * When the pause began, by the store's clock.
+   * The time at which the pause began, by the clock of Redis.
    *
    * @generated from field: google.protobuf.Timestamp started_at = 4;
    */
   startedAt?: Timestamp | undefined;
 
   /**
-   * When the pause ends by itself, by the store's clock.
+   * The time at which the pause expires, by the clock of Redis.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 5;
    */
   expiresAt?: Timestamp | undefined;
 
   /**
-   * Users who keep the floor and may take it in spite of the pause.
+   * Users who keep their floors during the pause and may take more.
    *
    * @generated from field: repeated string exempt_user_ids = 6;
    */
   exemptUserIds: string[];
 
   /**
-   * Set if somebody was given the floor on every channel.
+   * The user who received the floor of every channel with the pause. Unset if no user did.
    *
    * @generated from field: squelch.v1.Broadcaster broadcaster = 7;
    */
@@ -143,9 +145,8 @@ export const SpeakerPauseSchema: GenMessage<SpeakerPause> = /*@__PURE__*/
   messageDesc(file_squelch_v1_model, 2);
 
 /**
- * A user who may neither connect nor speak. It is kept under the names that all routers of a fleet share, so it holds in
- * every event that has these names in common: in the whole fleet with the legacy layout, in one event with that of a
- * Cluster.
+ * A ban: the user may neither connect nor speak. In the legacy key layout a ban holds in every event of the fleet,
+ * because all events share its Redis keys. In the Cluster key layout a ban holds in one event.
  *
  * @generated from message squelch.v1.UserBan
  */
@@ -158,28 +159,28 @@ export type UserBan = Message<"squelch.v1.UserBan"> & {
   userId: string;
 
   /**
-   * Free text for people; empty if whoever wrote the ban did not say.
+   * Free text for people. Empty if the ban was written without a reason.
    *
    * @generated from field: string reason = 2;
    */
   reason: string;
 
   /**
-   * Who banned, as whoever wrote the ban has put it; empty if not known.
+   * Who banned the user, as the writer of the ban recorded it. Empty if unknown.
    *
    * @generated from field: string banned_by = 3;
    */
   bannedBy: string;
 
   /**
-   * When, by the clock of whoever wrote the ban; unset if not known.
+   * The time of the ban, by the clock of its writer. Unset if unknown.
    *
    * @generated from field: google.protobuf.Timestamp banned_at = 4;
    */
   bannedAt?: Timestamp | undefined;
 
   /**
-   * When it ends by itself; unset for one that holds until it is lifted.
+   * The time at which the ban expires. Unset for a ban that holds until UnbanUser lifts it.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 5;
    */
@@ -200,42 +201,42 @@ export const UserBanSchema: GenMessage<UserBan> = /*@__PURE__*/
  */
 export type ActiveSpeaker = Message<"squelch.v1.ActiveSpeaker"> & {
   /**
-   * The channel whose floor is held.
+   * The channel.
    *
    * @generated from field: string channel_id = 1;
    */
   channelId: string;
 
   /**
-   * The holder.
+   * The user who holds the floor.
    *
    * @generated from field: string user_id = 2;
    */
   userId: string;
 
   /**
-   * The holder's name, as given when the floor was taken.
+   * The name of the user, from the request that took the floor.
    *
    * @generated from field: string user_name = 3;
    */
   userName: string;
 
   /**
-   * When the floor was taken, by the clock of whoever wrote the lock.
+   * The time at which the user took the floor, by the clock of the process that wrote the lock.
    *
    * @generated from field: google.protobuf.Timestamp started_at = 4;
    */
   startedAt?: Timestamp | undefined;
 
   /**
-   * When the lease ends if nothing renews it.
+   * The time at which the lease expires if it is not renewed.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 5;
    */
   expiresAt?: Timestamp | undefined;
 
   /**
-   * The priority under which the floor is held; a legacy router's lock is normal.
+   * The priority of the request that took the floor. A lock that a legacy router wrote has normal priority.
    *
    * @generated from field: squelch.v1.FloorPriority priority = 6;
    */
@@ -250,13 +251,13 @@ export const ActiveSpeakerSchema: GenMessage<ActiveSpeaker> = /*@__PURE__*/
   messageDesc(file_squelch_v1_model, 4);
 
 /**
- * A user who waits in the queue of a channel.
+ * A user who waits in the queue for the floor of a channel.
  *
  * @generated from message squelch.v1.WaitingSpeaker
  */
 export type WaitingSpeaker = Message<"squelch.v1.WaitingSpeaker"> & {
   /**
-   * The channel whose floor was asked for.
+   * The channel that the user wants to speak on.
    *
    * @generated from field: string channel_id = 1;
    */
@@ -270,14 +271,14 @@ export type WaitingSpeaker = Message<"squelch.v1.WaitingSpeaker"> & {
   userId: string;
 
   /**
-   * The user's name, as given with the request.
+   * The name of the user, from the request.
    *
    * @generated from field: string user_name = 3;
    */
   userName: string;
 
   /**
-   * 1 is next.
+   * The place in the queue, from 1. The first in the queue gets the floor next.
    *
    * @generated from field: uint32 position = 4;
    */
@@ -291,7 +292,7 @@ export type WaitingSpeaker = Message<"squelch.v1.WaitingSpeaker"> & {
   priority: FloorPriority;
 
   /**
-   * When the wait ends if nothing is heard before, by the store's clock.
+   * The time at which the wait expires unless the request is repeated, by the clock of Redis.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 6;
    */
@@ -306,27 +307,27 @@ export const WaitingSpeakerSchema: GenMessage<WaitingSpeaker> = /*@__PURE__*/
   messageDesc(file_squelch_v1_model, 5);
 
 /**
- * Who goes before whom. A higher priority takes the floor from a lower one.
+ * The priority of a request for the floor. A request of higher priority takes the floor from a holder of lower priority.
  *
  * @generated from enum squelch.v1.FloorPriority
  */
 export enum FloorPriority {
   /**
-   * Taken as normal.
+   * Means FLOOR_PRIORITY_NORMAL.
    *
    * @generated from enum value: FLOOR_PRIORITY_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
-   * Everyday traffic.
+   * A request of a normal user.
    *
    * @generated from enum value: FLOOR_PRIORITY_NORMAL = 1;
    */
   NORMAL = 1,
 
   /**
-   * A dispatcher.
+   * A request of a dispatcher.
    *
    * @generated from enum value: FLOOR_PRIORITY_DISPATCH = 2;
    */
@@ -354,7 +355,7 @@ export const FloorPrioritySchema: GenEnum<FloorPriority> = /*@__PURE__*/
   enumDesc(file_squelch_v1_model, 0);
 
 /**
- * Why a request for the floor was refused. Numbers below 256 are the reject causes of 3GPP TS 24.380, 8.2.6.2.
+ * Why a request for the floor was denied. The numbers are the reject causes of 3GPP TS 24.380, 8.2.6.2.
  *
  * @generated from enum squelch.v1.FloorDenyCause
  */
@@ -374,36 +375,36 @@ export enum FloorDenyCause {
   ANOTHER_HAS_PERMISSION = 1,
 
   /**
-   * The floor control failed.
+   * Floor control failed. Squelch does not send it.
    *
    * @generated from enum value: FLOOR_DENY_CAUSE_INTERNAL_ERROR = 2;
    */
   INTERNAL_ERROR = 2,
 
   /**
-   * There is nobody else to hear it.
+   * No other user is on the channel. Squelch does not send it.
    *
    * @generated from enum value: FLOOR_DENY_CAUSE_ONLY_PARTICIPANT = 3;
    */
   ONLY_PARTICIPANT = 3,
 
   /**
-   * The floor is closed until later: the event is paused, `pause` says by whom and until when.
+   * The event is paused. The field `pause` has the actor and the end of the pause.
    *
    * @generated from enum value: FLOOR_DENY_CAUSE_RETRY_AFTER = 4;
    */
   RETRY_AFTER = 4,
 
   /**
-   * The user may not speak on the channel: it is not among the user's channels, or the user is banned, and then `ban`
-   * says until when.
+   * The user may not speak on the channel: the channel is not one of the user's channels, or the user is banned. For a
+   * banned user the field `ban` is set.
    *
    * @generated from enum value: FLOOR_DENY_CAUSE_RECEIVE_ONLY = 5;
    */
   RECEIVE_ONLY = 5,
 
   /**
-   * The floor control has no room for it.
+   * Floor control has no resources left. Squelch does not send it.
    *
    * @generated from enum value: FLOOR_DENY_CAUSE_NO_RESOURCES = 6;
    */
@@ -431,7 +432,7 @@ export const FloorDenyCauseSchema: GenEnum<FloorDenyCause> = /*@__PURE__*/
   enumDesc(file_squelch_v1_model, 1);
 
 /**
- * Why the floor was taken away. The numbers are the revoke causes of 3GPP TS 24.380, 8.2.10.2.
+ * Why a user lost the floor. The numbers are the revoke causes of 3GPP TS 24.380, 8.2.10.2.
  *
  * @generated from enum squelch.v1.FloorRevokeCause
  */
@@ -444,14 +445,14 @@ export enum FloorRevokeCause {
   UNSPECIFIED = 0,
 
   /**
-   * There is nobody else left to hear it.
+   * No other user is left on the channel. Squelch does not send it.
    *
    * @generated from enum value: FLOOR_REVOKE_CAUSE_ONLY_CLIENT = 1;
    */
   ONLY_CLIENT = 1,
 
   /**
-   * The speaker talked for longer than allowed.
+   * The talk time of the speaker is over.
    *
    * @generated from enum value: FLOOR_REVOKE_CAUSE_TALKED_TOO_LONG = 2;
    */
@@ -465,21 +466,21 @@ export enum FloorRevokeCause {
   NO_PERMISSION = 3,
 
   /**
-   * A higher priority took the floor.
+   * A request of higher priority took the floor.
    *
    * @generated from enum value: FLOOR_REVOKE_CAUSE_PRE_EMPTED = 4;
    */
   PRE_EMPTED = 4,
 
   /**
-   * The floor control has no room for it.
+   * Floor control has no resources left. Squelch does not send it.
    *
    * @generated from enum value: FLOOR_REVOKE_CAUSE_NO_RESOURCES = 6;
    */
   NO_RESOURCES = 6,
 
   /**
-   * Any other cause: the lease was not renewed, or a router deleted it.
+   * Any other cause: for example, the lease was not renewed, or a legacy router deleted the lock.
    *
    * @generated from enum value: FLOOR_REVOKE_CAUSE_OTHER = 255;
    */

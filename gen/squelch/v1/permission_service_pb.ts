@@ -23,46 +23,46 @@ export const file_squelch_v1_permission_service: GenFile = /*@__PURE__*/
  */
 export type WatchPermissionsRequest = Message<"squelch.v1.WatchPermissionsRequest"> & {
   /**
-   * The events to watch, at most 1,000; if empty, all that the caller may see, those created later included.
+   * The events to watch, at most 1,000. If empty, all events that the caller may see, including events created later.
    *
    * @generated from field: repeated string event_ids = 1;
    */
   eventIds: string[];
 
   /**
-   * The users whose changes are wanted, at most 10,000; if empty, all. Revisions then have gaps; the cursors of
-   * checkpoints go past what was left out.
+   * The users to watch, at most 10,000. If empty, all users. If users are given, the revisions of changes have gaps, and the
+   * cursors of checkpoints include the changes that were left out.
    *
    * @generated from field: repeated string user_ids = 2;
    */
   userIds: string[];
 
   /**
-   * Where to go on, at most one an event. An event without a cursor, or whose cursor is too old, starts with a
-   * snapshot. A cursor of an event that is not watched is ignored.
+   * The positions to resume from, at most one for each event. An event without a cursor starts with a snapshot, and so does
+   * an event with a cursor that is too old. Cursors of events that are not watched are ignored.
    *
    * @generated from field: repeated squelch.v1.Cursor cursors = 3;
    */
   cursors: Cursor[];
 
   /**
-   * Names the router in logs and metrics. With it the watcher counts as a router, for which AwaitApplied waits; it must
-   * then be its own among all that run.
+   * The id of the router, for logs, metrics and AwaitApplied: AwaitApplied waits for watchers that have a router id. Every
+   * running router needs a different id.
    *
    * @generated from field: string router_id = 4;
    */
   routerId: string;
 
   /**
-   * The longest silence between checkpoints, 1 s to 60 s; 5 s if unset.
+   * The longest time between two checkpoints: 1 s to 60 s. Default: 5 s.
    *
    * @generated from field: google.protobuf.Duration checkpoint_interval = 5;
    */
   checkpointInterval?: Duration | undefined;
 
   /**
-   * Also tell who speaks in the events, as WatchChannels does: for a client that should open one stream only, such as a
-   * web page. Checkpoints say nothing of speakers, and an event whose floors cannot be read ends the watch.
+   * If true, the stream also has the messages of WatchChannels. This is for clients that should open one stream only, such
+   * as a web page. Checkpoints do not cover speakers. If the speakers of an event cannot be read, the watch ends.
    *
    * @generated from field: bool with_speakers = 6;
    */
@@ -87,7 +87,7 @@ export type WatchPermissionsResponse = Message<"squelch.v1.WatchPermissionsRespo
    */
   payload: {
     /**
-     * A part of an event's full picture.
+     * One chunk of a snapshot: the complete state of one event.
      *
      * @generated from field: squelch.v1.Snapshot snapshot = 1;
      */
@@ -103,7 +103,7 @@ export type WatchPermissionsResponse = Message<"squelch.v1.WatchPermissionsRespo
     case: "changes";
   } | {
     /**
-     * A heartbeat with positions.
+     * The positions up to which this stream has delivered.
      *
      * @generated from field: squelch.v1.Checkpoint checkpoint = 3;
      */
@@ -111,7 +111,7 @@ export type WatchPermissionsResponse = Message<"squelch.v1.WatchPermissionsRespo
     case: "checkpoint";
   } | {
     /**
-     * Who speaks in one event, where the request asks for it: a snapshot, then changes of one channel each.
+     * The speakers of one event: first a snapshot, then changes of one channel each. Sent only if with_speakers is set.
      *
      * @generated from field: squelch.v1.WatchChannelsResponse speakers = 4;
      */
@@ -128,8 +128,9 @@ export const WatchPermissionsResponseSchema: GenMessage<WatchPermissionsResponse
   messageDesc(file_squelch_v1_permission_service, 1);
 
 /**
- * The full picture of one event, in chunks of at most 1,000 users and 1 MiB. It replaces all that was known of the
- * event as soon as the chunk marked complete has come; a first chunk that comes again starts over.
+ * One chunk of a snapshot. A snapshot is the complete state of one event, in chunks of at most 1,000 users and 1 MiB. When
+ * the chunk with `complete` arrives, the snapshot replaces everything that the client knew about the event. If chunk 0
+ * arrives again, the client drops the chunks before it.
  *
  * @generated from message squelch.v1.Snapshot
  */
@@ -142,7 +143,7 @@ export type Snapshot = Message<"squelch.v1.Snapshot"> & {
   eventId: string;
 
   /**
-   * The position at which the picture is true, the same in every chunk.
+   * The position of the snapshot in the log. Equal in every chunk.
    *
    * @generated from field: squelch.v1.Cursor cursor = 2;
    */
@@ -156,21 +157,21 @@ export type Snapshot = Message<"squelch.v1.Snapshot"> & {
   users: UserMembership[];
 
   /**
-   * The pause that stands, if any; the same in every chunk.
+   * The current pause. Unset if the event is not paused. Equal in every chunk.
    *
    * @generated from field: squelch.v1.SpeakerPause pause = 4;
    */
   pause?: SpeakerPause | undefined;
 
   /**
-   * Why this is no resume, the same in every chunk.
+   * Why the replica sends a snapshot instead of resuming from a cursor. Equal in every chunk.
    *
    * @generated from field: squelch.v1.SnapshotReason reason = 5;
    */
   reason: SnapshotReason;
 
   /**
-   * True in the last chunk, which is sent for an event without users too.
+   * True in the last chunk. An event without users has one chunk.
    *
    * @generated from field: bool complete = 6;
    */
@@ -205,14 +206,15 @@ export type UserMembership = Message<"squelch.v1.UserMembership"> & {
   userId: string;
 
   /**
-   * Every channel that the user may hear and speak on, ascending; none once all were revoked.
+   * The channels that the user may hear and speak on, ascending. Empty if all were revoked.
    *
    * @generated from field: repeated string channel_ids = 2;
    */
   channelIds: string[];
 
   /**
-   * When the user was last disconnected by force; sockets that are older must be closed. Unset if never.
+   * The time of the last DisconnectUser or BanUser. The router must close sockets of the user that are older. Unset if the
+   * user was never disconnected.
    *
    * @generated from field: google.protobuf.Timestamp disconnected_at = 3;
    */
@@ -247,7 +249,7 @@ export type EventChanges = Message<"squelch.v1.EventChanges"> & {
   epoch: string;
 
   /**
-   * At least one; contiguous unless the watch is filtered by user.
+   * At least one change. Revisions have no gaps unless the watch names users.
    *
    * @generated from field: repeated squelch.v1.Change changes = 3;
    */
@@ -268,21 +270,21 @@ export const EventChangesSchema: GenMessage<EventChanges> = /*@__PURE__*/
  */
 export type Change = Message<"squelch.v1.Change"> & {
   /**
-   * Contiguous from 1 within an epoch.
+   * The number of the change in the log: 1, 2, 3 and so on within an epoch.
    *
    * @generated from field: uint64 revision = 1;
    */
   revision: bigint;
 
   /**
-   * When the store accepted it, by the store's clock.
+   * The time at which the store accepted the change, by the clock of Redis.
    *
    * @generated from field: google.protobuf.Timestamp time = 2;
    */
   time?: Timestamp | undefined;
 
   /**
-   * Who asked for it.
+   * The caller that made the change.
    *
    * @generated from field: string actor = 3;
    */
@@ -319,7 +321,7 @@ export type Change = Message<"squelch.v1.Change"> & {
     case: "speakersResumed";
   } | {
     /**
-     * A floor was taken away from its holder.
+     * A user lost the floor of a channel.
      *
      * @generated from field: squelch.v1.FloorRevoked floor_revoked = 7;
      */
@@ -327,7 +329,7 @@ export type Change = Message<"squelch.v1.Change"> & {
     case: "floorRevoked";
   } | {
     /**
-     * A user is to be disconnected.
+     * A user was disconnected.
      *
      * @generated from field: squelch.v1.UserDisconnected user_disconnected = 8;
      */
@@ -335,7 +337,7 @@ export type Change = Message<"squelch.v1.Change"> & {
     case: "userDisconnected";
   } | {
     /**
-     * A user was banned, or the ban of one has another end.
+     * A user was banned, or the end of the user's ban changed.
      *
      * @generated from field: squelch.v1.UserBanned user_banned = 9;
      */
@@ -343,7 +345,7 @@ export type Change = Message<"squelch.v1.Change"> & {
     case: "userBanned";
   } | {
     /**
-     * The ban of a user has ended.
+     * The ban of a user ended.
      *
      * @generated from field: squelch.v1.UserUnbanned user_unbanned = 10;
      */
@@ -351,7 +353,7 @@ export type Change = Message<"squelch.v1.Change"> & {
     case: "userUnbanned";
   } | {
     /**
-     * A request that waited for a floor was granted.
+     * A request in the queue of a channel got the floor.
      *
      * @generated from field: squelch.v1.FloorRequestGranted floor_request_granted = 11;
      */
@@ -359,7 +361,7 @@ export type Change = Message<"squelch.v1.Change"> & {
     case: "floorRequestGranted";
   } | {
     /**
-     * A request that waited for a floor is not granted.
+     * A request left the queue of a channel without the floor.
      *
      * @generated from field: squelch.v1.FloorRequestDenied floor_request_denied = 12;
      */
@@ -376,7 +378,7 @@ export const ChangeSchema: GenMessage<Change> = /*@__PURE__*/
   messageDesc(file_squelch_v1_permission_service, 5);
 
 /**
- * The channels of one user are now these.
+ * The channels of one user changed.
  *
  * @generated from message squelch.v1.MembershipChanged
  */
@@ -389,28 +391,28 @@ export type MembershipChanged = Message<"squelch.v1.MembershipChanged"> & {
   userId: string;
 
   /**
-   * All channels, ascending.
+   * All channels that the user now has in the event, ascending.
    *
    * @generated from field: repeated string channel_ids = 2;
    */
   channelIds: string[];
 
   /**
-   * Those that were not there before.
+   * The channels that the user gained.
    *
    * @generated from field: repeated string added = 3;
    */
   added: string[];
 
   /**
-   * Those that are gone.
+   * The channels that the user lost.
    *
    * @generated from field: repeated string removed = 4;
    */
   removed: string[];
 
   /**
-   * What the writer called it, for example `set_user_channels`.
+   * The action that the writer gave, for example `set_user_channels`.
    *
    * @generated from field: string action = 5;
    */
@@ -425,27 +427,27 @@ export const MembershipChangedSchema: GenMessage<MembershipChanged> = /*@__PURE_
   messageDesc(file_squelch_v1_permission_service, 6);
 
 /**
- * Every floor of the event was taken away, those of exempt users excepted.
+ * The event was paused: every user except exempt users lost the floor.
  *
  * @generated from message squelch.v1.SpeakersPaused
  */
 export type SpeakersPaused = Message<"squelch.v1.SpeakersPaused"> & {
   /**
-   * The pause. Its expires_at equals its started_at where speakers were cut without a latch.
+   * The pause. If expires_at equals started_at, the speakers lost their floors but may take them again at once.
    *
    * @generated from field: squelch.v1.SpeakerPause pause = 1;
    */
   pause?: SpeakerPause | undefined;
 
   /**
-   * Each floor that was cut, as it was held.
+   * The floors that were taken away, each with the user who held it.
    *
    * @generated from field: repeated squelch.v1.ActiveSpeaker cut = 2;
    */
   cut: ActiveSpeaker[];
 
   /**
-   * The pause that stood until now and that this one has taken the place of, if any. It gets no end of its own.
+   * The pause that this one replaced. Empty if it replaced none. No SpeakersResumed follows for a replaced pause.
    *
    * @generated from field: string replaced_pause_id = 3;
    */
@@ -460,20 +462,20 @@ export const SpeakersPausedSchema: GenMessage<SpeakersPaused> = /*@__PURE__*/
   messageDesc(file_squelch_v1_permission_service, 7);
 
 /**
- * The pause is over.
+ * A pause ended.
  *
  * @generated from message squelch.v1.SpeakersResumed
  */
 export type SpeakersResumed = Message<"squelch.v1.SpeakersResumed"> & {
   /**
-   * The pause that ended.
+   * The id of the pause.
    *
    * @generated from field: string pause_id = 1;
    */
   pauseId: string;
 
   /**
-   * True if it ran out, false if it was lifted.
+   * True if the pause expired. False if ResumeSpeakers ended it.
    *
    * @generated from field: bool expired = 2;
    */
@@ -488,7 +490,7 @@ export const SpeakersResumedSchema: GenMessage<SpeakersResumed> = /*@__PURE__*/
   messageDesc(file_squelch_v1_permission_service, 8);
 
 /**
- * A holder lost the floor of one channel.
+ * A user lost the floor of one channel.
  *
  * @generated from message squelch.v1.FloorRevoked
  */
@@ -501,36 +503,36 @@ export type FloorRevoked = Message<"squelch.v1.FloorRevoked"> & {
   channelId: string;
 
   /**
-   * The user who held it.
+   * The user who held the floor.
    *
    * @generated from field: string user_id = 2;
    */
   userId: string;
 
   /**
-   * Why.
+   * Why the user lost it.
    *
    * @generated from field: squelch.v1.FloorRevokeCause cause = 3;
    */
   cause: FloorRevokeCause;
 
   /**
-   * Who took it, if somebody did.
+   * The user who took the floor. Empty if no user took it.
    *
    * @generated from field: string by_user_id = 4;
    */
   byUserId: string;
 
   /**
-   * When the floor that was lost had been taken: the user may have taken it again before this arrives. Unset if the
-   * router that took it did not say.
+   * The time at which the user had taken the lost floor. Compare it: the user may have taken the floor again before this
+   * message arrives. Unset if the legacy router that took the floor did not record the time.
    *
    * @generated from field: google.protobuf.Timestamp started_at = 5;
    */
   startedAt?: Timestamp | undefined;
 
   /**
-   * The lease that was lost; 0 where a router had taken the floor by writing Redis itself.
+   * The lease that ended. 0 if a legacy router took the floor by writing Redis itself.
    *
    * @generated from field: uint64 lease_id = 6;
    */
@@ -545,8 +547,8 @@ export const FloorRevokedSchema: GenMessage<FloorRevoked> = /*@__PURE__*/
   messageDesc(file_squelch_v1_permission_service, 9);
 
 /**
- * A user who waited in the queue of a channel has its floor, since the step that ended the one before. The user's router
- * must renew the lease by expires_at: a session that has gone must not keep the floor.
+ * A user who waited in the queue of a channel got the floor. The user's router must renew the lease before expires_at, so
+ * that a session that is gone does not keep the floor.
  *
  * @generated from message squelch.v1.FloorRequestGranted
  */
@@ -566,49 +568,49 @@ export type FloorRequestGranted = Message<"squelch.v1.FloorRequestGranted"> & {
   userId: string;
 
   /**
-   * The user's name, as given with the request.
+   * The name of the user, from the request.
    *
    * @generated from field: string user_name = 3;
    */
   userName: string;
 
   /**
-   * The session that asked.
+   * The session_id of the request.
    *
    * @generated from field: string session_id = 4;
    */
   sessionId: string;
 
   /**
-   * The request, as StartPtt has answered.
+   * The queue_id that StartPtt returned for the request.
    *
    * @generated from field: uint64 queue_id = 5;
    */
   queueId: bigint;
 
   /**
-   * Names the lease (fencing).
+   * The id of the lease.
    *
    * @generated from field: uint64 lease_id = 6;
    */
   leaseId: bigint;
 
   /**
-   * When the floor was granted.
+   * The time at which the user got the floor.
    *
    * @generated from field: google.protobuf.Timestamp started_at = 7;
    */
   startedAt?: Timestamp | undefined;
 
   /**
-   * When the lease ends if it is not renewed: at most 3 s later.
+   * The time at which the lease expires if it is not renewed: at most 3 s after started_at.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 8;
    */
   expiresAt?: Timestamp | undefined;
 
   /**
-   * When the talk time is over: no renewal goes beyond.
+   * The time at which the talk time ends. No renewal extends the lease beyond it.
    *
    * @generated from field: google.protobuf.Timestamp talk_until = 9;
    */
@@ -630,8 +632,8 @@ export const FloorRequestGrantedSchema: GenMessage<FloorRequestGranted> = /*@__P
   messageDesc(file_squelch_v1_permission_service, 10);
 
 /**
- * A user waits no longer in the queue of a channel, and has not got the floor. Whoever gives up the place, and those who
- * wait when the event is paused (SpeakersPaused ends them all), are not told of one by one.
+ * A request left the queue of a channel without the floor. It is not sent for a user who left the queue with StopPtt, nor
+ * when the event is paused: SpeakersPaused ends all requests of the event.
  *
  * @generated from message squelch.v1.FloorRequestDenied
  */
@@ -651,22 +653,22 @@ export type FloorRequestDenied = Message<"squelch.v1.FloorRequestDenied"> & {
   userId: string;
 
   /**
-   * The session that asked.
+   * The session_id of the request.
    *
    * @generated from field: string session_id = 3;
    */
   sessionId: string;
 
   /**
-   * The request, as StartPtt has answered.
+   * The queue_id that StartPtt returned for the request.
    *
    * @generated from field: uint64 queue_id = 4;
    */
   queueId: bigint;
 
   /**
-   * ANOTHER_HAS_PERMISSION: the time to wait is over. QUEUE_FULL: a higher priority took the place. RECEIVE_ONLY: the user
-   * may no longer speak on the channel, or the channel was moved to another event.
+   * ANOTHER_HAS_PERMISSION: the request waited for its whole time. QUEUE_FULL: a request of higher priority took the place.
+   * RECEIVE_ONLY: the user may no longer speak on the channel, or the channel moved to another event.
    *
    * @generated from field: squelch.v1.FloorDenyCause cause = 5;
    */
@@ -681,7 +683,7 @@ export const FloorRequestDeniedSchema: GenMessage<FloorRequestDenied> = /*@__PUR
   messageDesc(file_squelch_v1_permission_service, 11);
 
 /**
- * Routers close every socket of the user in the event.
+ * A user was disconnected from the event: routers close every socket that the user has in the event.
  *
  * @generated from message squelch.v1.UserDisconnected
  */
@@ -694,7 +696,7 @@ export type UserDisconnected = Message<"squelch.v1.UserDisconnected"> & {
   userId: string;
 
   /**
-   * Told to the user.
+   * The reason that the user sees.
    *
    * @generated from field: string reason = 2;
    */
@@ -709,8 +711,8 @@ export const UserDisconnectedSchema: GenMessage<UserDisconnected> = /*@__PURE__*
   messageDesc(file_squelch_v1_permission_service, 12);
 
 /**
- * Routers refuse to connect the user from now on. The sockets that are open are another change's matter: a
- * user_disconnected follows.
+ * A user was banned: routers refuse new connections of the user. A UserDisconnected change follows; it closes the open
+ * sockets.
  *
  * @generated from message squelch.v1.UserBanned
  */
@@ -731,7 +733,7 @@ export const UserBannedSchema: GenMessage<UserBanned> = /*@__PURE__*/
   messageDesc(file_squelch_v1_permission_service, 13);
 
 /**
- * Routers admit the user again.
+ * A ban ended: routers accept connections of the user again.
  *
  * @generated from message squelch.v1.UserUnbanned
  */
@@ -744,7 +746,7 @@ export type UserUnbanned = Message<"squelch.v1.UserUnbanned"> & {
   userId: string;
 
   /**
-   * True if the ban ran out, false if it was lifted.
+   * True if the ban expired. False if UnbanUser lifted it.
    *
    * @generated from field: bool expired = 2;
    */
@@ -759,28 +761,28 @@ export const UserUnbannedSchema: GenMessage<UserUnbanned> = /*@__PURE__*/
   messageDesc(file_squelch_v1_permission_service, 14);
 
 /**
- * Says how far this stream has delivered, also when nothing happens. It is sent in order with the data, so that
- * everything up to its cursors has been delivered before it.
+ * The positions up to which this stream has delivered. It arrives regularly, also when nothing changes. Everything up to its
+ * cursors was sent before it on the same stream.
  *
  * @generated from message squelch.v1.Checkpoint
  */
 export type Checkpoint = Message<"squelch.v1.Checkpoint"> & {
   /**
-   * One for each watched event.
+   * One cursor for each watched event.
    *
    * @generated from field: repeated squelch.v1.Cursor cursors = 1;
    */
   cursors: Cursor[];
 
   /**
-   * True while the store can be reached and its changes have been proven to arrive.
+   * True if the replica reaches the store and a recent probe proved that changes arrive.
    *
    * @generated from field: bool feed_healthy = 2;
    */
   feedHealthy: boolean;
 
   /**
-   * The time since changes were last proven to arrive; unset if they never were.
+   * The time since a probe last proved that changes arrive. Unset if none ever did.
    *
    * @generated from field: google.protobuf.Duration feed_age = 3;
    */
@@ -825,35 +827,35 @@ export const GetUserPermissionsRequestSchema: GenMessage<GetUserPermissionsReque
  */
 export type GetUserPermissionsResponse = Message<"squelch.v1.GetUserPermissionsResponse"> & {
   /**
-   * Every channel that the user may hear and speak on, ascending.
+   * The channels that the user may hear and speak on, ascending.
    *
    * @generated from field: repeated string channel_ids = 1;
    */
   channelIds: string[];
 
   /**
-   * The position at which this is true.
+   * The position of this answer in the log.
    *
    * @generated from field: squelch.v1.Cursor cursor = 2;
    */
   cursor?: Cursor | undefined;
 
   /**
-   * The pause that stands, if any.
+   * The current pause. Unset if the event is not paused.
    *
    * @generated from field: squelch.v1.SpeakerPause pause = 3;
    */
   pause?: SpeakerPause | undefined;
 
   /**
-   * False if nothing was ever written for the user in this event.
+   * False if the user was never written in this event.
    *
    * @generated from field: bool known = 4;
    */
   known: boolean;
 
   /**
-   * The ban of the user, if one holds in the event: a router then refuses to connect the user.
+   * The ban of the user. A router refuses the connection if it is set.
    *
    * @generated from field: squelch.v1.UserBan ban = 5;
    */
@@ -885,29 +887,29 @@ export const ReconcileMembershipsRequestSchema: GenMessage<ReconcileMembershipsR
  */
 export type ReconcileMembershipsResponse = Message<"squelch.v1.ReconcileMembershipsResponse"> & {
   /**
-   * The ticket that it stands for, about milliseconds since 1970: what was published before it and missed is made up
-   * for, as far as the keys tell.
+   * The ticket of this comparison, about the time in ms since 1970. Missed updates that were published before the ticket
+   * are now applied, unless the keys are ambiguous.
    *
    * @generated from field: uint64 generation = 1;
    */
   generation: bigint;
 
   /**
-   * The users who have a key or a membership, in all events together.
+   * The number of compared users in all events: every user who has a key or a membership.
    *
    * @generated from field: uint32 compared_users = 2;
    */
   comparedUsers: number;
 
   /**
-   * The users whose channels changed.
+   * The number of users with changed channels.
    *
    * @generated from field: uint32 changed_users = 3;
    */
   changedUsers: number;
 
   /**
-   * The users of whom the keys allow more than one reading; the replica's log names them.
+   * The number of users for whom the keys are ambiguous. The log of the replica names them.
    *
    * @generated from field: uint32 ambiguous_users = 4;
    */
@@ -940,23 +942,24 @@ export type SetUserChannelsRequest = Message<"squelch.v1.SetUserChannelsRequest"
   userId: string;
 
   /**
-   * All channels that the user shall have in the event, at most 2,000 or as configured; empty revokes all. Each must belong to
-   * this event or to none; the latter is then learned as belonging to this event.
+   * All channels that the user will have in the event, at most 2,000 unless configured otherwise. An empty list revokes all
+   * channels. Each channel must belong to this event or to no event. A channel of no event is added to this event.
    *
    * @generated from field: repeated string channel_ids = 3;
    */
   channelIds: string[];
 
   /**
-   * Goes into the change as it is, at most 128 bytes; `set_user_channels` if empty.
+   * The `action` of the MembershipChanged message, at most 128 bytes. Default: `set_user_channels`.
    *
    * @generated from field: string action = 4;
    */
   action: string;
 
   /**
-   * Write only if nobody has ever written the user in the event, nor a sync the whole event: a router that seeds from a
-   * signed token. It is the oldest of all writes: an update that was published earlier and is applied later wins.
+   * If true, the call writes only if the user was never written in the event and the event was never synced. A router uses
+   * it to take channels from a signed token. The write counts as older than every other write: an update of the control
+   * plane that was published before but arrives later replaces it.
    *
    * @generated from field: bool only_if_unknown = 5;
    */
@@ -975,29 +978,29 @@ export const SetUserChannelsRequestSchema: GenMessage<SetUserChannelsRequest> = 
  */
 export type SetUserChannelsResponse = Message<"squelch.v1.SetUserChannelsResponse"> & {
   /**
-   * The revision of the user's newest change, this one or an earlier one that made no further change necessary;
-   * 0 if there never was one.
+   * The revision of the user's newest change. If this call changed nothing, it is the revision of an earlier change. 0 if
+   * the user never had one.
    *
    * @generated from field: uint64 revision = 1;
    */
   revision: bigint;
 
   /**
-   * The channels gained by this call.
+   * The channels that the user gained by this call.
    *
    * @generated from field: repeated string added = 2;
    */
   added: string[];
 
   /**
-   * The channels lost by this call.
+   * The channels that the user lost by this call.
    *
    * @generated from field: repeated string removed = 3;
    */
   removed: string[];
 
   /**
-   * True if nothing was written because a later write got in first, or because of only_if_unknown.
+   * True if the call wrote nothing, because a newer write came first or because of only_if_unknown.
    *
    * @generated from field: bool superseded = 4;
    */
@@ -1016,14 +1019,14 @@ export const SetUserChannelsResponseSchema: GenMessage<SetUserChannelsResponse> 
  */
 export type SyncEventMembersRequest = Message<"squelch.v1.SyncEventMembersRequest"> & {
   /**
-   * The event; the same in every message of the stream, or empty after the first.
+   * The event. Needed in the first message. Later messages repeat it or leave it empty.
    *
    * @generated from field: string event_id = 1;
    */
   eventId: string;
 
   /**
-   * Some of the event's users with all their channels; nobody twice in a stream.
+   * Users of the event, each with all channels. No user may appear twice in a stream.
    *
    * @generated from field: repeated squelch.v1.UserChannels users = 2;
    */
@@ -1051,7 +1054,7 @@ export type UserChannels = Message<"squelch.v1.UserChannels"> & {
   userId: string;
 
   /**
-   * All channels that the user shall have in the event, as in SetUserChannels.
+   * All channels that the user will have in the event. The rules of SetUserChannelsRequest.channel_ids apply.
    *
    * @generated from field: repeated string channel_ids = 2;
    */
@@ -1077,14 +1080,14 @@ export type SyncEventMembersResponse = Message<"squelch.v1.SyncEventMembersRespo
   revision: bigint;
 
   /**
-   * How many users changed, those who were revoked included.
+   * The number of users with changed channels, including those who lost all.
    *
    * @generated from field: uint32 changed_users = 2;
    */
   changedUsers: number;
 
   /**
-   * How many users lost all channels because they were not named.
+   * The number of users who lost all channels because the stream did not name them.
    *
    * @generated from field: uint32 revoked_users = 3;
    */
@@ -1122,21 +1125,21 @@ export const GetEventActiveSpeakersRequestSchema: GenMessage<GetEventActiveSpeak
  */
 export type GetEventActiveSpeakersResponse = Message<"squelch.v1.GetEventActiveSpeakersResponse"> & {
   /**
-   * Every floor that is held, by channel id ascending.
+   * All users who hold a floor, in ascending order of channel id.
    *
    * @generated from field: repeated squelch.v1.ActiveSpeaker speakers = 1;
    */
   speakers: ActiveSpeaker[];
 
   /**
-   * The pause that stands, if any.
+   * The current pause. Unset if the event is not paused.
    *
    * @generated from field: squelch.v1.SpeakerPause pause = 2;
    */
   pause?: SpeakerPause | undefined;
 
   /**
-   * Every place in a queue, by channel id, then by position.
+   * All users who wait in a queue, ordered by channel id, then by position.
    *
    * @generated from field: repeated squelch.v1.WaitingSpeaker waiting = 3;
    */
@@ -1162,14 +1165,15 @@ export type PauseAllSpeakersRequest = Message<"squelch.v1.PauseAllSpeakersReques
   eventId: string;
 
   /**
-   * Told to everybody, at most 512 bytes.
+   * The reason that all users of the event see, at most 512 bytes.
    *
    * @generated from field: string reason = 2;
    */
   reason: string;
 
   /**
-   * How long the latch stands, at most 1 h; 60 s if unset. An explicit 0 cuts without a latch.
+   * How long the pause lasts, at most 1 h. Default: 60 s. With an explicit 0 all speakers lose their floors, but may take
+   * them again at once.
    *
    * @generated from field: google.protobuf.Duration duration = 3;
    */
@@ -1183,24 +1187,22 @@ export type PauseAllSpeakersRequest = Message<"squelch.v1.PauseAllSpeakersReques
   exemptUserIds: string[];
 
   /**
-   * If set, the same step gives this user the floor on every channel, for as long as the pause stands. Needs a
-   * duration above 0.
+   * If set, this user gets the floor of every channel in the same step, until the pause ends. Needs a duration above 0.
    *
    * @generated from field: squelch.v1.Broadcaster broadcaster = 5;
    */
   broadcaster?: Broadcaster | undefined;
 
   /**
-   * Makes a repeat within an hour return the first outcome; an id.
+   * An id for this request. If a call with the same id is repeated within an hour, it returns the first outcome.
    *
    * @generated from field: string request_id = 6;
    */
   requestId: string;
 
   /**
-   * Takes the place of this pause, whoever has made it. If it does not stand any more but no other does either, the event
-   * is paused all the same. Needs a duration above 0. If empty, a broadcaster takes the place of a standing pause that
-   * has the same broadcaster.
+   * The existing pause to replace, also one of another caller. If this pause has ended and no other pause exists, the event
+   * is paused too. Needs a duration above 0. If empty, the call replaces only an existing pause with the same broadcaster.
    *
    * @generated from field: string replace_pause_id = 7;
    */
@@ -1219,35 +1221,35 @@ export const PauseAllSpeakersRequestSchema: GenMessage<PauseAllSpeakersRequest> 
  */
 export type PauseAllSpeakersResponse = Message<"squelch.v1.PauseAllSpeakersResponse"> & {
   /**
-   * The pause that now stands. Its expires_at equals its started_at where there is no latch.
+   * The new pause. If its duration is 0, expires_at equals started_at.
    *
    * @generated from field: squelch.v1.SpeakerPause pause = 1;
    */
   pause?: SpeakerPause | undefined;
 
   /**
-   * Each floor that was cut, as it was held.
+   * The floors that were taken away, each with the user who held it.
    *
    * @generated from field: repeated squelch.v1.ActiveSpeaker paused = 2;
    */
   paused: ActiveSpeaker[];
 
   /**
-   * The revision of the change that tells watchers of it.
+   * The revision of the change that watchers receive.
    *
    * @generated from field: uint64 revision = 3;
    */
   revision: bigint;
 
   /**
-   * True if a Redis replica has acknowledged the pause; false where there is none or it did not answer in time.
+   * True if a Redis replica acknowledged the pause. False if Redis has no replica or it did not answer in time.
    *
    * @generated from field: bool replicated = 4;
    */
   replicated: boolean;
 
   /**
-   * The pause that stood until now and that this one has taken the place of, if any.
+   * The pause that this one replaced. Empty if it replaced none.
    *
    * @generated from field: string replaced_pause_id = 5;
    */
@@ -1273,7 +1275,7 @@ export type ResumeSpeakersRequest = Message<"squelch.v1.ResumeSpeakersRequest"> 
   eventId: string;
 
   /**
-   * The pause to lift.
+   * The id of the pause to end.
    *
    * @generated from field: string pause_id = 2;
    */
@@ -1292,7 +1294,7 @@ export const ResumeSpeakersRequestSchema: GenMessage<ResumeSpeakersRequest> = /*
  */
 export type ResumeSpeakersResponse = Message<"squelch.v1.ResumeSpeakersResponse"> & {
   /**
-   * The revision of the change that tells watchers of it.
+   * The revision of the change that watchers receive.
    *
    * @generated from field: uint64 revision = 1;
    */
@@ -1318,14 +1320,14 @@ export type DisconnectUserRequest = Message<"squelch.v1.DisconnectUserRequest"> 
   eventId: string;
 
   /**
-   * The user whose sockets are closed.
+   * The user to disconnect.
    *
    * @generated from field: string user_id = 2;
    */
   userId: string;
 
   /**
-   * Told to the user, at most 512 bytes.
+   * The reason that the user sees, at most 512 bytes.
    *
    * @generated from field: string reason = 3;
    */
@@ -1344,14 +1346,14 @@ export const DisconnectUserRequestSchema: GenMessage<DisconnectUserRequest> = /*
  */
 export type DisconnectUserResponse = Message<"squelch.v1.DisconnectUserResponse"> & {
   /**
-   * The revision of the change that tells routers of it.
+   * The revision of the change that routers receive.
    *
    * @generated from field: uint64 revision = 1;
    */
   revision: bigint;
 
   /**
-   * True if a Redis replica has acknowledged it; false where there is none or it did not answer in time.
+   * True if a Redis replica acknowledged the change. False if Redis has no replica or it did not answer in time.
    *
    * @generated from field: bool replicated = 2;
    */
@@ -1370,7 +1372,7 @@ export const DisconnectUserResponseSchema: GenMessage<DisconnectUserResponse> = 
  */
 export type BanUserRequest = Message<"squelch.v1.BanUserRequest"> & {
   /**
-   * The event whose log tells of it.
+   * The event whose log gets the change.
    *
    * @generated from field: string event_id = 1;
    */
@@ -1384,14 +1386,14 @@ export type BanUserRequest = Message<"squelch.v1.BanUserRequest"> & {
   userId: string;
 
   /**
-   * Told to the user, at most 512 bytes.
+   * The reason that the user sees, at most 512 bytes.
    *
    * @generated from field: string reason = 3;
    */
   reason: string;
 
   /**
-   * How long the ban holds, 1 s to 10 years; until it is lifted if unset.
+   * How long the ban lasts: 1 s to 10 years. If unset, it lasts until UnbanUser lifts it.
    *
    * @generated from field: google.protobuf.Duration duration = 4;
    */
@@ -1410,21 +1412,21 @@ export const BanUserRequestSchema: GenMessage<BanUserRequest> = /*@__PURE__*/
  */
 export type BanUserResponse = Message<"squelch.v1.BanUserResponse"> & {
   /**
-   * The ban as it now stands.
+   * The new ban.
    *
    * @generated from field: squelch.v1.UserBan ban = 1;
    */
   ban?: UserBan | undefined;
 
   /**
-   * The revision of the last change that tells routers of the event of it.
+   * The revision of the last change that routers of the event receive for this call.
    *
    * @generated from field: uint64 revision = 2;
    */
   revision: bigint;
 
   /**
-   * True if a Redis replica has acknowledged it; false where there is none or it did not answer in time.
+   * True if a Redis replica acknowledged the change. False if Redis has no replica or it did not answer in time.
    *
    * @generated from field: bool replicated = 3;
    */
@@ -1443,7 +1445,7 @@ export const BanUserResponseSchema: GenMessage<BanUserResponse> = /*@__PURE__*/
  */
 export type UnbanUserRequest = Message<"squelch.v1.UnbanUserRequest"> & {
   /**
-   * The event whose log tells of it.
+   * The event whose log gets the change.
    *
    * @generated from field: string event_id = 1;
    */
@@ -1469,7 +1471,7 @@ export const UnbanUserRequestSchema: GenMessage<UnbanUserRequest> = /*@__PURE__*
  */
 export type UnbanUserResponse = Message<"squelch.v1.UnbanUserResponse"> & {
   /**
-   * The revision of the change that tells routers of the event of it.
+   * The revision of the change that routers of the event receive.
    *
    * @generated from field: uint64 revision = 1;
    */
@@ -1507,7 +1509,7 @@ export const ListBansRequestSchema: GenMessage<ListBansRequest> = /*@__PURE__*/
  */
 export type ListBansResponse = Message<"squelch.v1.ListBansResponse"> & {
   /**
-   * The bans, those that end first first.
+   * The bans. Those that expire first come first.
    *
    * @generated from field: repeated squelch.v1.UserBan bans = 1;
    */
@@ -1526,24 +1528,24 @@ export const ListBansResponseSchema: GenMessage<ListBansResponse> = /*@__PURE__*
  */
 export type ReportAppliedRequest = Message<"squelch.v1.ReportAppliedRequest"> & {
   /**
-   * The router, as in its watch.
+   * The router_id of the router's watch.
    *
    * @generated from field: string router_id = 1;
    */
   routerId: string;
 
   /**
-   * Up to where the router has acted, at most one an event and 1,000 in all. What is said of other events stays as it
-   * was. A cursor of an event that was never watched, of another epoch than the present one, or ahead of the log is no
-   * more than a sign of life.
+   * The positions up to which the router has applied changes, at most one for each event and 1,000 in all. Earlier reports
+   * of other events stay valid. Three kinds of cursors only show that the router is alive: of an event that was never
+   * watched, of an old epoch, and ahead of the log.
    *
    * @generated from field: repeated squelch.v1.Cursor cursors = 2;
    */
   cursors: Cursor[];
 
   /**
-   * True if the router gives up the events of these cursors: it holds no clients of theirs any more, and is waited for no
-   * longer.
+   * True if the router leaves the events of these cursors, because it has no clients of them any more. AwaitApplied then
+   * does not wait for the router in these events.
    *
    * @generated from field: bool leaving = 3;
    */
@@ -1582,22 +1584,23 @@ export type AwaitAppliedRequest = Message<"squelch.v1.AwaitAppliedRequest"> & {
   eventId: string;
 
   /**
-   * The change, as the call that made it has answered. 0 waits for every router to have a picture of the present epoch.
+   * The revision that the writing call returned. With 0 the call waits until every router has a snapshot of the current
+   * epoch.
    *
    * @generated from field: uint64 revision = 2;
    */
   revision: bigint;
 
   /**
-   * How long to wait, at most 60 s; 5 s if unset, 0 to be answered at once. A deadline of the call that comes earlier
-   * ends the wait in time for the answer.
+   * How long to wait, at most 60 s. Default: 5 s. With 0 the call answers at once. If the deadline of the call is earlier,
+   * the wait ends early enough to answer before the deadline.
    *
    * @generated from field: google.protobuf.Duration timeout = 3;
    */
   timeout?: Duration | undefined;
 
   /**
-   * The epoch that the revision belongs to; the present one if empty.
+   * The epoch of the revision. Default: the current epoch.
    *
    * @generated from field: string epoch = 4;
    */
@@ -1616,22 +1619,22 @@ export const AwaitAppliedRequestSchema: GenMessage<AwaitAppliedRequest> = /*@__P
  */
 export type AwaitAppliedResponse = Message<"squelch.v1.AwaitAppliedResponse"> & {
   /**
-   * The routers that have it in force, by router id ascending.
+   * The routers that have applied the change, in ascending order of router id.
    *
    * @generated from field: repeated squelch.v1.RouterProgress in_force = 1;
    */
   inForce: RouterProgress[];
 
   /**
-   * The routers of which that is not known, by router id ascending; none if it is in force everywhere. A router that has
-   * vanished is among them until nothing was heard of it for 60 s: until then its clients may still be connected.
+   * The routers that have not confirmed the change, in ascending order of router id. Empty if all routers have applied it.
+   * A router that stopped without notice stays in this list for 60 s, because its clients may still be connected.
    *
    * @generated from field: repeated squelch.v1.RouterProgress missing = 2;
    */
   missing: RouterProgress[];
 
   /**
-   * The change that was waited for.
+   * The position of the change.
    *
    * @generated from field: squelch.v1.Cursor cursor = 3;
    */
@@ -1646,7 +1649,7 @@ export const AwaitAppliedResponseSchema: GenMessage<AwaitAppliedResponse> = /*@_
   messageDesc(file_squelch_v1_permission_service, 42);
 
 /**
- * How far a router has come in one event.
+ * The position of a router in one event.
  *
  * @generated from message squelch.v1.RouterProgress
  */
@@ -1659,22 +1662,23 @@ export type RouterProgress = Message<"squelch.v1.RouterProgress"> & {
   routerId: string;
 
   /**
-   * Up to where it has acted, as it last reported while the cursor's epoch was the present one; unset if it never has.
+   * The position up to which the router has applied changes, from its last report in the current epoch. Unset if it has not
+   * reported any.
    *
    * @generated from field: squelch.v1.Cursor cursor = 2;
    */
   cursor?: Cursor | undefined;
 
   /**
-   * When it last reported, else when its watch was first seen, by the store's clock.
+   * The time of the router's last report, or of the start of its watch if it has not reported. By the clock of Redis.
    *
    * @generated from field: google.protobuf.Timestamp last_seen = 3;
    */
   lastSeen?: Timestamp | undefined;
 
   /**
-   * The time between the change and the report that it is in force, by the store's clock; at most that long if the
-   * report was of a later change. Unset for a router that is missing, and where the change is no longer in the log.
+   * The time between the change and the router's report of it, by the clock of Redis. If the router reported a later change
+   * instead, it is an upper bound. Unset for a router in `missing`, and if the log no longer has the change.
    *
    * @generated from field: google.protobuf.Duration in_force_after = 4;
    */
@@ -1706,28 +1710,28 @@ export const GetFleetStatusRequestSchema: GenMessage<GetFleetStatusRequest> = /*
  */
 export type GetFleetStatusResponse = Message<"squelch.v1.GetFleetStatusResponse"> & {
   /**
-   * When this was read, by the store's clock.
+   * The time at which the replica read this state, by the clock of Redis.
    *
    * @generated from field: google.protobuf.Timestamp time = 1;
    */
   time?: Timestamp | undefined;
 
   /**
-   * By replica id ascending.
+   * All replicas, in ascending order of replica id.
    *
    * @generated from field: repeated squelch.v1.ReplicaStatus replicas = 2;
    */
   replicas: ReplicaStatus[];
 
   /**
-   * By router id ascending.
+   * All routers, in ascending order of router id.
    *
    * @generated from field: repeated squelch.v1.RouterStatus routers = 3;
    */
   routers: RouterStatus[];
 
   /**
-   * The store's clock at the answer: what else the store dates can be counted from it.
+   * The clock of Redis at the time of the answer. Compare the other times with it to get ages.
    *
    * @generated from field: google.protobuf.Timestamp now = 4;
    */
@@ -1742,83 +1746,83 @@ export const GetFleetStatusResponseSchema: GenMessage<GetFleetStatusResponse> = 
   messageDesc(file_squelch_v1_permission_service, 45);
 
 /**
- * One Squelch process, as it last said.
+ * One replica (a Squelch process), from its last report.
  *
  * @generated from message squelch.v1.ReplicaStatus
  */
 export type ReplicaStatus = Message<"squelch.v1.ReplicaStatus"> & {
   /**
-   * Its own among all that run: host name and port.
+   * The unique id of the replica: host name and port.
    *
    * @generated from field: string replica_id = 1;
    */
   replicaId: string;
 
   /**
-   * The version of Squelch that it runs.
+   * The version of Squelch.
    *
    * @generated from field: string version = 2;
    */
   version: string;
 
   /**
-   * Where it listens for gRPC, as it was told: seen from its own host.
+   * The address on which it listens for gRPC, from its configuration. It may be valid only on the replica's own host.
    *
    * @generated from field: string grpc_address = 3;
    */
   grpcAddress: string;
 
   /**
-   * Where it listens for HTTP, as it was told: seen from its own host.
+   * The address on which it listens for HTTP, from its configuration. It may be valid only on the replica's own host.
    *
    * @generated from field: string http_address = 4;
    */
   httpAddress: string;
 
   /**
-   * When it started, by the store's clock.
+   * The time at which it started, by the clock of Redis.
    *
    * @generated from field: google.protobuf.Timestamp started_at = 5;
    */
   startedAt?: Timestamp | undefined;
 
   /**
-   * When it last said something, by the store's clock.
+   * The time of its last report, by the clock of Redis.
    *
    * @generated from field: google.protobuf.Timestamp last_seen = 6;
    */
   lastSeen?: Timestamp | undefined;
 
   /**
-   * True while changes were proven to arrive at it.
+   * True if, at its last report, a recent probe proved that changes arrive.
    *
    * @generated from field: bool feed_healthy = 7;
    */
   feedHealthy: boolean;
 
   /**
-   * The time since changes were last proven to arrive, then; unset if they never were.
+   * The time, at its last report, since a probe proved that changes arrive. Unset if none ever did.
    *
    * @generated from field: google.protobuf.Duration feed_age = 8;
    */
   feedAge?: Duration | undefined;
 
   /**
-   * Its open watches of permissions.
+   * The number of its open WatchPermissions streams.
    *
    * @generated from field: uint32 watches = 9;
    */
   watches: number;
 
   /**
-   * The events that it holds in memory.
+   * The number of events that it holds in memory.
    *
    * @generated from field: uint32 loaded_events = 10;
    */
   loadedEvents: number;
 
   /**
-   * True for the replica that answers.
+   * True for the replica that answers this call.
    *
    * @generated from field: bool answering = 11;
    */
@@ -1833,7 +1837,7 @@ export const ReplicaStatusSchema: GenMessage<ReplicaStatus> = /*@__PURE__*/
   messageDesc(file_squelch_v1_permission_service, 46);
 
 /**
- * One router, in all its events.
+ * The state of one router over all its events.
  *
  * @generated from message squelch.v1.RouterStatus
  */
@@ -1846,28 +1850,28 @@ export type RouterStatus = Message<"squelch.v1.RouterStatus"> & {
   routerId: string;
 
   /**
-   * The replicas at which it has a watch open, ascending; none if its connection is lost.
+   * The replicas to which it has an open watch, ascending. Empty if it is not connected.
    *
    * @generated from field: repeated string replica_ids = 2;
    */
   replicaIds: string[];
 
   /**
-   * When it last reported, in any event, else when it was first seen; by the store's clock.
+   * The time of its last report in any event, or of its first watch if it has not reported. By the clock of Redis.
    *
    * @generated from field: google.protobuf.Timestamp last_seen = 3;
    */
   lastSeen?: Timestamp | undefined;
 
   /**
-   * The events for which it is waited.
+   * The number of events in which AwaitApplied waits for this router.
    *
    * @generated from field: uint32 events = 4;
    */
   events: number;
 
   /**
-   * The events in which it is not known to have acted on everything, at most 100 of them, by event id ascending.
+   * The events in which the router has not confirmed every change, at most 100, in ascending order of event id.
    *
    * @generated from field: repeated squelch.v1.RouterLag behind = 5;
    */
@@ -1882,7 +1886,7 @@ export const RouterStatusSchema: GenMessage<RouterStatus> = /*@__PURE__*/
   messageDesc(file_squelch_v1_permission_service, 47);
 
 /**
- * How far a router is behind in one event.
+ * How many changes of one event a router has not confirmed.
  *
  * @generated from message squelch.v1.RouterLag
  */
@@ -1895,14 +1899,14 @@ export type RouterLag = Message<"squelch.v1.RouterLag"> & {
   eventId: string;
 
   /**
-   * The changes that it has not confirmed; unset where it has confirmed nothing of the present epoch.
+   * The number of changes that it has not confirmed. Unset if it has confirmed none in the current epoch.
    *
    * @generated from field: optional uint64 revisions = 2;
    */
   revisions?: bigint | undefined;
 
   /**
-   * How long ago the oldest of them was accepted; unset where the log no longer has it.
+   * The age of the oldest change that it has not confirmed. Unset if the log no longer has this change.
    *
    * @generated from field: google.protobuf.Duration age = 3;
    */
@@ -1921,21 +1925,22 @@ export const RouterLagSchema: GenMessage<RouterLag> = /*@__PURE__*/
  */
 export type ListAuditEntriesRequest = Message<"squelch.v1.ListAuditEntriesRequest"> & {
   /**
-   * Only entries of these events, at most 1,000; all that the caller may see if empty, those of no event included.
+   * Only entries of these events, at most 1,000. If empty, all entries that the caller may see, including entries that
+   * belong to no event.
    *
    * @generated from field: repeated string event_ids = 1;
    */
   eventIds: string[];
 
   /**
-   * The most entries to answer with, 1 to 1,000; 100 if 0.
+   * The largest number of entries to return: 1 to 1,000. Default: 100.
    *
    * @generated from field: uint32 page_size = 2;
    */
   pageSize: number;
 
   /**
-   * From the answer before, to go on where that ended; empty for the newest.
+   * The next_page_token of the previous answer. Empty for the first page.
    *
    * @generated from field: string page_token = 3;
    */
@@ -1954,14 +1959,14 @@ export const ListAuditEntriesRequestSchema: GenMessage<ListAuditEntriesRequest> 
  */
 export type ListAuditEntriesResponse = Message<"squelch.v1.ListAuditEntriesResponse"> & {
   /**
-   * The newest first.
+   * The entries, newest first.
    *
    * @generated from field: repeated squelch.v1.AuditEntry entries = 1;
    */
   entries: AuditEntry[];
 
   /**
-   * Empty if there are no older entries.
+   * The token for the next page. Empty if there are no older entries.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -1976,69 +1981,69 @@ export const ListAuditEntriesResponseSchema: GenMessage<ListAuditEntriesResponse
   messageDesc(file_squelch_v1_permission_service, 50);
 
 /**
- * What somebody did, or tried to.
+ * One entry of the audit trail: a call that changed something or was refused.
  *
  * @generated from message squelch.v1.AuditEntry
  */
 export type AuditEntry = Message<"squelch.v1.AuditEntry"> & {
   /**
-   * Its own among all entries.
+   * The unique id of the entry.
    *
    * @generated from field: string entry_id = 1;
    */
   entryId: string;
 
   /**
-   * When, by the clock of the replica that was asked.
+   * The time of the call, by the clock of the replica that received it.
    *
    * @generated from field: google.protobuf.Timestamp time = 2;
    */
   time?: Timestamp | undefined;
 
   /**
-   * Who asked.
+   * The caller.
    *
    * @generated from field: string actor = 3;
    */
   actor: string;
 
   /**
-   * The call, for example `PauseAllSpeakers`.
+   * The name of the call, for example `PauseAllSpeakers`.
    *
    * @generated from field: string action = 4;
    */
   action: string;
 
   /**
-   * The event; empty if the call is of none.
+   * The event. Empty if the call does not name one.
    *
    * @generated from field: string event_id = 5;
    */
   eventId: string;
 
   /**
-   * Whom or what it was about: a user, a channel, a pause; empty if only the event.
+   * The user, channel or pause that the call names. Empty if it names only an event.
    *
    * @generated from field: string target = 6;
    */
   target: string;
 
   /**
-   * What came of it: `OK`, else the name of the status, for example `PERMISSION_DENIED`.
+   * The outcome: `OK`, or the name of the gRPC status, for example `PERMISSION_DENIED`.
    *
    * @generated from field: string outcome = 7;
    */
   outcome: string;
 
   /**
-   * Finds the call in the replica's log.
+   * The id of the call in the log of the replica.
    *
    * @generated from field: string request_id = 8;
    */
   requestId: string;
 
   /**
-   * The given reason, or why it was refused; may be empty.
+   * The reason that the caller gave, or the reason of the refusal. May be empty.
    *
    * @generated from field: string detail = 9;
    */
@@ -2053,6 +2058,8 @@ export const AuditEntrySchema: GenMessage<AuditEntry> = /*@__PURE__*/
   messageDesc(file_squelch_v1_permission_service, 51);
 
 /**
+ * Why a replica sends a snapshot.
+ *
  * @generated from enum squelch.v1.SnapshotReason
  */
 export enum SnapshotReason {
@@ -2071,14 +2078,14 @@ export enum SnapshotReason {
   INITIAL = 1,
 
   /**
-   * The log no longer reaches back to the cursor.
+   * The log no longer has the changes after the cursor.
    *
    * @generated from enum value: SNAPSHOT_REASON_CURSOR_TOO_OLD = 2;
    */
   CURSOR_TOO_OLD = 2,
 
   /**
-   * The cursor is of another epoch or ahead of the store: the store lost changes or was emptied.
+   * The cursor has another epoch, or a revision that the store does not have: the store lost changes or was emptied.
    *
    * @generated from enum value: SNAPSHOT_REASON_STORE_RESET = 3;
    */
@@ -2092,19 +2099,23 @@ export const SnapshotReasonSchema: GenEnum<SnapshotReason> = /*@__PURE__*/
   enumDesc(file_squelch_v1_permission_service, 0);
 
 /**
- * Who may hear and speak on which channel, told to every router as it changes.
+ * The permissions of users: on which channels of an event each user may hear and speak. Routers watch them and receive
+ * every change. The service also pauses events and bans users.
  *
- * Ids are 1 to 128 bytes of printable UTF-8 without `{`, `}` and control characters. A value out of range is
- * INVALID_ARGUMENT and names the field; UNAVAILABLE means that the store could not be reached or did not answer in
- * time, so that the outcome of a write is unknown until it is repeated.
+ * An id has 1 to 128 bytes of printable UTF-8 without `{`, `}` and control characters. A value out of range fails with
+ * INVALID_ARGUMENT, and the message names the field. UNAVAILABLE means that Redis could not be reached or did not answer in
+ * time. A write that failed so may have happened: repeat it to be sure.
+ *
+ * "The store" is Redis, or the memory of the replica if it runs without Redis.
  *
  * @generated from service squelch.v1.PermissionService
  */
 export const PermissionService: GenService<{
   /**
-   * Per event: a snapshot, or a resume from the cursor; a checkpoint at once, so that the client knows that it is
-   * caught up; then every change in revision order; checkpoints for ever. It ends only with an error:
-   * UNAVAILABLE (reconnect, with the cursors), INVALID_ARGUMENT (do not).
+   * Streams the permissions of events. For each event the stream starts with a snapshot, or with the first change after the
+   * cursor of the request. Then comes a checkpoint, which shows the client that it is up to date. After that the stream has
+   * every change in the order of revisions, and regular checkpoints. The stream ends only with an error: after UNAVAILABLE
+   * connect again with the newest cursors; after INVALID_ARGUMENT correct the request first.
    *
    * @generated from rpc squelch.v1.PermissionService.WatchPermissions
    */
@@ -2114,9 +2125,9 @@ export const PermissionService: GenService<{
     output: typeof WatchPermissionsResponseSchema;
   },
   /**
-   * One user's channels, read from the store, with the position at which they are true and the standing pause: the
-   * heartbeat fallback of a router. A user of whom nothing is known has no channels. While updates of the control plane
-   * may have been missed, the user is first compared with the control plane's key.
+   * Reads the channels of one user from the store, with their position in the log and the current pause. A router calls
+   * it while its watch is interrupted. An unknown user has no channels. If the replica may have missed updates from the
+   * control plane, it first compares the user with the key that the control plane keeps in Redis.
    *
    * @generated from rpc squelch.v1.PermissionService.GetUserPermissions
    */
@@ -2126,9 +2137,8 @@ export const PermissionService: GenService<{
     output: typeof GetUserPermissionsResponseSchema;
   },
   /**
-   * Replaces the channels of one user in one event. FAILED_PRECONDITION if a channel belongs to another event,
-   * RESOURCE_EXHAUSTED if the user is new to an event that has as many users as it may, or gains channels by a list that
-   * is too long; then nothing is written.
+   * Replaces the channels of one user in one event. FAILED_PRECONDITION if a channel belongs to another event.
+   * RESOURCE_EXHAUSTED if the event or the user would exceed its limit. A call that fails with these codes writes nothing.
    *
    * @generated from rpc squelch.v1.PermissionService.SetUserChannels
    */
@@ -2138,11 +2148,11 @@ export const PermissionService: GenService<{
     output: typeof SetUserChannelsResponseSchema;
   },
   /**
-   * Replaces the memberships of a whole event in one step at the end of the stream; users who are not named lose
-   * all channels. Nothing changes if the stream breaks. FAILED_PRECONDITION if a channel belongs to another event,
-   * RESOURCE_EXHAUSTED beyond 100,000 users or 2,000,000 channels in all, or where the event would have more users, or
-   * a user more channels, than they may; then nothing is written. It may be repeated
-   * after an unknown outcome: where nothing differs nothing changes.
+   * Replaces the channels of all users of an event, in one step at the end of the stream. Users who are not in the stream
+   * lose all channels. If the stream breaks, nothing changes. FAILED_PRECONDITION if a channel belongs to another event.
+   * RESOURCE_EXHAUSTED if the stream has more than 100,000 users or 2,000,000 channels, or if the event or a user would
+   * exceed its limit. A call that fails with these codes writes nothing. The call is safe to repeat: it changes only what
+   * differs.
    *
    * @generated from rpc squelch.v1.PermissionService.SyncEventMembers
    */
@@ -2152,10 +2162,10 @@ export const PermissionService: GenService<{
     output: typeof SyncEventMembersResponseSchema;
   },
   /**
-   * Compares the memberships of all events with the keys that the control plane keeps in Redis, and makes up for updates
-   * that were missed. What was written over RPC, and what the keys do not settle, stays as it is. Replicas do this by
-   * themselves where they find that something was missed. It may take up to a minute; calls at once share one
-   * comparison. FAILED_PRECONDITION where there is no Redis of a control plane.
+   * Compares the memberships of all events with the keys that the control plane keeps in Redis, and applies updates that
+   * were missed. Memberships that were written over RPC stay as they are, and so do users for whom the keys are ambiguous.
+   * Replicas start this comparison themselves when they detect missed updates. It may take a minute. Calls at the same time
+   * share one comparison. FAILED_PRECONDITION if the replica is not connected to the Redis of a control plane.
    *
    * @generated from rpc squelch.v1.PermissionService.ReconcileMemberships
    */
@@ -2165,7 +2175,7 @@ export const PermissionService: GenService<{
     output: typeof ReconcileMembershipsResponseSchema;
   },
   /**
-   * Who holds the floor on every channel of the event, since when and until when.
+   * Returns the user who holds the floor of each channel of the event, with start and expiry.
    *
    * @generated from rpc squelch.v1.PermissionService.GetEventActiveSpeakers
    */
@@ -2175,9 +2185,10 @@ export const PermissionService: GenService<{
     output: typeof GetEventActiveSpeakersResponseSchema;
   },
   /**
-   * Takes every floor in the event away and latches the event, in one atomic step. FAILED_PRECONDITION if another
-   * pause stands; the message names it, its actor, its broadcaster and its end. A pause takes the place of one that has
-   * the same broadcaster, or that it names in replace_pause_id.
+   * Pauses an event in one atomic step: every speaker loses the floor, and until the pause ends no user can take one.
+   * Exempt users are not affected. FAILED_PRECONDITION if the event is already paused; the message names the existing
+   * pause, its actor, its broadcaster and its end. A new pause replaces an existing pause that has the same broadcaster, and
+   * one that it names in replace_pause_id.
    *
    * @generated from rpc squelch.v1.PermissionService.PauseAllSpeakers
    */
@@ -2187,7 +2198,7 @@ export const PermissionService: GenService<{
     output: typeof PauseAllSpeakersResponseSchema;
   },
   /**
-   * Lifts the latch. FAILED_PRECONDITION if that pause does not stand.
+   * Ends a pause. FAILED_PRECONDITION if the event is not paused by this pause.
    *
    * @generated from rpc squelch.v1.PermissionService.ResumeSpeakers
    */
@@ -2197,8 +2208,8 @@ export const PermissionService: GenService<{
     output: typeof ResumeSpeakersResponseSchema;
   },
   /**
-   * Takes the user's floors in the event away and makes every router drop all sockets of the user in the event, in one
-   * atomic step. The user may connect again. A user of whom nothing is known is no error.
+   * Disconnects a user from an event: in one atomic step the user loses every floor of the event, and all routers are
+   * notified to close the user's sockets of this event. The user may connect again. The call succeeds for unknown users.
    *
    * @generated from rpc squelch.v1.PermissionService.DisconnectUser
    */
@@ -2208,8 +2219,8 @@ export const PermissionService: GenService<{
     output: typeof DisconnectUserResponseSchema;
   },
   /**
-   * Keeps a user out until the ban ends: disconnects as DisconnectUser does; from then on routers refuse the user, and
-   * StartPtt denies the floor. A ban that stands is replaced. See UserBan for where it holds.
+   * Bans a user. The user is disconnected from the event. Until the ban ends, routers refuse connections of the user, and
+   * StartPtt denies the floor. A new ban replaces an existing one. UserBan documents in which events a ban holds.
    *
    * @generated from rpc squelch.v1.PermissionService.BanUser
    */
@@ -2219,7 +2230,7 @@ export const PermissionService: GenService<{
     output: typeof BanUserResponseSchema;
   },
   /**
-   * Lifts a ban, whoever wrote it. FAILED_PRECONDITION if the user is not banned.
+   * Lifts a ban, also one that a legacy router wrote. FAILED_PRECONDITION if the user is not banned.
    *
    * @generated from rpc squelch.v1.PermissionService.UnbanUser
    */
@@ -2229,7 +2240,7 @@ export const PermissionService: GenService<{
     output: typeof UnbanUserResponseSchema;
   },
   /**
-   * The bans that hold in the event, those that other routers have written included.
+   * Returns the bans that hold in the event, including those that legacy routers wrote.
    *
    * @generated from rpc squelch.v1.PermissionService.ListBans
    */
@@ -2239,8 +2250,9 @@ export const PermissionService: GenService<{
     output: typeof ListBansResponseSchema;
   },
   /**
-   * A router says up to where it has acted on the changes of its events: clients told, put off, cut. AwaitApplied
-   * answers from these reports. Reports may be repeated and may overtake each other: the furthest counts.
+   * Reports up to which revision a router has applied the changes of its events: it has notified clients, removed them
+   * from channels and stopped their audio. AwaitApplied answers from these reports. Reports may be repeated and may arrive
+   * in any order: the highest revision counts.
    *
    * @generated from rpc squelch.v1.PermissionService.ReportApplied
    */
@@ -2250,9 +2262,9 @@ export const PermissionService: GenService<{
     output: typeof ReportAppliedResponseSchema;
   },
   /**
-   * Waits until every router of the event has a change in force, and answers which have and which have not: as soon as
-   * all have, else when the time is up. A router that is slow or gone is no error. FAILED_PRECONDITION if the log of the
-   * event has no such revision, because there never was one or because the log began anew.
+   * Waits until every router of the event has applied a change. It answers as soon as all routers have applied the change,
+   * or at the end of the timeout, and lists the routers that have applied it and those that have not. It succeeds in both
+   * cases. FAILED_PRECONDITION if the log of the event has no such revision, for example because the log has a new epoch.
    *
    * @generated from rpc squelch.v1.PermissionService.AwaitApplied
    */
@@ -2262,8 +2274,8 @@ export const PermissionService: GenService<{
     output: typeof AwaitAppliedResponseSchema;
   },
   /**
-   * Which replicas and routers there are, and how far each is, read from the store at most once a second. One that is
-   * gone without a word stays for a while: 15 s a replica, 60 s a router.
+   * Returns the replicas and routers of the fleet and their state. A replica reads it from the store at most once a second.
+   * If a process ends without notice, it stays in the answer for a while: a replica for 15 s, a router for 60 s.
    *
    * @generated from rpc squelch.v1.PermissionService.GetFleetStatus
    */
@@ -2273,8 +2285,8 @@ export const PermissionService: GenService<{
     output: typeof GetFleetStatusResponseSchema;
   },
   /**
-   * Who did what: the calls that changed something or were refused, the newest first. About 10,000 are kept, or as many
-   * as the replicas are told to.
+   * Returns the audit trail: calls that changed something, and calls that were refused, newest first. The trail keeps about
+   * 10,000 entries; the configuration of the replicas can change this number.
    *
    * @generated from rpc squelch.v1.PermissionService.ListAuditEntries
    */

@@ -7,18 +7,18 @@ import type {
 import { type Activity, toActivity } from "./activity.js";
 import { EventPicture } from "./eventPicture.js";
 
-/** How many of the newest changes are kept for the eye. */
+/** The number of newest changes that the page keeps. */
 const MAX_ACTIVITY = 200;
 
-/** What the stream has told of every event, put together. */
+/** The state of all events, built from the messages of the stream. */
 export class FleetPicture {
   readonly events = new Map<string, EventPicture>();
   /** The newest changes of all events, newest first. */
   activity: readonly Activity[] = [];
-  /** Counts events that came up. */
+  /** Increases with every new event. */
   eventsVersion = 0;
 
-  /** Takes a message; returns the checkpoint if it is one. */
+  /** Adds a message of the stream. Returns the checkpoint if the message is one. */
   take({ payload }: WatchPermissionsResponse): Checkpoint | undefined {
     switch (payload.case) {
       case "snapshot":
@@ -38,7 +38,7 @@ export class FleetPicture {
     }
   }
 
-  /** Where a new stream goes on. To be asked once for each stream. */
+  /** Returns the cursors for a new stream. Call it once for each stream. */
   resume(): Pick<Cursor, "eventId" | "epoch" | "revision">[] {
     const known = [...this.events.values()];
     for (const event of known) event.dropChunks();

@@ -5,22 +5,22 @@ import type { EventPicture } from "../model/eventPicture.js";
 import { formatCount } from "../model/format.js";
 import { useConsole } from "./console.js";
 
-/** How long to wait for the routers to have a change in force, ms. */
+/** The longest wait until the routers have applied a change, ms. */
 const WAIT_MS = 3_000;
 
-/** What became of the last write, for people. */
+/** The message about the last write. */
 export interface Said {
   tone: "done" | "failed";
   text: string;
 }
 
-/** What a write came to: in words, and the revision that routers must have acted on; undefined if nothing was written. */
+/** The result of a write: a description, and the revision to wait for. The revision is undefined if nothing was written. */
 export interface WriteOutcome {
   what: string;
   revision: bigint | undefined;
 }
 
-/** Writes about one user, one at a time, and what to say of them: also on how many routers they are in force. */
+/** Runs writes for one user, one at a time, and returns the message about the last one with the routers that applied it. */
 export function useAppliedWrite({ eventId, epoch }: EventPicture, userId: string) {
   const { session, announce } = useConsole();
   const [said, setSaid] = useState<Said>();
@@ -46,7 +46,7 @@ export function useAppliedWrite({ eventId, epoch }: EventPicture, userId: string
         setSaid({ tone: "failed", text: what });
         return;
       }
-      setSaid({ tone: "done", text: `${what}. Asking the routers` });
+      setSaid({ tone: "done", text: `${what}. Waiting for the routers` });
       const place = await describePlace(revision);
       setSaid({ ...place, text: `${what}, ${place.text}` });
       announce(`${userId}: ${what}, ${place.text}`);

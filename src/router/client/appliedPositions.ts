@@ -1,17 +1,20 @@
 import type { Cursor } from "../../domain/cursor.js";
 
-/** Up to where this router has acted in each event: behind what it knows while a listener still has something to do. */
+/**
+ * The position up to which this router has applied the changes of each event. It is behind the mirror while a listener
+ * still has work to do.
+ */
 export class AppliedPositions {
   readonly #acted = new Map<string, Cursor>();
-  /** What is still to be done, by event and oldest first: up to where everything was done before. */
+  /** The unfinished tasks of each event, oldest first. `upTo` is the last position that was applied before the task. */
   readonly #deferred = new Map<string, Set<{ upTo: Cursor | undefined }>>();
 
-  /** All listeners have been told of everything up to there. */
+  /** Records that all listeners have received every change up to the cursor. */
   advance(cursor: Cursor): void {
     this.#acted.set(cursor.eventId, cursor);
   }
 
-  /** Something that was told since the last `advance` is done later: when the returned function is called. */
+  /** Starts a task for a change that arrived after the last `advance`. The returned function ends the task. */
   defer(eventId: string): () => void {
     const deferred = this.#deferred.get(eventId) ?? new Set();
     const task = { upTo: this.#acted.get(eventId) };
@@ -22,7 +25,7 @@ export class AppliedPositions {
     };
   }
 
-  /** One an event; none for an event of which nothing has been done yet. */
+  /** Returns one cursor for each event. An event without an applied change has none. */
   cursors(): Cursor[] {
     return [...this.#acted].flatMap(([eventId, cursor]) => {
       const [oldest] = this.#deferred.get(eventId) ?? [];

@@ -4,33 +4,34 @@ import { batchesOf } from "../../lib/batchesOf.js";
 import type { Logger } from "../../lib/logger.js";
 
 /**
- * How far a report of something is at least from the one before, ms. A report costs more than the change that it is of: a
- * steady stream of revocations must not become one of reports.
+ * The shortest time between two reports, ms, by the most urgent action since the last report. A report costs more than a
+ * change, so a fast series of changes must not cause a report for each.
  */
 const GAPS_MS = { emergency: 20, revocation: 250, other: 1_000 } as const;
 /** The wait after a failed report, ms. */
 const RETRY_MS = 1_000;
-/** The longest time between two reports of all events, ms: the sign of life. */
+/** The longest time between two reports of all events, ms. They show that this router is alive. */
 const LIFE_SIGN_MS = 5_000;
-/** How long a replica that does not know the call is left alone, ms: it may be replaced by one that does. */
+/** The wait before the next report to an old replica that does not know ReportApplied, ms. */
 const UNKNOWN_CALL_MS = 60_000;
 /** How many events one report may name. */
 const MAX_CURSORS = 1_000;
 
-/** What this router has acted on: the more somebody may wait for it, the sooner it is reported. */
+/** The kind of a change that this router has applied. Urgent kinds are reported sooner. */
 export type ReportedAction = keyof typeof GAPS_MS;
 
 /**
- * Reports up to where this router has acted: at once where nothing was reported just before, else within 20 ms after an
- * emergency, 250 ms after a revocation, 1 s after anything else; and all events every 5 s at the latest. One report is
- * under way at a time, with the newest positions there are when it leaves. What a failed report would have said is said
- * by the next.
+ * Reports to the replica up to which position this router has applied the changes of each event.
+ *
+ * A report leaves at once, unless another one left just before: then it follows that one after 20 ms for an emergency,
+ * 250 ms for a revocation and 1 s for other changes. All events are reported at least every 5 s. One report is under way at
+ * a time, and it has the newest positions. A failed report is retried after 1 s with the positions of that time.
  */
 export class AppliedReporter {
   readonly #cursors: () => readonly Cursor[];
   readonly #send: (cursors: readonly Cursor[], leaving: boolean) => Promise<unknown>;
   readonly #logger: Logger;
-  /** What the store has taken, by event. */
+  /** The last position that the replica has accepted, by event. */
   readonly #reported = new Map<string, Cursor>();
   #isStarted = false;
   #isStopped = false;
@@ -44,8 +45,8 @@ export class AppliedReporter {
   #hasFailed = false;
 
   /**
-   * @param cursors up to where this router has acted, one an event
-   * @param send tells the store; rejects with a grpc-js ServiceError
+   * @param cursors returns the applied position of each event
+   * @param send sends one report to a replica; rejects with a grpc-js ServiceError
    */
   constructor(
     cursors: () => readonly Cursor[],
@@ -57,28 +58,29 @@ export class AppliedReporter {
     this.#logger = logger;
   }
 
+  /** Starts the regular reports of all events. */
   start(): void {
     this.#isStarted = true;
     this.#nextLifeSignMs = performance.now() + lifeSignMs();
     this.#plan(this.#nextLifeSignMs);
   }
 
-  /** This router is about to have acted on something. The report leaves after this turn of the event loop, or later. */
+  /** Plans a report of a change that this router applies in this turn of the event loop. The report leaves after the turn. */
   acted(action: ReportedAction): void {
     this.#plan(this.#lastMs + GAPS_MS[action]);
   }
 
-  /** Stops reporting, and says that this router has given up its events. Never rejects. */
+  /** Stops reporting, and reports that this router has left its events. Never rejects. */
   async leave(): Promise<void> {
     this.#isStopped = true;
     clearTimeout(this.#timer);
-    // It must not arrive after the farewell.
+    // A report under way must not arrive after the last report.
     await this.#sending;
     if (!this.#isStarted) return;
     try {
       await this.#sendAll(this.#cursors(), true);
     } catch (error) {
-      this.#logger.debug({ err: error }, "farewell not heard; this router is waited for until it is forgotten");
+      this.#logger.debug({ err: error }, "last report failed, replicas wait for this router until its entry expires");
     }
   }
 
@@ -93,7 +95,7 @@ export class AppliedReporter {
   #arm(): void {
     clearTimeout(this.#timer);
     const waitMs = this.#dueMs - performance.now();
-    // Not in the middle of what is being acted on.
+    // The listeners of this turn must finish first.
     if (waitMs <= 0) queueMicrotask(() => this.#report());
     else this.#timer = setTimeout(() => this.#report(), waitMs);
   }
@@ -140,8 +142,8 @@ export class AppliedReporter {
     const { code, details } = error;
     if (!this.#hasFailed) {
       const message = isUnknownCall
-        ? "the replica takes no reports of what is in force; it is asked again from time to time"
-        : "what is in force could not be reported, will try again";
+        ? "replica does not support reports of applied changes, retrying every 60 s"
+        : "report of applied changes failed, retrying";
       this.#logger.warn({ code, details }, message);
     }
     this.#hasFailed = true;
@@ -151,7 +153,7 @@ export class AppliedReporter {
   }
 }
 
-// Shortened at random, so that routers that were started together do not stay together.
+// Shortened at random, so that routers that started together do not report at the same time.
 function lifeSignMs(): number {
   return LIFE_SIGN_MS * (1 - Math.random() / 5);
 }

@@ -1,32 +1,36 @@
 import { EventEmitter } from "node:events";
 import { ChannelService, type WatchChannelsResponse } from "../../../gen/squelch/v1/channel_service_pb.js";
+import { SquelchError } from "../../domain/errors.js";
 import { type ActiveSpeaker, isSameFloor } from "../../domain/floor.js";
+import { checkOptions, FUNCTION, LOGGER, type OptionRules } from "../../domain/options.js";
 import { backoffMs } from "../../lib/backoff.js";
 import type { GrpcClient } from "../../lib/grpcService.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { speakerOf } from "./convert.js";
 import { LastingStream } from "./lastingStream.js";
 
-/** The floor of a channel has changed. */
+/** A channel has a new speaker, or no speaker any more. */
 export interface SpeakerChange {
   eventId: string;
   channelId: string;
-  /** Who speaks now; undefined if nobody does. */
+  /** The user who now holds the floor; undefined if the floor is free. */
   holder: ActiveSpeaker | undefined;
 }
 
-/** What a ChannelClient tells its listeners. */
+/** The events that a ChannelClient emits. */
 export interface ChannelEvents {
   speakerChanged: [SpeakerChange];
 }
 
-/** How a {@link ChannelClient} is set up. */
+/** The options of a {@link ChannelClient}. */
 export interface ChannelClientOptions {
-  /** The wait before the nth attempt in a row to open a stream, from 1. Default: 1, 2, 4, 8, 16, 30 s with jitter. */
+  /** Returns the wait in ms before attempt n in a row to open a stream. Default: 1, 2, 4, 8, 16, 30 s with jitter. */
   retryDelayMs?: (attempt: number) => number;
-  /** Default: warnings and errors, to stdout. */
+  /** Default: a logger that writes warnings and errors to stdout. */
   logger?: Logger;
 }
+
+const OPTION_RULES: OptionRules<ChannelClientOptions> = { retryDelayMs: FUNCTION, logger: LOGGER };
 
 /** One event that is followed. */
 interface FollowedEvent {
@@ -34,14 +38,16 @@ interface FollowedEvent {
   followers: number;
   speakers: Map<string, ActiveSpeaker>;
   isCurrent: boolean;
-  /** Those who wait until it is. */
+  /** Callbacks for the next time that `isCurrent` may be true. */
   waiting: Set<() => void>;
 }
 
 /**
- * Who speaks in the events in which a router has clients, whoever made it so: its own clients, other routers, routers that
- * write Redis directly, a pause, the end of a lease. One stream an event, opened again by itself. Each change is told
- * once, in order; what a reconnection brings to light is told as far as it differs from what was known.
+ * Follows the speakers of events: which user holds the floor of which channel. It sees every change, also those made by
+ * other routers, by routers that write Redis directly, by a pause or by the end of a lease.
+ *
+ * It keeps one stream for each followed event and opens it again when it ends. `speakerChanged` is emitted once for each
+ * change, in order. After a reconnection it is emitted for each difference.
  *
  * @example
  * const channels = new ChannelClient(permissionClient.rpc);
@@ -54,15 +60,25 @@ export class ChannelClient extends EventEmitter<ChannelEvents> {
   readonly #logger: Logger;
   readonly #events = new Map<string, FollowedEvent>();
 
-  /** @param grpc the connection to the replicas; it is not closed with this client */
+  /**
+   * @param grpc the connection to the replicas, `rpc` of a PermissionClient; this client does not close it
+   * @throws SquelchError `invalidArgument` if `grpc` or an option is missing, unknown or not valid
+   */
   constructor(grpc: GrpcClient, options: ChannelClientOptions = {}) {
     super();
+    if (typeof grpc?.serverStream !== "function") {
+      throw new SquelchError("invalidArgument", "grpc: ChannelClient needs the rpc property of a PermissionClient");
+    }
+    checkOptions("ChannelClient", options, OPTION_RULES);
     this.#grpc = grpc;
     this.#retryDelayMs = options.retryDelayMs ?? backoffMs;
     this.#logger = options.logger ?? createLogger("squelch-router", "warn");
   }
 
-  /** Follows an event until all who asked for it have called what is returned (each may do so repeatedly). */
+  /**
+   * Follows an event. The returned function ends this; it may be called more than once. The stream closes when every caller
+   * has ended following the event.
+   */
   follow(eventId: string): () => void {
     const event = this.#events.get(eventId) ?? this.#open(eventId);
     event.followers += 1;
@@ -75,12 +91,12 @@ export class ChannelClient extends EventEmitter<ChannelEvents> {
     };
   }
 
-  /** True while the event is followed and its stream open: what is known is up to date, but for what is under way. */
+  /** True while the stream of a followed event is open and its snapshot has arrived: `speakerOf` is up to date. */
   isCurrent(eventId: string): boolean {
     return this.#events.get(eventId)?.isCurrent ?? false;
   }
 
-  /** Waits until `isCurrent`, at most for `timeoutMs`; resolves with whether it is. */
+  /** Waits until `isCurrent` is true, at most for `timeoutMs`. Resolves with `isCurrent`. */
   async whenCurrent(eventId: string, timeoutMs: number): Promise<boolean> {
     const event = this.#events.get(eventId);
     if (event === undefined || event.isCurrent) return event !== undefined;
@@ -96,12 +112,12 @@ export class ChannelClient extends EventEmitter<ChannelEvents> {
     return event.isCurrent;
   }
 
-  /** Who speaks on a channel of an event that is followed; undefined if nobody does, or nothing is known yet. */
+  /** Returns the speaker of a channel in a followed event; undefined if the floor is free or not known yet. */
   speakerOf(eventId: string, channelId: string): ActiveSpeaker | undefined {
     return this.#events.get(eventId)?.speakers.get(channelId);
   }
 
-  /** Ends all streams, so that nothing more is told. Idempotent. */
+  /** Ends all streams. No event is emitted afterwards. Idempotent. */
   close(): void {
     for (const [eventId, event] of this.#events) this.#close(eventId, event);
   }

@@ -1,22 +1,24 @@
 import type { Message } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type ServiceError, status } from "@grpc/grpc-js";
 import type {
   ActiveSpeaker as ActiveSpeakerMessage,
   SpeakerPause as SpeakerPauseMessage,
   UserBan as UserBanMessage,
 } from "../../../gen/squelch/v1/model_pb.js";
 import type { UserBan } from "../../domain/ban.js";
+import { SquelchError, type SquelchErrorCode } from "../../domain/errors.js";
 import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
 import { priorityOf } from "../../wire/floorEnums.js";
 
 type Timestamp = Parameters<typeof timestampMs>[0];
 
-/** Milliseconds since 1970; 0 for a time that was not sent. */
+/** Converts a timestamp to ms since 1970; returns 0 if it is undefined. */
 export function msOf(timestamp: Timestamp | undefined): number {
   return timestamp === undefined ? 0 : timestampMs(timestamp);
 }
 
-/** A pause with its times in ms. */
+/** Converts a pause message: times become ms since 1970. */
 export function pauseOf(message: SpeakerPauseMessage): SpeakerPause {
   const { pauseId, reason, actor, exemptUserIds, broadcaster } = message;
   return {
@@ -30,13 +32,13 @@ export function pauseOf(message: SpeakerPauseMessage): SpeakerPause {
   };
 }
 
-/** A ban with its times in ms. */
+/** Converts a ban message: times become ms since 1970. */
 export function banOf({ userId, reason, bannedBy, bannedAt, expiresAt }: UserBanMessage): UserBan {
   const bannedAtMs = bannedAt && timestampMs(bannedAt);
   return { userId, reason, bannedBy, bannedAtMs, expiresAtMs: expiresAt && timestampMs(expiresAt) };
 }
 
-/** A speaker with times in ms; one without a name goes by the user id. */
+/** Converts a speaker message: times become ms since 1970, and an empty name becomes the user id. */
 export function speakerOf(message: Omit<ActiveSpeakerMessage, keyof Message>): ActiveSpeaker {
   const { channelId, userId, userName } = message;
   return {
@@ -48,4 +50,14 @@ export function speakerOf(message: Omit<ActiveSpeakerMessage, keyof Message>): A
     // A newer replica may send a priority that this version does not know.
     priority: priorityOf(message.priority) ?? "normal",
   };
+}
+const refusalCodes = new Map<status, SquelchErrorCode>([
+  [status.INVALID_ARGUMENT, "invalidArgument"],
+  [status.PERMISSION_DENIED, "permissionDenied"],
+  [status.UNIMPLEMENTED, "unimplemented"],
+]);
+
+/** The SquelchError for a watch that a replica refused, with the replica's message and the gRPC error as `cause`. */
+export function refusalOf(error: ServiceError): SquelchError {
+  return new SquelchError(refusalCodes.get(error.code) ?? "unauthenticated", error.details, { cause: error });
 }

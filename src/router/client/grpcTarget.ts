@@ -3,10 +3,10 @@ import { SquelchError } from "../../domain/errors.js";
 import { parseHostPort } from "../../lib/hostPort.js";
 
 /**
- * Turns `host:port` or `host:port,host:port,…` into a grpc-js target that reaches all replicas: a list of IP addresses
- * of one family, or one host name that is looked up in DNS.
+ * Converts the addresses of replicas to a grpc-js target that reaches all of them.
  *
- * @throws SquelchError `invalidArgument` if it is neither
+ * @param address `host:port`, or `host:port,host:port,…`: IP addresses of one family, or one host name that DNS resolves
+ * @throws SquelchError `invalidArgument` if the address has another form
  */
 export function parseGrpcTarget(address: string): string {
   const entries = address.split(",").map((part) => part.trim());
@@ -18,5 +18,8 @@ export function parseGrpcTarget(address: string): string {
   if (hosts.every((host) => isIPv4(host))) return `ipv4:${entries.join(",")}`;
   if (hosts.every((host) => isIPv6(host))) return `ipv6:${entries.join(",")}`;
   if (entries.length === 1) return `dns:///${entries[0]}`;
-  throw new SquelchError("invalidArgument", "address: give IP addresses of one family, or one host name");
+  throw new SquelchError(
+    "invalidArgument",
+    "address: several replicas need IP addresses, all IPv4 or all IPv6; or give one host name",
+  );
 }

@@ -1,14 +1,15 @@
 import type { ServiceError } from "@grpc/grpc-js";
 import type { Logger } from "../../lib/logger.js";
 
-/** The users for whom somebody is connected. */
+/** The connected users of each event. */
 export type TrackedUsers = ReadonlyMap<string, ReadonlySet<string>>;
 
 const PARALLEL = 8;
 
 /**
- * While running, asks for each tracked user once an interval. A failed question ends the round for the user's event, so
- * that an absent replica isn't asked for thousands.
+ * Reads the permissions of every connected user from the store, once in each interval, while it runs. If a call fails, the
+ * other users of that event are left out until the next interval, so that an unreachable replica does not get thousands
+ * of calls.
  */
 export class Heartbeat {
   readonly #users: TrackedUsers;
@@ -29,7 +30,7 @@ export class Heartbeat {
     this.#logger = logger;
   }
 
-  /** The first round comes after an interval, shortened by up to a quarter at random. Idempotent. */
+  /** Starts. The first round follows after one interval, shortened at random by up to a quarter. Idempotent. */
   start(): void {
     if (this.#timer) return;
     const timer = setTimeout(
@@ -44,7 +45,7 @@ export class Heartbeat {
     this.#timer = timer;
   }
 
-  /** Idempotent. */
+  /** Stops. Idempotent. */
   stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

@@ -3,13 +3,13 @@ import type { GrpcClient } from "../../lib/grpcService.js";
 import type { Logger } from "../../lib/logger.js";
 
 const REFUSED_ATTEMPT = 6;
-/** How far the routers that see the same replica go or come back are spread. */
+/** Routers that see a replica stop or return at the same time reconnect within this random time, ms. */
 const WAKE_SPREAD_MS = 500;
-/** The trailer by which a replica says when a repeat is welcome (gRFC A6). */
+/** The trailer with the delay that a replica asks for before the next attempt (gRFC A6). */
 const PUSHBACK_KEY = "grpc-retry-pushback-ms";
 const MAX_PUSHBACK_MS = 30_000;
 
-// To repeat the same request at once is of no use: somebody has to change something first.
+// After these codes the same request fails again until the request or the configuration changes.
 const refusals = new Set([
   status.INVALID_ARGUMENT,
   status.UNAUTHENTICATED,
@@ -17,23 +17,25 @@ const refusals = new Set([
   status.UNIMPLEMENTED,
 ]);
 
-/** What a {@link LastingStream} is made of. None of the functions may throw, `receive` excepted. */
+/** The callbacks and settings of a {@link LastingStream}. Only `receive` may throw. */
 export interface LastingStreamParts<Message> {
   /** Opens the next stream. */
   open(): ClientReadableStream<Message>;
-  /** An error that is thrown here is a defect, and not caught. */
+  /** Handles one message. An error that it throws is a defect and is not caught. */
   receive(message: Message): void;
-  /** The stream is gone; another attempt follows. */
+  /** Called when a stream has ended. Another attempt follows. */
   down(): void;
-  /** A stream that brings nothing for this long is taken for dead. Default: the connection's keepalive alone tells. */
+  /** Called when a replica has refused the stream. Another attempt follows after a long wait. */
+  refused?(error: ServiceError): void;
+  /** A stream without a message for this long counts as dead, ms. Default: only the keepalive of the connection counts. */
   silentMs?: number;
-  /** The wait before the nth attempt in a row, from 1. */
+  /** Returns the wait before attempt n in a row, ms. The first attempt is 1. */
   retryDelayMs: (attempt: number) => number;
 }
 
 /**
- * A server stream that is opened again whenever it ends, until it is closed: after a back-off, or as soon as a replica
- * can be reached again.
+ * A server stream that opens again whenever it ends, until `close`. The next attempt follows after a back-off, or earlier
+ * if the connection to a replica stands again.
  */
 export class LastingStream<Message> {
   readonly #grpc: GrpcClient;
@@ -42,9 +44,9 @@ export class LastingStream<Message> {
   #attempt = 0;
   #retry: NodeJS.Timeout | undefined;
   #endStream: ((error?: Error) => void) | undefined;
-  /** What the caller has given a stream up for. */
+  /** The error that the caller passed to `fail`. */
   #failure: Error | undefined;
-  /** Whether all has been well since the stream was opened. */
+  /** True if `succeeded` was called for the current stream. */
   #wasWell = false;
   #isClosed = false;
 
@@ -54,7 +56,7 @@ export class LastingStream<Message> {
     this.#logger = logger;
   }
 
-  /** Opens a stream now; one that waits to be tried again waits no longer. */
+  /** Opens a stream now, also if the next attempt was planned for later. */
   open(): void {
     if (this.#isClosed || this.#endStream) return;
     clearTimeout(this.#retry);
@@ -82,19 +84,19 @@ export class LastingStream<Message> {
     });
   }
 
-  /** All is well: the next wait is the shortest again. */
+  /** Records that the stream works: the next wait starts from the shortest again. */
   succeeded(): void {
     this.#attempt = 0;
     this.#wasWell = true;
   }
 
-  /** Gives the stream up that is open, for a reason that the caller has logged; another attempt follows. */
+  /** Ends the open stream because of an error that the caller has logged. Another attempt follows. */
   fail(error: Error): void {
     this.#failure = error;
     this.#endStream?.(error);
   }
 
-  /** Ends the stream and all attempts. Idempotent. */
+  /** Ends the stream. No further attempt follows. Idempotent. */
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#retry);
@@ -104,7 +106,7 @@ export class LastingStream<Message> {
   #retryLater(error: Error | undefined): void {
     this.#attempt += 1;
     const { code, metadata } = (error ?? {}) as Partial<ServiceError>;
-    // The token of a stream that was healthy has expired: the next one brings a new token.
+    // The stream worked before, so its token has expired. The next attempt has a new token.
     const isExpired = this.#wasWell && code === status.UNAUTHENTICATED;
     this.#wasWell = false;
     const isRefused = code !== undefined && refusals.has(code) && !isExpired;
@@ -112,14 +114,16 @@ export class LastingStream<Message> {
     const isFirst = isExpired || (this.#attempt === 1 && code === status.UNAVAILABLE);
     const delayMs = isFirst ? Math.min(backoffMs, this.#firstDelayMs(metadata)) : backoffMs;
     const fields = { err: error, attempt: this.#attempt, delayMs };
-    if (isRefused) this.#logger.error(fields, "watch refused");
-    else if (error === undefined || error !== this.#failure) this.#logger.warn(fields, "watch ended");
+    if (isRefused) {
+      this.#logger.error(fields, "watch refused");
+      this.#parts.refused?.(error as ServiceError);
+    } else if (error === undefined || error !== this.#failure) this.#logger.warn(fields, "watch ended");
     this.#retry = setTimeout(() => this.open(), delayMs);
     if (!isRefused) this.#wakeOnConnection(this.#retry, delayMs);
   }
 
-  // The wait after a stream that was healthy: what the replica asked for, else, where another one can be reached, just
-  // long enough not to arrive there with everybody else.
+  // The wait after a stream that worked: the delay that the replica asked for, or a short random time if another replica
+  // can be reached, so that not all routers arrive there at once.
   #firstDelayMs(metadata: Metadata | undefined): number {
     const [pushback] = metadata?.get(PUSHBACK_KEY) ?? [];
     const pushbackMs = /^\d+$/.test(`${pushback}`) ? Number(pushback) : Infinity;
@@ -128,7 +132,7 @@ export class LastingStream<Message> {
     return isReachable ? Math.random() * WAKE_SPREAD_MS : Infinity;
   }
 
-  // A replica that can be reached again is worth an attempt before the wait is over.
+  // Tries again as soon as the connection to a replica stands, before the wait is over.
   #wakeOnConnection(retry: NodeJS.Timeout, delayMs: number): void {
     const channel = this.#grpc.raw.getChannel();
     const state = channel.getConnectivityState(true);
@@ -140,7 +144,7 @@ export class LastingStream<Message> {
         return;
       }
       clearTimeout(retry);
-      // Should this attempt come too early, since the replica has only just started, the next one must not come late.
+      // A replica that has just started may still refuse this attempt. The next wait must be short then.
       this.#attempt = Math.min(this.#attempt, 1);
       this.#retry = setTimeout(() => this.open(), Math.random() * WAKE_SPREAD_MS);
     });

@@ -1,17 +1,32 @@
 import { EventEmitter } from "node:events";
-import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
+import { type ChannelCredentials, credentials, type ServiceError } from "@grpc/grpc-js";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { UserBan } from "../../domain/ban.js";
 import type { Cursor } from "../../domain/cursor.js";
+import { SquelchError } from "../../domain/errors.js";
 import type { SpeakerPause } from "../../domain/floor.js";
 import { parseId } from "../../domain/id.js";
+import {
+  checkOptions,
+  DURATION_MS,
+  DURATION_MS_OR_0,
+  FUNCTION,
+  LOGGER,
+  OBJECT,
+  type OptionRules,
+  required,
+  TEXT,
+  TEXT_OR_FUNCTION,
+  TEXTS,
+} from "../../domain/options.js";
 import { backoffMs } from "../../lib/backoff.js";
 import { createTokenInterceptor, type TokenSource } from "../../lib/callToken.js";
 import { GrpcClient } from "../../lib/grpcService.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { AppliedPositions } from "./appliedPositions.js";
 import { AppliedReporter, type ReportedAction } from "./appliedReporter.js";
-import { banOf } from "./convert.js";
+import { banOf, refusalOf } from "./convert.js";
+import { FreshWaiters } from "./freshWaiters.js";
 import { parseGrpcTarget } from "./grpcTarget.js";
 import { Heartbeat } from "./heartbeat.js";
 import { changeNotices, type Notice, type PermissionEvents } from "./permissionEvents.js";
@@ -23,7 +38,7 @@ const HEARTBEAT_DEADLINE_MS = 2_500;
 const REPORT_DEADLINE_MS = 2_000;
 const FAREWELL_DEADLINE_MS = 1_000;
 
-/** What somebody may be waiting for to be in force. */
+/** The changes that an administrator may wait for with AwaitApplied, and how urgent their report is. */
 const AWAITED: Partial<Record<keyof PermissionEvents, ReportedAction>> = {
   paused: "emergency",
   disconnect: "emergency",
@@ -31,59 +46,75 @@ const AWAITED: Partial<Record<keyof PermissionEvents, ReportedAction>> = {
   floorRevoked: "revocation",
 };
 
-/** How a {@link PermissionClient} is set up. */
+/** The options of a {@link PermissionClient}. */
 export interface PermissionClientOptions {
-  /** All replicas: `host:port,host:port,…` of IP addresses, or one host name with its port. */
+  /** The addresses of all replicas: IP addresses as `host:port,host:port,…`, or one host name with its port. */
   address: string;
-  /** Names this router, in logs and where its reports are waited for: its own among all that run. */
+  /** The id of this router in logs and reports. Every running router needs a different id. */
   routerId: string;
-  /** The events to watch; all that the router may see if empty, those created later included. Default: all. */
+  /** The events to watch. Default, also if empty: all events that the router may see, including events created later. */
   eventIds?: readonly string[];
-  /** The longest silence between checkpoints, 1,000 to 60,000 ms. Default 5,000. */
+  /** The longest time between two checkpoints: 1,000 to 60,000 ms. Default: 5,000. */
   checkpointIntervalMs?: number;
-  /** How often connected users are asked for while the stream isn't healthy. Default 30,000. */
+  /** How often the connected users are read from the store while the stream is not healthy, ms. Default: 30,000. */
   heartbeatIntervalMs?: number;
   /**
-   * After being stale for this long, users have no channels until the client is fresh again. Default: stale data is
-   * kept for ever.
+   * If the client is stale for this long, ms, users have no channels until it is fresh again. Default: stale permissions
+   * stay valid without limit.
    */
   failClosedAfterMs?: number;
-  /** Default: without TLS. */
+  /** The grpc-js credentials of the connection. Default: no TLS. */
   credentials?: ChannelCredentials;
-  /** Says who this router is; a function is asked at each call, so that the token can be renewed. Default: none. */
+  /** The token of this router. A function is called before each call, so that it can return a new token. Default: none. */
   token?: TokenSource;
-  /** The wait before the nth attempt in a row to open the stream, from 1. Default: 1, 2, 4, 8, 16, 30 s with jitter. */
+  /** Returns the wait in ms before attempt n in a row to open the stream. Default: 1, 2, 4, 8, 16, 30 s with jitter. */
   retryDelayMs?: (attempt: number) => number;
-  /** Default: warnings and errors, to stdout. */
+  /** Default: a logger that writes warnings and errors to stdout. */
   logger?: Logger;
 }
 
-/** One user's channels as the store has them. */
+/** What the value of each option must be. */
+export const PERMISSION_CLIENT_RULES: OptionRules<PermissionClientOptions> = {
+  address: required({ ...TEXT, expected: "host:port, or host:port,host:port of all replicas" }),
+  routerId: required({ ...TEXT, expected: "a string that names this router" }),
+  eventIds: TEXTS,
+  checkpointIntervalMs: DURATION_MS,
+  heartbeatIntervalMs: DURATION_MS,
+  failClosedAfterMs: DURATION_MS_OR_0,
+  credentials: OBJECT,
+  token: TEXT_OR_FUNCTION,
+  retryDelayMs: FUNCTION,
+  logger: LOGGER,
+};
+
+/** The channels of one user, read from the store. */
 export interface UserPermissions {
   channelIds: string[];
-  /** False if nothing was ever written for the user in the event. */
+  /** False if the user was never written in the event. */
   known: boolean;
-  /** The user's ban, if one holds in the event: do not connect the user. */
+  /** The ban of the user in the event. If it is set, refuse the connection of the user. */
   ban?: UserBan | undefined;
 }
 
 /**
- * What a router knows of the permissions, kept up to date through one stream, however many users it has.
+ * Keeps the permissions of all users of a router in memory, up to date through one stream.
  *
- * It reconnects by itself and resumes where it was. While it cannot, it keeps what it knows, says that this is stale,
- * and asks for connected users one by one. Differences that a snapshot or such a question brings to light are told by
- * the same events as changes that arrive as they are made, so that nothing else needs to be looked at. Revisions are
- * numbers: they stay below 2^53.
+ * It reconnects by itself and resumes from its last position. While it is not connected, it keeps the known permissions,
+ * emits `stale`, and reads the connected users from the store one by one. A difference that a snapshot or such a read shows
+ * is emitted as the same event as a change on the stream, so a router needs no other source. Revisions are numbers below
+ * 2^53.
  *
- * When its listeners have returned it reports that the change is in force here; see `deferApplied` for what takes longer.
+ * When the listeners of a change have returned, the client reports to the replica that the change is applied here. A
+ * listener that needs more time calls `deferApplied`.
  *
  * @example
  * const client = new PermissionClient({ address: "10.0.0.1:50051,10.0.0.2:50051", routerId: "router-1" });
  * client.on("change", ({ eventId, userId, channelIds }) => console.log(eventId, userId, channelIds));
  * client.start();
+ * await client.whenFresh();
  */
 export class PermissionClient extends EventEmitter<PermissionEvents> {
-  /** The connection to all replicas, for calls of one's own. Closed with the client. */
+  /** The connection to all replicas, for further calls of the router. `close` closes it. */
   readonly rpc: GrpcClient;
   readonly #mirror = new PermissionMirror();
   readonly #tracked = new Map<string, Set<string>>();
@@ -94,6 +125,9 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
   readonly #logger: Logger;
   readonly #healthyForMs: number;
   readonly #failClosedAfterMs: number | undefined;
+  readonly #freshWaiters = new FreshWaiters();
+  /** Why a replica refused the last attempt to watch; undefined while no attempt was refused. */
+  #refusal: SquelchError | undefined;
   #isStarted = false;
   #closed: Promise<void> | undefined;
   #isFresh = false;
@@ -101,9 +135,10 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
   #staleTimer: NodeJS.Timeout | undefined;
   #failClosedTimer: NodeJS.Timeout | undefined;
 
-  /** @throws SquelchError `invalidArgument` if the address or an event id is none */
+  /** @throws SquelchError `invalidArgument` that names the option, if one is missing, unknown or not valid */
   constructor(options: PermissionClientOptions) {
     super();
+    checkOptions("PermissionClient", options, PERMISSION_CLIENT_RULES);
     const { address, routerId, eventIds = [], checkpointIntervalMs = 5_000, heartbeatIntervalMs = 30_000 } = options;
     for (const [index, eventId] of eventIds.entries()) parseId(`eventIds[${index}]`, eventId);
     this.#logger = options.logger ?? createLogger("squelch-router", "warn");
@@ -114,7 +149,8 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
       "grpc.max_receive_message_length": 16 * 1024 * 1024,
       "grpc.keepalive_time_ms": 10_000,
       "grpc.keepalive_timeout_ms": 5_000,
-      // A connection must be back before the stream tries it, and one to a restarted replica before the next one goes.
+      // A connection must stand again before the stream tries it. In a rolling restart, the connection to a restarted
+      // replica must stand before the next replica stops.
       "grpc.initial_reconnect_backoff_ms": 250,
       "grpc.max_reconnect_backoff_ms": 1_000,
       "grpc.use_local_subchannel_pool": 1,
@@ -126,16 +162,17 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
       { eventIds, routerId, checkpointIntervalMs, retryDelayMs: options.retryDelayMs ?? backoffMs },
       {
         notice: (notice) => {
-          this.#tell(notice);
+          this.#notify(notice);
           this.#reporter.acted(AWAITED[notice.name] ?? "other");
         },
-        told: (eventId) => {
+        delivered: (eventId) => {
           const cursor = this.#mirror.cursor(eventId);
           if (cursor) this.#applied.advance(cursor);
           this.#reporter.acted("other");
         },
         caughtUp: (feedHealthy) => this.#caughtUp(feedHealthy),
         down: () => this.#becomeStale(),
+        refused: (error) => this.#refuse(error),
       },
       this.#logger,
     );
@@ -148,7 +185,7 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
     this.#heartbeat = new Heartbeat(this.#tracked, ask, heartbeatIntervalMs, this.#logger);
   }
 
-  /** True while everything that the store has accepted is known here, but for what is under way. */
+  /** True while the client knows every change of the store, except changes that are still on their way. */
   get isFresh(): boolean {
     return this.#isFresh;
   }
@@ -163,31 +200,48 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
   }
 
   /**
-   * Ends the stream at once, so that no event follows; says that this router is waited for no longer, and lets go of the
-   * connection. Close it after the clients' connections. Resolves after 3 s at the latest. Idempotent.
+   * Waits until the permissions are known and up to date (`isFresh`). They may become stale again later:
+   * listen to `stale` and `fresh` for that.
+   *
+   * @param signal ends the wait early; the promise then rejects with its reason
+   * @throws SquelchError `unauthenticated`, `permissionDenied`, `invalidArgument` or `unimplemented` if the replica
+   * refuses the watch, with the replica's message; the client goes on trying all the same, every 30 s
+   * @throws SquelchError `failedPrecondition` if the client is closed, or was not started
+   */
+  async whenFresh(signal?: AbortSignal): Promise<void> {
+    if (this.#isFresh) return;
+    if (this.#isClosed) throw closedError();
+    if (!this.#isStarted) throw new SquelchError("failedPrecondition", "the client is not started: call start() first");
+    if (this.#refusal !== undefined) throw this.#refusal;
+    await this.#freshWaiters.wait(signal);
+  }
+
+  /**
+   * Ends the stream at once and closes the connection. No event is emitted afterwards. It also reports that this router has
+   * left its events, so close the sockets of clients first. Resolves within 3 s. Idempotent.
    */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
   }
 
-  /** The channels of a user, ascending; undefined if nothing is known of the user. They may be stale. */
+  /** Returns the channels of a user, ascending; undefined if the user is unknown. They may be stale. */
   permissionsOf(eventId: string, userId: string): string[] | undefined {
     return this.#isFailedClosed ? [] : this.#mirror.channelIds(eventId, userId);
   }
 
-  /** The pause that stands in an event. */
+  /** Returns the current pause of an event; undefined if the event is not paused. */
   pauseOf(eventId: string): SpeakerPause | undefined {
     return this.#mirror.pause(eventId);
   }
 
-  /** Says that the user is connected: such users are asked for while the stream isn't healthy. Idempotent. */
+  /** Records that a user is connected. The client reads connected users while the stream is not healthy. Idempotent. */
   trackUser(eventId: string, userId: string): void {
     const users = this.#tracked.get(eventId) ?? new Set();
     this.#tracked.set(eventId, users.add(userId));
   }
 
-  /** The user is no longer connected. Idempotent. */
+  /** Records that a user is no longer connected. Idempotent. */
   untrackUser(eventId: string, userId: string): void {
     const users = this.#tracked.get(eventId);
     users?.delete(userId);
@@ -195,8 +249,8 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
   }
 
   /**
-   * For a listener that cannot finish before it returns: what it was told, and all that comes later in the event, is not
-   * reported as in force until the returned function is called. Idempotent.
+   * Delays the report of a change whose listener cannot finish before it returns. This change and all later changes of the
+   * event are not reported as applied until the returned function is called. Idempotent.
    */
   deferApplied(eventId: string): () => void {
     const done = this.#applied.defer(eventId);
@@ -207,9 +261,9 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
   }
 
   /**
-   * Asks the store for one user and takes over the answer, unless something newer is known already.
+   * Reads one user from the store and updates the known permissions, unless they are newer than the answer.
    *
-   * @returns the answer
+   * @returns the channels, and the ban, that the store answered with
    * @throws grpc-js ServiceError
    */
   async refreshUser(eventId: string, userId: string): Promise<UserPermissions> {
@@ -220,7 +274,7 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
       { deadline: Date.now() + HEARTBEAT_DEADLINE_MS },
     );
     if (!this.#isClosed) {
-      for (const notice of this.#mirror.mergeAnswer(eventId, userId, answer, askedIn)) this.#tell(notice);
+      for (const notice of this.#mirror.mergeAnswer(eventId, userId, answer, askedIn)) this.#notify(notice);
     }
     return { channelIds: answer.channelIds, known: answer.known, ban: answer.ban && banOf(answer.ban) };
   }
@@ -231,6 +285,7 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
 
   async #close(): Promise<void> {
     this.#isFresh = false;
+    this.#freshWaiters.settle(closedError());
     this.#watch.close();
     this.#heartbeat.stop();
     clearTimeout(this.#staleTimer);
@@ -248,6 +303,7 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
   }
 
   #caughtUp(feedHealthy: boolean): void {
+    this.#refusal = undefined;
     if (!feedHealthy) return;
     clearTimeout(this.#staleTimer);
     this.#staleTimer = setTimeout(() => this.#becomeStale(), this.#healthyForMs);
@@ -257,8 +313,14 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
     clearTimeout(this.#failClosedTimer);
     const wasFailedClosed = this.#isFailedClosed;
     this.#isFailedClosed = false;
+    this.#freshWaiters.settle();
     this.emit("fresh");
     if (wasFailedClosed) this.#restore();
+  }
+
+  #refuse(error: ServiceError): void {
+    this.#refusal = refusalOf(error);
+    this.#freshWaiters.settle(this.#refusal);
   }
 
   #becomeStale(): void {
@@ -276,7 +338,7 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
   }
 
   #failClosed(): void {
-    this.#logger.error("stale for too long: users have no channels until this ends");
+    this.#logger.error("stale for too long, users have no channels until the client is fresh again");
     this.#isFailedClosed = true;
     for (const { channelIds: removed, ...user } of this.#trackedMemberships()) {
       this.#emit(changeNotices({ ...user, channelIds: [], added: [], removed, action: "fail-closed" }));
@@ -299,8 +361,8 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
     );
   }
 
-  #tell(notice: Notice): void {
-    // Users who have no channels for the time being hear of them again when they have.
+  #notify(notice: Notice): void {
+    // While the client has failed closed, users have no channels. `restored` changes follow when it is fresh again.
     if (this.#isFailedClosed && (notice.name === "change" || notice.name === "revoked")) return;
     this.#emit([notice]);
   }
@@ -308,4 +370,8 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
   #emit(notices: readonly Notice[]): void {
     for (const { name, arguments: details } of notices) this.emit<keyof PermissionEvents>(name, ...details);
   }
+}
+
+function closedError(): SquelchError {
+  return new SquelchError("failedPrecondition", "the client is closed");
 }

@@ -1,41 +1,41 @@
 import type { UserBan } from "../../domain/ban.js";
 import type { ActiveSpeaker, FloorDenyCause, FloorRevokeCause, SpeakerPause } from "../../domain/floor.js";
 
-/** The channels of a user are now these. */
+/** The channels of a user in an event have changed. */
 export interface PermissionChange {
   eventId: string;
   userId: string;
-  /** All channels, ascending. */
+  /** All channels that the user now has, ascending. */
   channelIds: string[];
-  /** What the user gained against what this router knew before. */
+  /** The channels that the user gained, compared with what this router knew before. */
   added: string[];
-  /** What the user lost against what this router knew before. */
+  /** The channels that the user lost, compared with what this router knew before. */
   removed: string[];
   /**
-   * What the writer called it; `snapshot` or `heartbeat` for a difference that was found so, `fail-closed` and
-   * `restored` where the client itself took the channels away or gave them back.
+   * The action that the writer gave. `snapshot` and `heartbeat` mark a difference that a snapshot or a heartbeat showed.
+   * `fail-closed` and `restored` mark channels that the client itself took away or gave back.
    */
   action: string;
-  /** The revision at which this is true. */
+  /** The revision of this state. */
   revision: number;
 }
 
 /** An event was paused. */
 export interface PauseNotice {
   eventId: string;
-  /** Ends when it begins where speakers were cut without a latch. */
+  /** The pause. If it ends when it begins, the speakers lost their floors but may take them again at once. */
   pause: SpeakerPause;
-  /** Each floor that was cut; empty where a pause was found in a snapshot or by a heartbeat. */
+  /** The floors that were taken away. Empty if a snapshot or a heartbeat showed the pause. */
   cut: ActiveSpeaker[];
 }
 
-/** The pause of an event is over. */
+/** The pause of an event has ended. */
 export interface ResumeNotice {
   eventId: string;
   pauseId: string;
-  /** True if it ran out, false if it was lifted. */
+  /** True if the pause expired, false if it was lifted. */
   expired: boolean;
-  /** The pause that ended, where this router knew it. */
+  /** The pause that ended; undefined if this router did not know it. */
   pause?: SpeakerPause | undefined;
 }
 
@@ -44,75 +44,75 @@ export interface FloorRevocation {
   eventId: string;
   channelId: string;
   userId: string;
-  /** When the floor that was lost had been taken, in ms since 1970 by the store's clock; 0 if not known. */
+  /** The time at which the user had taken the lost floor, in ms since 1970 by the clock of Redis; 0 if unknown. */
   startedAtMs: number;
   cause: FloorRevokeCause;
-  /** Who took it; empty if nobody did. */
+  /** The user who took the floor; empty if no user did. */
   byUserId: string;
 }
 
-/** A request that waited for the floor of a channel was granted. Times are ms since 1970, by the store's clock. */
+/** A request that waited for the floor of a channel was granted. Times are ms since 1970, by the clock of Redis. */
 export interface FloorGrant {
   eventId: string;
   channelId: string;
-  /** Who has the floor. */
+  /** The user who now holds the floor. */
   speaker: ActiveSpeaker;
-  /** The session that asked. */
+  /** The session id of the request. */
   sessionId: string;
-  /** The request, as StartPtt has answered. */
+  /** The queue id that StartPtt returned for the request. */
   queueId: bigint;
-  /** To be renewed before it expires: the router of the session has 3 s. */
+  /** The lease. The router of the session must renew it within 3 s. */
   leaseId: bigint;
   talkUntilMs: number;
 }
 
 /**
- * A request that waited for the floor of a channel waits no longer, and was not granted. Those that a pause has ended are
- * not told: it ends all of the event.
+ * A request stopped waiting for the floor of a channel without getting it. It is not emitted for a pause, which ends all
+ * requests of the event.
  */
 export interface FloorRequestDenial {
   eventId: string;
   channelId: string;
   userId: string;
-  /** The session that asked. */
+  /** The session id of the request. */
   sessionId: string;
-  /** The request, as StartPtt has answered. */
+  /** The queue id that StartPtt returned for the request. */
   queueId: bigint;
   cause: FloorDenyCause | "other";
 }
 
-/** The sockets of a user in an event are to be closed. */
+/** The router must close the sockets of a user in an event. */
 export interface DisconnectNotice {
   eventId: string;
   userId: string;
   reason: string;
-  /** Only sockets that connected before this time, in ms since 1970; Infinity for all. */
+  /** Close only sockets that connected before this time, in ms since 1970. Infinity means all sockets. */
   connectedBeforeMs: number;
 }
 
-/** A user may not connect any more. The sockets that are open are told of apart, by `disconnect`. */
+/** A user was banned and may not connect any more. A separate `disconnect` follows for the open sockets. */
 export interface BanNotice {
   eventId: string;
   ban: UserBan;
 }
 
-/** A user may connect again. */
+/** The ban of a user has ended: the user may connect again. */
 export interface UnbanNotice {
   eventId: string;
   userId: string;
-  /** True if the ban ran out, false if it was lifted. */
+  /** True if the ban expired, false if it was lifted. */
   expired: boolean;
 }
 
-/** A full picture of an event has replaced the one that was known; what this changed was announced before. */
+/** A snapshot has replaced the known state of an event. The differences were emitted before. */
 export interface ResyncNotice {
   eventId: string;
 }
 
-/** What a PermissionClient tells its listeners. */
+/** The events that a PermissionClient emits. */
 export interface PermissionEvents {
   change: [PermissionChange];
-  /** After the `change` of the same content, where something was removed. */
+  /** Emitted after `change`, with the same details, if the user lost channels. */
   revoked: [PermissionChange];
   paused: [PauseNotice];
   resumed: [ResumeNotice];
@@ -120,23 +120,23 @@ export interface PermissionEvents {
   floorGranted: [FloorGrant];
   floorDenied: [FloorRequestDenial];
   disconnect: [DisconnectNotice];
-  /** Only as it happens: what of it was missed is not in a snapshot; `refreshUser` says who is banned. */
+  /** Emitted only while the stream is open: a snapshot does not contain bans. `refreshUser` returns the ban of a user. */
   banned: [BanNotice];
-  /** As `banned`. */
+  /** Emitted only while the stream is open: a snapshot does not contain bans. */
   unbanned: [UnbanNotice];
   resynced: [ResyncNotice];
-  /** What is known may be out of date from now on. */
+  /** The known permissions may be out of date from now on. */
   stale: [];
-  /** What is known is up to date again. */
+  /** The known permissions are up to date again. */
   fresh: [];
 }
 
-/** One event on its way to the listeners. */
+/** One event with its arguments, before it is emitted. */
 export type Notice = {
   [Name in keyof PermissionEvents]: { name: Name; arguments: PermissionEvents[Name] };
 }[keyof PermissionEvents];
 
-/** A change, and its revocation where something was removed. */
+/** Returns the `change` event, and the `revoked` event if the user lost channels. */
 export function changeNotices(change: PermissionChange): Notice[] {
   const notices: Notice[] = [{ name: "change", arguments: [change] }];
   if (change.removed.length > 0) notices.push({ name: "revoked", arguments: [change] });

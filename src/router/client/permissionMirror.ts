@@ -25,7 +25,7 @@ interface MirroredUser extends LogPlace {
 }
 
 interface EventMirror {
-  /** Undefined until the first snapshot: until then only heartbeats have told anything. */
+  /** Undefined before the first snapshot. Until then the state comes from heartbeats only. */
   cursor: LogPlace | undefined;
   users: Map<string, MirroredUser>;
   pause: SpeakerPause | undefined;
@@ -34,7 +34,7 @@ interface EventMirror {
 
 const NOWHERE: LogPlace = { epoch: "", revision: -1 };
 
-/** The replica broke the promises of the stream; what it sends can no longer be trusted to be complete. */
+/** The replica sent messages that break the rules of the stream, so the mirror may be incomplete. */
 export class WatchViolation extends Error {
   override readonly name = "WatchViolation";
 
@@ -46,40 +46,40 @@ export class WatchViolation extends Error {
   }
 }
 
-// True if what is known at `known` makes news of `place` superfluous. Places in different epochs cannot be compared.
+// True if `known` is at least as new as `place`. Places in different epochs cannot be compared: then it is false.
 function isAtOrAfter(known: LogPlace, place: LogPlace): boolean {
   return known.epoch === place.epoch && known.revision >= place.revision;
 }
 
 /**
- * What this router knows of the permissions: the state alone, without connections and timers. Each step first changes
- * the state and then returns what listeners must hear.
+ * The permissions that this router knows, in memory. It has no connections and timers. Each method first changes the state
+ * and then returns the events to emit.
  */
 export class PermissionMirror {
   readonly #events = new Map<string, EventMirror>();
 
-  /** A user's channels; undefined if nothing is known of the user. */
+  /** Returns the channels of a user; undefined if the user is unknown. */
   channelIds(eventId: string, userId: string): string[] | undefined {
     return this.#events.get(eventId)?.users.get(userId)?.channelIds;
   }
 
-  /** The pause that stands in an event. */
+  /** Returns the current pause of an event; undefined if the event is not paused. */
   pause(eventId: string): SpeakerPause | undefined {
     return this.#events.get(eventId)?.pause;
   }
 
-  /** How far the stream has got; undefined before the first snapshot of the event. */
+  /** Returns the position up to which the stream has delivered; undefined before the first snapshot of the event. */
   cursor(eventId: string): Cursor | undefined {
     const cursor = this.#events.get(eventId)?.cursor;
     return cursor && { eventId, ...cursor };
   }
 
-  /** Where to resume each event. */
+  /** Returns the positions from which to resume the events. */
   cursors(): Cursor[] {
     return [...this.#events.keys()].flatMap((eventId) => this.cursor(eventId) ?? []);
   }
 
-  /** Replaces an event by its full picture, unless that is older than what is known. */
+  /** Replaces the state of an event by a snapshot. Ignores a snapshot that is older than the known state. */
   applySnapshot(snapshot: Pick<Snapshot, "eventId" | "users" | "pause" | "reason">, place: LogPlace): Notice[] {
     const { eventId, reason } = snapshot;
     const event = this.#event(eventId);
@@ -99,7 +99,7 @@ export class PermissionMirror {
     for (const [userId, known] of before) {
       if (after.has(userId)) continue;
       put(userId, [], known.disconnectedAtMs);
-      // The store does not know this user; a router may ask again, or seed.
+      // The store does not know this user. A router may read the user again or seed the channels.
       if (after.get(userId) !== known) after.delete(userId);
     }
     event.users = after;
@@ -112,9 +112,9 @@ export class PermissionMirror {
   }
 
   /**
-   * Applies one change; one that is known already is passed over.
+   * Applies one change. Ignores a change that is already known.
    *
-   * @throws WatchViolation if it does not follow what is known
+   * @throws WatchViolation if the change is not the next one of the log
    */
   applyChange(eventId: string, epoch: string, change: Change): Notice[] {
     const event = this.#event(eventId);
@@ -180,16 +180,16 @@ export class PermissionMirror {
         return [{ name: "unbanned", arguments: [{ eventId, userId, expired }] }];
       }
       case undefined:
-        // A kind that a newer replica has added.
+        // A kind of change that a newer replica has added.
         return [];
     }
   }
 
   /**
-   * Merges what a heartbeat has found out about one user, unless it is older than what is known.
+   * Merges the answer of a heartbeat about one user. Ignores an answer that is older than the known state.
    *
-   * @param askedIn the epoch that the event had when the question was asked: an answer in another epoch is news only
-   * if the stream has not moved to a third one since
+   * @param askedIn the epoch of the event when the heartbeat was sent. An answer in a new epoch counts only if the stream
+   * is still in this epoch
    */
   mergeAnswer(
     eventId: string,
@@ -240,9 +240,10 @@ export class PermissionMirror {
   }
 
   #pauseSpeakers(eventId: string, event: EventMirror, payload: Payload<"speakersPaused">, place: LogPlace): Notice[] {
-    if (payload.pause === undefined) throw new WatchViolation("a pause without its content", eventId);
+    if (payload.pause === undefined)
+      throw new WatchViolation("the pause of a speakers_paused change is missing", eventId);
     const pause = pauseOf(payload.pause);
-    // A cut without a latch leaves the latch, if any, as it is.
+    // A pause of duration 0 takes floors away but does not change the current pause.
     if (pause.expiresAtMs > pause.startedAtMs && !isAtOrAfter(event.pauseKnownAt, place)) {
       event.pause = pause;
       event.pauseKnownAt = place;

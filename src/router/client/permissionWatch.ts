@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import type { ClientReadableStream } from "@grpc/grpc-js";
+import type { ClientReadableStream, ServiceError } from "@grpc/grpc-js";
 import { CursorSchema } from "../../../gen/squelch/v1/model_pb.js";
 import {
   type Checkpoint,
@@ -17,24 +17,26 @@ import { type PermissionMirror, WatchViolation } from "./permissionMirror.js";
 
 const SILENT_INTERVALS = 3;
 
-/** What is watched, and how. */
+/** The settings of a watch. */
 export interface PermissionWatchOptions {
   eventIds: readonly string[];
   routerId: string;
   checkpointIntervalMs: number;
-  /** The wait before the nth attempt in a row, from 1. */
+  /** Returns the wait before attempt n in a row, ms. The first attempt is 1. */
   retryDelayMs: (attempt: number) => number;
 }
 
-/** Who is told what the stream brings. */
+/** Receives what a watch delivers. */
 export interface PermissionWatchListener {
   notice(notice: Notice): void;
-  /** All notices of what is known of an event by now have been told. */
-  told(eventId: string): void;
-  /** Everything up to now has been applied. */
+  /** Called when all notices of the messages received so far for an event were passed on. */
+  delivered(eventId: string): void;
+  /** Called at a checkpoint when every change up to it was applied. */
   caughtUp(feedHealthy: boolean): void;
-  /** The stream is gone; another attempt follows. */
+  /** Called when the stream has ended. Another attempt follows. */
   down(): void;
+  /** Called when a replica has refused the stream. Another attempt follows after a long wait. */
+  refused(error: ServiceError): void;
 }
 
 interface Assembly {
@@ -44,8 +46,8 @@ interface Assembly {
 }
 
 /**
- * Keeps one WatchPermissions stream open, and through it the mirror up to date, until it is closed. Each stream resumes
- * where the mirror stands. A stream that is silent for three checkpoint intervals is taken for dead.
+ * Keeps the mirror up to date through one WatchPermissions stream, until `close`. A stream that ended is opened again and
+ * resumes from the positions of the mirror. A stream without a message for three checkpoint intervals counts as dead.
  */
 export class PermissionWatch {
   readonly #mirror: PermissionMirror;
@@ -54,7 +56,7 @@ export class PermissionWatch {
   readonly #logger: Logger;
   readonly #stream: LastingStream<WatchPermissionsResponse>;
   readonly #distrusted = new Set<string>();
-  /** Snapshots of which a part has come through the present stream. */
+  /** Snapshots of the current stream that are not complete yet. */
   #assemblies = new Map<string, Assembly>();
 
   constructor(
@@ -74,18 +76,19 @@ export class PermissionWatch {
       open: () => this.#openStream(grpc),
       receive: (message: WatchPermissionsResponse) => this.#receive(message),
       down: () => this.#listener.down(),
+      refused: (error: ServiceError) => this.#listener.refused(error),
       silentMs,
       retryDelayMs,
     };
     this.#stream = new LastingStream(grpc, stream, logger);
   }
 
-  /** Opens a stream now; one that waits to be tried again waits no longer. */
+  /** Opens a stream now, also if the next attempt was planned for later. */
   open(): void {
     this.#stream.open();
   }
 
-  /** Ends the stream and all attempts. Idempotent. */
+  /** Ends the stream. No further attempt follows. Idempotent. */
   close(): void {
     this.#stream.close();
   }
@@ -124,8 +127,8 @@ export class PermissionWatch {
         return;
       case "changes": {
         const { eventId, epoch, changes } = payload.value;
-        for (const change of changes) this.#tell(this.#mirror.applyChange(eventId, epoch, change));
-        this.#listener.told(eventId);
+        for (const change of changes) this.#notify(this.#mirror.applyChange(eventId, epoch, change));
+        this.#listener.delivered(eventId);
         return;
       }
       case "checkpoint":
@@ -133,7 +136,7 @@ export class PermissionWatch {
         return;
       case "speakers":
       case undefined:
-        // Not asked for, or a payload that a newer replica has added.
+        // This watch does not ask for speakers. Undefined is a payload that a newer replica has added.
         return;
     }
   }
@@ -158,8 +161,8 @@ export class PermissionWatch {
     const place = { epoch: cursor.epoch, revision: Number(cursor.revision) };
     this.#logger.debug({ eventId, ...place, users: assembly.users.length, reason }, "snapshot received");
     const picture = { eventId, users: assembly.users, reason, ...(pause && { pause }) };
-    this.#tell(this.#mirror.applySnapshot(picture, place));
-    this.#listener.told(eventId);
+    this.#notify(this.#mirror.applySnapshot(picture, place));
+    this.#listener.delivered(eventId);
   }
 
   #receiveCheckpoint(checkpoint: Checkpoint): void {
@@ -178,7 +181,7 @@ export class PermissionWatch {
     this.#listener.caughtUp(checkpoint.feedHealthy);
   }
 
-  #tell(notices: Notice[]): void {
+  #notify(notices: Notice[]): void {
     for (const notice of notices) this.#listener.notice(notice);
   }
 }

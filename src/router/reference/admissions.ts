@@ -4,7 +4,7 @@ import type { ClientIdentity } from "./clientToken.js";
 import { refusalText } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
 
-/** Why a client is not connected, as an HTTP status and a message that it may see. */
+/** The connection of a client is refused. It has the HTTP status and the message for the client. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
 
@@ -16,13 +16,13 @@ export class Refusal extends Error {
   }
 }
 
-/** What a banned client is told. */
+/** Returns the message that a banned client sees. */
 export function banNotice({ reason, expiresAtMs }: UserBan): string {
   const end = expiresAtMs === undefined ? "" : ` until ${new Date(expiresAtMs).toISOString()}`;
   return `You are banned${end}${reason === "" ? "" : `: ${reason}`}`;
 }
 
-/** A client that has been admitted. */
+/** A connected client. */
 export interface AdmittedClient {
   readonly identity: ClientIdentity;
   send(frame: string): void;
@@ -36,14 +36,14 @@ interface Pending {
 }
 
 /**
- * Whom a reference router lets in. The store alone decides what a user may do, so it is asked about everybody who
- * connects; one of whom it has never heard is seeded from the signed token. If it cannot be asked the client is admitted:
- * an outage must not silence the fleet.
+ * Decides which clients a reference router admits. It reads every user who connects from the store, because only the store
+ * knows bans and channels. A user who is unknown to the store gets the channels of the signed token. If the store cannot be
+ * read, the client is admitted: an outage must not silence the fleet.
  */
 export class Admissions {
   readonly #context: RouterContext;
   readonly #pending = new Set<Pending>();
-  /** Of clients about whom the store could not be asked. */
+  /** The clients that were admitted without an answer of the store. */
   readonly #unasked = new WeakSet<ClientIdentity>();
 
   constructor(context: RouterContext) {
@@ -57,9 +57,9 @@ export class Admissions {
   }
 
   /**
-   * Calls `connect`, unless the user is banned, or is disconnected by force before it comes to that.
+   * Calls `connect`, unless the user is banned or was disconnected in the meantime.
    *
-   * @throws Refusal
+   * @throws Refusal if the client may not connect
    */
   async admit(identity: ClientIdentity, connect: () => void): Promise<void> {
     const pending: Pending = { identity, sinceMs: Date.now(), isDisconnected: false };
@@ -74,7 +74,10 @@ export class Admissions {
     }
   }
 
-  /** Asks about a client who is connected, if the store could not be asked before or has forgotten the user. */
+  /**
+   * Reads the user of a connected client from the store again, if the read at admission failed or the user is unknown now.
+   * A banned client is closed.
+   */
   async lookAgain(client: AdmittedClient): Promise<void> {
     const { identity } = client;
     const isKnown = this.#context.client.permissionsOf(identity.eventId, identity.userId) !== undefined;
@@ -96,7 +99,10 @@ export class Admissions {
       await client.refreshUser(eventId, userId);
     } catch (error) {
       this.#unasked.add(identity);
-      logger.warn({ eventId, userId, reason: refusalText(error) }, "user could not be asked about, and is admitted");
+      logger.warn(
+        { eventId, userId, reason: refusalText(error) },
+        "user could not be read from the store, admitting the client",
+      );
     }
     return undefined;
   }

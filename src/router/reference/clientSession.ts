@@ -29,25 +29,25 @@ import type { RouterContext } from "./routerContext.js";
 import { type PressOutcome, type Speaker, Transmissions } from "./transmissions.js";
 import { WaitingPresses } from "./waitingPresses.js";
 
-/** A client that reads so slowly that this much is waiting is cut off, in bytes. */
+/** A client with more unread bytes than this is disconnected. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
-/** A client that sends frames faster than they can be answered is cut off. */
+/** A client with more unanswered frames than this is disconnected. */
 const MAX_WAITING_FRAMES = 64;
-/** How long a client that is disconnected by force may take to close its side. */
+/** How long a client that was disconnected by force may take to close its connection, ms. */
 const CLOSE_GRACE_MS = 1_000;
 
-/** How long a client that joins waits for the router to learn who speaks. */
+/** How long a join waits for the current speakers of the event, ms. */
 const SPEAKERS_PATIENCE_MS = 1_000;
 
 const NOT_A_DISPATCHER = "Permission denied: only dispatchers may speak with priority";
 const PAUSED = "The event is paused";
 const NOT_AUTHORIZED = "Permission denied: not authorized for this channel";
 
-/** One client's connection: answers its frames one after another, and is told by the relay what has changed. */
+/** The connection of one client. It answers the client's frames one after another, and the relay calls it for changes. */
 export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   readonly identity: ClientIdentity;
   readonly sessionId = randomUUID();
-  /** Resolves when the socket has closed and the floors it held have been given back. */
+  /** Resolves when the socket has closed and the session has released its floors. */
   readonly ended: Promise<void>;
   readonly #socket: WebSocket;
   readonly #context: RouterContext;
@@ -58,7 +58,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   #waitingFrames = 0;
   #work: Promise<void> = Promise.resolve();
 
-  /** Sends the channel list, and registers with the relay until the socket closes. */
+  /** Sends the channel list and registers with the relay. The session stays registered until the socket closes. */
   constructor(socket: WebSocket, identity: ClientIdentity, context: RouterContext) {
     this.#socket = socket;
     this.identity = identity;
@@ -79,13 +79,13 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     if (this.#socket.readyState !== WebSocket.OPEN) return;
     this.#socket.send(frame);
     if (this.#socket.bufferedAmount <= MAX_BUFFERED_BYTES) return;
-    this.#context.logger.warn({ userId: this.identity.userId }, "client reads too slowly");
+    this.#context.logger.warn({ userId: this.identity.userId }, "client reads too slowly, disconnecting it");
     this.close(1013, "You read too slowly");
   }
 
   close(code: number, reason: string): void {
     this.#socket.close(code, reason);
-    // Whoever is put out need not agree to it.
+    // The client may not answer the close frame, so the socket is destroyed after a grace time.
     if (code === FORCE_DISCONNECT_CODE) setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
   }
 
@@ -119,20 +119,21 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     this.#context.channels.leave(channelId, this, "user-left");
   }
 
-  /** The store has told the end of a request: if the client waits with it, the floor is asked for to have the answer. */
+  /** Handles the end of a request in the queue: if it belongs to this client, it asks the store for the outcome. */
   requestEnded(channelId: string, queueId: bigint): void {
     if (this.#waiting.get(channelId)?.queueId === queueId) this.#askAgain(channelId, true);
   }
 
   /**
-   * A pause has ended all requests, exempt or not. The floor is not asked for: after a cut without a latch it would be had,
-   * and nobody is to begin to speak by that.
+   * Handles a pause, which ends all requests in the queues of the event: it denies every waiting press of this client. It
+   * does not ask for the floor again, because after a pause of duration 0 the floor would be granted, and the client would
+   * start to speak without a new press.
    */
   allRequestsEnded(reason: string): void {
     this.#work = this.#work.then(async () => {
       for (const channelId of this.#waiting.channelIds()) {
         const press = this.#waiting.forget(channelId);
-        // Whoever is exempt may have been granted it right before.
+        // An exempt user may have got the floor just before the pause.
         await this.#transmissions.giveUp(channelId);
         const holder = this.#context.channels.holder(channelId);
         this.#deny(press?.id, { channelId, cause: "retryAfter", holder, message: reason || PAUSED });
@@ -140,12 +141,12 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     });
   }
 
-  /** Compares the floors that the client holds with the store. */
+  /** Compares the floors that the client holds with the store, and ends those that it has lost. */
   async verifyTransmissions(): Promise<void> {
     await this.#transmissions.verifyAll();
   }
 
-  /** Asks for the floors that the client holds anew: the store has replaced their leases. */
+  /** Asks again for the floors that the client holds, after the store has replaced their leases. */
   async renewTransmissions(): Promise<void> {
     await this.#transmissions.renewAll();
   }
@@ -162,7 +163,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     });
   }
 
-  // In turn with the client's frames. A request that has ended is not to begin to wait anew.
+  // Runs in turn with the client's frames. A request that has ended must not wait again.
   #askAgain(channelId: string, hasEnded = false): void {
     this.#work = this.#work.then(async () => {
       const press = this.#waiting.get(channelId);
@@ -204,7 +205,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
         return;
       }
       const { eventId, userId } = this.identity;
-      if (!isRefusal(error)) this.#context.logger.warn({ err: error, eventId, userId }, "request of a client failed");
+      if (!isRefusal(error)) this.#context.logger.warn({ err: error, eventId, userId }, "client request failed");
       this.send(errorFrame(id, refusalText(error)));
     }
   }
@@ -247,7 +248,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     if (stored === undefined) await calls.adoptChannel(channelId, eventId);
     else if (stored.eventId !== eventId) throw new FrameError("The channel belongs to another event", id);
     const isCurrent = await speakers.whenCurrent(eventId, SPEAKERS_PATIENCE_MS);
-    // Both may have changed while the store was asked.
+    // The socket and the permissions may have changed during the calls.
     if (this.#socket.readyState !== WebSocket.OPEN) return;
     if (!this.#isPermitted(channelId)) throw new FrameError(NOT_AUTHORIZED, id);
     const holder = isCurrent ? speakers.speakerOf(eventId, channelId) : stored?.holder;
@@ -283,7 +284,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
       return;
     }
     if (!this.#joined.has(channelId)) {
-      // Revoked, or disconnected, while the store was asked.
+      // The channel was revoked or the client disconnected during the call.
       await (outcome.granted ? this.#transmissions.stopQuietly([channelId]) : this.#transmissions.giveUp(channelId));
       this.#deny(id, { channelId, cause: "receiveOnly", holder: undefined, message: NOT_AUTHORIZED });
       return;
@@ -314,7 +315,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
       await this.#transmissions.stop(channelId);
       this.send(replyFrame(id, { success: true, state: channelState(channelId, undefined) }));
     } finally {
-      // The client no longer speaks, whatever the store has answered.
+      // The client has stopped speaking, also if the call failed.
       this.transmissionEnded(channelId);
     }
   }
@@ -335,7 +336,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   async #stopBroadcast(id: FrameId | undefined): Promise<void> {
     if (!isDispatcher(this.identity)) throw new FrameError("Permission denied: only dispatchers may broadcast", id);
     const pause = await this.#context.calls.getPause(this.identity.eventId);
-    if (pause === undefined) throw new FrameError("No emergency broadcast stands", id);
+    if (pause === undefined) throw new FrameError("There is no emergency broadcast to stop", id);
     await this.#context.calls.stopBroadcast(this.identity, pause.pauseId);
     this.send(replyFrame(id, { success: true, pauseId: pause.pauseId }));
   }
@@ -361,7 +362,7 @@ function describeDenial(
     case "retryAfter":
       return { cause, holder, message: pause?.reason || PAUSED };
     case "queueFull":
-      return { cause, holder, message: "Too many are waiting to speak" };
+      return { cause, holder, message: "Too many users are waiting to speak" };
     case "other":
       return { cause, holder, message: "The floor was denied" };
   }

@@ -2,10 +2,10 @@ import type { IncomingMessage } from "node:http";
 import { jwtVerify } from "jose";
 import { idProblem } from "../../domain/id.js";
 
-/** The subprotocol that the server answers where a client offers it. */
+/** The subprotocol that the router selects if a client offers it. */
 export const SUBPROTOCOL = "voiceping";
 
-/** Who a client is, as its token says. */
+/** The identity of a client, from its token. */
 export interface ClientIdentity {
   userId: string;
   userName: string;
@@ -14,18 +14,19 @@ export interface ClientIdentity {
   role: string;
   /** ADMIN or NONE. */
   globalRole: string;
-  /** What the user may join if the store has never heard of them; what is no id in the token is left out. */
+  /** The channels for a user who is unknown to the store. Entries of the token that are not valid ids are left out. */
   channelIds: string[];
 }
 
-/** A token that cannot be accepted. The message says why, and may be shown to the client. */
+/** A token was rejected. The client may see the message, which has the reason. */
 export class TokenError extends Error {
   override readonly name = "TokenError";
 }
 
 /**
- * The token of a client that connects: from `Authorization: Bearer`, else `?token=`, else the first subprotocol that is
- * not `voiceping`, without a `token-` prefix. Undefined if there is none.
+ * Returns the token of a client that connects, or undefined if it sent none. Three places are read in this order: the
+ * header `Authorization: Bearer`, the query parameter `token`, and the first subprotocol other than `voiceping` (without
+ * its prefix `token-`).
  */
 export function readClientToken(request: IncomingMessage): string | undefined {
   const bearer = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
@@ -37,9 +38,9 @@ export function readClientToken(request: IncomingMessage): string | undefined {
 }
 
 /**
- * Verifies a token (HS256 alone; not expired) and reads who the client is.
+ * Verifies a token and returns the identity of the client. Only HS256 is accepted.
  *
- * @throws TokenError
+ * @throws TokenError if the signature is wrong, the token has expired, or an id is missing or not valid
  */
 export async function verifyClientToken(token: string, secret: Uint8Array): Promise<ClientIdentity> {
   let claims: Record<string, unknown>;
@@ -56,12 +57,12 @@ export async function verifyClientToken(token: string, secret: Uint8Array): Prom
   return { userId, userName, eventId: readId(claims, "eventId"), role, globalRole, channelIds };
 }
 
-/** True for those who may broadcast to the whole event. */
+/** True if the user may broadcast to the whole event and disconnect users. */
 export function isDispatcher({ role, globalRole }: ClientIdentity): boolean {
   return role === "DISPATCH" || role === "ADMIN" || globalRole === "ADMIN";
 }
 
-// Ids may be numbers.
+// Tokens may have numbers as ids.
 function toId(value: unknown): unknown {
   return typeof value === "number" ? String(value) : value;
 }

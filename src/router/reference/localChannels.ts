@@ -2,7 +2,7 @@ import type { ActiveSpeaker } from "../../domain/floor.js";
 import { type ChannelStateData, channelState, presenceFrame, speakerChangedFrame } from "../relay/frames.js";
 import type { ClientIdentity } from "./clientToken.js";
 
-/** Who speaks, as far as this router knows. */
+/** The user who holds the floor of a channel, as far as this router knows. */
 export type Holder = Pick<ActiveSpeaker, "userId" | "userName" | "startedAtMs">;
 
 /** A client that has joined a channel. */
@@ -22,7 +22,10 @@ interface LocalChannel {
 export class LocalChannels {
   readonly #channels = new Map<string, LocalChannel>();
 
-  /** Adds a member, with the state as the store has it, and tells the others. Clients of another event are put off. */
+  /**
+   * Adds a member, sets the holder that the store returned, and notifies the other members. If the channel belonged to
+   * another event, the clients of that event leave it.
+   */
   join(channelId: string, member: ChannelMember, holder: Holder | undefined): void {
     const { eventId } = member.identity;
     const channel = this.#channels.get(channelId);
@@ -36,7 +39,7 @@ export class LocalChannels {
     joined.members.add(member);
   }
 
-  /** Removes a member and tells the others. Nothing happens if it is none. */
+  /** Removes a member and notifies the others. Does nothing if the client is not a member. */
   leave(channelId: string, member: ChannelMember, action: "user-left" | "user-disconnected"): void {
     const channel = this.#channels.get(channelId);
     if (!channel?.members.delete(member)) return;
@@ -44,17 +47,17 @@ export class LocalChannels {
     else this.#announcePresence(channelId, member, action);
   }
 
-  /** The speaker of a channel; undefined if there is none or nobody here has joined it. */
+  /** Returns the speaker of a channel; undefined if the floor is free or no client of this router has joined. */
   holder(channelId: string): Holder | undefined {
     return this.#channels.get(channelId)?.holder;
   }
 
-  /** What clients are told of a channel. */
+  /** Returns the channel state for the frames to clients. */
   state(channelId: string): ChannelStateData {
     return channelState(channelId, this.holder(channelId));
   }
 
-  /** Takes over who speaks, and tells the members where that is news. Nothing happens if nobody here has joined. */
+  /** Sets the speaker and notifies the members of a change. Does nothing if no client of this router has joined. */
   setHolder(eventId: string, channelId: string, holder: Holder | undefined): void {
     const channel = this.#channels.get(channelId);
     if (channel?.eventId !== eventId) return;

@@ -4,10 +4,11 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { SquelchError } from "../../domain/errors.js";
+import { checkOptions, type OptionRules, oneOf, required, TEXT } from "../../domain/options.js";
 import { type HostPort, parseHostPort } from "../../lib/hostPort.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { ChannelClient } from "../client/channelClient.js";
-import { PermissionClient, type PermissionClientOptions } from "../client/permissionClient.js";
+import { PERMISSION_CLIENT_RULES, PermissionClient, type PermissionClientOptions } from "../client/permissionClient.js";
 import { type CutPolicy, PermissionRelay } from "../relay/permissionRelay.js";
 import { Admissions, Refusal } from "./admissions.js";
 import { ClientSession } from "./clientSession.js";
@@ -21,42 +22,53 @@ const MAX_FRAME_BYTES = 64 * 1024;
 const PING_INTERVAL_MS = 30_000;
 const CLOSE_GRACE_MS = 1_000;
 
-/** How a reference router is set up: as its {@link PermissionClient}, and what it needs for its own clients. */
+/** The options of a reference router: those of {@link PermissionClient}, and those for its own clients. */
 export interface ReferenceRouterOptions extends Omit<PermissionClientOptions, "routerId"> {
-  /** `host:port` for clients; port 0 picks a free one. */
+  /** The `host:port` on which it listens for clients. Port 0 picks a free port. */
   listen: string;
-  /** Verifies the clients' tokens (HS256). */
+  /** The secret that verifies the tokens of clients (HS256). */
   jwtSecret: string;
-  /** Names this router in the replicas' logs and metrics. Default: a random one. */
+  /** The id of this router in the logs and metrics of the replicas. Default: a random id. */
   routerId?: string;
-  /** When a revoked user who speaks is put off the channel. Default `afterTransmission`. */
+  /** When a speaking user who lost the channel is removed from it. Default: `afterTransmission`. */
   cut?: CutPolicy;
 }
 
+const OPTION_RULES: OptionRules<ReferenceRouterOptions> = {
+  ...PERMISSION_CLIENT_RULES,
+  routerId: TEXT,
+  listen: required({ ...TEXT, expected: "host:port" }),
+  jwtSecret: required(TEXT),
+  cut: oneOf("atOnce", "afterTransmission"),
+};
+
 /** A running reference router. */
 export interface ReferenceRouter {
-  /** `host:port` on which it listens; clients connect to `ws://<wsAddress>/ws`. */
+  /** The `host:port` on which it listens. Clients connect to `ws://<wsAddress>/ws`. */
   readonly wsAddress: string;
-  /** Closes all connections, gives their floors back and lets go of the replicas, within a few seconds. Idempotent. */
+  /** Closes all connections, releases their floors and disconnects from the replicas, within a few seconds. Idempotent. */
   close(): Promise<void>;
 }
 
 /**
- * Starts a WebSocket router on top of {@link PermissionClient} and {@link PermissionRelay}: signalling only, no media,
- * for development and tests and as an example.
+ * Starts a WebSocket router that uses {@link PermissionClient}, {@link PermissionRelay} and {@link ChannelClient}. It is an
+ * example and a tool for development and tests: it exchanges frames but no audio.
  *
- * Who speaks is told as the store has it ({@link ChannelClient}), to the clients of every router alike.
+ * Clients see the speakers that the store has, so the clients of all routers see the same speaker.
  *
- * @throws SquelchError `invalidArgument` for options out of range; the system's error if it cannot listen
+ * @throws SquelchError `invalidArgument` if an option is missing, unknown or not valid
+ * @throws the error of Node.js if it cannot listen on the address
  */
 export async function startReferenceRouter(options: ReferenceRouterOptions): Promise<ReferenceRouter> {
-  const { jwtSecret, routerId = `router-${randomUUID()}`, cut = "afterTransmission" } = options;
-  const listen = parseListenAddress(options.listen);
+  checkOptions("startReferenceRouter", options, OPTION_RULES);
+  const { jwtSecret, listen: listenAddress, cut = "afterTransmission", ...clientOptions } = options;
+  const { routerId = `router-${randomUUID()}`, retryDelayMs } = clientOptions;
+  const listen = parseListenAddress(listenAddress);
   if (jwtSecret === "") throw new SquelchError("invalidArgument", "jwtSecret: must not be empty");
   const secret = new TextEncoder().encode(jwtSecret);
   const logger = options.logger ?? createLogger("squelch-router");
-  const client = new PermissionClient({ ...options, routerId, logger });
-  const speakers = new ChannelClient(client.rpc, { ...options, logger });
+  const client = new PermissionClient({ ...clientOptions, routerId, logger });
+  const speakers = new ChannelClient(client.rpc, { ...(retryDelayMs !== undefined && { retryDelayMs }), logger });
   const context = createContext(client, speakers, cut, routerId, logger);
   const sessions = new Set<ClientSession>();
   followFloors(context, sessions);
@@ -83,7 +95,7 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
         }),
       )
       .catch((error: unknown) => {
-        if (!(error instanceof Refusal)) logger.error({ err: error }, "client not admitted");
+        if (!(error instanceof Refusal)) logger.error({ err: error }, "client could not be admitted");
         const { status, message } = error instanceof Refusal ? error : new Refusal(500, "Internal error");
         refuse(socket, status, message);
       });
@@ -167,14 +179,14 @@ function createContext(
   };
 }
 
-// Registered after the relay, which tells those who were cut.
+// These listeners are registered after those of the relay, so clients first learn that they lost a floor.
 function followFloors({ client, speakers, channels }: RouterContext, sessions: Set<ClientSession>): void {
   speakers.on("speakerChanged", ({ eventId, channelId, holder }) => channels.setHolder(eventId, channelId, holder));
   const sessionsOf = (eventId: string, userId?: string) =>
     [...sessions].filter(({ identity }) => {
       return identity.eventId === eventId && (userId === undefined || identity.userId === userId);
     });
-  // A pause gives its broadcaster the floors that he has already under leases of its own, which end with it.
+  // A pause gives its broadcaster new leases, also for floors that the broadcaster held before. They end with the pause.
   client.on("paused", ({ eventId, pause: { broadcaster } }) => {
     if (broadcaster === undefined) return;
     for (const session of sessionsOf(eventId, broadcaster.userId)) void session.renewTransmissions();
@@ -183,7 +195,7 @@ function followFloors({ client, speakers, channels }: RouterContext, sessions: S
     if (pause?.broadcaster === undefined) return;
     for (const session of sessionsOf(eventId, pause.broadcaster.userId)) void session.verifyTransmissions();
   });
-  // Who waits asks every 2 s; sooner where it is told that there is an answer.
+  // A waiting request is repeated every 2 s. These events show earlier that it has an outcome.
   client.on("floorGranted", ({ channelId, queueId }) => {
     for (const session of sessions) session.requestEnded(channelId, queueId);
   });
@@ -193,7 +205,7 @@ function followFloors({ client, speakers, channels }: RouterContext, sessions: S
   client.on("paused", ({ eventId, pause: { reason } }) => {
     for (const session of sessionsOf(eventId)) session.allRequestsEnded(reason);
   });
-  // What happened to floors before a snapshot is not in it.
+  // A snapshot does not show floors that were lost before it.
   client.on("resynced", ({ eventId }) => {
     for (const session of sessionsOf(eventId)) void session.verifyTransmissions();
   });
@@ -210,7 +222,7 @@ function refuse(socket: Duplex, status: number, message: string): void {
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
-// Closes connections whose client did not answer the ping before.
+// Pings all clients. Closes the connection of a client that has not answered the previous ping.
 function pingClients(sockets: WebSocketServer): () => void {
   const unanswered = new WeakSet<WebSocket>();
   return () => {
@@ -228,7 +240,8 @@ function pingClients(sockets: WebSocketServer): () => void {
 
 function parseListenAddress(address: string): HostPort {
   const parsed = parseHostPort(address);
-  if (parsed === undefined) throw new SquelchError("invalidArgument", `listen: "${address}" is not host:port`);
+  if (parsed === undefined)
+    throw new SquelchError("invalidArgument", `listen: "${address}" is not a valid address, give host:port`);
   return parsed;
 }
 

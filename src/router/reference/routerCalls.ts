@@ -11,13 +11,13 @@ import { banOf, msOf, pauseOf, speakerOf } from "../client/convert.js";
 import type { ClientIdentity } from "./clientToken.js";
 
 const DEADLINE_MS = 1_500;
-/** How long the floor is kept without a renewal, ms: after a crash of this router it is free again this soon. */
+/** How long a lease lasts without a renewal, ms. If this router crashes, the floor is free after this time. */
 const LEASE_TIME_MS = 6_000;
 
-/** How long a place in a queue is kept until the floor is asked for anew, ms. */
+/** How long a place in a queue lasts until the request is repeated, ms. */
 const QUEUE_FOR_MS = 6_000;
 
-/** What the store answers to a press of the talk button. */
+/** The answer of the store to a press of the talk button. */
 export type PttOutcome =
   | { granted: true; leaseId: bigint; startedAtMs: number; expiresAtMs: number; talkUntilMs: number }
   | { granted: false; place: QueuedPress }
@@ -30,25 +30,25 @@ export type PttOutcome =
       ban: UserBan | undefined;
     };
 
-/** A place among those who wait for the floor. */
+/** A place in the queue for the floor. */
 export interface QueuedPress {
   queueId: bigint;
-  /** 1 is next. */
+  /** Counted from 1. The first gets the floor next. */
   position: number;
   waiting: number;
   holder: ActiveSpeaker | undefined;
 }
 
-/** A channel as the store has it. */
+/** The state of a channel, read from the store. */
 export interface StoredChannel {
   eventId: string;
   holder: ActiveSpeaker | undefined;
 }
 
-/** What a client gives back: the floor under a lease, or what the user has in a session where the lease is unknown. */
+/** What identifies a floor to release: the lease, or user and session if the lease is unknown. */
 export type FloorClaim = { leaseId: bigint } | { userId: string; sessionId: string };
 
-/** The calls that a router makes for its clients. Each rejects with a grpc-js ServiceError after 1.5 s at the latest. */
+/** The calls that a router makes for its clients. Each has a deadline of 1.5 s and rejects with a grpc-js ServiceError. */
 export class RouterCalls {
   readonly #grpc: GrpcClient;
   readonly #routerId: string;
@@ -58,7 +58,7 @@ export class RouterCalls {
     this.#routerId = routerId;
   }
 
-  /** The channel; undefined if it belongs to no event. */
+  /** Returns the state of a channel; undefined if it does not belong to any event. */
   async getChannel(channelId: string): Promise<StoredChannel | undefined> {
     try {
       const answer = await this.#grpc.unary(ChannelService.method.getChannelState, { channelId }, this.#options());
@@ -69,22 +69,22 @@ export class RouterCalls {
     }
   }
 
-  /** Associates a channel that belongs to no event. FAILED_PRECONDITION if it belongs to another. */
+  /** Adds a channel without event to an event. FAILED_PRECONDITION if the channel belongs to another event. */
   async adoptChannel(channelId: string, eventId: string): Promise<void> {
     const request = { channelId, eventId, onlyIfUnassigned: true };
     await this.#grpc.unary(ChannelService.method.setChannelEvent, request, this.#options());
   }
 
-  /** Gives a user of whom the store has never heard the channels of the token. */
+  /** Gives the channels of the token to a user who is unknown to the store. */
   async seedUser({ eventId, userId, channelIds }: ClientIdentity): Promise<void> {
     const request = { eventId, userId, channelIds, action: "token", onlyIfUnknown: true };
     await this.#grpc.unary(PermissionService.method.setUserChannels, request, this.#options());
   }
 
   /**
-   * Asks for the floor; again under the same session while it is held: the same lease.
+   * Asks for the floor. While the session holds the floor, the answer has the same lease.
    *
-   * @param waits whether to wait for it where another holds it, for 6 s until asked for again
+   * @param waits true to wait in the queue while another user holds the floor. The place lasts 6 s unless asked again
    */
   async startPtt(
     channelId: string,
@@ -124,21 +124,21 @@ export class RouterCalls {
     }
   }
 
-  /** Extends the lease; returns until when, ms since 1970. FAILED_PRECONDITION if it is not the current one. */
+  /** Extends a lease. Returns its new end, ms since 1970. FAILED_PRECONDITION if the lease has ended or was replaced. */
   async renewPtt(channelId: string, leaseId: bigint): Promise<number> {
     const method = ChannelService.method.renewPtt;
     const { expiresAt } = await this.#grpc.unary(method, { channelId, leaseId }, this.#options());
     return msOf(expiresAt);
   }
 
-  /** FAILED_PRECONDITION if the floor is held otherwise or not at all. */
+  /** Releases the floor or the place in the queue. FAILED_PRECONDITION if the holder has neither. */
   async stopPtt(channelId: string, holder: FloorClaim): Promise<void> {
     await this.#grpc.unary(ChannelService.method.stopPtt, { channelId, ...holder }, this.#options());
   }
 
   /**
-   * Pauses the event and gives the user the floor of every channel. FAILED_PRECONDITION if a pause stands that is not the
-   * user's own, nor the one to take the place of.
+   * Pauses the event and gives the user the floor of every channel. FAILED_PRECONDITION if another pause exists, unless it
+   * has the same broadcaster or is the one to replace.
    */
   async startBroadcast(user: ClientIdentity, requestId: string, replacePauseId = ""): Promise<SpeakerPause> {
     const { eventId, userId, userName } = user;
@@ -151,24 +151,24 @@ export class RouterCalls {
     };
     const method = PermissionService.method.pauseAllSpeakers;
     const { pause } = await this.#grpc.unary(method, request, this.#options(`user:${userId}`));
-    if (pause === undefined) throw new Error("the replica answered without a pause");
+    if (pause === undefined) throw new Error("the answer of the replica has no pause");
     return pauseOf(pause);
   }
 
-  /** The pause that stands in an event: from the store, since the news of it may still be under way. */
+  /** Reads the current pause of an event from the store, because the watch may not have delivered it yet. */
   async getPause(eventId: string): Promise<SpeakerPause | undefined> {
     const method = PermissionService.method.getEventActiveSpeakers;
     const { pause } = await this.#grpc.unary(method, { eventId }, this.#options());
     return pause && pauseOf(pause);
   }
 
-  /** FAILED_PRECONDITION if that pause does not stand. */
+  /** Ends a pause. FAILED_PRECONDITION if the event is not paused by it. */
   async stopBroadcast({ eventId, userId }: ClientIdentity, pauseId: string): Promise<void> {
     const method = PermissionService.method.resumeSpeakers;
     await this.#grpc.unary(method, { eventId, pauseId }, this.#options(`user:${userId}`));
   }
 
-  /** Has every router drop all sockets of a user in the dispatcher's event. */
+  /** Disconnects a user from the dispatcher's event, on every router. */
   async disconnectUser(dispatcher: ClientIdentity, targetUserId: string, reason: string): Promise<void> {
     const request = { eventId: dispatcher.eventId, userId: targetUserId, reason };
     const options = this.#options(`user:${dispatcher.userId}`);
@@ -177,7 +177,7 @@ export class RouterCalls {
 
   #options(actor = `router:${this.#routerId}`) {
     const metadata = new Metadata();
-    // A header carries only printable ASCII, an actor neither braces nor more than 128 bytes.
+    // A header has only printable ASCII. An actor has no braces and at most 128 bytes.
     metadata.set("squelch-actor", actor.replace(/[^\x20-\x7e]|[{}]/g, "_").slice(0, MAX_ID_BYTES));
     return { deadline: Date.now() + DEADLINE_MS, metadata };
   }
@@ -192,18 +192,18 @@ const explained = new Set([
   status.UNIMPLEMENTED,
 ]);
 
-/** True if the store refused the request, so that nothing was done; else the outcome may be unknown. */
+/** True if the service refused the request and changed nothing. If false, the outcome may be unknown. */
 export function isRefusal(error: unknown): error is ServiceError {
   return explained.has((error as Partial<ServiceError>).code ?? status.UNKNOWN);
 }
 
-/** True if the store says that a lease is not the current one. Other refusals, of calls that are too many, leave it be. */
+/** True if the lease has ended or was replaced. Other refusals, such as a call limit, do not end a lease. */
 export function isStaleLease(error: unknown): boolean {
   const { code } = error as Partial<ServiceError>;
   return code === status.FAILED_PRECONDITION || code === status.NOT_FOUND;
 }
 
-/** What a client is told of a failed call: the store's words where it refused, else that the service is unavailable. */
+/** Returns the message for a client whose call failed: the message of the service for a refusal, or "Service unavailable". */
 export function refusalText(error: unknown): string {
   return isRefusal(error) ? error.details : "Service unavailable";
 }

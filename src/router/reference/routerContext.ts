@@ -8,12 +8,12 @@ import type { RouterCalls } from "./routerCalls.js";
 /** What the sessions of one reference router share. */
 export interface RouterContext {
   readonly client: PermissionClient;
-  /** Who speaks, in the events of the clients. */
+  /** Follows the speakers in the events of the clients. */
   readonly speakers: ChannelClient;
   readonly relay: PermissionRelay;
   readonly channels: LocalChannels;
   readonly calls: RouterCalls;
   readonly logger: Logger;
-  /** How often floors of the event were taken away, as far as this router has heard. */
+  /** Returns how many changes that take floors away this router has received for the event. */
   floorLosses(this: void, eventId: string): number;
 }

@@ -6,47 +6,47 @@ import type { RouterContext } from "./routerContext.js";
 
 /** How often a lease is renewed while the client transmits, ms. */
 const RENEWAL_INTERVAL_MS = 2_000;
-/** The wait before a release that failed is tried again, ms. */
+/** The wait before a failed release is retried, ms. */
 const RELEASE_RETRY_MS = 1_000;
 
 interface Transmission {
   leaseId: bigint;
   startedAtMs: number;
   talkUntilMs: number;
-  /** When the floor was asked for, ms of `performance.now()`: no later than `startedAtMs` by the store's clock. */
+  /** The time of the request, ms of `performance.now()`. It is earlier than the start of the lease. */
   askedAtMs: number;
-  /** The client has let go, though the store may not know yet. */
+  /** True if the client has released the button. The store may not know yet. */
   isReleased: boolean;
-  /** The next renewal, or the next attempt to give the floor back. */
+  /** The next renewal, or the next attempt to release the floor. */
   next?: NodeJS.Timeout;
-  /** The end of the lease. */
+  /** Fires at the end of the lease. */
   expiry?: NodeJS.Timeout;
 }
 
-/** Whose transmissions they are. */
+/** The client that transmits. */
 export interface Speaker {
   readonly identity: ClientIdentity;
-  /** Tells the connections of one user apart. */
+  /** Different for each connection, also of the same user. */
   readonly sessionId: string;
   send(frame: string): void;
-  /** The client has finished speaking on the channel. */
+  /** Called when the client has finished speaking on the channel. */
   transmissionEnded(channelId: string): void;
 }
 
-/** A press of the talk button that the store answered, as it is when the answer has come. */
+/** The outcome of a press. `lost` means that the floor was taken away before the answer arrived. */
 export type PressOutcome = PttOutcome | { granted: false; place?: undefined; cause: "lost" };
 
 /**
- * The floors that one client holds, from grant to release, loss or the end of the lease. While the client transmits the
- * lease is renewed; what cannot be given back is tried again until its lease has ended.
+ * The floors that one client holds, from grant to release, loss or end of the lease. While the client transmits, its
+ * leases are renewed. A failed release is retried until the lease has ended.
  */
 export class Transmissions {
   readonly #speaker: Speaker;
   readonly #context: RouterContext;
   readonly #active = new Map<string, Transmission>();
-  /** By channel that is waited for: when the store last said so, ms of `performance.now()`. */
+  /** The channels with a waiting request. The value is the time of the last request, ms of `performance.now()`. */
   readonly #queuedAtMs = new Map<string, number>();
-  /** What must be done before the floor is asked for again. */
+  /** Releases that must finish before the next request for a floor. */
   #settled: Promise<void> = Promise.resolve();
 
   constructor(speaker: Speaker, context: RouterContext) {
@@ -54,21 +54,27 @@ export class Transmissions {
     this.#context = context;
   }
 
+  /**
+   * True while the client speaks on the channel.
+   *
+   * @param startedAtMs if given, only for the floor that was taken at this time by the clock of Redis
+   */
   isTransmitting(channelId: string, startedAtMs?: number): boolean {
     const transmission = this.#active.get(channelId);
     if (transmission === undefined || transmission.isReleased) return false;
     return startedAtMs === undefined || transmission.startedAtMs === startedAtMs;
   }
 
-  /** True while the floor is held, or not known to be free. */
+  /** True while the client holds the floor, or its release is not confirmed. */
   holds(channelId: string): boolean {
     return this.#active.has(channelId);
   }
 
   /**
-   * Asks the store for the floor. Rejects with the error of the call: then it is not waited for either.
+   * Asks the store for the floor. Rejects with the error of the call; then the request does not wait either.
    *
-   * @param waits whether to wait where another holds it: until the next call for the channel, or `giveUp`
+   * @param waits true to wait in the queue while another user holds the floor, until the next call for the channel or
+   * `giveUp`
    */
   async start(channelId: string, priority: FloorPriority, waits = false): Promise<PressOutcome> {
     await this.#settled;
@@ -82,8 +88,8 @@ export class Transmissions {
     try {
       outcome = await calls.startPtt(channelId, identity, sessionId, priority, waits);
     } catch (error) {
-      // The store may have granted it for all that, or may yet where it is waited for; nobody may be left holding the floor
-      // without knowing.
+      // The store may have granted the floor although the call failed, or may grant it later to a waiting request. It is
+      // released, so that the client does not hold a floor without knowing.
       if (!isRefusal(error) || queuedAtMs !== undefined)
         this.#settled = this.#giveBack(channelId, { userId: identity.userId, sessionId });
       throw error;
@@ -92,24 +98,24 @@ export class Transmissions {
       if (outcome.place) this.#queuedAtMs.set(channelId, askedAtMs);
       return outcome;
     }
-    // Whoever waited may have been granted it at any time since; then the lease is short until it is renewed.
+    // A waiting request may have been granted at any time since. Its lease is short until it is renewed.
     const transmission = this.#begin(channelId, outcome, queuedAtMs ?? askedAtMs);
     if (queuedAtMs !== undefined) await this.#renew(channelId, transmission);
-    // The news that the floor was taken away again may have overtaken the answer.
+    // The floor may have been taken away again, and the watch may have delivered this before the answer arrived.
     if (floorLosses(identity.eventId) !== lossesBefore && (await this.#isHeld(channelId, transmission)) !== true) {
       await this.stopQuietly([channelId]);
     }
     return this.isTransmitting(channelId, outcome.startedAtMs) ? outcome : { granted: false, cause: "lost" };
   }
 
-  /** Waits no longer for a floor; one that was granted meanwhile is given back. */
+  /** Stops waiting for a floor. Releases the floor if it was granted in the meantime. */
   async giveUp(channelId: string): Promise<void> {
     const { identity, sessionId } = this.#speaker;
     this.#queuedAtMs.delete(channelId);
     await this.#giveBack(channelId, { userId: identity.userId, sessionId });
   }
 
-  /** Gives the floor back. Rejects with the error of the call: then it isn't known to be free. */
+  /** Releases the floor. Rejects with the error of the call; the floor may still be held then. */
   async stop(channelId: string): Promise<void> {
     const transmission = this.#active.get(channelId);
     if (transmission === undefined) return;
@@ -125,25 +131,25 @@ export class Transmissions {
     this.#forget(channelId, transmission);
   }
 
-  /** The same as `stop` for all channels or one, where there is nobody left to be told of a failure. */
+  /** Releases the floors of the given channels, by default of all. Failures are logged. Never rejects. */
   async stopQuietly(channelIds: Iterable<string> = this.#active.keys()): Promise<void> {
     await Promise.all(
       [...channelIds].map((channelId) =>
         this.stop(channelId).catch((error: unknown) => {
           const { userId } = this.#speaker.identity;
-          this.#context.logger.warn({ channelId, userId, err: error }, "floor not given back yet");
+          this.#context.logger.warn({ channelId, userId, err: error }, "release of the floor failed, retrying");
         }),
       ),
     );
   }
 
-  /** The store has taken the floor away. */
+  /** Records that the store has taken the floor away. */
   lose(channelId: string): void {
     const transmission = this.#active.get(channelId);
     if (transmission) this.#forget(channelId, transmission);
   }
 
-  /** Asks for all that is held anew, where the leases have been replaced; tells the client what it has lost. */
+  /** Asks again for all floors that are held, after their leases were replaced. Notifies the client of lost floors. */
   async renewAll(): Promise<void> {
     const { calls, logger } = this.#context;
     const { identity, sessionId } = this.#speaker;
@@ -159,15 +165,15 @@ export class Transmissions {
           this.#interrupt(channelId, "The floor was taken away");
         }
       } catch (error) {
-        // The next renewal of the lease finds out.
+        // The next renewal shows if the floor is lost.
         const { userId } = identity;
-        logger.warn({ channelId, userId, reason: refusalText(error) }, "floor not asked for anew");
+        logger.warn({ channelId, userId, reason: refusalText(error) }, "floor could not be requested again");
       }
     });
     await Promise.all(renewals);
   }
 
-  /** Compares all that is held with the store, and tells the client what it has lost. */
+  /** Compares all floors that are held with the store. Notifies the client of lost floors. */
   async verifyAll(): Promise<void> {
     await Promise.all([...this.#active].map(([channelId, transmission]) => this.#verify(channelId, transmission)));
   }
@@ -179,7 +185,7 @@ export class Transmissions {
     if (!transmission.isReleased) this.#interrupt(channelId, "The floor was taken away");
   }
 
-  // Undefined if the store doesn't answer.
+  // Returns undefined if the store does not answer.
   async #isHeld(channelId: string, transmission: Transmission): Promise<boolean | undefined> {
     const { calls, logger } = this.#context;
     const { userId } = this.#speaker.identity;
@@ -187,7 +193,7 @@ export class Transmissions {
       const holder = (await calls.getChannel(channelId))?.holder;
       return holder?.userId === userId && holder.startedAtMs === transmission.startedAtMs;
     } catch (error) {
-      logger.warn({ channelId, reason: refusalText(error) }, "speaker of a channel not known");
+      logger.warn({ channelId, reason: refusalText(error) }, "speaker of the channel could not be read");
       return undefined;
     }
   }
@@ -205,7 +211,7 @@ export class Transmissions {
     return transmission;
   }
 
-  // Counted from before the floor was asked for, so that it is no later than by the store's clock.
+  // Counted from the time of the request, so that this timer ends before the lease ends in the store.
   #expireAt(channelId: string, transmission: Transmission, expiresAtMs: number): void {
     const endMs = transmission.askedAtMs + expiresAtMs - transmission.startedAtMs;
     clearTimeout(transmission.expiry);
@@ -216,7 +222,9 @@ export class Transmissions {
   #expire(channelId: string, transmission: Transmission, hasTalkedOut: boolean): void {
     if (this.#active.get(channelId) !== transmission) return;
     this.#forget(channelId, transmission);
-    const message = hasTalkedOut ? "You have talked for too long" : "The floor could not be kept";
+    const message = hasTalkedOut
+      ? "You have talked for too long"
+      : "The connection to the service failed, so you lost the floor";
     if (!transmission.isReleased) this.#interrupt(channelId, message);
   }
 
@@ -239,12 +247,12 @@ export class Transmissions {
         return;
       }
       const { userId } = this.#speaker.identity;
-      this.#context.logger.warn({ channelId, userId, err: error }, "lease not renewed, will try again");
+      this.#context.logger.warn({ channelId, userId, err: error }, "renewal of the lease failed, retrying");
     }
     this.#renewLater(channelId, transmission);
   }
 
-  // A press that comes meanwhile waits for it.
+  // The next request for a floor waits for this release.
   #retryRelease(channelId: string, transmission: Transmission): void {
     if (this.#active.get(channelId) !== transmission) return;
     const retry = () => {
@@ -268,7 +276,7 @@ export class Transmissions {
     try {
       await this.#context.calls.stopPtt(channelId, holder);
     } catch (error) {
-      this.#context.logger.debug({ channelId, ...holder, err: error }, "nothing to give back");
+      this.#context.logger.debug({ channelId, ...holder, err: error }, "release not needed or failed");
     }
   }
 }

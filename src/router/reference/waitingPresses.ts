@@ -1,25 +1,25 @@
 import type { FloorPriority } from "../../domain/floor.js";
 import type { FrameId } from "../relay/frames.js";
 
-/** How often it is asked whether it is a waiting client's turn, ms. Its place is kept for longer than that. */
+/** How often a waiting request is repeated, ms. A place in the queue lasts longer than this. */
 const REPEAT_INTERVAL_MS = 2_000;
 
-/** A press of the talk button whose answer is still to come. */
+/** A press of the talk button that waits in the queue of a channel. */
 export interface WaitingPress {
-  /** Of the client's frame. */
+  /** The id of the client's frame. */
   readonly id: FrameId | undefined;
   readonly priority: FloorPriority;
   readonly queueId: bigint;
-  /** As the client was told. */
+  /** The position that the client last received. */
   readonly position: number;
 }
 
-/** The presses of one client that wait for a floor, each asked for anew every 2 s. */
+/** The waiting presses of one client. Each request is repeated every 2 s. */
 export class WaitingPresses {
   readonly #waiting = new Map<string, { press: WaitingPress; timer: NodeJS.Timeout }>();
   readonly #ask: (channelId: string) => void;
 
-  /** @param ask asks the store anew; its answer is to be noted, or the press forgotten */
+  /** @param ask repeats the request. It calls `note` if the press still waits, else `forget` */
   constructor(ask: (channelId: string) => void) {
     this.#ask = ask;
   }
@@ -28,19 +28,19 @@ export class WaitingPresses {
     return this.#waiting.get(channelId)?.press;
   }
 
-  /** The channels that are waited for. */
+  /** Returns the channels with a waiting press. */
   channelIds(): string[] {
     return [...this.#waiting.keys()];
   }
 
-  /** The press waits, as the store has just answered. */
+  /** Records that a press waits, after the store has answered so. */
   note(channelId: string, press: WaitingPress): void {
     this.forget(channelId);
     const timer = setTimeout(() => this.#ask(channelId), REPEAT_INTERVAL_MS).unref();
     this.#waiting.set(channelId, { press, timer });
   }
 
-  /** The press waits no longer. Returns it, or undefined if it did not wait. */
+  /** Removes a press. Returns it, or undefined if the channel has none. */
   forget(channelId: string): WaitingPress | undefined {
     const known = this.#waiting.get(channelId);
     clearTimeout(known?.timer);

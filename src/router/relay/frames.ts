@@ -2,59 +2,59 @@ import type { ActiveSpeaker, FloorDenyCause, SpeakerPause } from "../../domain/f
 import { idProblem } from "../../domain/id.js";
 import type { PermissionChange } from "../client/permissionEvents.js";
 
-/** The WebSocket close code of a user who was disconnected by force. */
+/** The WebSocket close code for a user who was disconnected by an administrator or a dispatcher. */
 export const FORCE_DISCONNECT_CODE = 4003;
 
 /** The longest reason that a WebSocket close frame can carry, in bytes of UTF-8 (RFC 6455, 5.5). */
 const MAX_CLOSE_REASON_BYTES = 123;
 
-/** What tells a request's reply from other frames; given by the client. */
+/** The id that a client gives to a request. The reply has the same id. */
 export type FrameId = string | number;
 
-/** What a client asks for. */
+/** A frame that a client sends. */
 export type ClientFrame = { id?: FrameId } & (
   | { type: "join-channel" | "leave-channel" | "ptt-stop" | "priority-ptt-stop"; channelId: string }
   | {
       type: "ptt-start" | "priority-ptt-start";
       channelId: string;
-      /** The client waits where somebody else speaks. */
+      /** True if the client waits in the queue while another user speaks. */
       queue?: boolean;
     }
   | {
       type: "emergency-broadcast-start";
-      /** How long the button was held. */
+      /** How long the user held the button, ms. */
       holdDurationMs?: number;
-      /** The pause of somebody else to take the place of, as the refusal names it. */
+      /** The id of the existing pause to replace, from an earlier refusal. */
       replacePauseId?: string;
     }
   | { type: "force-disconnect"; targetUserId: string /** Empty if not given. */; reason: string }
   | { type: "emergency-broadcast-stop" | "ping" }
 );
 
-/** A frame that cannot be understood. */
+/** A frame of a client is not valid, or its request is not possible. The client sees the message. */
 export class FrameError extends Error {
   override readonly name = "FrameError";
 
   constructor(
     message: string,
-    /** The frame's id, where it could be read. */
+    /** The id of the frame; undefined if it could not be read. */
     readonly id?: FrameId,
   ) {
     super(message);
   }
 }
 
-/** Who speaks on a channel, as clients are told. */
+/** The state of a channel in the frames to clients. */
 export interface ChannelStateData {
   channelId: string;
   currentSpeaker: string | null;
   speakerName: string | null;
   isBusy: boolean;
-  /** When the floor was taken, in ms since 1970, by the store's clock. */
+  /** The time at which the floor was taken, in ms since 1970 by the clock of Redis. */
   lockTimestamp: number | null;
 }
 
-/** The state of a channel from its holder. */
+/** Returns the state of a channel for the frames to clients. */
 export function channelState(
   channelId: string,
   holder: Pick<ActiveSpeaker, "userId" | "userName" | "startedAtMs"> | undefined,
@@ -69,9 +69,9 @@ export function channelState(
 }
 
 /**
- * Reads a frame of a client.
+ * Parses a frame of a client.
  *
- * @throws FrameError that says what is wrong
+ * @throws FrameError that names the field and the problem
  */
 export function parseClientFrame(text: string): ClientFrame {
   const frame = parseObject(text);
@@ -128,7 +128,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-// Ids may be numbers.
+// Clients may send numbers as ids.
 function parseId(name: string, value: unknown, id: FrameId | undefined): string {
   const text = typeof value === "number" ? String(value) : value;
   if (typeof text !== "string") throw new FrameError(`${name} is required`, id);
@@ -154,12 +154,12 @@ interface ServerFrame {
   error?: string;
 }
 
-// JSON.stringify leaves out what is undefined.
+// JSON.stringify leaves out undefined fields.
 function encode(frame: ServerFrame): string {
   return JSON.stringify(frame);
 }
 
-/** `channel-list`, the first frame of every connection. */
+/** Returns a `channel-list` frame, the first frame of every connection. */
 export function channelListFrame(channels: readonly string[], role: string, globalRole: string): string {
   return encode({ type: "channel-list", data: { channels, role, globalRole } });
 }
@@ -176,7 +176,7 @@ export function replyFrame(id: FrameId | undefined, data: object): string {
   return encode({ type: "channel-state", id, data });
 }
 
-/** A channel's state with who has joined or left it. */
+/** Returns a `channel-state` frame for a user who joined or left the channel. */
 export function presenceFrame(
   state: ChannelStateData,
   action: "user-joined" | "user-left" | "user-disconnected",
@@ -186,33 +186,33 @@ export function presenceFrame(
   return encode({ type: "channel-state", data: { ...state, action, userId, userName } });
 }
 
-/** `speaker-changed`: somebody has taken or given back the floor. */
+/** Returns a `speaker-changed` frame: the channel has a new speaker or no speaker. */
 export function speakerChangedFrame(state: ChannelStateData): string {
   return encode({ type: "speaker-changed", data: state });
 }
 
-/** Why the floor was not to be had. */
+/** A request for the floor that was denied. */
 export interface PttDenial {
   channelId: string;
   cause: FloorDenyCause | "other";
   holder: Pick<ActiveSpeaker, "userId" | "userName"> | undefined;
-  /** For people. */
+  /** Text for people. */
   message: string;
 }
 
-/** The reply to a `ptt-start` that was denied. */
+/** Returns the reply to a `ptt-start` that was denied. */
 export function pttDeniedReply(id: FrameId | undefined, { holder, message }: PttDenial): string {
   const data = { success: false, denied: true, ...speakerFields(holder) };
   return encode({ type: "channel-state", id, data, error: message });
 }
 
-/** `ptt-denied`, beside the reply, for clients that listen to it alone. */
+/** Returns a `ptt-denied` frame. It follows the reply, for clients that do not evaluate the reply. */
 export function pttDeniedFrame({ channelId, cause, holder, message }: PttDenial): string {
   return encode({ type: "ptt-denied", data: { channelId, cause, ...speakerFields(holder), message } });
 }
 
 /**
- * The reply to a `ptt-start` with `queue` that has to wait; sent again when its position has changed. Another reply
+ * Returns the reply to a `ptt-start` that waits in the queue. It is sent again when the position changes. Another reply
  * follows when the floor is granted or denied.
  */
 export function pttQueuedReply(
@@ -228,15 +228,16 @@ function speakerFields(holder: PttDenial["holder"]) {
   return { currentSpeaker: holder?.userId ?? null, currentSpeakerName: holder?.userName ?? null };
 }
 
-/** `ptt-interrupted`: the floor was taken from this client. */
+/** Returns a `ptt-interrupted` frame: the client lost the floor. */
 export function pttInterruptedFrame(channelId: string, interruptedBy: string, message: string): string {
   return encode({ type: "ptt-interrupted", data: { channelId, interruptedBy, message } });
 }
 
 /**
- * `emergency-broadcast-start` or `-stop`. Who broadcasts is the one who paused where the pause has no broadcaster.
+ * Returns an `emergency-broadcast-start` or `emergency-broadcast-stop` frame. If the pause has no broadcaster, the frame
+ * names its actor.
  *
- * @param channelId a channel that the client has joined; null if it has joined none
+ * @param channelId a channel that the client has joined; null for a client that has joined none
  */
 export function emergencyFrame(
   edge: "start" | "stop",
@@ -246,7 +247,7 @@ export function emergencyFrame(
   return encode({ type: `emergency-broadcast-${edge}`, data: { ...dispatcherFields(pause), channelId } });
 }
 
-/** The answer to an `emergency-broadcast-start` that was refused because of another pause: who has it, until when. */
+/** Returns the reply to an `emergency-broadcast-start` that was refused because the event is already paused. */
 export function emergencyRefusedFrame(id: FrameId | undefined, standing: SpeakerPause): string {
   const { pauseId, reason, expiresAtMs } = standing;
   const dispatcher = dispatcherFields(standing);
@@ -260,22 +261,22 @@ function dispatcherFields(pause: SpeakerPause | undefined) {
   return { dispatchUserId, dispatchUserName: pause?.broadcaster?.userName || dispatchUserId };
 }
 
-/** `force-disconnect`, before the socket is closed with {@link FORCE_DISCONNECT_CODE}. */
+/** Returns a `force-disconnect` frame. Close the socket with {@link FORCE_DISCONNECT_CODE} afterwards. */
 export function forceDisconnectFrame(reason: string): string {
   return encode({ type: "force-disconnect", data: { reason } });
 }
 
-/** The answer to `ping`. */
+/** Returns the reply to `ping`. */
 export function pongFrame(id: FrameId | undefined): string {
   return encode({ type: "pong", id });
 }
 
-/** `error`: a request failed, or could not be understood. */
+/** Returns an `error` frame: a request failed or was not valid. */
 export function errorFrame(id: FrameId | undefined, message: string): string {
   return encode({ type: "error", id, error: message });
 }
 
-/** As much of `reason` as a WebSocket close frame can carry: at most 123 bytes, cut between characters. */
+/** Cuts `reason` to the 123 bytes that a WebSocket close frame can have, between two characters. */
 export function cutCloseReason(reason: string): string {
   // Encoding replaces lone surrogates.
   const wellFormed = Buffer.from(reason).toString();

@@ -1,4 +1,6 @@
+import { SquelchError } from "../../domain/errors.js";
 import type { FloorRevokeCause, SpeakerPause } from "../../domain/floor.js";
+import { checkOptions, LOGGER, type OptionRules, oneOf } from "../../domain/options.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import type { PermissionClient } from "../client/permissionClient.js";
 import type {
@@ -17,7 +19,7 @@ import {
   pttInterruptedFrame,
 } from "./frames.js";
 
-/** A client's connection, as the relay needs it. None of the methods may wait. */
+/** The connection of a client, implemented by the router. No method may block. */
 export interface RelaySocket {
   /** Sends a text frame. */
   send(frame: string): void;
@@ -28,50 +30,54 @@ export interface RelaySocket {
   /**
    * True while the socket speaks on the channel.
    *
-   * @param startedAtMs where given, only if it is the floor taken at that time by the store's clock
+   * @param startedAtMs if given, only for the floor that was taken at this time by the clock of Redis
    */
   isTransmitting(channelId: string, startedAtMs?: number): boolean;
-  /** The floor is lost: forward the socket's audio on this channel no more. The store need not be told. */
+  /** Called when the floor is lost. Stop forwarding the socket's audio on this channel. Do not call StopPtt. */
   stopTransmission(channelId: string): void;
-  /** The channel was revoked: the socket must neither hear nor speak on it. A channel not joined is no error. */
+  /** Called when the channel was revoked, also if the socket has not joined it. The socket must not hear or speak on it. */
   leaveChannel(channelId: string): void;
 }
 
-/** Whose socket it is. */
+/** The user of a socket. */
 export interface SocketOwner {
   eventId: string;
   userId: string;
-  /** In ms since 1970. Default: now. */
+  /** The time of the connection, in ms since 1970. Default: now. */
   connectedAtMs?: number;
 }
 
-/** When a revoked user who speaks is put off the channel: at once, or when the current transmission has ended. */
+/** When a speaking user who lost the channel is removed from it: at once, or at the end of the transmission. */
 export type CutPolicy = "atOnce" | "afterTransmission";
 
-/** How a {@link PermissionRelay} is set up. */
+/** The options of a {@link PermissionRelay}. */
 export interface PermissionRelayOptions {
-  /** Default `afterTransmission`. */
+  /** Default: `afterTransmission`. */
   cut?: CutPolicy;
-  /** Default: warnings and errors, to stdout. */
+  /** Default: a logger that writes warnings and errors to stdout. */
   logger?: Logger;
 }
 
+const OPTION_RULES: OptionRules<PermissionRelayOptions> = {
+  cut: oneOf("atOnce", "afterTransmission"),
+  logger: LOGGER,
+};
+
 interface Registration extends Required<SocketOwner> {
-  /** Revoked channels that the socket leaves when it has finished speaking, and what to call then. */
+  /** Revoked channels that the socket leaves at the end of its transmission, and the function to call then. */
   pendingRemovals: Map<string, () => void>;
 }
 
 const revokeMessages: Record<FloorRevokeCause, string> = {
   talkedTooLong: "You have talked for too long",
   noPermission: "You may no longer speak on this channel",
-  preEmpted: "Somebody with priority has taken the floor",
+  preEmpted: "A user with higher priority has taken the floor",
   other: "The floor was taken away",
 };
 
 /**
- * Brings what a {@link PermissionClient} learns to the sockets concerned: finds them by event and user in one step,
- * sends the frames, each encoded once, puts revoked users off their channels, tells those whose floor was taken, and
- * closes the sockets of users who were disconnected.
+ * Applies the changes that a {@link PermissionClient} receives to the sockets of the affected users: it sends frames,
+ * removes users from revoked channels, stops users who lost the floor, and closes the sockets of disconnected users.
  *
  * @example
  * const relay = new PermissionRelay(client);
@@ -85,7 +91,12 @@ export class PermissionRelay {
   readonly #registrations = new Map<RelaySocket, Registration>();
   readonly #events = new Map<string, Map<string, Set<RelaySocket>>>();
 
+  /** @throws SquelchError `invalidArgument` if `client` or an option is missing, unknown or not valid */
   constructor(client: PermissionClient, options: PermissionRelayOptions = {}) {
+    if (typeof client?.trackUser !== "function") {
+      throw new SquelchError("invalidArgument", "client: PermissionRelay needs a PermissionClient");
+    }
+    checkOptions("PermissionRelay", options, OPTION_RULES);
     this.#client = client;
     this.#cut = options.cut ?? "afterTransmission";
     this.#logger = options.logger ?? createLogger("squelch-router", "warn");
@@ -97,8 +108,8 @@ export class PermissionRelay {
   }
 
   /**
-   * The socket gets its user's frames from now on; the first at once if its event is paused. Send it the channel list
-   * before. A socket that is registered already is registered anew.
+   * Registers a socket: it now receives the frames of its user. If the event is paused, the first frame is sent at once, so
+   * send the channel list before. A socket that is already registered gets the new owner.
    */
   register(socket: RelaySocket, owner: SocketOwner): void {
     this.unregister(socket);
@@ -113,7 +124,7 @@ export class PermissionRelay {
     if (pause) this.#try(socket, () => sendEmergency(socket, "start", pause));
   }
 
-  /** The socket is gone. Other sockets of the user are not touched. Idempotent. */
+  /** Removes a socket that has closed. Other sockets of the user stay registered. Idempotent. */
   unregister(socket: RelaySocket): void {
     const registration = this.#registrations.get(socket);
     if (registration === undefined) return;
@@ -129,7 +140,7 @@ export class PermissionRelay {
     this.#client.untrackUser(eventId, userId);
   }
 
-  /** To be called when a socket has finished speaking: it now leaves the channel if that was revoked meanwhile. */
+  /** Call this when a socket has finished speaking. If the channel was revoked in the meantime, the socket leaves it now. */
   transmissionEnded(socket: RelaySocket, channelId: string): void {
     const pendingRemovals = this.#registrations.get(socket)?.pendingRemovals;
     const done = pendingRemovals?.get(channelId);
@@ -160,7 +171,7 @@ export class PermissionRelay {
         const mustWait = this.#cut === "afterTransmission" && socket.isTransmitting(channelId);
         if (!mustWait) socket.leaveChannel(channelId);
         else if (!pendingRemovals?.has(channelId)) {
-          // Until then the revocation is not in force.
+          // The revocation counts as applied when the transmission has ended.
           pendingRemovals?.set(channelId, this.#client.deferApplied(eventId));
         }
       });
@@ -175,7 +186,7 @@ export class PermissionRelay {
         this.#try(socket, () => this.#interrupt(socket, channelId, by, message, startedAtMs));
       }
     }
-    // A cut without a latch, or a pause that is over by now, is not announced.
+    // A pause of duration 0, or one that has already ended, is not announced.
     if (this.#client.pauseOf(eventId)?.pauseId !== pause.pauseId) return;
     this.#announce(eventId, "start", pause);
   }
@@ -220,7 +231,7 @@ export class PermissionRelay {
     return [...(this.#events.get(eventId)?.get(userId) ?? [])];
   }
 
-  // One broken socket must not keep the others from their frames.
+  // An error of one socket must not stop the frames to the others.
   #try(socket: RelaySocket, act: () => void): void {
     try {
       act();
@@ -231,7 +242,7 @@ export class PermissionRelay {
   }
 }
 
-// One frame for each joined channel, as clients expect; one without channel for a client that has joined none.
+// Clients expect one frame for each joined channel. A client that has joined none gets one frame without channel.
 function sendEmergency(
   socket: RelaySocket,
   edge: "start" | "stop",

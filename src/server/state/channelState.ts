@@ -1,6 +1,7 @@
 import { SquelchError } from "../../domain/errors.js";
 import { DEFAULT_TALK_TIME_MS } from "../../domain/floor.js";
 import { parseId } from "../../domain/id.js";
+import { checkOptions, LOGGER, type OptionRules, TEXT } from "../../domain/options.js";
 import type { Engine } from "../../domain/ports/engine.js";
 import type { PublishedSpeaker } from "../../domain/ports/floorStore.js";
 import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
@@ -30,6 +31,8 @@ export interface ChannelStateOptions {
   logger?: Logger;
 }
 
+const OPTION_RULES: OptionRules<ChannelStateOptions> = { redisUrl: TEXT, logger: LOGGER };
+
 interface Subscription {
   /** One for each call of subscribeToChannel, so the same one may stand here more than once. */
   callbacks: ChannelStateCallback[];
@@ -50,7 +53,9 @@ export class ChannelStateManager {
   readonly #engine: Engine;
   readonly #subscriptions = new Map<string, Subscription>();
 
+  /** @throws SquelchError `invalidArgument` if an option is missing, unknown or not valid */
   constructor(options: ChannelStateOptions = {}) {
+    checkOptions("ChannelStateManager", options, OPTION_RULES);
     const logger = options.logger ?? createLogger("ChannelState");
     const { redisUrl, redisLayout } = redisFromEnvironment(options.redisUrl);
     this.#engine = createRedisEngine({ url: redisUrl, layout: redisLayout, logger });

@@ -1,5 +1,6 @@
 import type { Position } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
+import { checkOptions, LOGGER, OBJECT, type OptionRules, TEXT } from "../../domain/options.js";
 import { Connections } from "../../engine/redis/connection/connections.js";
 import { Subscriber } from "../../engine/redis/connection/subscriber.js";
 import { INGEST, MEMBERSHIP_UPDATES } from "../../engine/redis/keys.js";
@@ -34,6 +35,13 @@ export interface PermissionSyncOptions {
   observer?: { acceptTicket(generation: number): void; interrupt(): void };
 }
 
+const OPTION_RULES: OptionRules<PermissionSyncOptions> = {
+  redisUrl: TEXT,
+  logger: LOGGER,
+  subscriber: OBJECT,
+  observer: OBJECT,
+};
+
 /**
  * Listens to `vp:membership_updates`. A connection that fails, the first one too, is retried for ever after 1, 2, 4, 8,
  * 16, 30 s, each with jitter; one that recovers by itself is left alone. A message that is no update is logged, counted
@@ -54,7 +62,12 @@ export class PermissionSyncManager {
   #messagesSinceTicket = 0;
   #malformedCount = 0;
 
+  /** @throws SquelchError `invalidArgument` if the handler or an option is missing, unknown or not valid */
   constructor(onPermissionChange: PermissionChangeHandler, options: PermissionSyncOptions = {}) {
+    if (typeof onPermissionChange !== "function") {
+      throw new SquelchError("invalidArgument", "onPermissionChange: PermissionSyncManager needs a function");
+    }
+    checkOptions("PermissionSyncManager", options, OPTION_RULES);
     this.#onPermissionChange = onPermissionChange;
     this.#logger = options.logger ?? createLogger("PermissionSync");
     this.#observer = options.observer;

@@ -177,7 +177,7 @@ describe("the console", () => {
       await page.mouse.up();
     };
     await hold(500);
-    await page.getByText("Let go too early").first().waitFor();
+    await page.getByText("Released too early").first().waitFor();
     expect(await standingPause()).toBeUndefined();
 
     await hold(2_100);

@@ -6,9 +6,9 @@ import { runProgram } from "../../support/childProcess.js";
 
 const CONSUMER = `
 import { credentials } from "@grpc/grpc-js";
-import { PermissionClient, PermissionRelay, type RelaySocket } from "squelch/router";
-import { ChannelStateManager, PermissionSyncManager } from "squelch/server";
-import { ChannelService } from "squelch/v1/channel_service";
+import { PermissionClient, PermissionRelay, type RelaySocket } from "squelch-ptt/router";
+import { ChannelStateManager, PermissionSyncManager } from "squelch-ptt/server";
+import { ChannelService } from "squelch-ptt/v1/channel_service";
 
 export const client = new PermissionClient({ address: "127.0.0.1:1", routerId: "r", credentials: credentials.createInsecure() });
 export const relay = new PermissionRelay(client);
@@ -31,7 +31,7 @@ beforeAll(async () => {
   files = entries.map(({ path }) => path);
   await runProgram("tar", ["-xzf", join(directory, filename), "-C", directory]);
   await mkdir(join(directory, "node_modules"));
-  await rename(join(directory, "package"), join(directory, "node_modules", "squelch"));
+  await rename(join(directory, "package"), join(directory, "node_modules", "squelch-ptt"));
   const { dependencies } = JSON.parse(await readFile("package.json", "utf8"));
   for (const name of [...Object.keys(dependencies), "@types/node"]) {
     const target = join(directory, "node_modules", name);
@@ -71,6 +71,6 @@ it("can be imported by the names in exports, with types", async () => {
   });
   const printed = await runProgram(process.execPath, ["consumer.js"], { cwd: directory, timeoutMs: 20_000 });
   expect(printed).toBe("function ChannelStateManager,PermissionSyncManager squelch.v1.ChannelService\n");
-  const version = await runProgram("node_modules/squelch/bin/squelch", ["--version"], { cwd: directory });
+  const version = await runProgram("node_modules/squelch-ptt/bin/squelch", ["--version"], { cwd: directory });
   expect(version).toMatch(/^\d+\.\d+\.\d+\n$/);
 }, 80_000);

@@ -163,7 +163,7 @@ describe.each(["memory", "redis"])("with the %s engine", (engine) => {
     const granted = await dispatcher.request("priority-ptt-start", { channelId: "a" });
     expect(granted).toMatchObject({ data: { success: true, state: { currentSpeaker: "dora" } } });
     expect((await victim.next("ptt-interrupted")).data).toMatchObject({
-      ...{ channelId: "a", interruptedBy: "dora", message: "Somebody with priority has taken the floor" },
+      ...{ channelId: "a", interruptedBy: "dora", message: "A user with higher priority has taken the floor" },
     });
     for (const client of [victim, listener]) {
       expect((await client.next("speaker-changed", 2)).data).toEqual(granted.data.state);

@@ -1,7 +1,7 @@
 // A process that uses the library as any other program would: by the package's name. It does what it is told on stdin,
 // a call a line as JSON [target, method, ...arguments], and writes what comes of it to stdout, a JSON line each.
 import { createInterface } from "node:readline";
-import { ChannelStateManager, createLogger, PermissionSyncManager } from "squelch/server";
+import { ChannelStateManager, createLogger, PermissionSyncManager } from "squelch-ptt/server";
 
 /** @param {object} message */
 const write = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
@@ -24,7 +24,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     const result = await targets[target][method](...args);
     write({ result: result instanceof Map ? [...result] : (result ?? null) });
   } catch (error) {
-    const { code, message } = /** @type {import("squelch/server").SquelchError} */ (error);
+    const { code, message } = /** @type {import("squelch-ptt/server").SquelchError} */ (error);
     write({ error: code, message });
   }
 }

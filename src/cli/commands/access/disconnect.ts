@@ -9,14 +9,14 @@ interface DisconnectOptions extends ConnectionOptions, WaitOptions {
   reason: string;
 }
 
-/** `squelch disconnect EVENT USER`: has every router drop all sockets of a user in an event. */
+/** Adds `squelch disconnect EVENT USER`, which closes all sockets of a user in an event on every router. */
 export function addDisconnectCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("disconnect")
-    .description("take a user's floors in an event and drop all sockets of the user in it; the user may connect again")
+    .description("stop a user from speaking and close all sockets of the user in an event; the user may connect again")
     .argument("<event>", "the event")
     .argument("<user>", "the user")
-    .option("--reason <text>", "told to the user", "")
+    .option("--reason <text>", "the reason that the user sees", "")
     .addHelpText("after", '\nExample:\n  squelch disconnect festival anna --reason "Your radio was found" --wait');
   addConnectionOptions(addWaitOption(command)).action(
     async (eventId: string, userId: string, options: DisconnectOptions) => {

@@ -4,7 +4,7 @@ import { useLive } from "../console.js";
 
 const MAX_SHOWN = 60;
 
-/** The newest changes, of one event or of all. */
+/** A list of the newest changes of one event or of all events. */
 export function ActivityList({ eventId }: { eventId?: string }) {
   const activity = useLive(({ feed }) => feed.picture.activity);
   const shown = activity.filter((entry) => eventId === undefined || entry.eventId === eventId).slice(0, MAX_SHOWN);

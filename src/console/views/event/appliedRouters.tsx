@@ -6,15 +6,15 @@ import type { EventPicture } from "../../model/eventPicture.js";
 import { formatAge, formatCount, timeOf } from "../../model/format.js";
 import { useConsole, useLive } from "../console.js";
 
-/** How long a call waits for all routers while a pause stands, ms. */
+/** The longest wait of one call for all routers during a pause, ms. */
 const WAIT_MS = 2_000;
-/** The time between two calls, ms: short while a pause is not in force everywhere. */
+/** The time between two calls, ms. It is short while some routers have not applied a pause. */
 const SHORT_INTERVAL_MS = 500;
 const LONG_INTERVAL_MS = 4_000;
 
 type Answer = Pick<AwaitAppliedResponse, "inForce" | "missing">;
 
-/** Which routers have acted on the pause, or, where none stands, on everything so far. */
+/** Shows which routers have applied the pause, or, without a pause, all changes so far. */
 export function AppliedRouters({ event }: { event: EventPicture }) {
   const { session, fleet } = useConsole();
   const [answer, setAnswer] = useState<Answer>();
@@ -32,7 +32,7 @@ export function AppliedRouters({ event }: { event: EventPicture }) {
       const isPaused = pauseId !== undefined;
       const revision = isPaused ? event.pauseRevision : event.revision;
       const timeout = durationFromMs(timeoutMs);
-      // What is known already is shown at once.
+      // The first call answers at once with the current state.
       timeoutMs = isPaused ? WAIT_MS : 0;
       try {
         const next = await session.permissions.awaitApplied(
@@ -67,7 +67,7 @@ export function AppliedRouters({ event }: { event: EventPicture }) {
       {answer !== undefined ? (
         <Progress answer={answer} isPaused={pauseId !== undefined} nowMs={fleet.now()} />
       ) : (
-        <p class="empty">{problem || "Asking"}</p>
+        <p class="empty">{problem || "Loading"}</p>
       )}
     </section>
   );
@@ -123,5 +123,5 @@ function RouterRow({ router, state, text }: { router: RouterProgress; state: str
 
 function describeSeen({ lastSeen }: RouterProgress, nowMs: number): string {
   const seenMs = timeOf(lastSeen);
-  return seenMs === undefined ? "never heard of" : `heard ${formatAge(Math.max(nowMs - seenMs, 0))} ago`;
+  return seenMs === undefined ? "never reported" : `reported ${formatAge(Math.max(nowMs - seenMs, 0))} ago`;
 }

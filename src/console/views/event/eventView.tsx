@@ -13,7 +13,7 @@ import { UserPanel } from "./userPanel.js";
 const TABS = ["Channels", "Users", "Changes", "Audit"] as const;
 type Tab = (typeof TABS)[number];
 
-/** One event: the desk on one side, its channels, users and changes on the other. */
+/** The view of one event: the pause desk on one side, channels, users and changes on the other. */
 export function EventView({ eventId }: { eventId: string }) {
   const { feed } = useConsole();
   const [tab, setTab] = useState<Tab>("Channels");
@@ -26,7 +26,9 @@ export function EventView({ eventId }: { eventId: string }) {
   useEffect(() => setTab("Channels"), [eventId]);
   if (event === undefined) {
     return (
-      <p class="empty">{feed.isHealthy === undefined ? "Waiting for the server" : `There is no event ${eventId}`}</p>
+      <p class="empty">
+        {feed.isHealthy === undefined ? "Waiting for the server" : `The event ${eventId} does not exist`}
+      </p>
     );
   }
   const untilMs = timeOf(event.pause?.expiresAt);

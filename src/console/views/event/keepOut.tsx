@@ -20,7 +20,7 @@ interface KeepOutProps {
   userId: string;
 }
 
-/** Has the routers drop a user's connections, once or until a ban ends. */
+/** Controls to disconnect a user, and to ban a user or lift the ban. */
 export function KeepOut({ event, userId }: KeepOutProps) {
   const { session } = useConsole();
   const { said, isBusy, run } = useAppliedWrite(event, userId);
@@ -56,7 +56,7 @@ export function KeepOut({ event, userId }: KeepOutProps) {
         Reason
         <input
           maxLength={100}
-          placeholder="Told to the user"
+          placeholder="The user sees this"
           autocomplete="off"
           value={reason}
           onInput={(input) => setReason(input.currentTarget.value)}
@@ -88,7 +88,7 @@ export function KeepOut({ event, userId }: KeepOutProps) {
   );
 }
 
-/** The ban that holds, asked for anew whenever a ban of the event begins or ends. */
+/** Returns the ban of a user. It is read again when a ban of the event begins or ends. */
 function useBan({ eventId, bansVersion }: EventPicture, userId: string) {
   const { session } = useConsole();
   const [known, setKnown] = useState<{ ban?: UserBan | undefined; problem?: string }>({});

@@ -286,7 +286,7 @@ it("a floor that was revoked is interrupted with its cause", () => {
   expect(socket.received).toEqual([
     {
       type: "ptt-interrupted",
-      data: { channelId: "a", interruptedBy: "d", message: "Somebody with priority has taken the floor" },
+      data: { channelId: "a", interruptedBy: "d", message: "A user with higher priority has taken the floor" },
     },
   ]);
 });
