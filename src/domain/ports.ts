@@ -37,7 +37,10 @@ export interface Engine
   readonly hasLegacyRouters: boolean;
   /** Whether changes arrive. */
   feedHealth(): FeedHealth;
-  /** Calls back each time the followed channels were interrupted and stand again, so that entries may be missing. */
+  /**
+   * Calls back each time the followed channels were interrupted and stand again, so that entries may be missing, and each
+   * time the store takes writes again after it refused them.
+   */
   onFeedRestored(listener: () => void): Unsubscribe;
   /** Calls back with the event of each pause that is made, as long as the followed channels are not interrupted. */
   onPause(listener: (eventId: string) => void): Unsubscribe;
@@ -46,10 +49,12 @@ export interface Engine
 export type Unsubscribe = () => void;
 
 export interface FeedHealth {
-  /** True while the store can be reached and a probe has lately come back through the subscription. */
+  /** True while the store takes this process's own writes and a probe has lately come back through the subscription. */
   healthy: boolean;
   /** Time since the last probe came back; undefined if none ever did. */
   ageMs?: number | undefined;
+  /** Why the feed is not healthy, for people; undefined while it is. */
+  problem?: string | undefined;
 }
 
 /** The full picture of one event at one revision. */

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
-import type { MembershipLimit } from "../../domain/errors.js";
+import { isUnavailable, type MembershipLimit } from "../../domain/errors.js";
 import { idProblem } from "../../domain/id.js";
 import type { Engine, MembershipUpdate } from "../../domain/ports.js";
 import type { ControlPlane } from "../../engine/redis/ingest/controlPlane.js";
@@ -66,7 +66,7 @@ export async function reconcile(
       add(updates, eventId, update);
     }
   }
-  for (const [eventId, all] of updates) {
+  const apply = async (eventId: string, all: readonly MembershipUpdate[]) => {
     for (let first = 0; first < all.length; first += MAX_BATCH) {
       const batch = all.slice(first, first + MAX_BATCH);
       const outcomes = await engine.applyMemberships(eventId, batch);
@@ -75,7 +75,18 @@ export async function reconcile(
       }
       outcome.changed += outcomes.filter(({ status }) => status === "changed").length;
     }
+  };
+  // An event that the store refuses to write delays no other.
+  const failures: unknown[] = [];
+  for (const [eventId, all] of updates) {
+    try {
+      await apply(eventId, all);
+    } catch (error) {
+      if (isUnavailable(error)) throw error;
+      failures.push(error);
+    }
   }
+  if (failures.length > 0) throw failures[0];
   return outcome;
 }
 

@@ -3,6 +3,7 @@ import { SquelchError } from "../../../domain/errors.js";
 import { backoffMs } from "../../../lib/backoff.js";
 import type { Logger } from "../../../lib/logger.js";
 import { parseRedisUrl, type RedisTarget } from "../../../lib/redisUrl.js";
+import { type ErrorReply, errorReplyOf } from "./errorReplies.js";
 import { type CommandConnection, openCommands, openSubscriptions } from "./openConnection.js";
 
 /** How often the log warns of a connection that goes on failing, ms. */
@@ -110,16 +111,26 @@ function toTarget(url: string): RedisTarget {
   }
 }
 
-// Answers of a Redis that is there but cannot serve now.
-const TRANSIENT_REPLY = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|OOM|BUSY|MISCONF)\b/;
-
-/** What a failed command means to its caller. A reply that says neither is a defect and stays as it is. */
+/**
+ * Translates the failure of a command into the error for its caller: `unavailable` with the cause and the remedy. A
+ * failure that is a defect of Squelch is returned unchanged.
+ */
 export function toStoreError(error: unknown): unknown {
   if (error instanceof SquelchError) return error;
-  const { name, message } = error instanceof Error ? error : { name: "", message: String(error) };
-  if (name === "ReplyError" && !TRANSIENT_REPLY.test(message)) return error;
-  const outcome = /timed out/i.test(message) ? "did not answer in time; the outcome is unknown" : "cannot be reached";
-  return new SquelchError("unavailable", `Redis ${outcome}; try again`, { cause: error });
+  const reply = errorReplyOf(error);
+  if (reply?.kind === "defect") return error;
+  const message = reply === undefined ? describeLoss(error) : describeRefusal(reply);
+  return new SquelchError("unavailable", message, { cause: error });
+}
+
+function describeLoss(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  const outcome = /timed out/i.test(text) ? "did not answer in time; the outcome is unknown" : "cannot be reached";
+  return `Redis ${outcome}; try again`;
+}
+
+function describeRefusal({ explanation, hasWrittenNothing }: ErrorReply): string {
+  return `${explanation}; ${hasWrittenNothing ? "the command has written nothing" : "the outcome is unknown"}`;
 }
 
 /** Resolves to what a command answers; rejects as `toStoreError` says. */
