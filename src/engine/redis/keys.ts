@@ -44,7 +44,7 @@ export const INGEST = "squelch:ingest";
 export const INGEST_GENERATION = "squelch:ingest:generation";
 
 /** The key of a write that proves nothing but that Redis takes writes; numbered so that each shard of a Cluster has one. */
-export function probeKey(number: number): string {
+export function probeKey(number: number | string): string {
   return `squelch:probe:{${number}}`;
 }
 
