@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Position } from "../../domain/cursor.js";
 import { isUnavailable } from "../../domain/errors.js";
 import type { Engine, MembershipUpdate } from "../../domain/ports.js";
@@ -42,6 +41,8 @@ interface EventQueue {
   stuckUsers: Set<string>;
   /** How many updates go together: one, while the update behind a failure is looked for. */
   batchSize: number;
+  /** Ends the wait of a queue in which all updates are stuck. */
+  wake?: (() => void) | undefined;
   /** While updates cannot be applied: since when, by the monotonic clock, and whether Redis answered with an error. */
   failing?: { sinceMs: number; error: Error; isRefused: boolean } | undefined;
 }
@@ -158,6 +159,7 @@ export class Ingest {
       void this.#drain(eventId, created);
     } else if (queue.updates.length < MAX_QUEUED_UPDATES) {
       queue.updates.push(positioned);
+      queue.wake?.();
     } else {
       this.counts.dropped++;
       this.#logger.error(
@@ -202,13 +204,32 @@ export class Ingest {
         failures = 0;
         continue;
       }
-      const areAllStuck = batch.length === 0;
-      if (areAllStuck) queue.stuckUsers.clear();
-      const waitMs = areAllStuck ? LONGEST_RETRY_MS : Math.min(FIRST_RETRY_MS * 2 ** failures++, LONGEST_RETRY_MS);
-      await sleep(waitMs, undefined, { signal }).catch(() => undefined);
-      if (signal.aborted) return;
+      if (batch.length > 0) {
+        await this.#wait(Math.min(FIRST_RETRY_MS * 2 ** failures++, LONGEST_RETRY_MS));
+        continue;
+      }
+      // All that wait are stuck: until it is time to try them again, an update of another user comes first.
+      const isTime = await this.#wait(LONGEST_RETRY_MS, queue);
+      if (isTime) queue.stuckUsers.clear();
     }
     this.#queues.delete(eventId);
+  }
+
+  // True if the whole time has passed; false if the stop or, where a queue is given, a new update has ended the wait.
+  #wait(ms: number, queue?: EventQueue): Promise<boolean> {
+    const { signal } = this.#abort;
+    return new Promise((resolve) => {
+      const end = (isTime: boolean) => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", wake);
+        if (queue !== undefined) queue.wake = undefined;
+        resolve(isTime);
+      };
+      const wake = () => end(false);
+      const timer = setTimeout(() => end(true), ms);
+      signal.addEventListener("abort", wake);
+      if (queue !== undefined) queue.wake = wake;
+    });
   }
 
   // False if the store cannot judge the batch now; true if it has, or if the next attempt may differ.
