@@ -44,7 +44,8 @@ export class AuditTrail {
     this.#logger.info(record, "audit");
     if (this.#isClosed || this.#waiting.length >= MAX_WAITING) {
       this.dropped++;
-      if (!this.#isDropping) this.#logger.error({ waiting: this.#waiting.length }, "audit records are only in this log");
+      if (!this.#isDropping)
+        this.#logger.error({ waiting: this.#waiting.length }, "audit records are only in this log");
       this.#isDropping = true;
       return;
     }

@@ -218,6 +218,7 @@ export class Ingest {
   // True if the whole time has passed; false if the stop or, where a queue is given, a new update has ended the wait.
   #wait(ms: number, queue?: EventQueue): Promise<boolean> {
     const { signal } = this.#abort;
+    if (signal.aborted) return Promise.resolve(false);
     return new Promise((resolve) => {
       const end = (isTime: boolean) => {
         clearTimeout(timer);

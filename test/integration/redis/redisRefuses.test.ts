@@ -6,9 +6,13 @@ import { type ServiceError, status } from "@grpc/grpc-js";
 import { Redis } from "ioredis";
 import { describe, expect, it, type TestContext } from "vitest";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { createRedisEngine } from "../../../src/engine/redis/engine.js";
+import { createLogger } from "../../../src/lib/logger.js";
 import type { Replica } from "../../../src/server/start.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
+import { startCluster } from "../../support/redis/startCluster.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
+import { runCli } from "../../support/runCli.js";
 import { sampleOf, scrape, scrapeValue } from "../../support/scrape.js";
 import { spawnSquelch, startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
@@ -201,5 +205,100 @@ describe.concurrent("while Redis answers no", () => {
     await waitFor(() => logged("redis takes writes again")?.length === 1);
     await waitFor(() => logged("reconciled with the control plane's keys")?.length);
     expect(logged("redis refuses writes")).toHaveLength(1);
+  });
+});
+
+describe.concurrent("a replica that Redis does not let in", () => {
+  it("says so with the remedy, and comes back when it is let in again", { timeout: 60_000 }, async ({
+    onTestFinished,
+  }) => {
+    const { state, readiness } = await open(false, onTestFinished);
+    await state.cli("ACL", "SETUSER", "squelch", "resetpass", ">another");
+    await state.cli("CLIENT", "KILL", "USER", "squelch");
+    await waitFor(async () => (await readiness()).reason?.includes("(WRONGPASS): correct them in the URL"), {
+      timeoutMs: 15_000,
+    });
+    await state.cli("ACL", "SETUSER", "squelch", ">secret");
+    await waitFor(async () => (await readiness()).status === 200, { timeoutMs: 30_000 });
+  });
+});
+
+describe.concurrent("a replica that stops while Redis refuses its updates", () => {
+  it("leaves them to a reconcile of the next one (G3)", { timeout: 60_000 }, async ({ onTestFinished }) => {
+    const { state, replica, eventId, publish, watch } = await open(false, onTestFinished);
+    const channels = [`${eventId}-a`, `${eventId}-b`];
+    // The next one has to know that the control plane had a key of anna, and find that it is gone.
+    await state.cli("SADD", "u.anna.g", ...channels);
+    const client = connect(replica.grpcAddress);
+    onTestFinished(() => client.close());
+    await client.unary(calls.reconcileMemberships, {});
+    await state.cli("DEL", "u.anna.g");
+    await state.cli("CONFIG", "SET", "min-replicas-to-write", "1");
+    await publish("anna", []);
+    await waitFor(async () => ((await scrapeValue(replica.httpAddress, "squelch_ingest_queued_updates")) ?? 0) > 0);
+    watch.close();
+    await replica.close();
+    await state.cli("CONFIG", "SET", "min-replicas-to-write", "0");
+    const next = await startSquelch({ redisUrl: state.url });
+    onTestFinished(() => next.close());
+    const nextClient = connect(next.grpcAddress);
+    onTestFinished(() => nextClient.close());
+    const read = () => nextClient.unary(calls.getUserPermissions, { eventId, userId: "anna" });
+    await waitFor(async () => (await read()).channelIds.length === 0, { timeoutMs: 15_000 });
+  });
+});
+
+describe.concurrent("squelch status of a replica that Redis refuses", () => {
+  it("names the cause and the remedy, of the replica and in the fleet", { timeout: 60_000 }, async ({
+    onTestFinished,
+  }) => {
+    const { state, replica, readiness } = await open(false, onTestFinished);
+    await state.cli("CONFIG", "SET", "maxmemory", "1");
+    await waitFor(async () => (await readiness()).status === 503, { timeoutMs: 6_000 });
+    const shown = await runCli(["status", "--fleet", "--address", replica.grpcAddress]);
+    expect(shown.exitCode).toBe(1);
+    expect(shown.stdout).toContain("problem  Redis is full (OOM): raise maxmemory");
+    expect(shown.stdout).toContain("not healthy: Redis is full (OOM): raise maxmemory");
+    expect(shown.stderr).toBe(
+      `squelch: changes do not reach ${replica.grpcAddress}; it serves what it knows, Redis is full (OOM): raise maxmemory\n`,
+    );
+  });
+});
+
+describe.concurrent("a right that is missing for one of the two audit trails", () => {
+  it("does not fill the other one with copies, and what was refused is made up for", { timeout: 60_000 }, async ({
+    onTestFinished,
+  }) => {
+    const { state, assign } = await open(false, onTestFinished);
+    await state.cli("ACL", "SETUSER", "squelch", "-lpush");
+    const length = async (command: string, key: string) => Number(await state.cli(command, key));
+    const before = [await length("XLEN", "squelch:audit"), await length("LLEN", "audit:log")] as const;
+    await assign("ben");
+    await waitFor(async () => (await length("XLEN", "squelch:audit")) === before[0] + 1);
+    await sleep(2_500);
+    expect(await length("XLEN", "squelch:audit")).toBe(before[0] + 1);
+    await state.cli("ACL", "SETUSER", "squelch", "+lpush");
+    await waitFor(async () => (await length("LLEN", "audit:log")) === before[1] + 1, { timeoutMs: 5_000 });
+    expect(await length("XLEN", "squelch:audit")).toBe(before[0] + 1);
+  });
+});
+
+describe.concurrent("a Cluster", () => {
+  it("is proven shard by shard: each one that refuses makes the feed unhealthy", { timeout: 60_000 }, async ({
+    onTestFinished,
+  }) => {
+    const cluster = await startCluster({ replicas: 0 });
+    onTestFinished(() => cluster.stop());
+    const engine = createRedisEngine({ url: cluster.url, layout: "cluster", logger: createLogger("test", "silent") });
+    onTestFinished(() => engine.close());
+    await engine.start();
+    const isHealthy = () => engine.feedHealth().healthy;
+    for (const node of cluster.nodes) {
+      await waitFor(isHealthy, { timeoutMs: 15_000 });
+      await node.cli("CONFIG", "SET", "maxmemory", "1");
+      await waitFor(() => engine.feedHealth().problem?.includes("(OOM)"), { timeoutMs: 6_000 });
+      await node.cli("CONFIG", "SET", "maxmemory", "0");
+    }
+    await waitFor(isHealthy, { timeoutMs: 5_000 });
   });
 });

@@ -121,6 +121,25 @@ export function errorReplyOf(error: unknown): ErrorReply | undefined {
   return undefined;
 }
 
+/** The error reply with which Redis last rejected a connection, until the connection is ready. */
+const rejections = new WeakMap<object, ErrorReply>();
+
+/** Notes why a connection failed, where Redis rejected it with an error reply, for example of a wrong password. */
+export function noteRejection(connection: object, error: unknown): void {
+  const reply = errorReplyOf(error);
+  if (reply !== undefined) rejections.set(connection, reply);
+}
+
+/** A connection is ready. */
+export function forgetRejection(connection: object): void {
+  rejections.delete(connection);
+}
+
+/** Why Redis rejects a connection; undefined if it does not, as far as is known. */
+export function rejectionOf(connection: object): ErrorReply | undefined {
+  return rejections.get(connection);
+}
+
 /**
  * Adds to a denial which command of a script the right is missing for, where Redis names only the line of the script.
  * Returns any other error unchanged.

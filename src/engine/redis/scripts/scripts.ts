@@ -101,7 +101,7 @@ export function createScriptRunner(connection: CommandConnection, observe: Scrip
       return answer;
     } catch (error) {
       observe(name, seconds(), true, error);
-      throw toStoreError(nameDenied(error, name, lua));
+      throw toStoreError(nameDenied(error, name, lua), connection);
     }
   };
 }
