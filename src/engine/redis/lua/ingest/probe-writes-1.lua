@@ -6,7 +6,7 @@
 local key = KEYS[1]
 local time = redis.call('TIME')
 redis.call('INFO', 'replication')
-redis.call('DEL', key)
+-- The first write must be one that needs memory: after any other one Redis no longer checks whether it is full.
 redis.call('SET', key, '1')
 redis.call('MSET', key, '1')
 redis.call('GET', key)
