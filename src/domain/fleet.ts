@@ -17,6 +17,8 @@ export interface ReplicaReport {
   feedHealthy: boolean;
   /** Time since changes were last proven to arrive; undefined if they never were. */
   feedAgeMs?: number | undefined;
+  /** Why its feed is not healthy; undefined while it is. */
+  feedProblem?: string | undefined;
   /** Its open watches of permissions. */
   watches: number;
   /** The events that it holds in memory. */

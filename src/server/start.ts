@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Registry } from "prom-client";
-import type { Engine } from "../domain/ports/engine.js";
+import type { Engine, FeedHealth } from "../domain/ports/engine.js";
 import { createMemoryEngine } from "../engine/memory/engine.js";
 import { createRedisEngine, type IngestSource } from "../engine/redis/engine.js";
 import { createLogger, type Logger } from "../lib/logger.js";
@@ -87,9 +87,8 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
 
   const readiness = (): Readiness => {
     if (isDraining) return { ready: false, reason: "the replica is shutting down" };
-    if (!engine.feedHealth().healthy)
-      return { ready: false, reason: "changes from the store are not proven to arrive" };
-    return { ready: true };
+    const { healthy, problem = "changes from the store are not proven to arrive" } = engine.feedHealth();
+    return healthy ? { ready: true } : { ready: false, reason: problem };
   };
 
   const releaseAll = async () => {
@@ -210,7 +209,7 @@ function createRedisSource(
     logger.warn("a Cluster has no order of publication: without --ingest-redis-url assignments are taken by RPC only");
     return { engine, start, close: () => engine.close() };
   }
-  const { catchUp, startIngest, stopIngest } = createIngest(
+  const { ingest, catchUp, startIngest, stopIngest } = createIngest(
     engine,
     redisEngine.ingest,
     config.logLevel,
@@ -218,7 +217,7 @@ function createRedisSource(
     logger,
   );
   return {
-    engine,
+    engine: { ...engine, feedHealth: () => withIngest(engine.feedHealth(), ingest) },
     catchUp,
     async start() {
       await startIngest();
@@ -231,6 +230,12 @@ function createRedisSource(
   };
 }
 
+/** The feed is not healthy either while updates of the control plane cannot be applied. */
+function withIngest(health: FeedHealth, ingest: Ingest): FeedHealth {
+  const problem = ingest.problem();
+  return problem === undefined ? health : { ...health, healthy: false, problem: health.problem ?? problem };
+}
+
 /** What takes the control plane's updates in. */
 function createIngest(
   engine: Engine,
@@ -241,8 +246,9 @@ function createIngest(
 ) {
   const { controlPlane, subscriber } = source;
   const ingestLogger = logger.child({ component: "Ingest" });
-  const ingest = new Ingest(engine, () => subscriber.reconnect(), ingestLogger);
-  const reconciler = new Reconciler(engine, controlPlane, ingest, ingestLogger);
+  const requestReconcile = () => reconciler.request();
+  const ingest = new Ingest(engine, () => subscriber.reconnect(), requestReconcile, ingestLogger);
+  const reconciler: Reconciler = new Reconciler(engine, controlPlane, ingest, ingestLogger);
   const watermark = new Watermark(ingest, controlPlane, reconciler, ingestLogger);
   // A line for each update would cost more than applying it: the service says them at "debug" only.
   const syncLogger = logger.child({ component: "PermissionSync" }, logLevel === "info" ? { level: "warn" } : {});
@@ -257,8 +263,9 @@ function createIngest(
     { subscriber, observer: ingest, logger: syncLogger },
   );
   addIngestMetrics(registry, { ingest, sync, watermark, reconciler });
-  source.onStateDoubtful(() => reconciler.request());
+  source.onStateDoubtful(requestReconcile);
   return {
+    ingest,
     catchUp: createCatchUp(engine, watermark, reconciler),
     async startIngest() {
       await sync.start();

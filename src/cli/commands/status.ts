@@ -50,15 +50,19 @@ export function addStatusCommand(program: Command, context: CommandContext): voi
       const status = { ...(await readStatus(connection)), reconciled, fleet };
       if (options.json) await context.output.line(statusJson(connection.address, status));
       else await showStatus(context, connection.address, status);
-      if (!status.checkpoint.feedHealthy) {
+      const { feedHealthy, feedProblem } = status.checkpoint;
+      if (!feedHealthy) {
+        const problem = feedProblem === "" ? "look at its log and at Redis" : feedProblem;
         throw new CommandFailure(
-          `changes do not reach ${connection.address}; it serves what it knows, look at its log and at Redis`,
+          printable(`changes do not reach ${connection.address}; it serves what it knows, ${problem}`),
         );
       }
-      const sick = fleet?.replicas.filter(({ feedHealthy }) => !feedHealthy) ?? [];
+      const sick = fleet?.replicas.filter((replica) => !replica.feedHealthy) ?? [];
       if (sick.length > 0) {
         const names = sick.map(({ replicaId }) => replicaId).join(", ");
-        throw new CommandFailure(printable(`changes do not reach ${names}; look at the log there and at Redis`));
+        const problems = new Set(sick.flatMap((replica) => replica.feedProblem || []));
+        const advice = problems.size === 0 ? "look at the log there and at Redis" : [...problems].join("; ");
+        throw new CommandFailure(printable(`changes do not reach ${names}; ${advice}`));
       }
     });
   });
@@ -99,6 +103,7 @@ async function showStatus(
   const feed = checkpoint.feedHealthy ? green("healthy") : red("not healthy");
   await output.line(`replica  ${address}, answers`);
   await output.line(`feed     ${feed}, ${describeAge(checkpoint.feedAge)}`);
+  if (checkpoint.feedProblem !== "") await output.line(printable(`problem  ${checkpoint.feedProblem}`));
   await output.line(`events   ${checkpoint.cursors.length}`);
   await output.line(`pauses   ${pauses.size}`);
   for (const [eventId, pause] of pauses) await output.line(printable(`  ${eventId}: ${describePause(pause)}`));
@@ -121,6 +126,7 @@ function statusJson(address: string, { checkpoint, pauses, reconciled, fleet }: 
     address,
     feedHealthy: checkpoint.feedHealthy,
     feedAgeMs: checkpoint.feedAge === undefined ? null : durationMs(checkpoint.feedAge),
+    ...(checkpoint.feedProblem !== "" && { feedProblem: checkpoint.feedProblem }),
     events: checkpoint.cursors.length,
     pauses: [...pauses].map(([eventId, pause]) => ({
       eventId,

@@ -29,8 +29,8 @@ export async function showFleet(output: Output, { replicas, routers, time }: Get
 }
 
 function replicaRow(replica: ReplicaStatus, nowMs: number): string[] {
-  const { replicaId, grpcAddress, feedHealthy, watches, loadedEvents, lastSeen } = replica;
-  const feed = feedHealthy ? "healthy" : "not healthy";
+  const { replicaId, grpcAddress, feedHealthy, feedProblem, watches, loadedEvents, lastSeen } = replica;
+  const feed = feedHealthy ? "healthy" : `not healthy${feedProblem && `: ${feedProblem}`}`;
   return [replicaId, grpcAddress, feed, String(watches), String(loadedEvents), ago(lastSeen, nowMs)].map(printable);
 }
 

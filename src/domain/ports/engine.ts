@@ -33,15 +33,20 @@ export interface Engine
   readonly hasLegacyRouters: boolean;
   /** Returns whether changes arrive from the store. */
   feedHealth(): FeedHealth;
-  /** Calls back each time the subscription stands again after an interruption. Entries may have been missed meanwhile. */
+  /**
+   * Calls back each time the subscription stands again after an interruption, and each time the store accepts writes
+   * again after it refused them. Entries may have been missed meanwhile.
+   */
   onFeedRestored(listener: () => void): Unsubscribe;
   /** Calls back with the event of each new pause. Pauses made while the subscription is interrupted are not reported. */
   onPause(listener: (eventId: string) => void): Unsubscribe;
 }
 
 export interface FeedHealth {
-  /** True while the store can be reached and a probe has lately come back through the subscription. */
+  /** True while the store accepts this process's own writes and a recent probe came back through the subscription. */
   healthy: boolean;
   /** Time since the last probe came back, ms. Undefined if none ever did. */
   ageMs?: number | undefined;
+  /** Why the feed is not healthy, as free text for people. Undefined while it is healthy. */
+  problem?: string | undefined;
 }

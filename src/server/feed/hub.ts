@@ -1,5 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
+import { isUnavailable } from "../../domain/errors.js";
+import type { ReplicaReport } from "../../domain/fleet.js";
 import type { Engine, FeedHealth } from "../../domain/ports/engine.js";
 import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../lib/logger.js";
@@ -17,6 +19,9 @@ const POSITION_CHECK_INTERVAL_MS = 2_000;
 /** How long an event stays loaded after its last user has gone, ms. */
 const DEFAULT_RELEASE_GRACE_MS = 30_000;
 
+/** The wait before an event in which leases run is loaded again, ms. */
+const KEEP_RETRY_MS = 2_000;
+
 interface Slot {
   feed: EventFeed;
   leases: LeaseKeeper;
@@ -32,6 +37,8 @@ export class Hub {
   readonly replicaId = `${hostname()}-${randomBytes(3).toString("hex")}`;
   /** By `performance.now()`. */
   readonly startedMs = performance.now();
+  /** What this replica would report of itself now; undefined while it is not reported. */
+  ownReport: () => ReplicaReport | undefined = () => undefined;
   readonly engine: Engine;
   readonly logger: Logger;
   readonly counts: FeedCounts;
@@ -43,6 +50,8 @@ export class Hub {
   readonly speakers: SpeakerHub;
   readonly #releaseGraceMs: number;
   readonly #slots = new Map<string, Slot>();
+  /** Events that are to be loaded again soon, because loading them has failed while leases run in them. */
+  readonly #retries = new Map<string, NodeJS.Timeout>();
   readonly #stop: (() => void)[] = [];
 
   constructor(engine: Engine, logger: Logger, counts = new FeedCounts(), releaseGraceMs = DEFAULT_RELEASE_GRACE_MS) {
@@ -104,14 +113,26 @@ export class Hub {
 
   /**
    * Loads an event in which leases run, so that their ends are announced although nobody may watch. It stays loaded for
-   * as long as they last. What was done stands already, so a failure is only logged.
+   * as long as they last. What was done stands already, so a failure is logged, and loading tried again
+   * where the store is only unavailable.
    */
   async keepWhileBusy(eventId: string): Promise<void> {
     try {
       this.release(await this.acquire(eventId));
     } catch (error) {
       this.logger.warn({ err: error, eventId }, "event could not be loaded, its leases end late");
+      if (isUnavailable(error)) this.#keepLater(eventId);
     }
+  }
+
+  // A single timer for each event, until the event is loaded.
+  #keepLater(eventId: string): void {
+    if (this.#retries.has(eventId) || this.#stop.length === 0) return;
+    const timer = setTimeout(() => {
+      this.#retries.delete(eventId);
+      void this.keepWhileBusy(eventId);
+    }, KEEP_RETRY_MS);
+    this.#retries.set(eventId, timer);
   }
 
   /**
@@ -140,6 +161,8 @@ export class Hub {
 
   close(): void {
     for (const stop of this.#stop.splice(0)) stop();
+    for (const timer of this.#retries.values()) clearTimeout(timer);
+    this.#retries.clear();
     for (const slot of this.#slots.values()) {
       clearTimeout(slot.releaseTimer);
       closeSlot(slot);

@@ -1,3 +1,4 @@
+import type { ReplicaReport } from "../../domain/fleet.js";
 import type { Engine, FeedHealth } from "../../domain/ports/engine.js";
 import type { Logger } from "../../lib/logger.js";
 import { version } from "../../lib/ownPackage.js";
@@ -18,6 +19,8 @@ export interface ReportedReplica {
   readonly loadedEvents: number;
   /** When it started, by the monotonic clock, ms. */
   readonly startedMs: number;
+  /** Set while the replica is reported: what it would report now. */
+  ownReport: () => ReplicaReport | undefined;
 }
 
 /** Reports this replica to the store, so that every replica can list all of them. */
@@ -42,9 +45,11 @@ export class ReplicaPresence {
         clearInterval(timer);
         clearTimeout(this.#soon);
         replica.presence.onRoutersChanged = () => undefined;
+        replica.ownReport = () => undefined;
       },
       replica.engine.onFeedRestored(() => void this.#report()),
     ];
+    replica.ownReport = () => this.#describe();
     void this.#report();
   }
 
@@ -61,21 +66,26 @@ export class ReplicaPresence {
   async #report(): Promise<void> {
     clearTimeout(this.#soon);
     this.#soon = undefined;
-    const { replicaId, health, counts, loadedEvents, presence, engine } = this.#replica;
     try {
-      await engine.noteReplica({
-        replicaId,
-        version,
-        ...this.#addresses,
-        uptimeMs: Math.round(performance.now() - this.#replica.startedMs),
-        feedHealthy: health.healthy,
-        feedAgeMs: health.ageMs,
-        watches: counts.watchers,
-        loadedEvents,
-        routerIds: presence.routerIds,
-      });
+      await this.#replica.engine.noteReplica(this.#describe());
     } catch (error) {
-      this.#logger.debug({ err: error }, "the store could not be told of this replica, will try again");
+      this.#logger.debug({ err: error }, "the store did not take this replica's report, will try again");
     }
+  }
+
+  #describe(): ReplicaReport {
+    const { replicaId, health, counts, loadedEvents, presence, startedMs } = this.#replica;
+    return {
+      replicaId,
+      version,
+      ...this.#addresses,
+      uptimeMs: Math.round(performance.now() - startedMs),
+      feedHealthy: health.healthy,
+      feedAgeMs: health.ageMs,
+      feedProblem: health.problem,
+      watches: counts.watchers,
+      loadedEvents,
+      routerIds: presence.routerIds,
+    };
   }
 }

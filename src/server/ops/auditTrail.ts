@@ -28,6 +28,8 @@ export class AuditTrail {
   #minute = 0;
   readonly #refusals = new Map<string, number>();
   #wake: (() => void) | undefined;
+  /** True once it was logged that records do not get into the store. */
+  #isDropping = false;
   recorded = 0;
   /** Records that the store never got. */
   dropped = 0;
@@ -42,6 +44,9 @@ export class AuditTrail {
     this.#logger.info(record, "audit");
     if (this.#isClosed || this.#waiting.length >= MAX_WAITING) {
       this.dropped++;
+      if (!this.#isDropping)
+        this.#logger.error({ waiting: this.#waiting.length }, "audit records are only in this log");
+      this.#isDropping = true;
       return;
     }
     this.#waiting.push(record);
@@ -72,7 +77,9 @@ export class AuditTrail {
     });
     await Promise.race([this.#writing, patience]);
     clearTimeout(timer);
-    this.dropped += this.#waiting.splice(0).length;
+    const lost = this.#waiting.splice(0).length;
+    this.dropped += lost;
+    if (lost > 0) this.#logger.error({ records: lost }, "the store has not taken the last audit records");
   }
 
   async #write(): Promise<void> {
@@ -83,6 +90,7 @@ export class AuditTrail {
         await this.#store.appendAudit(batch);
         this.#waiting.splice(0, batch.length);
         hasFailed = false;
+        this.#isDropping = false;
       } catch (error) {
         if (!hasFailed) this.#logger.warn({ err: error }, "audit trail not written, will try again");
         if (this.#isClosed) break;

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
-import type { MembershipLimit } from "../../domain/errors.js";
+import { isUnavailable, type MembershipLimit } from "../../domain/errors.js";
 import { idProblem } from "../../domain/id.js";
 import type { Engine } from "../../domain/ports/engine.js";
 import type { MembershipUpdate } from "../../domain/ports/membershipStore.js";
@@ -68,7 +68,7 @@ export async function reconcile(
       add(updates, eventId, update);
     }
   }
-  for (const [eventId, all] of updates) {
+  const apply = async (eventId: string, all: readonly MembershipUpdate[]) => {
     for (const batch of batchesOf(all, MAX_BATCH)) {
       const outcomes = await engine.applyMemberships(eventId, batch);
       for (const [index, { overLimit }] of outcomes.entries()) {
@@ -76,7 +76,18 @@ export async function reconcile(
       }
       outcome.changed += outcomes.filter(({ status }) => status === "changed").length;
     }
+  };
+  // An event that the store refuses to write delays no other.
+  const failures: unknown[] = [];
+  for (const [eventId, all] of updates) {
+    try {
+      await apply(eventId, all);
+    } catch (error) {
+      if (isUnavailable(error)) throw error;
+      failures.push(error);
+    }
   }
+  if (failures.length > 0) throw failures[0];
   return outcome;
 }
 

@@ -100,3 +100,15 @@ test("a watch that is closed while it opens follows nothing", async () => {
   await opened;
   expect(following).toBe(0);
 });
+
+test("an event whose loading fails though leases run in it is loaded later, so that their ends are announced", async () => {
+  const { engine, asked } = makeEngine();
+  const { eventId, channelId } = await makeEvent(engine, ["u"]);
+  const hub = new Hub(engine, logger);
+  await take(engine, channelId, "u", { leaseTimeMs: 30_000 });
+  asked.failures = 1;
+  await hub.keepWhileBusy(eventId);
+  expect(hub.loadedEvents).toBe(0);
+  await waitFor(() => hub.loadedEvents === 1, { timeoutMs: 5_000 });
+  hub.close();
+});

@@ -140,6 +140,7 @@ describe("docs/protocol.md", () => {
         keys.EVENTS,
         keys.INGEST_GENERATION,
         keys.INGEST_APPLIED,
+        keys.probeKey("<number>"),
         keys.AUDIT,
         keys.FLEET_AUDIT,
         keys.assignedChannelsKey("<user id>"),

@@ -4,6 +4,7 @@ import type { Engine } from "../../../src/domain/ports/engine.js";
 import type { ControlPlane } from "../../../src/engine/redis/ingest/controlPlane.js";
 import { createLogger } from "../../../src/lib/logger.js";
 import { SharedRun } from "../../../src/lib/sharedRun.js";
+import { reconcile } from "../../../src/server/state/reconcile.js";
 import { Reconciler } from "../../../src/server/state/reconciler.js";
 
 describe("SharedRun", () => {
@@ -120,5 +121,28 @@ describe("Reconciler", () => {
     expect(asked).toEqual([["u1", "u2"]]);
     expect(tickets).toBe(1);
     expect(closedGaps).toEqual([]);
+  });
+});
+
+describe("reconcile", () => {
+  it("writes every other event where the store fails to write one, and fails then", async () => {
+    const written: string[] = [];
+    const engine = {
+      listEvents: async () => [],
+      async applyMemberships(eventId: string) {
+        if (eventId === "e-a") throw new Error("WRONGTYPE");
+        written.push(eventId);
+        return [{ status: "changed" }];
+      },
+    } as unknown as Engine;
+    const controlPlane = {
+      takeTicket: async () => 1,
+      listUsers: async () => ["a", "b"],
+      readAssignedChannels: async (userIds: readonly string[]) => userIds.map((userId) => [userId]),
+      readChannelEvents: async (channelIds: readonly string[]) => channelIds.map((channelId) => `e-${channelId}`),
+    } as unknown as ControlPlane;
+    const options = { onAmbiguous: () => undefined, onOverLimit: () => undefined };
+    await expect(reconcile(engine, controlPlane, options)).rejects.toThrow("WRONGTYPE");
+    expect(written).toEqual(["e-b"]);
   });
 });

@@ -3,6 +3,7 @@ import { SquelchError } from "../../../domain/errors.js";
 import { backoffMs } from "../../../lib/backoff.js";
 import type { Logger } from "../../../lib/logger.js";
 import { parseRedisUrl, type RedisTarget } from "../../../lib/redisUrl.js";
+import { type ErrorReply, errorReplyOf, forgetRejection, noteRejection, rejectionOf } from "./errorReplies.js";
 import { type CommandConnection, openCommands, openSubscriptions } from "./openConnection.js";
 
 /** How often the log warns of a connection that goes on failing, ms. */
@@ -40,6 +41,7 @@ export class Connections {
       const connection = open(`squelch-${purpose}`);
       let quietUntilMs = 0;
       const tell = (error: Error) => {
+        noteRejection(connection, error);
         const isRepeat = performance.now() < quietUntilMs;
         if (!isRepeat) quietUntilMs = performance.now() + WARNING_INTERVAL_MS;
         logger[isRepeat ? "debug" : "warn"]({ purpose, error: error.message }, "redis connection failed");
@@ -48,6 +50,7 @@ export class Connections {
       for (const event of ["error", "sentinelError", "node error"]) connection.on(event, tell);
       connection.on("ready", () => {
         quietUntilMs = 0;
+        forgetRejection(connection);
         this.#wake();
       });
       // ioredis gives a connection up for good if it is told of a fail-over while it asks a sentinel for the master.
@@ -110,16 +113,31 @@ function toTarget(url: string): RedisTarget {
   }
 }
 
-// Answers of a Redis that is there but cannot serve now.
-const TRANSIENT_REPLY = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|OOM|BUSY|MISCONF)\b/;
-
-/** What a failed command means to its caller. A reply that says neither is a defect and stays as it is. */
-export function toStoreError(error: unknown): unknown {
+/**
+ * Translates the failure of a command into the error for its caller: `unavailable` with the cause and the remedy. A
+ * failure that is a defect of Squelch is returned unchanged.
+ *
+ * @param connection on which the command was sent, if known: Redis may be rejecting the connection itself
+ */
+export function toStoreError(error: unknown, connection?: CommandConnection): unknown {
   if (error instanceof SquelchError) return error;
-  const { name, message } = error instanceof Error ? error : { name: "", message: String(error) };
-  if (name === "ReplyError" && !TRANSIENT_REPLY.test(message)) return error;
-  const outcome = /timed out/i.test(message) ? "did not answer in time; the outcome is unknown" : "cannot be reached";
-  return new SquelchError("unavailable", `Redis ${outcome}; try again`, { cause: error });
+  const reply = errorReplyOf(error) ?? (connection && !isTimeout(error) ? rejectionOf(connection) : undefined);
+  if (reply?.kind === "defect") return error;
+  const message = reply === undefined ? describeLoss(error) : describeRefusal(reply);
+  return new SquelchError("unavailable", message, { cause: error });
+}
+
+function describeLoss(error: unknown): string {
+  const outcome = isTimeout(error) ? "did not answer in time; the outcome is unknown" : "cannot be reached";
+  return `Redis ${outcome}; try again`;
+}
+
+function isTimeout(error: unknown): boolean {
+  return /timed out/i.test(error instanceof Error ? error.message : String(error));
+}
+
+function describeRefusal({ explanation, hasWrittenNothing }: ErrorReply): string {
+  return `${explanation}; ${hasWrittenNothing ? "the command has written nothing" : "the outcome is unknown"}`;
 }
 
 /** Resolves to what a command answers; rejects as `toStoreError` says. */

@@ -54,7 +54,7 @@ export function createFleetCalls(hub: Hub): FleetCalls {
   }
 }
 
-async function readFleetStatus({ engine, replicaId }: Hub): Promise<Reading> {
+async function readFleetStatus({ engine, replicaId, ownReport }: Hub): Promise<Reading> {
   const eventIds = await engine.listEvents();
   const events: Parameters<typeof summariseRouters>[0][number][] = [];
   for (const batch of batchesOf(eventIds, READ_CONCURRENCY)) {
@@ -62,7 +62,11 @@ async function readFleetStatus({ engine, replicaId }: Hub): Promise<Reading> {
       ...(await Promise.all(batch.map(async (eventId) => ({ eventId, read: await engine.readRouters(eventId) })))),
     );
   }
-  const { nowMs, replicas } = await engine.readReplicas();
+  const { nowMs, replicas: stored } = await engine.readReplicas();
+  // While the store refuses writes, it does not have the newest report of this replica.
+  const own = ownReport();
+  const others = own === undefined ? stored : stored.filter((replica) => replica.replicaId !== own.replicaId);
+  const replicas = own === undefined ? others : [...others, { ...own, seenMs: nowMs }];
   const clockOffsetMs = nowMs - performance.now();
   const ages = new LagAges(engine, nowMs);
   const status: FleetStatus = {
@@ -82,9 +86,10 @@ async function readFleetStatus({ engine, replicaId }: Hub): Promise<Reading> {
 }
 
 function toReplicaMessage(replica: KnownReplica): MessageInitShape<typeof ReplicaStatusSchema> {
-  const { seenMs, uptimeMs, feedAgeMs, routerIds: _, ...said } = replica;
+  const { seenMs, uptimeMs, feedAgeMs, feedProblem = "", routerIds: _, ...said } = replica;
   return {
     ...said,
+    feedProblem,
     startedAt: timestampFromMs(seenMs - uptimeMs),
     lastSeen: timestampFromMs(seenMs),
     ...(feedAgeMs !== undefined && { feedAge: durationFromMs(feedAgeMs) }),
