@@ -106,8 +106,9 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     newestTicket: () => source.tickets.newest,
     observeScript,
   });
-  const confirmed = new ConfirmedWrites(state.connections.confirmed, scripts, logger);
-  const urgent = new ConfirmedWrites(state.connections.urgent, scripts, logger);
+  const overCommands = new ConfirmedWrites(commands, scripts, logger);
+  const confirmed = new ConfirmedWrites(state.connections.confirmed, scripts, logger, [overCommands]);
+  const urgent = new ConfirmedWrites(state.connections.urgent, scripts, logger, [overCommands, confirmed]);
   const moves = owners === undefined ? createLegacyMoves(commands, scripts) : createClusterMoves(scripts, owners);
   const index = createChannelIndex(commands, scripts, moves);
   // Scripts take tickets themselves where the counter is in reach of them, and where nobody else counts.
@@ -187,7 +188,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
       for (const link of links) link.close();
     },
 
-    feedHealth: () => worst(links.map((link) => link.probe.health())),
+    feedHealth: () => worst(links.map((link) => link.health())),
     onFeedRestored: (listener) => subscriber.listen({ restored: listener }),
     onPause: (listener) => subscriber.subscribeWhenConnected(PAUSES, (eventId) => listener(eventId.toString())),
   };
@@ -196,5 +197,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
 function worst(healths: readonly FeedHealth[]): FeedHealth {
   const healthy = healths.every((health) => health.healthy);
   const ages = healths.flatMap(({ ageMs }) => ageMs ?? []);
-  return ages.length < healths.length ? { healthy } : { healthy, ageMs: Math.max(...ages) };
+  const reason = healths.find((health) => health.reason !== undefined)?.reason;
+  const ageMs = ages.length < healths.length ? undefined : Math.max(...ages);
+  return { healthy, ...(ageMs !== undefined && { ageMs }), ...(reason !== undefined && { reason }) };
 }

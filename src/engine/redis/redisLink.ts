@@ -1,3 +1,4 @@
+import type { FeedHealth } from "../../domain/ports.js";
 import type { Logger } from "../../lib/logger.js";
 import { Connections } from "./connection/connections.js";
 import { Subscriber } from "./connection/subscriber.js";
@@ -26,7 +27,14 @@ export class RedisLink {
     this.probe = new Probe(this.tickets, this.subscriber, logger);
   }
 
-  /** Resolves when each connection has made its first attempt, whether or not it succeeded. */
+  /** Whether the way to this Redis and back is proven. */
+  health(): FeedHealth {
+    const { unfitReason } = this.connections;
+    if (unfitReason === undefined) return this.probe.health();
+    return { ...this.probe.health(), healthy: false, reason: unfitReason };
+  }
+
+  /** Resolves and rejects as `start` of {@link Connections} does. */
   async start(): Promise<void> {
     this.probe.start();
     this.connections.commands.on("ready", () => this.probe.takeTicket());
