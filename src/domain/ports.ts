@@ -50,8 +50,8 @@ export interface FeedHealth {
   healthy: boolean;
   /** Time since the last probe came back; undefined if none ever did. */
   ageMs?: number | undefined;
-  /** Why the store cannot serve, where that is known. */
-  reason?: string;
+  /** Why the feed is not healthy, for people; undefined while it is. */
+  problem?: string | undefined;
 }
 
 /** The full picture of one event at one revision. */

@@ -87,9 +87,8 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
 
   const readiness = (): Readiness => {
     if (isDraining) return { ready: false, reason: "the replica is shutting down" };
-    const { healthy, reason = "changes from the store are not proven to arrive" } = engine.feedHealth();
-    if (!healthy) return { ready: false, reason };
-    return { ready: true };
+    const { healthy, problem = "changes from the store are not proven to arrive" } = engine.feedHealth();
+    return healthy ? { ready: true } : { ready: false, reason: problem };
   };
 
   const releaseAll = async () => {

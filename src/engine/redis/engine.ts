@@ -197,7 +197,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
 function worst(healths: readonly FeedHealth[]): FeedHealth {
   const healthy = healths.every((health) => health.healthy);
   const ages = healths.flatMap(({ ageMs }) => ageMs ?? []);
-  const reason = healths.find((health) => health.reason !== undefined)?.reason;
-  const ageMs = ages.length < healths.length ? undefined : Math.max(...ages);
-  return { healthy, ...(ageMs !== undefined && { ageMs }), ...(reason !== undefined && { reason }) };
+  const problem = healths.find((health) => health.problem !== undefined)?.problem;
+  const state = problem === undefined ? { healthy } : { healthy, problem };
+  return ages.length < healths.length ? state : { ...state, ageMs: Math.max(...ages) };
 }

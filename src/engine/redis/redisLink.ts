@@ -29,9 +29,8 @@ export class RedisLink {
 
   /** Whether the way to this Redis and back is proven. */
   health(): FeedHealth {
-    const { unfitReason } = this.connections;
-    if (unfitReason === undefined) return this.probe.health();
-    return { ...this.probe.health(), healthy: false, reason: unfitReason };
+    const problem = this.connections.unfitReason;
+    return problem === undefined ? this.probe.health() : { ...this.probe.health(), healthy: false, problem };
   }
 
   /** Resolves and rejects as `start` of {@link Connections} does. */

@@ -42,9 +42,11 @@ export class Connections {
   readonly #prefix: string;
   readonly #logger: Logger;
   readonly #keepAlive: KeepAlive;
+  readonly #retryDelays = new Map<CommandConnection, RetryDelay>();
   // The run id of the server behind each connection that is ready.
   readonly #runIds = new Map<string, string | undefined>();
   #isClosed = false;
+  #hasReportedHidden = false;
   #unfit: UnfitServer | undefined;
   #readOnlyMs = Number.NEGATIVE_INFINITY;
   #leftMs = Number.NEGATIVE_INFINITY;
@@ -69,10 +71,12 @@ export class Connections {
         isIngest: prefix !== "",
         onExamined: (info) => {
           this.#runIds.set(kind, info.run_id);
+          if (info.redis_mode === undefined) this.#noteHidden();
           if (this.#unfit?.kind === "misconfigured" || info.role === "master") this.#noteFit();
         },
         onReadOnly: () => this.#noteRole(false),
       });
+      this.#retryDelays.set(connection, retryDelay);
       let quietUntilMs = 0;
       const report = (error: Error) => {
         if (error instanceof UnfitServer) return this.#noteUnfit(error);
@@ -185,6 +189,12 @@ export class Connections {
     this.#leave(this.#all);
   }
 
+  #noteHidden(): void {
+    if (this.#hasReportedHidden) return;
+    this.#hasReportedHidden = true;
+    this.#logger.warn("redis denies INFO to its user, grant it with ACL SETUSER: scripts of the state need it");
+  }
+
   #noteFit(): void {
     if (this.#unfit !== undefined) this.#logger.info("redis server can be written again");
     this.#unfit = undefined;
@@ -203,7 +213,11 @@ export class Connections {
   }
 
   #leave(connections: readonly CommandConnection[]): void {
-    for (const connection of connections) if (connection.status === "ready") connection.disconnect(true);
+    for (const connection of connections) {
+      if (connection.status !== "ready") continue;
+      this.#retryDelays.get(connection)?.noteLeave();
+      connection.disconnect(true);
+    }
   }
 
   // What the attempt comes to is heard by the connection's listeners.

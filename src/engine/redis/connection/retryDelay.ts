@@ -14,6 +14,7 @@ export class RetryDelay {
   #failures = 0;
   #readyMs: number | undefined;
   #error: Error | undefined;
+  #isLeft = false;
 
   /** @param isGrowing whether the wait grows from 1 s to 30 s; else it stays at 1 s */
   constructor(isGrowing: boolean) {
@@ -32,14 +33,21 @@ export class RetryDelay {
     this.#error = error;
   }
 
+  /** The connection is given up here, for another server. */
+  noteLeave(): void {
+    this.#isLeft = true;
+  }
+
   /** The connection was closed. Returns the wait before the next attempt, ms. */
   nextMs(): number {
     const hasStood = this.#readyMs !== undefined && performance.now() - this.#readyMs >= STOOD_MS;
+    const isOrderly = hasStood || this.#isLeft;
     const error = this.#error;
     this.#readyMs = undefined;
     this.#error = undefined;
+    this.#isLeft = false;
     if (error instanceof UnfitServer) return error.kind === "replica" ? REPLICA_RETRY_MS : MISCONFIGURED_RETRY_MS;
-    if (hasStood && error === undefined) return 0;
+    if (isOrderly && error === undefined) return 0;
     this.#failures++;
     return backoffMs(this.#isGrowing ? this.#failures : 1);
   }
