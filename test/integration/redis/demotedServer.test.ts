@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { Writable } from "node:stream";
+import type { Redis } from "ioredis";
 import { pino } from "pino";
 import { describe, expect, it, type TestContext } from "vitest";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
@@ -116,16 +117,18 @@ describe.concurrent("a primary that is demoted under standing connections (pitfa
     const connections = new Connections(url, logger);
     onTestFinished(() => connections.close());
     await connections.start();
-    const { commands, subscriptions } = connections;
+    const { commands, confirmed, urgent, subscriptions } = connections;
     await subscriptions.subscribe("squelch:ingest");
+    const streams = [commands, confirmed, urgent, subscriptions].map((connection) => (connection as Redis).stream);
     await swap();
     follow();
-    const startedMs = performance.now();
     await expect(commands.eval("return redis.call('SET', KEYS[1], 1)", 1, "k")).rejects.toThrow("READONLY");
+    expect(streams.map(({ writable }) => writable)).toEqual([false, false, false, false]);
+    const startedMs = performance.now();
     await waitFor(() => commands.set("k", "2").catch(() => undefined));
     await waitFor(() => [...connections.states().values()].every(Boolean));
-    // Faster than the check of the role, which comes every second.
-    expect(performance.now() - startedMs).toBeLessThan(900);
+    // The first back-off takes 750 ms at least.
+    expect(performance.now() - startedMs).toBeLessThan(700);
     expect(await clientsOf(successor)).toEqual([...PURPOSES].sort());
     expect(await clientsOf(primary)).toEqual([]);
   });
@@ -136,10 +139,17 @@ describe.concurrent("a primary that is demoted under standing connections (pitfa
     const connections = new Connections(url, logger);
     onTestFinished(() => connections.close());
     await connections.start();
+    const before = await countConnections(primary);
+    let successes = 0;
+    connections.commands.on("ready", () => successes++);
     await swap();
+    // Connections that lead to the same server are no success.
+    await waitFor(async () => (await countConnections(primary)) > before + 3 * PURPOSES.length);
+    expect(successes).toBe(0);
     follow();
     await waitFor(async () => (await clientsOf(successor)).length === PURPOSES.length);
     expect(await clientsOf(primary)).toEqual([]);
+    expect(successes).toBe(1);
   });
 
   it("is left by the subscriptions when the other connections have found the new one", async ({ onTestFinished }) => {
