@@ -160,6 +160,15 @@ export function redisFromEnvironment(redisUrl: string | undefined, env: NodeJS.P
   throw new SquelchError("invalidArgument", "redisUrl: must be given, or SQUELCH_REDIS_URL set");
 }
 
+/** Names the option at the beginning of an error's message as `parseConfig` does, by its flag. Other errors stay. */
+export function namedByFlag(error: unknown): unknown {
+  if (!(error instanceof SquelchError)) return error;
+  const option = CONFIG_OPTIONS.find(({ name }) => error.message.startsWith(`${name}: `));
+  if (option === undefined) return error;
+  const { name, flag, env } = option;
+  return new SquelchError(error.code, `${flag} (${env})${error.message.slice(name.length)}`, { cause: error });
+}
+
 function optionOf(name: keyof ServerConfig): ConfigOption {
   return CONFIG_OPTIONS.find((option) => option.name === name) as ConfigOption;
 }

@@ -8,7 +8,7 @@ import { createLogger, type Logger } from "../lib/logger.js";
 import { PACKAGE_FOLDER } from "../lib/ownPackage.js";
 import { createAuthenticator } from "./auth/authenticator.js";
 import { CallerLimits } from "./auth/callerLimits.js";
-import { isAuthenticated } from "./config.js";
+import { isAuthenticated, namedByFlag } from "./config.js";
 import type { ServerConfig } from "./configOptions.js";
 import { Hub } from "./feed/hub.js";
 import { ReplicaPresence } from "./keepers/replicaPresence.js";
@@ -63,8 +63,8 @@ interface Source {
 }
 
 /**
- * Starts a replica. A Redis that cannot be reached is no reason to fail: calls answer UNAVAILABLE until it is there.
- * Rejects if an address cannot be bound.
+ * Starts a replica. While Redis cannot be reached the replica runs, and calls answer UNAVAILABLE. Rejects if an address
+ * cannot be bound, and with `invalidArgument` if Redis is reached and does not go with its URL.
  */
 export async function start(config: ServerConfig, seams: Seams = {}): Promise<Replica> {
   const logger = createLogger("squelch", config.logLevel);
@@ -103,8 +103,8 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
   if (!config.membershipCheck) {
     logger.warn("the membership check is off: users may speak on channels that are not theirs");
   }
-  await source.start();
   try {
+    await source.start();
     const recording = {
       trail,
       eventOf: (channelId: string) => engine.getChannelEvent(channelId),
@@ -166,7 +166,7 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
     };
   } catch (error) {
     await releaseAll();
-    throw error;
+    throw namedByFlag(error);
   }
 }
 

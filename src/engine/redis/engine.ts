@@ -120,8 +120,9 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     newestTicket: () => source.tickets.newest,
     observeScript,
   });
-  const confirmed = new ConfirmedWrites(state.connections.confirmed, scripts, logger);
-  const urgent = new ConfirmedWrites(state.connections.urgent, scripts, logger);
+  const overCommands = new ConfirmedWrites(commands, scripts, logger);
+  const confirmed = new ConfirmedWrites(state.connections.confirmed, scripts, logger, [overCommands]);
+  const urgent = new ConfirmedWrites(state.connections.urgent, scripts, logger, [overCommands, confirmed]);
   const moves = owners === undefined ? createLegacyMoves(commands, scripts) : createClusterMoves(scripts, owners);
   const index = createChannelIndex(commands, scripts, moves);
   // Scripts take tickets themselves where the counter is in reach of them, and where nobody else counts.
@@ -211,7 +212,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
       for (const link of links) link.close();
     },
 
-    feedHealth: () => worst(links.map((link) => link.probe.health())),
+    feedHealth: () => worst(links.map((link) => link.health())),
     onFeedRestored(listener) {
       const stops = [subscriber.listen({ restored: listener }), state.probe.onAccepted(listener)];
       return () => {

@@ -1,3 +1,4 @@
+import type { FeedHealth } from "../../domain/ports/engine.js";
 import type { Logger } from "../../lib/logger.js";
 import { Connections } from "./connection/connections.js";
 import { Subscriber } from "./connection/subscriber.js";
@@ -33,7 +34,13 @@ export class RedisLink {
     this.probe = new Probe(this.tickets, proveWrites, this.subscriber, logger);
   }
 
-  /** Resolves when each connection has made its first attempt, whether or not it succeeded. */
+  /** Whether the way to this Redis and back is proven. */
+  health(): FeedHealth {
+    const problem = this.connections.unfitReason;
+    return problem === undefined ? this.probe.health() : { ...this.probe.health(), healthy: false, problem };
+  }
+
+  /** Resolves and rejects as `start` of {@link Connections} does. */
   async start(): Promise<void> {
     this.probe.start();
     this.connections.commands.on("ready", () => this.probe.probeNow());

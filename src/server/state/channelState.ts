@@ -61,7 +61,10 @@ export class ChannelStateManager {
     this.#engine = createRedisEngine({ url: redisUrl, layout: redisLayout, logger });
   }
 
-  /** Connects. Rejects if Redis cannot be reached; attempts go on until `shutdown`. */
+  /**
+   * Connects. Rejects with `unavailable` if Redis cannot be reached, and with `invalidArgument` if it was reached and does
+   * not go with its URL; attempts go on until `shutdown`.
+   */
   async initialize(): Promise<void> {
     await this.#engine.start();
     await this.#engine.listEvents();
