@@ -133,6 +133,7 @@ async function serveCall(
         call.method,
         createHead((key) => asked.header.get(key) ?? undefined, peer.certificate),
       );
+    if (call.method.methodKind !== "unary") setStreamHeaders(response);
     const answer = await call({ ...asked, body: onceAdmitted(admitted, asked.body as AsyncIterable<Uint8Array>) });
     await universalResponseToNodeResponse(answer, response);
   } catch (error) {
@@ -141,6 +142,12 @@ async function serveCall(
     if (response.headersSent) response.destroy();
     else answerJson(response, 400, { code: "invalid_argument", message: "the request cannot be understood" });
   }
+}
+
+// A proxy passes each message on as it comes: nginx, for one, otherwise collects an answer until 8 KB are full.
+function setStreamHeaders(response: ServerResponse): void {
+  response.setHeader("x-accel-buffering", "no");
+  response.setHeader("cache-control", "no-store, no-transform");
 }
 
 // Fails before anything is read if the caller is not known, so that the answer is in the protocol of the call.
