@@ -46,32 +46,17 @@ describeEngineContract(
 );
 
 describeEngineContract(
-  "redis, in the layout of a Cluster with an ingest of its own, with the rights of docs/operations.md,",
+  "redis, on a Cluster with an ingest of its own, with the rights of docs/operations.md,",
   setUp(async () => {
-    const [state, ingest] = await Promise.all([startRedis(), startRedis()]);
+    const [cluster, ingest] = await Promise.all([startCluster({ replicas: 0 }), startRedis()]);
     return {
-      servers: [
-        [state, "acl-cluster"],
-        [ingest, "acl-ingest"],
-      ],
+      servers: [...cluster.nodes.map((node) => [node, "acl-cluster"] as const), [ingest, "acl-ingest"] as const],
       options: {
-        url: withUser(state.url, "squelch"),
+        url: withUser(cluster.url, "squelch"),
         ingestUrl: withUser(ingest.url, "ingest"),
         layout: "cluster",
       },
-      stop: () => stopAll([state, ingest]),
-    };
-  }),
-);
-
-describeEngineContract(
-  "redis, on a Cluster, with the rights of docs/operations.md,",
-  setUp(async () => {
-    const cluster = await startCluster({ replicas: 0 });
-    return {
-      servers: cluster.nodes.map((node) => [node, "acl-cluster"] as const),
-      options: { url: withUser(cluster.url, "squelch"), layout: "cluster" },
-      stop: () => cluster.stop(),
+      stop: () => stopAll([cluster, ingest]),
     };
   }),
 );
