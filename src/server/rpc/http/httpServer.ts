@@ -19,6 +19,9 @@ import { admitOrigin, type OriginRules } from "./httpOrigins.js";
 import { peerKey, peerOf } from "./httpPeer.js";
 import type { StaticFiles } from "./staticFiles.js";
 
+// A request that is not UTF-8 is refused: ids that differ in such a byte would otherwise become the same id.
+const JSON_OPTIONS = { ignoreUnknownFields: false, textDecoder: new TextDecoder("utf-8", { fatal: true }) };
+
 /** Whether this replica can be used, and if not, why. */
 export type Readiness = { ready: true } | { ready: false; reason: string };
 
@@ -58,7 +61,7 @@ export async function startHttpServer(
     grpc: false,
     acceptCompression: [compressionGzip],
     readMaxBytes: MAX_REQUEST_BYTES,
-    jsonOptions: { ignoreUnknownFields: false },
+    jsonOptions: JSON_OPTIONS,
     interceptors: [refuseWhileDraining],
   });
   addHttpCalls(router, serving);
