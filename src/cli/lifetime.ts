@@ -1,18 +1,24 @@
+let stopRequested = false;
+
 /**
  * Resolves at the first SIGTERM or SIGINT. A second signal ends the process at once with exit code 1. Call it before
  * anything starts: after the call the first signal no longer ends the process by itself.
  */
 export function untilStopped(): Promise<void> {
   return new Promise((resolve) => {
-    let stopping = false;
     const stop = () => {
-      if (stopping) process.exit(1);
-      stopping = true;
+      if (stopRequested) process.exit(1);
+      stopRequested = true;
       resolve();
     };
     process.on("SIGTERM", stop);
     process.on("SIGINT", stop);
   });
+}
+
+/** Whether the first of the signals that `untilStopped` waits for has come. */
+export function wasStopped(): boolean {
+  return stopRequested;
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import { debuglog } from "node:util";
 import { Command, CommanderError, type Option } from "commander";
+import { logOutput, unblockTerminal } from "../lib/logOutput.js";
 import { version } from "../lib/ownPackage.js";
 import { addBanCommand } from "./commands/access/ban.js";
 import { addBansCommand } from "./commands/access/bans.js";
@@ -23,6 +24,7 @@ import { addTokenCommand } from "./commands/token.js";
 import { addWatchCommand } from "./commands/watch.js";
 import type { CommandContext } from "./context.js";
 import { CommandFailure, describeFailure } from "./failure.js";
+import { wasStopped } from "./lifetime.js";
 import { Output } from "./output/output.js";
 
 const EXAMPLES = `
@@ -34,6 +36,9 @@ Examples:
   squelch assign festival anna stage     let anna hear and speak on stage
   squelch watch festival                 see the changes arrive
   squelch pause festival --reason Fire   stop all speakers`;
+
+/** How long a program that a signal has stopped waits until its last output is read, ms. */
+const LAST_OUTPUT_MS = 500;
 
 const debug = debuglog("squelch");
 
@@ -129,11 +134,17 @@ function rethrowAsMisuse(name: string): (error: CommanderError) => never {
 
 /** Runs the program with the arguments and streams of this process, and ends the process. */
 export async function main(): Promise<void> {
-  // The reader of the output has gone, for example `head` in `squelch watch | head`.
+  unblockTerminal();
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
+    // A service outlives the reader of its log.
+    if (logOutput.isInUse) return;
+    // The reader of a command's results has gone, as in `squelch watch | head`, or its terminal has.
+    if (error.code === "EPIPE" || error.code === "EIO") process.exit(0);
     throw error;
   });
   const exitCode = await run(process.argv.slice(2), process);
-  process.stdout.write("", () => process.exit(exitCode));
+  const end = () => process.exit(exitCode);
+  void logOutput.written().then(() => process.stdout.write("", end));
+  // A signal is not made to wait for a reader who may never come.
+  if (wasStopped()) setTimeout(end, LAST_OUTPUT_MS);
 }

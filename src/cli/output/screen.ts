@@ -49,6 +49,8 @@ export class Screen {
   #show(): void {
     clearTimeout(this.#pending);
     this.#pending = undefined;
+    // A terminal that is stopped takes no more; the frame that follows shows what this one would have.
+    if (this.#terminal.writableNeedDrain) return;
     const { columns = 80, rows = 24 } = this.#terminal;
     const lines = this.#draw({ columns, rows });
     this.#terminal.write(HOME + lines.map((line) => line + CLEAR_LINE).join("\r\n") + CLEAR_BELOW);

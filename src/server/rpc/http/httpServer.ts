@@ -19,6 +19,9 @@ import { admitOrigin, type OriginRules } from "./httpOrigins.js";
 import { peerKey, peerOf } from "./httpPeer.js";
 import type { StaticFiles } from "./staticFiles.js";
 
+// A request that is not UTF-8 is refused: ids that differ in such a byte would otherwise become the same id.
+const JSON_OPTIONS = { ignoreUnknownFields: false, textDecoder: new TextDecoder("utf-8", { fatal: true }) };
+
 /** Whether this replica can be used, and if not, why. */
 export type Readiness = { ready: true } | { ready: false; reason: string };
 
@@ -58,7 +61,7 @@ export async function startHttpServer(
     grpc: false,
     acceptCompression: [compressionGzip],
     readMaxBytes: MAX_REQUEST_BYTES,
-    jsonOptions: { ignoreUnknownFields: false },
+    jsonOptions: JSON_OPTIONS,
     interceptors: [refuseWhileDraining],
   });
   addHttpCalls(router, serving);
@@ -133,6 +136,7 @@ async function serveCall(
         call.method,
         createHead((key) => asked.header.get(key) ?? undefined, peer.certificate),
       );
+    if (call.method.methodKind !== "unary") setStreamHeaders(response);
     const answer = await call({ ...asked, body: onceAdmitted(admitted, asked.body as AsyncIterable<Uint8Array>) });
     await universalResponseToNodeResponse(answer, response);
   } catch (error) {
@@ -141,6 +145,12 @@ async function serveCall(
     if (response.headersSent) response.destroy();
     else answerJson(response, 400, { code: "invalid_argument", message: "the request cannot be understood" });
   }
+}
+
+// A proxy passes each message on as it comes: nginx, for one, otherwise collects an answer until 8 KB are full.
+function setStreamHeaders(response: ServerResponse): void {
+  response.setHeader("x-accel-buffering", "no");
+  response.setHeader("cache-control", "no-store, no-transform");
 }
 
 // Fails before anything is read if the caller is not known, so that the answer is in the protocol of the call.
