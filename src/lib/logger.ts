@@ -6,11 +6,11 @@ export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] 
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /**
- * A logger that writes JSON lines to stdout. Fields that may carry secrets are redacted. Lines are written beside the
- * work, several at a time when they come fast: thousands a second would else take more CPU than what they tell of. Those
- * that wait when the process exits are written then.
+ * Creates a logger that writes JSON lines to stdout. It redacts fields that may carry secrets. Lines are buffered and
+ * written asynchronously, because at thousands of lines a second a write for each would cost much CPU. Buffered lines are
+ * flushed when the process exits.
  *
- * @param name goes into every line as `name`
+ * @param name appears in every line as `name`
  */
 export function createLogger(name: string, level: LogLevel = "info"): Logger {
   const options = { name, level, redact: ["token", "authorization", "secret", "password"] };
