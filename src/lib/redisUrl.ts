@@ -6,7 +6,7 @@ interface Access {
   password?: string;
 }
 
-/** Where a Redis is, and what it is. */
+/** The addresses, the topology and the credentials of a Redis. */
 export type RedisTarget = Access &
   (
     | { topology: "standalone"; address: HostPort; database: number }
@@ -25,14 +25,14 @@ const REDIS_PORT = 6_379;
 const SENTINEL_PORT = 26_379;
 
 /**
- * Reads the URL of a Redis, one form for every topology; each is `rediss` instead of `redis` with TLS. Ports default to
- * 6379, those of sentinels to 26379. What is no plain letter in user and password is percent-encoded.
+ * Reads the URL of a Redis. Each topology has its own form; with TLS it begins with `rediss` instead of `redis`. The
+ * default port is 6379, that of a sentinel 26379. Special characters in user and password are percent-encoded.
  *
  * - `redis://user:password@host:port/database`
  * - `redis+sentinel://user:password@host:port,host:port/master/database?sentinelUsername=&sentinelPassword=`
  * - `redis+cluster://user:password@host:port,host:port`
  *
- * @throws TypeError that says what it should be, as the end of a sentence; it holds nothing secret
+ * @throws TypeError with a message that completes the sentence "must be …". It contains no secrets
  */
 export function parseRedisUrl(url: string): RedisTarget {
   const [, secure, plus, authority = "", path = "", query = ""] =
@@ -58,7 +58,7 @@ export function parseRedisUrl(url: string): RedisTarget {
   return { ...access, topology: "standalone", address, database: parseDatabase(database) };
 }
 
-/** The URL, or what was meant to be one, without what may be secret. */
+/** Returns the text without its secrets. The text need not be a valid URL. */
 export function redactRedisUrl(text: string): string {
   return text.replace(/^([\w+]*:?\/*).*@/s, "$1***@").replace(/(\?|&)([^=&]*)=[^&]*/g, "$1$2=***");
 }

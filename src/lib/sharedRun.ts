@@ -1,6 +1,6 @@
 /**
- * Runs a job, once at a time. Whoever asks while it runs shares one run that begins afterwards, so that every caller gets
- * a run that began after the call.
+ * Runs a job at most once at a time. Calls that come while it runs share the next run. So every caller gets a run that
+ * began after the call.
  */
 export class SharedRun<T> {
   readonly #job: () => Promise<T>;
@@ -17,7 +17,7 @@ export class SharedRun<T> {
     return this.#isRunning;
   }
 
-  /** Settles as the run does. */
+  /** Resolves or rejects with the result of the run. */
   run(): Promise<T> {
     this.#next ??= this.#begin();
     return this.#next;

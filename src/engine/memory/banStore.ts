@@ -7,7 +7,7 @@ import { release, settledLease } from "./leases.js";
 import type { EventRecord, MemoryState } from "./state.js";
 
 export function createBanStore(state: MemoryState): BanStore {
-  // Of a pause whose broadcaster the user is the latch stays, without a broadcaster.
+  // If the user is the broadcaster of a pause, the pause goes on without a broadcaster.
   function takeFloors(event: EventRecord, userId: string, actor: string): void {
     const isBroadcaster = event.pause?.broadcaster?.userId === userId;
     if (isBroadcaster && event.pause) event.pause = { ...event.pause, broadcaster: undefined };
@@ -29,12 +29,12 @@ export function createBanStore(state: MemoryState): BanStore {
     return state.append(event, actor, { kind: "userDisconnected", userId, reason });
   }
 
-  function tellBan(event: EventRecord, actor: string, ban: UserBan): void {
+  function announceBan(event: EventRecord, actor: string, ban: UserBan): void {
     event.bans.set(ban.userId, ban);
     state.append(event, actor, { kind: "userBanned", ban });
   }
 
-  function tellEndOfBan(event: EventRecord, actor: string, userId: string, expired: boolean): number {
+  function announceEndOfBan(event: EventRecord, actor: string, userId: string, expired: boolean): number {
     event.bans.delete(userId);
     return state.append(event, actor, { kind: "userUnbanned", userId, expired });
   }
@@ -52,7 +52,7 @@ export function createBanStore(state: MemoryState): BanStore {
       const end = durationMs !== undefined && { expiresAtMs: bannedAtMs + durationMs };
       const ban: UserBan = { userId, reason, bannedBy: actor, bannedAtMs, ...end };
       state.bans.set(userId, ban);
-      tellBan(event, actor, ban);
+      announceBan(event, actor, ban);
       const revision = disconnect(event, { userId, reason, actor });
       state.banListeners.emit("", undefined);
       return { ban, revision, replicated: false };
@@ -61,7 +61,7 @@ export function createBanStore(state: MemoryState): BanStore {
     async unbanUser(eventId, userId, actor) {
       if (state.standingBan(userId) === undefined) throw notBanned(userId);
       state.bans.delete(userId);
-      const revision = tellEndOfBan(openEvent(state, eventId), actor, userId, false);
+      const revision = announceEndOfBan(openEvent(state, eventId), actor, userId, false);
       state.banListeners.emit("", undefined);
       return revision;
     },
@@ -77,15 +77,16 @@ export function createBanStore(state: MemoryState): BanStore {
       const event = openEvent(state, eventId);
       for (const [userId, { expiresAtMs }] of [...event.bans]) {
         if (state.standingBan(userId) !== undefined) continue;
-        tellEndOfBan(event, "", userId, expiresAtMs !== undefined && expiresAtMs <= state.now());
+        announceEndOfBan(event, "", userId, expiresAtMs !== undefined && expiresAtMs <= state.now());
       }
       for (const userId of state.bans.keys()) {
         const ban = state.standingBan(userId);
-        const told = event.bans.get(userId);
-        const isKnown = told !== undefined || event.members.has(userId) || event.pause?.broadcaster?.userId === userId;
-        if (ban === undefined || told === ban || !isKnown) continue;
-        tellBan(event, "", ban);
-        if (told === undefined) disconnect(event, { userId, reason: ban.reason, actor: "" });
+        const announced = event.bans.get(userId);
+        const isKnown =
+          announced !== undefined || event.members.has(userId) || event.pause?.broadcaster?.userId === userId;
+        if (ban === undefined || announced === ban || !isKnown) continue;
+        announceBan(event, "", ban);
+        if (announced === undefined) disconnect(event, { userId, reason: ban.reason, actor: "" });
       }
       const ends = [...event.bans.values()].flatMap(({ expiresAtMs }) => expiresAtMs ?? []);
       return ends.length === 0 ? undefined : Math.min(...ends) - state.now();

@@ -28,7 +28,7 @@ export function createChannelIndex(state: MemoryState): ChannelIndex {
       if (previous !== undefined) {
         const left = openEvent(state, previous);
         removeChannel(left, channelId, actor);
-        // The channel's next lease must be above all it ever had.
+        // The channel's next lease id must be above all its earlier ones.
         event.lastLeaseId = Math.max(event.lastLeaseId, left.lastLeaseId);
       }
       addChannel(state, event, channelId);

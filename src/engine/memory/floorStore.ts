@@ -24,7 +24,7 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
       const event = openEvent(state, state.eventOf(channelId).eventId);
       const { pause } = event;
       const lease = settledLease(state, event, channelId);
-      // Whatever the answer is now, it takes the place of the one that the session had.
+      // The answer replaces a request of the session that is still waiting.
       const before = leaveQueue(state, event, request);
       const denial = { granted: false, holder: lease?.speaker, pause } as const;
       const ban = state.standingBan(userId);
@@ -32,7 +32,7 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
       if (isHeldBack(pause, userId)) return { ...denial, cause: "retryAfter" };
       if (!state.isAdmitted(event, request)) return { ...denial, cause: "receiveOnly" };
       if (lease !== undefined) {
-        // What a pause has given to its broadcaster is his on every device.
+        // The broadcaster of a pause holds the floor on all of the broadcaster's devices.
         const isOwn =
           isHeldUnder(lease, { userId, sessionId }) || (lease.isBroadcast && lease.speaker.userId === userId);
         if (isOwn) {
@@ -59,7 +59,7 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
       const event = openEvent(state, state.eventOf(channelId).eventId);
       const lease = settledLease(state, event, channelId);
       if (lease?.leaseId !== leaseId) throw staleLease(channelId);
-      // Never earlier than it is: a clock that was set back takes nothing away.
+      // Never set the expiry earlier, even if the clock was set back.
       const { expiresAtMs } = lease.speaker;
       const extendedMs = Math.min(state.now() + lease.leaseTimeMs, lease.talkUntilMs);
       lease.speaker = { ...lease.speaker, expiresAtMs: Math.max(expiresAtMs, extendedMs) };
@@ -101,7 +101,7 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
     async endLeases(eventId, channelIds = []) {
       if (!state.events.has(eventId)) return [];
       const event = openEvent(state, eventId);
-      // Nobody waits for a floor that nobody has.
+      // Requests wait only for floors that are held, so channels without a lease need no look.
       const wanted = channelIds.length === 0 ? [...event.leases.keys()] : channelIds;
       return wanted.flatMap((channelId) => {
         const lease = settledLease(state, event, channelId);

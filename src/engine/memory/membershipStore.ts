@@ -7,7 +7,7 @@ import type { MembershipOutcome, MembershipStore, MembershipUpdate } from "../..
 import { addChannel, openEvent } from "./floor.js";
 import type { EventRecord, Member, MemoryState } from "./state.js";
 
-/** Before every other position. */
+/** The position before every other one. */
 const BEGINNING: Position = { generation: 0, count: 0 };
 
 export function createMembershipStore(state: MemoryState): MembershipStore {
@@ -15,7 +15,7 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
     return (state.eventOfChannel.get(channelId) ?? eventId) !== eventId;
   }
 
-  // The channels that an update may leave its user with, and the limit that keeps something out, if one does.
+  // Returns the channels of an update that the limits allow, and the limit that was exceeded, if any.
   function withinLimits(
     event: EventRecord,
     member: Member | undefined,
@@ -64,7 +64,7 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
     return { status: "changed", revision, added, removed, foreignChannelIds, ...over };
   }
 
-  // Later than all that it overwrites: these members, and what the floor stands for.
+  // Returns a ticket after the positions of these members and after the event's position floor.
   function takeTicket(event: EventRecord, members: Iterable<Member | undefined>): Position {
     let highest = event.positionFloor?.generation ?? 0;
     for (const member of members) highest = Math.max(highest, member?.position.generation ?? 0);

@@ -7,7 +7,7 @@ import { endPause, giveToBroadcaster, openEvent, vacate } from "./floor.js";
 import { settledLease } from "./leases.js";
 import type { EventRecord, MemoryState } from "./state.js";
 
-/** How long a repeated pause request is recognised. */
+/** How long a repeat of a pause request returns the first outcome, ms. */
 const REQUEST_MEMORY_MS = 3_600_000;
 
 export function createPauseStore(
@@ -20,13 +20,13 @@ export function createPauseStore(
     }
   }
 
-  /** Frees every floor that the pause does not spare, or gives it to the broadcaster; returns those that were cut. */
+  /** Takes every floor from users who are not exempt and gives it to the broadcaster, if any. Returns the cut speakers. */
   function cutFloors(event: EventRecord, pause: SpeakerPause, isLatched: boolean): ActiveSpeaker[] {
     const cut: ActiveSpeaker[] = [];
     for (const channelId of [...event.channelIds].sort()) {
       const lease = settledLease(state, event, channelId);
       if (lease !== undefined && lease.speaker.userId !== pause.broadcaster?.userId) {
-        // What a replaced pause gave to its broadcaster is no floor that an exempt user has taken.
+        // An exemption does not cover a floor that a replaced pause gave to its broadcaster.
         if (!lease.isBroadcast && pause.exemptUserIds.includes(lease.speaker.userId)) continue;
         cut.push(lease.speaker);
       }
@@ -58,9 +58,9 @@ export function createPauseStore(
         event.pause = pause;
         state.pauseListeners.emit("", eventId);
       }
-      const told = { pause, cut, ...(standing && { replacedPauseId: standing.pauseId }) };
-      const revision = state.append(event, request.actor, { kind: "speakersPaused", ...told });
-      const outcome = { ...told, revision, replicated: false };
+      const change = { pause, cut, ...(standing && { replacedPauseId: standing.pauseId }) };
+      const revision = state.append(event, request.actor, { kind: "speakersPaused", ...change });
+      const outcome = { ...change, revision, replicated: false };
       if (requestId !== "") event.pauseRequests.set(requestId, outcome);
       return outcome;
     },
@@ -83,7 +83,7 @@ export function createPauseStore(
       if (!state.events.has(eventId)) return false;
       const event = openEvent(state, eventId);
       if (event.pause === undefined) return false;
-      // A lease that has expired since left its floor free.
+      // The expiry of a lease may have left a floor free.
       for (const channelId of event.channelIds) {
         if (settledLease(state, event, channelId) === undefined)
           giveToBroadcaster(state, event, event.pause, channelId);

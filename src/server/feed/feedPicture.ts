@@ -4,11 +4,11 @@ import type { Membership } from "../../domain/membership.js";
 import type { EventState } from "../../domain/ports/logStore.js";
 import { SharedTexts } from "../../lib/sharedTexts.js";
 
-/** The picture of one event as its log has it so far. */
+/** The members and the pause of one event, as of the newest change that was applied. */
 export class FeedPicture {
   readonly members: Map<string, Membership>;
   pause: SpeakerPause | undefined;
-  // Each change brings strings of its own for channels that thousands of users have.
+  // Every parsed change has its own copy of each channel id. Sharing one copy saves memory with thousands of users.
   readonly #texts = new SharedTexts();
 
   constructor(state: Pick<EventState, "members" | "pause">) {
@@ -16,7 +16,7 @@ export class FeedPicture {
     this.pause = state.pause;
   }
 
-  /** Changes come in ascending order of revision. */
+  /** Applies a change. Call it in ascending order of revision. */
   apply(change: Change): void {
     switch (change.kind) {
       case "membershipChanged": {
@@ -48,7 +48,7 @@ export class FeedPicture {
     }
   }
 
-  // The field that hardly any has is left out where it is: a word for each of a million.
+  // Leaves `disconnectedAtMs` out of members without one: that saves 8 bytes for each of a million members.
   #compact({ userId, channelIds, revision, disconnectedAtMs }: Membership): Membership {
     const member: Membership = {
       userId,

@@ -16,7 +16,7 @@ import { SpeakerHub } from "./speakers/speakerHub.js";
 /** How often feeds compare their position with the log, ms. */
 const POSITION_CHECK_INTERVAL_MS = 2_000;
 
-/** How long an event stays loaded after its last user has gone, ms. */
+/** How long an event stays loaded after its last `release`, ms. */
 const DEFAULT_RELEASE_GRACE_MS = 30_000;
 
 /** The wait before an event in which leases run is loaded again, ms. */
@@ -31,22 +31,22 @@ interface Slot {
   releaseTimer?: NodeJS.Timeout;
 }
 
-/** The events that this replica has loaded: each once, while somebody uses it and for a grace time after. */
+/** The events that this replica has loaded. Each is loaded once, while it is in use and for a grace time after. */
 export class Hub {
-  /** This replica's own among all that run. */
+  /** Identifies this replica among all that run. */
   readonly replicaId = `${hostname()}-${randomBytes(3).toString("hex")}`;
-  /** By `performance.now()`. */
+  /** When this replica started, by `performance.now()`. */
   readonly startedMs = performance.now();
   /** What this replica would report of itself now; undefined while it is not reported. */
   ownReport: () => ReplicaReport | undefined = () => undefined;
   readonly engine: Engine;
   readonly logger: Logger;
   readonly counts: FeedCounts;
-  /** The routers whose watches are open here. */
+  /** The routers that have a watch open on this replica. */
   readonly presence: RouterPresence;
-  /** The pauses of all events, loaded or not. */
+  /** Upholds the pauses of all events, loaded or not. */
   readonly pauses: PauseKeeper;
-  /** Who speaks, in the events in which somebody watches that. */
+  /** The speakers of the events that WatchChannels streams watch. */
   readonly speakers: SpeakerHub;
   readonly #releaseGraceMs: number;
   readonly #slots = new Map<string, Slot>();
@@ -88,8 +88,8 @@ export class Hub {
   }
 
   /**
-   * The feed of an event, loaded. It stays so until `release`. Rejects with `unavailable` if it had to be loaded and the
-   * store could not be reached.
+   * Returns the feed of an event, which stays loaded until `release`. Rejects with `unavailable` if the event had to be
+   * loaded and the store could not be reached.
    */
   async acquire(eventId: string): Promise<EventFeed> {
     const slot = this.#slots.get(eventId) ?? this.#open(eventId);
@@ -112,15 +112,18 @@ export class Hub {
   }
 
   /**
-   * Loads an event in which leases run, so that their ends are announced although nobody may watch. It stays loaded for
-   * as long as they last. What was done stands already, so a failure is logged, and loading tried again
-   * where the store is only unavailable.
+   * Loads an event in which a lease was granted, so that its expiry is announced even if no stream watches the event. The
+   * event stays loaded while leases run. A failure is only logged, because the grant has already succeeded. If the store is
+   * unavailable, loading is tried again.
    */
   async keepWhileBusy(eventId: string): Promise<void> {
     try {
       this.release(await this.acquire(eventId));
     } catch (error) {
-      this.logger.warn({ err: error, eventId }, "event could not be loaded, its leases end late");
+      this.logger.warn(
+        { err: error, eventId },
+        "event could not be loaded, expiries of its leases will be announced late",
+      );
       if (isUnavailable(error)) this.#keepLater(eventId);
     }
   }
@@ -136,7 +139,7 @@ export class Hub {
   }
 
   /**
-   * Calls back for every event there is, and for each new one; possibly more than once. Rejects with `unavailable`.
+   * Calls back for every existing event and for each new one, possibly more than once. Rejects with `unavailable`.
    */
   async followEvents(listener: (eventId: string) => void): Promise<Unsubscribe> {
     const list = async () => {
@@ -184,7 +187,7 @@ export class Hub {
     return slot;
   }
 
-  // An event in which leases run stays, so that their ends are announced.
+  // An event with running leases stays loaded, so that their expiries are announced.
   #scheduleRelease(slot: Slot): void {
     slot.releaseTimer = setTimeout(() => {
       if (slot.users > 0) return;

@@ -1,14 +1,14 @@
 import { status } from "@grpc/grpc-js";
 import { Counter, Histogram, type Registry } from "prom-client";
 
-/** To be told once how a call ended; what is told after that is ignored. */
+/** Records the status with which a call ended. Only the first call of it counts. */
 export type EndCall = (code: status) => void;
 
 /** Counts calls. */
 export interface CallMetrics {
-  /** A call that answers once has begun: counted and timed at its end. */
+  /** Call it when a unary call begins. The call is counted and timed at its end. */
   begin(method: string): EndCall;
-  /** A stream to the client has begun: counted at its end. */
+  /** Call it when a server stream begins. The stream is counted at its end. */
   beginStream(method: string): EndCall;
 }
 

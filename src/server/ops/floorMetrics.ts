@@ -9,7 +9,7 @@ const CAUSE_LABELS: Record<FloorDenyCause, string> = {
   queueFull: "queue_full",
 };
 
-/** The same engine, with its floors and pauses counted. */
+/** Wraps an engine so that its floors and pauses are counted. */
 export function countFloor(registry: Registry, engine: Engine): Engine {
   const grants = new Counter({
     name: "squelch_floor_grants_total",

@@ -1,7 +1,7 @@
 import type { Registry } from "prom-client";
 import { addCounter, addGauge, addLabelledCounter } from "./metrics.js";
 
-/** What is read of the path of the control plane's updates. */
+/** The values of the ingest that its metrics expose. */
 export interface MeasuredIngest {
   readonly ingest: {
     readonly counts: { applied: number; dropped: number; foreign: number; unplaced: number };

@@ -42,7 +42,7 @@ export function addRedisMetrics(
 
 const ROUND_TRIP_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2];
 
-/** Registers the metrics of the scripts, to be told of each run. */
+/** Registers the metrics of the scripts. Call the returned function for each run of a script. */
 export function addScriptMetrics(registry: Registry): ScriptObserver {
   const roundTrips = new Histogram({
     name: "squelch_redis_script_duration_seconds",

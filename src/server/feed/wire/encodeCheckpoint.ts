@@ -26,12 +26,12 @@ const REVISION_TAG = varintTag(CursorSchema.field.revision.number);
 const SECONDS_TAG = varintTag(DurationSchema.field.seconds.number);
 const NANOS_TAG = varintTag(DurationSchema.field.nanos.number);
 
-/** Where a watcher is in one event. */
+/** The position of a watcher in one event. */
 export type EventPosition = LogPosition & { eventId: string };
 
 /**
- * A frame with a checkpoint. Laid out by hand, because each watcher has its own every few seconds, with a cursor for each
- * of its events: the generated code takes ten times as long.
+ * Returns a frame with a checkpoint. It is laid out by hand, because each watcher needs its own every few seconds, with a
+ * cursor for each of its events, and the generated code takes ten times as long.
  */
 export function encodeCheckpoint(positions: readonly EventPosition[], health: FeedHealth): Buffer {
   const { healthy, ageMs, problem = "" } = health;

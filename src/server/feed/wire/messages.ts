@@ -18,13 +18,13 @@ import type { ActiveSpeaker, SpeakerPause, WaitingSpeaker } from "../../../domai
 import { toDenyCauseMessage, toPriorityMessage, toRevokeCauseMessage } from "../../../wire/floorEnums.js";
 import { type TimeFields, timeFields } from "./wireLayout.js";
 
-// What the domain knows, as the messages that other programs see.
+// Converts the types of the domain to the messages of the API.
 
 export function toCursorMessage(eventId: string, { epoch, revision }: LogPosition): CursorMessage {
   return create(CursorSchema, { eventId, epoch, revision: BigInt(revision) });
 }
 
-/** The fields of an `ActiveSpeaker`: to make messages of thousands takes longer than to read and encode them. */
+/** The fields of an `ActiveSpeaker`, without a message object: creating thousands of those takes longer than encoding. */
 export interface SpeakerFields {
   channelId: string;
   userId: string;
@@ -34,7 +34,7 @@ export interface SpeakerFields {
   priority: FloorPriority;
 }
 
-// Undefined for 0: it is not known.
+// Returns undefined for 0, which stands for an unknown time.
 function toTime(ms: number): TimeFields<bigint> | undefined {
   if (ms <= 0) return undefined;
   const { seconds, nanos } = timeFields(ms);
@@ -94,7 +94,7 @@ function toKind(change: Change): NonNullable<MessageInitShape<typeof ChangeSchem
       return { case: "speakersResumed", value: { pauseId: change.pauseId, expired: change.expired } };
     case "floorRevoked": {
       const { channelId, userId, byUserId, startedAtMs } = change;
-      // Entries of an older version have neither.
+      // Log entries of older versions have neither a lease id nor a start time.
       const leaseId = BigInt(change.leaseId ?? 0);
       const startedAt = startedAtMs > 0 && { startedAt: timestampFromMs(startedAtMs) };
       const cause = toRevokeCauseMessage(change.cause);
