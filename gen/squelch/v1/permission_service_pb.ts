@@ -1759,7 +1759,7 @@ export const GetFleetStatusResponseSchema: GenMessage<GetFleetStatusResponse> = 
  */
 export type ReplicaStatus = Message<"squelch.v1.ReplicaStatus"> & {
   /**
-   * The unique id of the replica: host name and port.
+   * The unique id of the replica: its host name with a suffix.
    *
    * @generated from field: string replica_id = 1;
    */

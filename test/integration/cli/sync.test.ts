@@ -140,7 +140,7 @@ describe("squelch sync", () => {
     expect(await run([directory, "--format", "csv"])).toMatchObject({ exitCode: 1 });
     expect(await sync("members.txt", "anna,stage")).toMatchObject({
       exitCode: 2,
-      stderr: expect.stringContaining("say --format ndjson or --format csv"),
+      stderr: expect.stringContaining("give --format ndjson or --format csv"),
     });
     expect(await run(["x.csv", "--format", "xml"])).toMatchObject({ exitCode: 2 });
   });

@@ -64,6 +64,7 @@ function shapeOf(lines: readonly string[]): string[] {
       .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g, "TIME")
       .replace(/[\da-f]{8}-[\da-f-]{27}/g, "ID")
       .replace(/[\w.-]+:\d+(?= )/g, "HOST:PORT")
+      .replace(/^\S+-[\da-f]{6}(?= )/, "REPLICA")
       .replace(/\d+(\.\d+)?/g, "N")
       .replace(/ +/g, " ")
       .trimEnd(),
@@ -145,7 +146,7 @@ it("every command of the README works in its order, and prints what the page sho
       expect(shapeOf(watched)).toContain(shapeOf([shown])[0]);
     } else expect(await print(), text).toEqual(shapeOf(output));
   }
-}, 120_000);
+}, 180_000);
 
 it("the router of the README brings an assignment to a WebSocket", async () => {
   const frames: string[] = [];

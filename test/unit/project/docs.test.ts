@@ -19,6 +19,7 @@ import { read, rowsUnder, unquote, withoutCode } from "../../support/pages.js";
 const PAGES = [
   "README.md",
   "CHANGELOG.md",
+  "CONTRIBUTING.md",
   ...readdirSync("docs", { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".md"))
     .map((name) => `docs/${name}`),
