@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { Writable } from "node:stream";
 import type { Redis } from "ioredis";
 import { pino } from "pino";
-import { describe, expect, it, type TestContext } from "vitest";
+import { describe, expect, it, type TestContext, vi } from "vitest";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { Connections } from "../../../src/engine/redis/connection/connections.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
@@ -14,6 +14,8 @@ import { waitFor } from "../../support/waitFor.js";
 /** After which writes have to succeed again once the name leads to the primary, ms. */
 const LEFT_WITHIN_MS = 5_000;
 const PURPOSES = ["commands", "confirmed", "urgent", "subscriptions"];
+
+vi.setConfig({ testTimeout: 60_000 });
 
 type OnTestFinished = TestContext["onTestFinished"];
 
@@ -72,7 +74,7 @@ function openLog() {
   return { logger: pino(stream), lines };
 }
 
-describe.concurrent("a primary that is demoted under standing connections (pitfall 58)", () => {
+describe("a primary that is demoted under standing connections (pitfall 58)", () => {
   it("is left by all connections, and writes succeed within 5 s of the name leading to the new one", async ({
     onTestFinished,
   }) => {

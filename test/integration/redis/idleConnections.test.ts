@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createConnection } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, it, type TestContext } from "vitest";
+import { describe, expect, it, type TestContext, vi } from "vitest";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { Connections } from "../../../src/engine/redis/connection/connections.js";
 import { createLogger } from "../../../src/lib/logger.js";
@@ -10,18 +10,20 @@ import { connect } from "../../support/clients/watchClient.js";
 import { startCluster } from "../../support/redis/startCluster.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
 import { startSentinel } from "../../support/redis/startSentinel.js";
-import { spawnSquelch } from "../../support/startSquelch.js";
+import { startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
 /** How long pauses go on, ms. */
 const IDLE_MS = 20_000;
 const SLOWEST_PAUSE_MS = 300;
 
+vi.setConfig({ testTimeout: 60_000 });
+
 type OnTestFinished = TestContext["onTestFinished"];
 
-async function serve(onTestFinished: OnTestFinished, ...args: string[]) {
-  const replica = await spawnSquelch(args);
-  onTestFinished(() => replica.stop());
+async function serve(onTestFinished: OnTestFinished, overrides: Record<string, string>) {
+  const replica = await startSquelch(overrides);
+  onTestFinished(() => replica.close());
   const client = connect(replica.grpcAddress);
   onTestFinished(() => client.close());
   await waitFor(async () => (await fetch(`http://${replica.httpAddress}/readyz`)).ok);
@@ -49,13 +51,11 @@ async function idsOf(redis: RedisServer, purpose: string): Promise<string[]> {
 const idsOfAll = (servers: readonly RedisServer[]) =>
   Promise.all(servers.map((redis) => Promise.all(["commands", "confirmed", "urgent"].map((p) => idsOf(redis, p)))));
 
-describe.concurrent("Redis closes idle connections (pitfall 59)", () => {
-  it("and no pause of an otherwise idle replica fails or takes long", { timeout: 3 * IDLE_MS }, async ({
-    onTestFinished,
-  }) => {
+describe("Redis closes idle connections (pitfall 59)", () => {
+  it("and no pause of an otherwise idle replica fails or takes long", async ({ onTestFinished }) => {
     const redis = await startRedis({ args: ["--timeout", "2"] });
     onTestFinished(() => redis.stop());
-    const { assign, pause, resume } = await serve(onTestFinished, "--redis-url", redis.url);
+    const { assign, pause, resume } = await serve(onTestFinished, { redisUrl: redis.url });
     const eventId = randomUUID();
     await assign(eventId, ["a"]);
     const connected = await idsOfAll([redis]);
@@ -75,7 +75,7 @@ describe.concurrent("Redis closes idle connections (pitfall 59)", () => {
     const cluster = await startCluster({ replicas: 0 });
     onTestFinished(() => cluster.stop());
     for (const node of cluster.nodes) await node.cli("CONFIG", "SET", "timeout", "2");
-    const { assign, cut } = await serve(onTestFinished, "--redis-url", cluster.url, "--redis-layout", "cluster");
+    const { assign, cut } = await serve(onTestFinished, { redisUrl: cluster.url, redisLayout: "cluster" });
     const eventIds = await cluster.spreadEventIds();
     const useAll = () =>
       Promise.all(
@@ -95,7 +95,7 @@ describe.concurrent("Redis closes idle connections (pitfall 59)", () => {
     const group = await startSentinel();
     onTestFinished(() => group.stop());
     for (const server of group.servers) await server.cli("CONFIG", "SET", "timeout", "2");
-    const { assign, cut } = await serve(onTestFinished, "--redis-url", group.url);
+    const { assign, cut } = await serve(onTestFinished, { redisUrl: group.url });
     await assign("e1", ["a"]);
     const master = await group.master();
     const connected = await idsOfAll([master]);
@@ -107,7 +107,7 @@ describe.concurrent("Redis closes idle connections (pitfall 59)", () => {
   });
 });
 
-describe.concurrent("a connection that Redis has closed in the orderly way", () => {
+describe("a connection that Redis has closed in the orderly way", () => {
   it("is opened anew at once", async ({ onTestFinished }) => {
     const redis = await startRedis();
     onTestFinished(() => redis.stop());
@@ -128,7 +128,7 @@ describe.concurrent("a connection that Redis has closed in the orderly way", () 
   });
 });
 
-describe.concurrent("an emergency", () => {
+describe("an emergency", () => {
   it.for(["urgent", "confirmed"])(
     "goes out over another connection while its own is down (%s), and is replicated",
     async (purpose, { onTestFinished }) => {
@@ -137,7 +137,7 @@ describe.concurrent("an emergency", () => {
       const follower = await startRedis({ args: ["--replicaof", "127.0.0.1", String(redis.port)] });
       onTestFinished(() => follower.stop());
       await waitFor(async () => /slave0:.*offset=([1-9]\d*)/.test(await redis.cli("INFO", "replication")));
-      const { assign, cut } = await serve(onTestFinished, "--redis-url", redis.url);
+      const { assign, cut } = await serve(onTestFinished, { redisUrl: redis.url });
       await assign("e1", ["a"]);
       await waitFor(async () => (await cut("e1")).replicated);
       const [id] = await idsOf(redis, purpose);

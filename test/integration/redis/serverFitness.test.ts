@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it, type TestContext } from "vitest";
+import { describe, expect, it, type TestContext, vi } from "vitest";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { ChannelStateManager } from "../../../src/server/state/channelState.js";
 import { PermissionSyncManager } from "../../../src/server/state/permissionSync.js";
@@ -15,6 +15,8 @@ import { runCli } from "../../support/runCli.js";
 import { type SquelchProcess, spawnSquelch } from "../../support/startSquelch.js";
 import { startTcpProxy } from "../../support/tcpProxy.js";
 import { waitFor } from "../../support/waitFor.js";
+
+vi.setConfig({ testTimeout: 60_000 });
 
 type OnTestFinished = TestContext["onTestFinished"];
 
@@ -46,7 +48,7 @@ const isReady = async (replica: SquelchProcess) => (await readiness(replica)) ==
 
 const hasLine = (replica: SquelchProcess, text: string) => replica.lines.some((line) => line.includes(text));
 
-describe.concurrent("a database that the server does not have (pitfall 60)", () => {
+describe("a database that the server does not have (pitfall 60)", () => {
   it("is refused at start, with a sentence and the exit code of a misuse", async ({ onTestFinished }) => {
     const redis = await open(onTestFinished);
     const apart = await open(onTestFinished, { args: ["--databases", "4"] });
@@ -106,7 +108,7 @@ describe.concurrent("a database that the server does not have (pitfall 60)", () 
   });
 });
 
-describe.concurrent("a server of another kind than the URL says", () => {
+describe("a server of another kind than the URL says", () => {
   it("is refused at start: a node of a Cluster, a sentinel", async ({ onTestFinished }) => {
     const node = await open(onTestFinished, { args: ["--cluster-enabled", "yes"] });
     const redis = await open(onTestFinished);
@@ -139,7 +141,7 @@ describe.concurrent("a server of another kind than the URL says", () => {
   });
 });
 
-describe.concurrent("a server that turns connections away", () => {
+describe("a server that turns connections away", () => {
   it("for a wrong password is named in the log, and retried", async ({ onTestFinished }) => {
     const redis = await open(onTestFinished);
     await redis.cli("ACL", "SETUSER", "ann", "on", ">other", "~*", "&*", "+@all");
