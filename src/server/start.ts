@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Registry } from "prom-client";
 import type { Engine } from "../domain/ports.js";
 import { createMemoryEngine } from "../engine/memory/engine.js";
-import { createRedisEngine, type IngestSource } from "../engine/redis/engine.js";
+import { createRedisEngine } from "../engine/redis/engine.js";
 import { createLogger, type Logger } from "../lib/logger.js";
 import { PACKAGE_FOLDER } from "../lib/ownPackage.js";
 import { createAuthenticator } from "./auth/authenticator.js";
@@ -17,7 +17,6 @@ import { AuditTrail } from "./ops/auditTrail.js";
 import { addCallMetrics } from "./ops/callMetrics.js";
 import { addFeedMetrics, createFeedCounts } from "./ops/feedMetrics.js";
 import { countFloor } from "./ops/floorMetrics.js";
-import { addIngestMetrics } from "./ops/ingestMetrics.js";
 import { countOverLimit, createLimitRefusals, type LimitRefusals } from "./ops/limitMetrics.js";
 import { exposeMetrics } from "./ops/metrics.js";
 import { addRedisMetrics, addScriptMetrics } from "./ops/redisMetrics.js";
@@ -28,11 +27,8 @@ import { admission } from "./rpc/interceptors/identify.js";
 import { implementCalls, serveCalls } from "./rpc/services.js";
 import type { Serving } from "./rpc/serving.js";
 import { openTlsFiles } from "./rpc/tlsFiles.js";
-import { type CatchUp, createCatchUp } from "./state/catchUp.js";
-import { Ingest } from "./state/ingest.js";
-import { PermissionSyncManager } from "./state/permissionSync.js";
-import { Reconciler } from "./state/reconciler.js";
-import { Watermark } from "./state/watermark.js";
+import type { CatchUp } from "./state/catchUp.js";
+import { createIngest } from "./state/createIngest.js";
 
 /** How long a start waits for the store; it goes on without. */
 const START_PATIENCE_MS = 3_000;
@@ -227,48 +223,6 @@ function createRedisSource(
     async close() {
       await stopIngest();
       await engine.close();
-    },
-  };
-}
-
-/** What takes the control plane's updates in. */
-function createIngest(
-  engine: Engine,
-  source: IngestSource,
-  logLevel: ServerConfig["logLevel"],
-  registry: Registry,
-  logger: Logger,
-) {
-  const { controlPlane, subscriber } = source;
-  const ingestLogger = logger.child({ component: "Ingest" });
-  const ingest = new Ingest(engine, () => subscriber.reconnect(), ingestLogger);
-  const reconciler = new Reconciler(engine, controlPlane, ingest, ingestLogger);
-  const watermark = new Watermark(ingest, controlPlane, reconciler, ingestLogger);
-  // A line for each update would cost more than applying it: the service says them at "debug" only.
-  const syncLogger = logger.child({ component: "PermissionSync" }, logLevel === "info" ? { level: "warn" } : {});
-  const sync = new PermissionSyncManager(
-    (userId, eventId, channelIds, action, position) => {
-      // Before the first ticket of a connection a message has no place in the order.
-      if (position === undefined) {
-        ingest.counts.unplaced++;
-        logger.warn({ eventId, userId }, "update ignored: it came before the first ticket");
-      } else ingest.accept(eventId, { userId, channelIds, action }, position);
-    },
-    { subscriber, observer: ingest, logger: syncLogger },
-  );
-  addIngestMetrics(registry, { ingest, sync, watermark, reconciler });
-  source.onStateDoubtful(() => reconciler.request());
-  return {
-    catchUp: createCatchUp(engine, watermark, reconciler),
-    async startIngest() {
-      await sync.start();
-      watermark.start();
-    },
-    async stopIngest() {
-      watermark.stop();
-      reconciler.stop();
-      await sync.stop();
-      ingest.stop();
     },
   };
 }
