@@ -1,10 +1,5 @@
-import type { MessageShape } from "@bufbuild/protobuf";
-import type { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
-import type { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { Scope } from "../../domain/identity.js";
-
-type Methods = (typeof PermissionService)["method"] & (typeof ChannelService)["method"];
-type Request<Name extends keyof Methods> = MessageShape<Methods[Name]["input"]>;
+import type { MethodName, RequestOf } from "../contract.js";
 
 /** What a call needs. */
 export interface Right<Request> {
@@ -23,12 +18,12 @@ const ofChannel = ({ channelId }: { channelId: string }) => channelId;
 const ofCursors = ({ cursors }: { cursors: { eventId: string }[] }) => cursors.map(({ eventId }) => eventId);
 
 /**
- * Who may do what: the one table for both planes. A call without an entry does not compile.
+ * Who may do what: the one table for both servers. A call without an entry does not compile.
  *
  * A router has `watch` and `floor`: with those it also adopts what nobody has written before. One whose clients may be
  * dispatchers has `pause` too.
  */
-export const rights: { readonly [Name in keyof Methods]: Right<Request<Name>> } = {
+export const rights: { readonly [Name in MethodName]: Right<RequestOf<Name>> } = {
   // An empty list watches those of the caller's events that there are.
   watchPermissions: { scopes: ["watch"], events: ({ eventIds }) => eventIds },
   getUserPermissions: { scopes: ["watch"], events: ofEvent },
