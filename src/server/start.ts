@@ -23,9 +23,8 @@ import { addRedisMetrics, addScriptMetrics } from "./ops/redisMetrics.js";
 import { startGrpcServer } from "./rpc/grpc/grpcServer.js";
 import { type Readiness, startHttpServer } from "./rpc/http/httpServer.js";
 import { createStaticFiles } from "./rpc/http/staticFiles.js";
-import { admission } from "./rpc/interceptors/identify.js";
-import { implementCalls, serveCalls } from "./rpc/services.js";
-import type { Serving } from "./rpc/serving.js";
+import { serveCalls } from "./rpc/serveCalls.js";
+import { implementCalls } from "./rpc/services.js";
 import { openTlsFiles } from "./rpc/tlsFiles.js";
 import type { CatchUp } from "./state/catchUp.js";
 import { createIngest } from "./state/createIngest.js";
@@ -107,15 +106,10 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
       eventOf: (channelId: string) => engine.getChannelEvent(channelId),
       withTraffic: config.auditFloor,
     };
-    const callerLimits = new CallerLimits(config, refused);
+    const limits = new CallerLimits(config, refused);
     const metrics = addCallMetrics(registry);
-    const serving: Serving = {
-      calls: serveCalls(implementCalls(hub, source.catchUp, config), authenticator, callerLimits, recording, tracing),
-      endings: new Set(),
-      admit: admission(authenticator, recording, metrics),
-      metrics,
-      logger,
-    };
+    const implemented = implementCalls(hub, source.catchUp, config);
+    const serving = serveCalls(implemented, { authenticator, limits, recording, metrics, tracing, logger });
     // Whoever has to show a token is no prey of a web page that another opens.
     const onlyLoopbackNames = !config.insecure && !isAuthenticated(config);
     if (isAuthenticated(config) && tls === undefined) {
@@ -139,12 +133,15 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
 
     const drain = async () => {
       isDraining = true;
+      serving.shutdown.begin();
       clearInterval(healthTimer);
       setServing();
       const deadlineMs = performance.now() + config.drainTimeoutMs;
       const left = presence.close();
-      http.drain();
-      await grpc.drain(config.drainTimeoutMs);
+      // Clients must know that this replica is leaving before their streams end, so that they do not come back to it.
+      const grpcClosed = grpc.close(config.drainTimeoutMs);
+      await serving.shutdown.endStreams(config.drainTimeoutMs, logger);
+      await grpcClosed;
       await http.close(Math.max(deadlineMs - performance.now(), 0));
       await left;
       await releaseAll();
