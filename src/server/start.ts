@@ -25,6 +25,7 @@ import { type Readiness, startHttpServer } from "./rpc/http/httpServer.js";
 import { createStaticFiles } from "./rpc/http/staticFiles.js";
 import { serveCalls } from "./rpc/serveCalls.js";
 import { implementCalls } from "./rpc/services.js";
+import { Shutdown } from "./rpc/shutdown.js";
 import { openTlsFiles } from "./rpc/tlsFiles.js";
 import type { CatchUp } from "./state/catchUp.js";
 import { createIngest } from "./state/createIngest.js";
@@ -78,10 +79,10 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
   addAuditMetrics(registry, trail);
   const hub = new Hub(engine, logger.child({ component: "Feed" }), createFeedCounts(registry));
   addFeedMetrics(registry, hub);
-  let isDraining = false;
+  const shutdown = new Shutdown();
 
   const readiness = (): Readiness => {
-    if (isDraining) return { ready: false, reason: "the replica is shutting down" };
+    if (shutdown.hasBegun) return { ready: false, reason: "the replica is shutting down" };
     if (!engine.feedHealth().healthy)
       return { ready: false, reason: "changes from the store are not proven to arrive" };
     return { ready: true };
@@ -109,11 +110,11 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
     const limits = new CallerLimits(config, refused);
     const metrics = addCallMetrics(registry);
     const implemented = implementCalls(hub, source.catchUp, config);
-    const serving = serveCalls(implemented, { authenticator, limits, recording, metrics, tracing, logger });
-    // Whoever has to show a token is no prey of a web page that another opens.
+    const serving = serveCalls(implemented, { authenticator, limits, recording, metrics, tracing, shutdown, logger });
+    // A server that requires a token needs no check against DNS rebinding: a hostile page has no token.
     const onlyLoopbackNames = !config.insecure && !isAuthenticated(config);
     if (isAuthenticated(config) && tls === undefined) {
-      logger.warn("tokens are taken without TLS: whoever listens on the network can use them");
+      logger.warn("tokens are accepted without TLS: anyone who can read the network traffic can use them");
     }
     const origins = { corsOrigins: config.corsOrigins, onlyLoopbackNames };
     const pages = { readiness, metrics: () => exposeMetrics(registry), console: createStaticFiles(CONSOLE_FOLDER) };
@@ -132,15 +133,14 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
     setServing();
 
     const drain = async () => {
-      isDraining = true;
-      serving.shutdown.begin();
+      shutdown.begin();
       clearInterval(healthTimer);
       setServing();
       const deadlineMs = performance.now() + config.drainTimeoutMs;
       const left = presence.close();
       // Clients must know that this replica is leaving before their streams end, so that they do not come back to it.
       const grpcClosed = grpc.close(config.drainTimeoutMs);
-      await serving.shutdown.endStreams(config.drainTimeoutMs, logger);
+      await shutdown.endStreams(config.drainTimeoutMs, logger);
       await grpcClosed;
       await http.close(Math.max(deadlineMs - performance.now(), 0));
       await left;

@@ -13,7 +13,7 @@ import { limit } from "./interceptors/limit.js";
 import { measure } from "./interceptors/measure.js";
 import { trace } from "./interceptors/trace.js";
 import type { Serving } from "./serving.js";
-import { Shutdown } from "./shutdown.js";
+import type { Shutdown } from "./shutdown.js";
 
 /** What the interceptors need. */
 export interface CallParts {
@@ -23,6 +23,7 @@ export interface CallParts {
   metrics: CallMetrics;
   /** Undefined if calls are not traced. */
   tracing: Tracing | undefined;
+  shutdown: Shutdown;
   logger: Logger;
 }
 
@@ -33,9 +34,8 @@ export interface CallParts {
  */
 export function serveCalls(
   implemented: ReadonlyMap<DescMethod, ServedCall>,
-  { authenticator, limits, recording, metrics, tracing, logger }: CallParts,
+  { authenticator, limits, recording, metrics, tracing, shutdown, logger }: CallParts,
 ): Serving {
-  const shutdown = new Shutdown();
   // A server asks this first, before it reads the message of a call: it finds out who the caller is.
   const admit = createAdmission(authenticator, recording, metrics, shutdown);
   // Then the call passes these, from the outside in, on its way to the handler.
