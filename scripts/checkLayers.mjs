@@ -14,6 +14,7 @@ const ENGINES = ["src/engine/redis", "src/engine/memory"];
 const LAYERS = {
   "src/cli": ["src/server", "src/server/config.ts", "src/server/configOptions.ts", "src/router", ...ROUTER, ...BASE],
   "src/server": [
+    "src/server/contract.ts",
     "src/server/config.ts",
     "src/server/configOptions.ts",
     "src/server/auth",
@@ -26,6 +27,7 @@ const LAYERS = {
     ...BASE,
   ],
   "src/server/rpc": [
+    "src/server/contract.ts",
     "src/server/auth",
     "src/server/feed",
     "src/server/keepers",
@@ -46,7 +48,14 @@ const LAYERS = {
   "src/server/keepers": ["src/server/ops", ...BASE],
   "src/server/state": ["src/server/ops", "src/server/config.ts", "src/server/configOptions.ts", ...ENGINES, ...BASE],
   "src/server/ops": ["src/server/config.ts", "src/server/configOptions.ts", ...ENGINES, ...BASE],
-  "src/server/auth": ["src/server/ops", "src/server/config.ts", "src/server/configOptions.ts", ...BASE],
+  "src/server/contract.ts": ["gen"],
+  "src/server/auth": [
+    "src/server/contract.ts",
+    "src/server/ops",
+    "src/server/config.ts",
+    "src/server/configOptions.ts",
+    ...BASE,
+  ],
   "src/server/config.ts": ["src/server/configOptions.ts", ...PURE],
   "src/server/configOptions.ts": PURE,
   "src/router": [...ROUTER, ...BASE],

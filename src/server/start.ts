@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Registry } from "prom-client";
 import type { Engine, FeedHealth } from "../domain/ports/engine.js";
 import { createMemoryEngine } from "../engine/memory/engine.js";
-import { createRedisEngine, type IngestSource } from "../engine/redis/engine.js";
+import { createRedisEngine } from "../engine/redis/engine.js";
 import { createLogger, type Logger } from "../lib/logger.js";
 import { PACKAGE_FOLDER } from "../lib/ownPackage.js";
 import { createAuthenticator } from "./auth/authenticator.js";
@@ -17,22 +17,19 @@ import { AuditTrail } from "./ops/auditTrail.js";
 import { addCallMetrics } from "./ops/callMetrics.js";
 import { addFeedMetrics, createFeedCounts } from "./ops/feedMetrics.js";
 import { countFloor } from "./ops/floorMetrics.js";
-import { addIngestMetrics } from "./ops/ingestMetrics.js";
 import { countOverLimit, createLimitRefusals, type LimitRefusals } from "./ops/limitMetrics.js";
 import { exposeMetrics } from "./ops/metrics.js";
 import { addRedisMetrics, addScriptMetrics } from "./ops/redisMetrics.js";
 import { startGrpcServer } from "./rpc/grpc/grpcServer.js";
 import { type Readiness, startHttpServer } from "./rpc/http/httpServer.js";
 import { createStaticFiles } from "./rpc/http/staticFiles.js";
-import { admission } from "./rpc/interceptors/identify.js";
-import { implementCalls, serveCalls } from "./rpc/services.js";
-import type { Serving } from "./rpc/serving.js";
+import { serveCalls } from "./rpc/serveCalls.js";
+import { implementCalls } from "./rpc/services.js";
+import { Shutdown } from "./rpc/shutdown.js";
 import { openTlsFiles } from "./rpc/tlsFiles.js";
-import { type CatchUp, createCatchUp } from "./state/catchUp.js";
-import { Ingest } from "./state/ingest.js";
-import { PermissionSyncManager } from "./state/permissionSync.js";
-import { Reconciler } from "./state/reconciler.js";
-import { Watermark } from "./state/watermark.js";
+import type { CatchUp } from "./state/catchUp.js";
+import { createIngest } from "./state/createIngest.js";
+import type { Ingest } from "./state/ingest.js";
 
 /** How long a start waits for the store; it goes on without. */
 const START_PATIENCE_MS = 3_000;
@@ -83,10 +80,10 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
   addAuditMetrics(registry, trail);
   const hub = new Hub(engine, logger.child({ component: "Feed" }), createFeedCounts(registry));
   addFeedMetrics(registry, hub);
-  let isDraining = false;
+  const shutdown = new Shutdown();
 
   const readiness = (): Readiness => {
-    if (isDraining) return { ready: false, reason: "the replica is shutting down" };
+    if (shutdown.hasBegun) return { ready: false, reason: "the replica is shutting down" };
     const { healthy, problem = "changes from the store are not proven to arrive" } = engine.feedHealth();
     return healthy ? { ready: true } : { ready: false, reason: problem };
   };
@@ -110,19 +107,14 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
       eventOf: (channelId: string) => engine.getChannelEvent(channelId),
       withTraffic: config.auditFloor,
     };
-    const callerLimits = new CallerLimits(config, refused);
+    const limits = new CallerLimits(config, refused);
     const metrics = addCallMetrics(registry);
-    const serving: Serving = {
-      calls: serveCalls(implementCalls(hub, source.catchUp, config), authenticator, callerLimits, recording, tracing),
-      endings: new Set(),
-      admit: admission(authenticator, recording, metrics),
-      metrics,
-      logger,
-    };
-    // Whoever has to show a token is no prey of a web page that another opens.
+    const implemented = implementCalls(hub, source.catchUp, config);
+    const serving = serveCalls(implemented, { authenticator, limits, recording, metrics, tracing, shutdown, logger });
+    // A server that requires a token needs no check against DNS rebinding: a hostile page has no token.
     const onlyLoopbackNames = !config.insecure && !isAuthenticated(config);
     if (isAuthenticated(config) && tls === undefined) {
-      logger.warn("tokens are taken without TLS: whoever listens on the network can use them");
+      logger.warn("tokens are accepted without TLS: anyone who can read the network traffic can use them");
     }
     const origins = { corsOrigins: config.corsOrigins, onlyLoopbackNames };
     const pages = { readiness, metrics: () => exposeMetrics(registry), console: createStaticFiles(CONSOLE_FOLDER) };
@@ -141,13 +133,15 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
     setServing();
 
     const drain = async () => {
-      isDraining = true;
+      shutdown.begin();
       clearInterval(healthTimer);
       setServing();
       const deadlineMs = performance.now() + config.drainTimeoutMs;
       const left = presence.close();
-      http.drain();
-      await grpc.drain(config.drainTimeoutMs);
+      // Clients must know that this replica is leaving before their streams end, so that they do not come back to it.
+      const grpcClosed = grpc.close(config.drainTimeoutMs);
+      await shutdown.endStreams(config.drainTimeoutMs, logger);
+      await grpcClosed;
       await http.close(Math.max(deadlineMs - performance.now(), 0));
       await left;
       await releaseAll();
@@ -230,52 +224,8 @@ function createRedisSource(
   };
 }
 
-/** The feed is not healthy either while updates of the control plane cannot be applied. */
+/** The feed is unhealthy too while updates of the control plane cannot be applied. */
 function withIngest(health: FeedHealth, ingest: Ingest): FeedHealth {
   const problem = ingest.problem();
   return problem === undefined ? health : { ...health, healthy: false, problem: health.problem ?? problem };
-}
-
-/** What takes the control plane's updates in. */
-function createIngest(
-  engine: Engine,
-  source: IngestSource,
-  logLevel: ServerConfig["logLevel"],
-  registry: Registry,
-  logger: Logger,
-) {
-  const { controlPlane, subscriber } = source;
-  const ingestLogger = logger.child({ component: "Ingest" });
-  const requestReconcile = () => reconciler.request();
-  const ingest = new Ingest(engine, () => subscriber.reconnect(), requestReconcile, ingestLogger);
-  const reconciler: Reconciler = new Reconciler(engine, controlPlane, ingest, ingestLogger);
-  const watermark = new Watermark(ingest, controlPlane, reconciler, ingestLogger);
-  // A line for each update would cost more than applying it: the service says them at "debug" only.
-  const syncLogger = logger.child({ component: "PermissionSync" }, logLevel === "info" ? { level: "warn" } : {});
-  const sync = new PermissionSyncManager(
-    (userId, eventId, channelIds, action, position) => {
-      // Before the first ticket of a connection a message has no place in the order.
-      if (position === undefined) {
-        ingest.counts.unplaced++;
-        logger.warn({ eventId, userId }, "update ignored: it came before the first ticket");
-      } else ingest.accept(eventId, { userId, channelIds, action }, position);
-    },
-    { subscriber, observer: ingest, logger: syncLogger },
-  );
-  addIngestMetrics(registry, { ingest, sync, watermark, reconciler });
-  source.onStateDoubtful(requestReconcile);
-  return {
-    ingest,
-    catchUp: createCatchUp(engine, watermark, reconciler),
-    async startIngest() {
-      await sync.start();
-      watermark.start();
-    },
-    async stopIngest() {
-      watermark.stop();
-      reconciler.stop();
-      await sync.stop();
-      ingest.stop();
-    },
-  };
 }

@@ -1,10 +1,5 @@
-import type { MessageShape } from "@bufbuild/protobuf";
-import type { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
-import type { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { Scope } from "../../domain/identity.js";
-
-type Methods = (typeof PermissionService)["method"] & (typeof ChannelService)["method"];
-type Request<Name extends keyof Methods> = MessageShape<Methods[Name]["input"]>;
+import type { MethodName, RequestOf } from "../contract.js";
 
 /** The right that a method requires. */
 export interface Right<Request> {
@@ -29,7 +24,7 @@ const ofCursors = ({ cursors }: { cursors: { eventId: string }[] }) => cursors.m
  * A router needs `watch` and `floor`. With them it can also seed channels and users that were never written before. A
  * router with dispatchers among its clients needs `pause` too.
  */
-export const rights: { readonly [Name in keyof Methods]: Right<Request<Name>> } = {
+export const rights: { readonly [Name in MethodName]: Right<RequestOf<Name>> } = {
   // An empty list watches all events that the caller has access to.
   watchPermissions: { scopes: ["watch"], events: ({ eventIds }) => eventIds },
   getUserPermissions: { scopes: ["watch"], events: ofEvent },

@@ -1,37 +1,31 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type {
-  GetFleetStatusResponseSchema,
-  ReplicaStatusSchema,
-  RouterLagSchema,
-} from "../../../../gen/squelch/v1/permission_service_pb.js";
+import type { ReplicaStatusSchema, RouterLagSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
 import { type KnownReplica, type RouterLag, summariseRouters } from "../../../domain/fleet.js";
 import type { Engine } from "../../../domain/ports/engine.js";
 import { batchesOf } from "../../../lib/batchesOf.js";
+import type { AnswerOf } from "../../contract.js";
 import type { Hub } from "../../feed/hub.js";
+import type { Handlers } from "../call.js";
 
-type FleetStatus = MessageInitShape<typeof GetFleetStatusResponseSchema>;
+type FleetStatus = AnswerOf<"getFleetStatus">;
 
-/** What was read, and the store's clock in terms of this process's. */
+/** The status that was read, and the difference between the store's clock and the clock of this process. */
 interface Reading {
   status: FleetStatus;
   /** ms since 1970 by the store's clock, minus `performance.now()`. */
   clockOffsetMs: number;
 }
 
-/** The calls about the fleet as a whole. */
-export interface FleetCalls {
-  getFleetStatus(): Promise<FleetStatus>;
-}
-
-/** An answer serves everybody who asks within this time, ms. */
+/** A reading is reused for calls within this time, ms. */
 const MIN_REUSE_MS = 1_000;
-/** And for this many times as long as it took to read, so that reading takes a small part of the store's time. */
+/** A reading is also reused for this many times as long as it took, so that readings use a small part of the store's time. */
 const REUSE_FACTOR = 5;
-/** Events read at the same time. */
+/** How many events are read at the same time. */
 const READ_CONCURRENCY = 100;
 
-export function createFleetCalls(hub: Hub): FleetCalls {
+/** The calls about the fleet as a whole. */
+export function createFleetCalls(hub: Hub): Pick<Handlers, "getFleetStatus"> {
   let current: Promise<Reading> | undefined;
   return {
     async getFleetStatus() {
@@ -86,9 +80,9 @@ async function readFleetStatus({ engine, replicaId, ownReport }: Hub): Promise<R
 }
 
 function toReplicaMessage(replica: KnownReplica): MessageInitShape<typeof ReplicaStatusSchema> {
-  const { seenMs, uptimeMs, feedAgeMs, feedProblem = "", routerIds: _, ...said } = replica;
+  const { seenMs, uptimeMs, feedAgeMs, feedProblem = "", routerIds: _, ...status } = replica;
   return {
-    ...said,
+    ...status,
     feedProblem,
     startedAt: timestampFromMs(seenMs - uptimeMs),
     lastSeen: timestampFromMs(seenMs),
@@ -107,7 +101,7 @@ function toLagMessage(
   };
 }
 
-/** How long ago the change after a position was accepted; routers at the same position share one look at the log. */
+/** Finds how long ago the change after a position was accepted. Routers at the same position share one read of the log. */
 class LagAges {
   readonly #engine: Engine;
   readonly #nowMs: number;

@@ -5,9 +5,9 @@ import { MemberList } from "../../../domain/memberSync.js";
 import type { MemberSync } from "../../../domain/ports/membershipStore.js";
 
 /**
- * Reads a stream to its end. Users are numbered over the whole stream.
+ * Reads the stream of a SyncEventMembers call to its end. Error messages number the users over the whole stream.
  *
- * @throws SquelchError `invalidArgument`, `resourceExhausted`, and whatever breaks the stream
+ * @throws SquelchError `invalidArgument`, `resourceExhausted`, and the error that broke the stream
  */
 export async function readMemberSync(
   requests: AsyncIterable<SyncEventMembersRequest>,
