@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { processMemoryMib } from "../../../bench/support/processMemory.js";
 import { endChild, findFreePort, isRunning, startChild } from "../../support/childProcess.js";
 import { collectLines } from "../../support/collectLines.js";
-import { createFullPipe, type FullPipe } from "../../support/fullPipe.js";
+import { createFullPipe, type FullPipe } from "../../support/output/fullPipe.js";
 import { startRedis } from "../../support/redis/startRedis.js";
 import { startSquelch } from "../../support/startSquelch.js";
 import { PYTHON } from "../../support/systemPackages.js";
@@ -203,7 +203,7 @@ it.each(["demo", "watch", "watch --json", "status", "permissions festival", "com
 );
 
 async function runOnFullTerminal(args: readonly string[], env: Record<string, string> = {}) {
-  const python = await startChild(PYTHON, ["test/support/fullTerminal.py", process.execPath, "bin/squelch", ...args], {
+  const python = await startChild(PYTHON, ["test/support/output/fullTerminal.py", process.execPath, "bin/squelch", ...args], {
     env: { PATH: process.env.PATH, TERM: "xterm", ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });
