@@ -203,10 +203,14 @@ it.each(["demo", "watch", "watch --json", "status", "permissions festival", "com
 );
 
 async function runOnFullTerminal(args: readonly string[], env: Record<string, string> = {}) {
-  const python = await startChild(PYTHON, ["test/support/output/fullTerminal.py", process.execPath, "bin/squelch", ...args], {
-    env: { PATH: process.env.PATH, TERM: "xterm", ...env },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const python = await startChild(
+    PYTHON,
+    ["test/support/output/fullTerminal.py", process.execPath, "bin/squelch", ...args],
+    {
+      env: { PATH: process.env.PATH, TERM: "xterm", ...env },
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
   const lines = collectLines(python.stdout);
   const pid = Number(await waitFor(() => lines[0]));
   closers.push(async () => {
