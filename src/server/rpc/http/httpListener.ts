@@ -7,6 +7,8 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import type { Socket } from "node:net";
+import type { Logger } from "../../../lib/logger.js";
+import { endIfAbandoned } from "../abandonedSessions.js";
 import { HANDSHAKE_TIMEOUT_MS } from "../grpc/grpcCredentials.js";
 import type { TlsFiles } from "../tlsFiles.js";
 
@@ -36,7 +38,7 @@ export function createPlainListener(onRequest: RequestListener): HttpListener {
 }
 
 /** HTTP/2, and HTTP/1.1 for those who know nothing else, over TLS. A client without a certificate is let in, to show a token. */
-export function createTlsListener(tls: TlsFiles, onRequest: RequestListener): HttpListener {
+export function createTlsListener(tls: TlsFiles, onRequest: RequestListener, logger: Logger): HttpListener {
   const server = createSecureServer({
     ...tls.context,
     allowHTTP1: true,
@@ -64,6 +66,7 @@ export function createTlsListener(tls: TlsFiles, onRequest: RequestListener): Ht
   server.on("session", (session) => {
     sessions.add(session);
     endWhenIdle(session);
+    endIfAbandoned(session, logger);
     session.once("close", () => sessions.delete(session));
   });
   return {
