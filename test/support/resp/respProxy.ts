@@ -52,9 +52,10 @@ type Expected =
 const KNOWN_CODE =
   /\b(LOADING|BUSY|OOM|NOREPLICAS|READONLY|MISCONF|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|NOPERM|NOAUTH|WRONGPASS|NOSCRIPT)\b/;
 
-/** The code of an error, wherever it stands in the text; else the first three words. */
+/** The code of an error, wherever it stands in the text; else its first words after what Redis says of the script. */
 export function errorCodeOf(text: string): string {
-  return KNOWN_CODE.exec(text)?.[1] ?? text.split(" ").slice(0, 3).join(" ");
+  const said = text.replace(/^ERR (user_script:\d+: |Error running script .*?: -)/, "");
+  return KNOWN_CODE.exec(text)?.[1] ?? said.split(" ").slice(0, 4).join(" ");
 }
 
 // One client's connection, and the one to the server that is made for it.
@@ -180,6 +181,8 @@ export async function startRespProxy(targetPort: () => number | undefined): Prom
     return { kind: "reply" };
   };
   const countError = (text: string) => {
+    // What a client says of itself at the start is optional.
+    if (text.startsWith("ERR unknown subcommand")) return;
     const code = errorCodeOf(text);
     errors.set(code, (errors.get(code) ?? 0) + 1);
   };

@@ -5,7 +5,8 @@ import { CHECKPOINT_INTERVAL_MS } from "../record/routerRecorder.js";
 import type { Violation } from "./violation.js";
 
 /** How long what was published may take to be in force once Redis refuses nothing any more, ms. */
-const IN_FORCE_MS = CHECKPOINT_INTERVAL_MS + 5_000;
+const IN_STORE_MS = 5_000;
+const IN_FORCE_MS = CHECKPOINT_INTERVAL_MS + IN_STORE_MS;
 /** What was published so shortly before a refusal may still have waited when it began, ms. */
 const LEAD_MS = 2_000;
 /** For so long a replica of which writes fail may call itself ready, ms: and until the next probe and the next look. */
@@ -65,7 +66,7 @@ function isDisturbed(history: History, refusal: Refusal, from: number, to: numbe
 interface Published {
   write: Write;
   at: number;
-  /** By when it has to be in force. */
+  /** By when it has to be in the store. */
   by: number;
 }
 
@@ -101,8 +102,10 @@ function checkInForce(history: History): Violation[] {
         const late = effect === undefined ? "never" : `only at ${Math.round(effect.at)} ms`;
         return [{ law: "G1", at: by, text: `${name} was in force ${late}, not by ${Math.round(byMs)} ms` }];
       }
-      return routersBehind(history, positionsOf, effect.entry, at, byMs).map((router) => {
-        return { law: "G1", at: by, text: `${name} had not arrived at ${router} by ${Math.round(byMs)} ms` };
+      const toldBy = byMs + CHECKPOINT_INTERVAL_MS;
+      const toldByMs = toldBy + waitedBetween(history.cpuWaits, byMs, toldBy);
+      return routersBehind(history, positionsOf, effect.entry, at, toldByMs).map((router) => {
+        return { law: "G1", at: by, text: `${name} had not arrived at ${router} by ${Math.round(toldByMs)} ms` };
       });
     });
   });
@@ -119,10 +122,10 @@ function publishedUnderRefusal(history: History, order: Order): Published[] {
     const write = history.writes.get(record.writeId);
     const refusal = history.refusals.find(({ from, to }) => at >= from - LEAD_MS && at <= to + IN_FORCE_MS);
     if (write === undefined || refusal === undefined || !order.wasHeard(at)) continue;
-    const by = Math.max(quietSince(history, refusal, at), at) + IN_FORCE_MS;
+    const by = Math.max(quietSince(history, refusal, at), at) + IN_STORE_MS;
     // What Redis has lost is another law's.
     if (losses.some((lostAt) => lostAt >= at - LEAD_MS && lostAt <= by)) continue;
-    if (by < now) published.push({ write, at, by });
+    if (by + CHECKPOINT_INTERVAL_MS < now) published.push({ write, at, by });
   }
   return published;
 }

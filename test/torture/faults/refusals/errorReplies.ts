@@ -27,7 +27,7 @@ export const ERROR_TEXTS = {
 export type ErrorName = keyof typeof ERROR_TEXTS;
 
 /** How an error of a command within a script is told, by the server's version and by how the script deals with it. */
-export const SCRIPT_FORMS = {
+const SCRIPT_FORMS = {
   /** The whole script is refused. */
   plain: (text: string) => text,
   /** Redis 7: redis.call fails. */
@@ -39,7 +39,7 @@ export const SCRIPT_FORMS = {
     `ERR Error running script (call to f_${sha}): @user_script:1: @user_script: 1: -${text}`,
 } as const;
 
-export type ScriptForm = keyof typeof SCRIPT_FORMS;
+type ScriptForm = keyof typeof SCRIPT_FORMS;
 
 export function drawForm(random: Random): ScriptForm {
   return random.pick(Object.keys(SCRIPT_FORMS) as ScriptForm[]);

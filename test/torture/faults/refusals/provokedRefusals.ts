@@ -18,7 +18,7 @@ const BUSY_AFTER_MS = "50";
 /** How often the scripts are forgotten, ms. */
 const FLUSH_PACE_MS = 100;
 /** Longer than replicas may take not to be ready, ms. */
-const LONG_MS = 10_000;
+const LONG_MS = 12_000;
 const LONG_CHANCE = 0.15;
 /** A client that cannot connect waits longer each time. */
 const CONNECT_AGAIN_MS = 12_000;

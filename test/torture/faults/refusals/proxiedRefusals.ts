@@ -3,10 +3,10 @@ import type { Random } from "../../random.js";
 import type { Run } from "../../run.js";
 import type { StandaloneStore } from "../../stores/standaloneStore.js";
 import { type Fault, type FaultKind, replicaNames } from "../fault.js";
-import { drawForm, ERROR_TEXTS, type ErrorName, errorReplyTo, type ScriptForm } from "./errorReplies.js";
+import { drawForm, ERROR_TEXTS, type ErrorName, errorReplyTo } from "./errorReplies.js";
 
 /** Long enough for replicas to have to notice, ms. */
-const LONG_MS = 10_000;
+const LONG_MS = 12_000;
 const LONG_CHANCE = 0.15;
 /** A client that is refused when it connects waits longer each time. */
 const CONNECT_AGAIN_MS = 12_000;
@@ -26,7 +26,6 @@ const LEAVING: ReadonlySet<ErrorName> = new Set([
 /** What a proxy says no to. */
 export interface ProxiedRefusal {
   error: ErrorName;
-  form: ScriptForm;
   when: "before" | "after";
   replicas: readonly string[];
   /** Default: writes alone. */
@@ -40,15 +39,15 @@ export interface ProxiedRefusal {
   holdMs?: number;
 }
 
-/** Answers commands of replicas in the place of Redis. */
+/** Answers commands of replicas in the place of Redis, an error within a script in each of the forms that there are. */
 export function proxiedRefusal({ fleet }: Run<StandaloneStore>, random: Random, refusal: ProxiedRefusal): Fault {
-  const { error, form, when, replicas, isOfEverything = false, connection, share = 1, server } = refusal;
+  const { error, when, replicas, isOfEverything = false, connection, share = 1, server } = refusal;
   const ends: (() => void)[] = [];
   const answer = (command: RespCommand) => {
     if (!isOfEverything && !WRITES.has(command.name)) return undefined;
     if (connection !== undefined && command.connection !== connection) return undefined;
     if (share < 1 && !random.chance(share)) return undefined;
-    return errorReplyTo(command, error, form);
+    return errorReplyTo(command, error, drawForm(random));
   };
   const isTotal = share === 1 && when === "before" && (connection === undefined || connection === "squelch-commands");
   return {
@@ -74,7 +73,6 @@ function drawn(run: Run<StandaloneStore>, random: Random, error: ErrorName): Fau
   const connections = ["squelch-commands", "squelch-confirmed", "squelch-urgent"];
   return proxiedRefusal(run, random, {
     error,
-    form: drawForm(random),
     when: random.chance(0.3) ? "after" : "before",
     replicas: random.chance(0.5) ? all : [random.pick(all)],
     isOfEverything: random.chance(0.2),
@@ -101,7 +99,6 @@ export const PROXIED_ERRORS: readonly FaultKind<StandaloneStore>[] = Object.keys
   create: (run, random) =>
     proxiedRefusal(run, random, {
       error: name as ErrorName,
-      form: drawForm(random),
       when: "before",
       replicas: replicaNames(run),
       server: "state",
@@ -115,7 +112,6 @@ export const LONG_REFUSALS: readonly FaultKind<StandaloneStore>[] = (["state", "
   create: (run, random) =>
     proxiedRefusal(run, random, {
       error: "OOM",
-      form: drawForm(random),
       when: "before",
       replicas: [random.pick(replicaNames(run))],
       server,
