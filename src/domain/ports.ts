@@ -73,6 +73,18 @@ export interface LogStore {
    */
   readLog(eventId: string, after: LogPosition, limit: number): Promise<LogEntry[] | undefined>;
   /**
+   * The newest entries up to a revision, that one included, ascending and contiguous, at most `limit` of them; fewer where
+   * the log begins later, none where it does not have the revision. Undefined if the log is of another epoch.
+   */
+  readLogBack(eventId: string, last: LogPosition, limit: number): Promise<LogEntry[] | undefined>;
+  /**
+   * Begins a new epoch if the store has gone back behind what was delivered: it is in that epoch, and ends before that
+   * revision or has an entry of another time there. Otherwise changes nothing.
+   *
+   * @param delivered the newest change that was delivered; `timeMs` of its entry, if that is known
+   */
+  renewEpoch(eventId: string, delivered: LogPosition & { timeMs?: number | undefined }): Promise<void>;
+  /**
    * Calls back for each entry as it is appended, of a sync at least for the newest. Resolves when it is certain to miss
    * none; one from just before may come too. Order is not promised.
    */

@@ -13,6 +13,7 @@ import { type ControlPlane, createControlPlane } from "./ingest/controlPlane.js"
 import { type LayoutName, layouts, NEW_EVENTS, PAUSES } from "./keys.js";
 import { RedisLink } from "./redisLink.js";
 import { ConfirmedWrites } from "./scripts/confirmedWrites.js";
+import type { NewEpochReason } from "./scripts/damage.js";
 import { EventScripts } from "./scripts/eventScripts.js";
 import type { ScriptObserver } from "./scripts/scripts.js";
 import { createAppliedStore } from "./stores/appliedStore.js";
@@ -40,18 +41,17 @@ export interface RedisEngineOptions {
   auditLength?: number;
   /** Of each event. Default: {@link DEFAULT_EVENT_LIMITS}. */
   limits?: EventLimits;
-  /** Told of each run of a script. */
+  /** Receives each run of a script. */
   observeScript?: ScriptObserver;
+  /** Receives why a script of this process has begun a new epoch of an event. */
+  observeNewEpoch?: (reason: NewEpochReason) => void;
 }
 
 /** What comes from the control plane through Redis. */
 export interface IngestSource {
   readonly subscriber: Subscriber;
   readonly controlPlane: ControlPlane;
-  /**
-   * Calls back when the state may have lost writes, though no update was missed: where both are the same Redis, updates
-   * are missed then as well.
-   */
+  /** Calls back when the state may have lost writes although no update was missed: a reconcile then compares them. */
   onStateDoubtful(listener: () => void): Unsubscribe;
 }
 
@@ -78,6 +78,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     logger,
     legacyRouters = true,
     observeScript = () => undefined,
+    observeNewEpoch = () => undefined,
     auditLength = DEFAULT_AUDIT_LENGTH,
     limits = DEFAULT_EVENT_LIMITS,
   } = options;
@@ -105,6 +106,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     limits,
     newestTicket: () => source.tickets.newest,
     observeScript,
+    observeNewEpoch: (eventId, reason, deleted) => noteNewEpoch(eventId, reason, deleted),
   });
   const confirmed = new ConfirmedWrites(state.connections.confirmed, scripts, logger);
   const urgent = new ConfirmedWrites(state.connections.urgent, scripts, logger);
@@ -134,6 +136,18 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     scripts.registerAgain(eventId).catch((error: unknown) => logger.warn({ err: error, eventId }, "event not listed"));
   };
 
+  // All but a fail-over or a restart, after which the updates are known to be missed, may have lost memberships alone.
+  const noteNewEpoch = (eventId: string, reason: NewEpochReason, deleted: readonly string[]) => {
+    observeNewEpoch(reason);
+    if (reason === "redis_replaced") {
+      logger.info({ eventId, reason }, "began a new epoch of an event");
+      return;
+    }
+    const details = { eventId, reason, ...(deleted.length > 0 && { deleted }) };
+    logger.warn(details, "began a new epoch of an event, its keys did not fit together");
+    doubt();
+  };
+
   const doubt = () => {
     for (const listener of doubtListeners) listener();
   };
@@ -156,7 +170,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     ingest: isHeard
       ? {
           subscriber: source.subscriber,
-          controlPlane: createControlPlane(commands, source),
+          controlPlane: mendingControlPlane(createControlPlane(commands, source), scripts),
           onStateDoubtful(listener) {
             doubtListeners.add(listener);
             return () => doubtListeners.delete(listener);
@@ -190,6 +204,13 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     feedHealth: () => worst(links.map((link) => link.probe.health())),
     onFeedRestored: (listener) => subscriber.listen({ restored: listener }),
     onPause: (listener) => subscriber.subscribeWhenConnected(PAUSES, (eventId) => listener(eventId.toString())),
+  };
+}
+
+function mendingControlPlane(controlPlane: ControlPlane, scripts: EventScripts): ControlPlane {
+  return {
+    ...controlPlane,
+    readEntries: (eventId, userIds) => scripts.mending(eventId, () => controlPlane.readEntries(eventId, userIds)),
   };
 }
 

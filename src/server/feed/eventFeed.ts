@@ -16,6 +16,8 @@ const LOG_PAGE = 200;
 const MAX_EARLY_ENTRIES = 10_000;
 /** Room for a batch's header and length prefixes within a message. */
 const BATCH_OVERHEAD_BYTES = 1 << 10;
+/** How many epochs a feed remembers after it has left them. */
+const MAX_LEFT_EPOCHS = 16;
 /** Batches that are kept for the next watcher at the same cursor. */
 const MAX_SHARED_BATCHES = 8;
 
@@ -56,6 +58,13 @@ export class EventFeed {
   #isInSync = false;
   // What the feed had when it last got in sync: a revision of the present epoch.
   #inSyncFrom = 0;
+  // When the newest change was made, by Redis's clock; undefined where it was loaded as part of the picture.
+  #headTimeMs: number | undefined;
+  // Epochs that this feed has followed and left, the oldest first.
+  readonly #leftEpochs = new Set<string>();
+  // True if the store may have gone back and have passed this feed since: entries may have been missed, or one has arrived
+  // with a revision that the feed has, but newer than its newest.
+  #mayHaveGoneBack = false;
   #isClosed = false;
   #flushScheduled = false;
   // When the store accepted the oldest change that is not flushed yet.
@@ -203,14 +212,14 @@ export class EventFeed {
   /** Entries may have been missed: the feed is not in sync until `synchronise` has been through. */
   doubt(): void {
     this.#isInSync = false;
+    this.#mayHaveGoneBack = true;
   }
 
   // Puts one page of older entries before the oldest; false if there are none, or no room.
   async #extendBack(): Promise<boolean> {
     const { epoch } = this.position;
     const { reach } = this.#ring;
-    const limit = Math.min(LOG_PAGE, reach);
-    const entries = await this.#engine.readLog(this.eventId, { epoch, revision: reach - limit }, limit);
+    const entries = await this.#engine.readLogBack(this.eventId, { epoch, revision: reach }, LOG_PAGE);
     if (entries === undefined || epoch !== this.#epoch || reach !== this.#ring.reach) return false;
     this.#ring.extendBack(entries);
     return this.#ring.reach < reach;
@@ -222,7 +231,13 @@ export class EventFeed {
       if (this.#early.length > MAX_EARLY_ENTRIES) this.#early.shift();
       return;
     }
-    if (entry.epoch === this.#epoch && entry.revision <= this.#ring.head) return;
+    if (entry.epoch === this.#epoch && entry.revision <= this.#ring.head) {
+      if (this.#headTimeMs !== undefined && entry.timeMs > this.#headTimeMs) {
+        this.#mayHaveGoneBack = true;
+        this.#synchroniseSoon();
+      }
+      return;
+    }
     if (entry.epoch === this.#epoch && entry.revision === this.#ring.head + 1) {
       try {
         this.#append(entry);
@@ -233,6 +248,10 @@ export class EventFeed {
     }
     this.counts.gaps++;
     this.#early.push(entry);
+    this.#synchroniseSoon();
+  }
+
+  #synchroniseSoon(): void {
     this.synchronise().catch((error: unknown) =>
       this.#logger.warn({ err: error, eventId: this.eventId }, "feed could not catch up, will try again"),
     );
@@ -242,11 +261,31 @@ export class EventFeed {
     do {
       // What was published before the position is read is in the log by then.
       this.#early = [];
-      const position = await this.#engine.readPosition(this.eventId);
+      const position = await this.#readProvenPosition();
       const isAhead = position?.epoch === this.#epoch && position.revision >= this.#ring.head;
       if (!isAhead || !(await this.#readLogUpTo(position))) await this.#reload();
       this.#appendEarly();
     } while (this.#early.length > 0);
+  }
+
+  // Where the log ends. An older copy of the event's keys may have been restored, so that revisions would be used twice in one
+  // epoch. What this feed has delivered proves that: then a new epoch is begun first.
+  async #readProvenPosition(): Promise<LogPosition | undefined> {
+    const position = await this.#engine.readPosition(this.eventId);
+    if (position === undefined || this.#epoch === "") return position;
+    const { epoch, revision } = position;
+    const isPresentEpoch = epoch === this.#epoch;
+    const isBehind = isPresentEpoch && revision < this.#ring.head;
+    const isDoubtful = isPresentEpoch && revision > this.#ring.head && this.#mayHaveGoneBack;
+    this.#mayHaveGoneBack = false;
+    if (this.#leftEpochs.has(epoch)) {
+      await this.#engine.renewEpoch(this.eventId, { epoch, revision: Number.MAX_SAFE_INTEGER });
+    } else if (isBehind || isDoubtful) {
+      await this.#engine.renewEpoch(this.eventId, { ...this.position, timeMs: this.#headTimeMs });
+    } else {
+      return position;
+    }
+    return this.#engine.readPosition(this.eventId);
   }
 
   // Takes those early entries that follow without a gap, and forgets those already there.
@@ -288,6 +327,8 @@ export class EventFeed {
         "event reloaded",
       );
     }
+    if (this.#epoch !== state.epoch) this.#leaveEpoch();
+    this.#headTimeMs = undefined;
     this.#epoch = state.epoch;
     this.#header = encodeBatchHeader(this.eventId, state.epoch);
     this.#picture = new EventPicture(state);
@@ -296,8 +337,18 @@ export class EventFeed {
     this.#onAdvanced();
   }
 
+  #leaveEpoch(): void {
+    if (this.#epoch === "") return;
+    this.#leftEpochs.add(this.#epoch);
+    for (const oldest of this.#leftEpochs) {
+      if (this.#leftEpochs.size <= MAX_LEFT_EPOCHS) break;
+      this.#leftEpochs.delete(oldest);
+    }
+  }
+
   #append(entry: LogEntry): void {
     this.#ring.push(entry);
+    this.#headTimeMs = entry.timeMs;
     this.#unflushedSinceMs ??= entry.timeMs;
     this.#picture.apply(entry);
     this.#onAdvanced();
