@@ -123,7 +123,8 @@ describe("Watcher", () => {
     const cursor = await positionOf(engine, eventId);
     await assign(engine, eventId, "u2", [`${eventId}-a`]);
     const away = new SquelchError("unavailable", "away");
-    const hub = new Hub({ ...engine, readLog: () => Promise.reject(away) }, createLogger("test", "silent"));
+    const failing = { ...engine, readLogBack: () => Promise.reject(away) };
+    const hub = new Hub(failing, createLogger("test", "silent"));
     teardowns.push(() => hub.close());
     const { picture } = await watch(hub, [eventId], { cursors: { [eventId]: cursor } });
     await waitFor(() => picture.checkpoints.length === 1);

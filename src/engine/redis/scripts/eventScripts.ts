@@ -44,8 +44,8 @@ interface ChannelScript {
 /** What every script of an event gets. */
 interface Frame {
   eventKeys: readonly string[];
-  /** JSON of the part of the context that does not vary, without the closing brace. */
-  context: string;
+  /** The part of the context that does not vary. */
+  context: readonly (string | number)[];
 }
 
 /** For how many events the frames are kept: making one costs as much as the rest of a call in this process. */
@@ -61,6 +61,44 @@ let names = 0;
 
 function newName(): string {
   return `${processName}${(names++).toString(36)}`;
+}
+
+/** Returns the context of the scripts of an event, in the order in which `lua/shared/base.lua` documents and reads it. */
+export function contextOf(
+  eventId: string,
+  layout: Layout,
+  { maxUsersPerEvent, maxChannelsPerUser, logLength }: EventLimits,
+  legacyRouters: boolean,
+  ownersApart: boolean,
+): Record<string, string | number> {
+  const { leases, queue, disconnected, bans, changes, floor } = eventKeys(eventId);
+  const { speakerPrefix, speakerSuffix } = layout.speakerAffixes(eventId);
+  const { banned, banPrefix, banNews } = layout.bans(eventId);
+  return {
+    event: eventId,
+    leases,
+    queue,
+    disconnected,
+    bans,
+    owners: layout.owners(eventId),
+    changes,
+    floor,
+    newEvents: NEW_EVENTS,
+    pauses: PAUSES,
+    tickets: layout.tickets ?? "",
+    maxUsersPerEvent,
+    maxChannelsPerUser,
+    logLength,
+    legacyRouters: legacyRouters ? 1 : 0,
+    ownersApart: ownersApart ? 1 : 0,
+    statePrefix: stateAffixes.statePrefix,
+    stateSuffix: stateAffixes.stateSuffix,
+    speakerPrefix,
+    speakerSuffix,
+    banned,
+    banPrefix,
+    banNews,
+  };
 }
 
 /** Runs the scripts of events, with the keys and the context that `lua/shared/base.lua` documents. */
@@ -155,38 +193,20 @@ export class EventScripts {
     ticket?: number,
   ): Promise<unknown> {
     const { eventKeys: own, context: lasting } = this.#frameOf(eventId);
-    const newest = this.#options.newestTicket();
-    const varying = `"newEpoch":"${newName()}","newestTicket":${newest}${ticket === undefined ? "" : `,"ticket":${ticket}`}`;
-    return this.#run(name, [...own, ...keys], [`${lasting}${varying}}`, ...args]);
+    const varying = [this.#options.newestTicket(), ticket ?? ""];
+    return this.#run(name, [...own, ...keys], [newName(), ...args, ...lasting, ...varying]);
   }
 
   #frameOf(eventId: string): Frame {
     const known = this.#frames.get(eventId);
     if (known !== undefined) return known;
     const own = eventKeys(eventId);
-    const { meta, log, members, pause, channels, leases, queue, disconnected, bans, changes, floor } = own;
-    const context = JSON.stringify({
-      event: eventId,
-      leases,
-      queue,
-      disconnected,
-      bans,
-      owners: this.layout.owners(eventId),
-      changes,
-      floor,
-      tickets: this.layout.tickets,
-      newEvents: NEW_EVENTS,
-      pauses: PAUSES,
-      ...this.limits,
-      legacyRouters: this.#options.legacyRouters,
-      ownersApart: this.ownersApart,
-      ...stateAffixes,
-      ...this.layout.speakerAffixes(eventId),
-      ...this.layout.bans(eventId),
-    });
+    const { meta, log, members, pause, channels } = own;
     const frame = {
       eventKeys: [meta, log, members, pause, channels, this.layout.generation(eventId)],
-      context: `${context.slice(0, -1)},`,
+      context: Object.values(
+        contextOf(eventId, this.layout, this.limits, this.#options.legacyRouters, this.ownersApart),
+      ),
     };
     if (this.#frames.size >= MAX_FRAMES) this.#frames.clear();
     this.#frames.set(eventId, frame);

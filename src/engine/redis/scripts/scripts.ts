@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { attempt } from "../connection/connections.js";
 import type { CommandConnection } from "../connection/openConnection.js";
-import { resolveIncludes } from "./includes.js";
+import { dropUnused, resolveIncludes } from "./includes.js";
 
 const directory = new URL("../lua/", import.meta.url);
 
@@ -52,7 +52,7 @@ function readLua(file: string): string {
 }
 
 function readScript(file: string): Script {
-  const lua = resolveIncludes(readLua(file), (name) => readLua(`shared/${name}.lua`));
+  const lua = dropUnused(resolveIncludes(readLua(file), (name) => readLua(`shared/${name}.lua`)));
   const count = file.match(/-(\d+|n)\.lua$/)?.[1];
   if (count === undefined) throw new Error(`${file}: the name must end with the number of keys, or n`);
   return { keyCount: count === "n" ? undefined : Number(count), lua };

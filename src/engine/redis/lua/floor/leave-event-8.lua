@@ -9,6 +9,7 @@
 -- Returns the last lease id of the event that the channel leaves, or -1 if the channel does not belong to it.
 -- @include leases
 begin_epoch_if_lost()
+begin_epoch_if_log_is_ahead()
 end_expired_pause()
 if redis.call('HGET', KEYS[7], ARGV[2]) ~= context.event then return answer(-1) end
 end_queue(ARGV[2], 'receiveOnly')

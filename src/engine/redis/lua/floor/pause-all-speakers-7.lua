@@ -17,6 +17,7 @@
 --      or { 'behind' }: nothing was written. The index of the event lacks channels, or has channels of other events.
 -- @include leases
 begin_epoch_if_lost()
+begin_epoch_if_log_is_ahead()
 end_expired_pause()
 
 -- Returns true if other programs have given channels to the event or taken some away, and the index of the event does not

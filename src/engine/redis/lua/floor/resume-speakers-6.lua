@@ -6,6 +6,7 @@
 -- Returns { 'resumed', revision, number of Redis replicas } or { 'other', standing pause JSON or false }.
 -- @include floor
 begin_epoch_if_lost()
+begin_epoch_if_log_is_ahead()
 end_expired_pause()
 local standing, standing_json = read_pause()
 if not standing or standing.pauseId ~= ARGV[2] then return answer({ 'other', standing_json or false }) end

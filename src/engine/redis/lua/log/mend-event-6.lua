@@ -120,6 +120,7 @@ if check_type(PAUSE, 'pause', 'string') and not is_pause(redis.call('GET', PAUSE
 end
 
 begin_epoch_if_lost()
+begin_epoch_if_log_is_ahead()
 begin_epoch_if_members_are_old()
 if reason and not new_epoch_reason then begin_epoch(reason) end
 new_epoch_reason = reason or new_epoch_reason

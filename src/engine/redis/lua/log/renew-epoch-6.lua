@@ -8,6 +8,7 @@
 -- Returns nothing.
 -- @include log
 begin_epoch_if_lost()
+begin_epoch_if_log_is_ahead()
 if epoch == ARGV[2] then
   local delivered = tonumber(ARGV[3])
   if revision < delivered then

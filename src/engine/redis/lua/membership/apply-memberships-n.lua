@@ -17,7 +17,7 @@ local speaker_keys = {}
 for index, channel in ipairs(cjson.decode(ARGV[2])) do speaker_keys[channel] = KEYS[7 + index] end
 
 local updates, unknown = {}, { 'unknown' }
-for index = 3, #ARGV do
+for index = 3, last_argument do
   local update = cjson.decode(ARGV[index])
   updates[#updates + 1] = update
   if context.ownersApart then

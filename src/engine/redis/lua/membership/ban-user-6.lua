@@ -9,6 +9,7 @@
 -- @include ban-entries
 -- @include disconnect
 begin_epoch_if_lost()
+begin_epoch_if_log_is_ahead()
 end_expired_pause()
 local user, reason, actor, duration = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local expires_at = duration and now + duration or PERMANENT

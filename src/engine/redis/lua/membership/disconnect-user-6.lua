@@ -7,6 +7,7 @@
 -- Returns { revision, number of Redis replicas }.
 -- @include disconnect
 begin_epoch_if_lost()
+begin_epoch_if_log_is_ahead()
 end_expired_pause()
 disconnect_user(ARGV[4], ARGV[2], ARGV[3])
 return answer({ revision, replica_count() })

@@ -5,6 +5,7 @@
 --           user, ms, ... }.
 -- @include leases
 begin_epoch_if_lost()
+begin_epoch_if_log_is_ahead()
 begin_epoch_if_members_are_old()
 end_expired_pause()
 settle_all_leases()

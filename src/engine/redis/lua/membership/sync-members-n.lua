@@ -32,6 +32,7 @@
 --           lost a channel, number of Redis replicas }.
 -- @include membership
 begin_epoch_if_lost()
+begin_epoch_if_log_is_ahead()
 begin_epoch_if_members_are_old()
 end_expired_pause()
 local named_channels = cjson.decode(ARGV[2])
@@ -46,7 +47,7 @@ local flat = redis.call('HGETALL', MEMBERS)
 for index = 1, #flat, 2 do stored[flat[index]] = flat[index + 1] end
 
 local joining = 0
-for index = 5, #ARGV, 2 do
+for index = 5, last_argument, 2 do
   if ARGV[index + 1] ~= '[]' and not stored[ARGV[index]] then joining = joining + 1 end
 end
 if joining > 0 and #flat / 2 + joining > context.maxUsersPerEvent then
@@ -79,7 +80,7 @@ local function plan(user, channels)
   writes[#writes + 1] = write
 end
 
-for index = 5, #ARGV, 2 do
+for index = 5, last_argument, 2 do
   plan(ARGV[index], ARGV[index + 1])
   stored[ARGV[index]] = nil
 end

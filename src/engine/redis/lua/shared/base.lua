@@ -21,39 +21,39 @@
 --   upheld        when the channels of the paused event were last checked, ms
 --   floorVersion  number of the newest message on the floor channel
 --
--- Context. ARGV[1] is a JSON object. EventScripts in eventScripts.ts writes it. Its keys:
---   event               id of the event
---   newEpoch            name of the epoch that this script begins, if it has to begin one
---   newestTicket        the newest ticket that the caller has seen
---   ticket              the ticket to write at, where the caller took one elsewhere; else absent
---   leases              key of a hash: channel -> JSON of a lease whose end was not announced yet: {userId, timestamp (ms),
---                       leaseId, expiresAt (ms), talkUntil (ms)}
---   queue               key of a hash: channel -> JSON list of the requests that wait for its floor, the next one first:
---                       {queueId, userId, userName, sessionId, priority, talkTimeMs, leaseTimeMs, ignoresMembership,
---                       endsAt (ms)}
---   disconnected        key of a hash: user -> when the user was last disconnected by force, ms
---   bans                key of a hash: user -> end (ms) of each ban that the log has, without its end
---   banned              key of a sorted set, see bans.lua
---   banPrefix           prefix of the keys of bans, see bans.lua
---   banNews             pub/sub channel, see bans.lua
---   owners              key of a hash: channel -> id of the event that owns it
---   ownersApart         true where channel ownership is decided in another slot: a channel without an entry in the hash
---                       of owners must then be looked up there first
---   changes             pub/sub channel of the event's log entries
---   floor               pub/sub channel of changes of speakers
---   newEvents           pub/sub channel of new events and new epochs
---   pauses              pub/sub channel of new pauses
---   tickets             pub/sub channel of tickets; absent where no replica counts the tickets of scripts
---   statePrefix         before a channel id, with stateSuffix behind it: pub/sub channel of the channel's state
---   stateSuffix         see statePrefix
---   speakerPrefix       before a channel id, with speakerSuffix behind it: key of the channel's speaker
---   speakerSuffix       see speakerPrefix
---   legacyRouters       true if routers may write speaker keys themselves
---   maxUsersPerEvent    limit
---   maxChannelsPerUser  limit
---   logLength           about how many entries the log keeps
+-- Arguments. ARGV[1] is the name of the epoch that the script begins, if it has to begin one. The script's own arguments are
+-- ARGV[2] to ARGV[last_argument]. The context follows: it is cheaper to read than JSON.
 local META, LOG, MEMBERS, PAUSE, CHANNELS, GENERATION = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local context = cjson.decode(ARGV[1])
+local last_argument = #ARGV - 25
+-- EventScripts in eventScripts.ts writes these in this order.
+local context = {
+  event = ARGV[last_argument + 1], -- id of the event
+  leases = ARGV[last_argument + 2], -- key of a hash: channel -> JSON of a lease whose end was not announced yet, see write_lease
+  queue = ARGV[last_argument + 3], -- key of a hash: channel -> JSON list of the requests that wait for it, see enter_queue
+  disconnected = ARGV[last_argument + 4], -- key of a hash: user -> when the user was last disconnected by force, ms
+  bans = ARGV[last_argument + 5], -- key of a hash: user -> end (ms) of each ban that is in the log without its end
+  owners = ARGV[last_argument + 6], -- key of a hash: channel -> id of the event that owns it
+  changes = ARGV[last_argument + 7], -- pub/sub channel of the event's log entries
+  floor = ARGV[last_argument + 8], -- pub/sub channel of changes of speakers
+  newEvents = ARGV[last_argument + 9], -- pub/sub channel of new events and new epochs
+  pauses = ARGV[last_argument + 10], -- pub/sub channel of new pauses
+  tickets = ARGV[last_argument + 11], -- pub/sub channel of tickets; empty: no replica counts the tickets of scripts
+  maxUsersPerEvent = tonumber(ARGV[last_argument + 12]), -- limit
+  maxChannelsPerUser = tonumber(ARGV[last_argument + 13]), -- limit
+  logLength = ARGV[last_argument + 14], -- about how many entries the log keeps
+  legacyRouters = ARGV[last_argument + 15] == '1', -- true: routers may write speaker keys themselves
+  ownersApart = ARGV[last_argument + 16] == '1', -- true: another slot decides who owns a channel without an entry in owners
+  statePrefix = ARGV[last_argument + 17], -- before a channel id: pub/sub channel of the channel's state, with stateSuffix
+  stateSuffix = ARGV[last_argument + 18], -- behind the channel id, see statePrefix
+  speakerPrefix = ARGV[last_argument + 19], -- before a channel id: key of the channel's speaker, with speakerSuffix
+  speakerSuffix = ARGV[last_argument + 20], -- behind the channel id, see speakerPrefix
+  banned = ARGV[last_argument + 21], -- key of a sorted set, see bans.lua
+  banPrefix = ARGV[last_argument + 22], -- prefix of the keys of bans, see bans.lua
+  banNews = ARGV[last_argument + 23], -- pub/sub channel, see bans.lua
+  newEpoch = ARGV[1], -- name of the epoch that this script begins, if it has to begin one
+  newestTicket = tonumber(ARGV[last_argument + 24]), -- the newest ticket that the caller has seen
+  ticket = tonumber(ARGV[last_argument + 25]), -- the ticket to write at, if the caller took one elsewhere; else nil
+}
 
 local function redis_now_ms()
   local time = redis.call('TIME')

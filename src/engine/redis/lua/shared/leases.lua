@@ -8,9 +8,9 @@
 local function settle_lease(channel, key, noted_lease, raw, speaker)
   local lease = cjson.decode(noted_lease)
   if speaker and speaker.leaseId == lease.leaseId then return speaker end
-  forget_lease(channel)
   local has_talked_out = lease.expiresAt >= lease.talkUntil and now >= lease.expiresAt
   append_floor_revoked('', channel, lease, has_talked_out and 'talkedTooLong' or 'other', '')
+  forget_lease(channel)
   if raw then return speaker end
   local next_speaker = serve_queue(channel, key)
   if not next_speaker then publish_state(channel, nil) end

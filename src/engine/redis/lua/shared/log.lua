@@ -42,14 +42,12 @@ local function reason_for_new_epoch(noted)
   local is_readable = revision and revision >= 0 and revision < 2 ^ 53 and revision % 1 == 0
   if not is_readable or not string.find(noted[1], '^[%w_-]+$') then return 'meta_unreadable' end
   if redis.call('HLEN', MEMBERS) < (tonumber(noted[4]) or 0) then return 'members_lost' end
-  -- XADD would fail for ever.
-  if #redis.call('XRANGE', LOG, integer(revision + 1), '+', 'COUNT', 1) > 0 then return 'log_ahead' end
   return nil
 end
 
 -- Reads the present epoch. Begins a new one for an event without a log, after a fail-over or a restart of Redis (either
--- may have lost the newest entries, so that revisions would be used twice), and where META, MEMBERS and LOG do not fit
--- together. The reasons are listed in docs/consistency.md.
+-- may have lost the newest entries, so that revisions would be used twice), where META cannot be read, and where members
+-- are missing. docs/consistency.md lists the reasons.
 local function begin_epoch_if_lost()
   local noted = redis.call('HMGET', META, 'epoch', 'revision', 'replid', 'members', 'pause')
   replication = redis.call('INFO', 'replication')
@@ -59,6 +57,12 @@ local function begin_epoch_if_lost()
   if not reason then return end
   begin_epoch(reason)
   if reason == 'new' then new_epoch_reason = nil end
+end
+
+-- Begins a new epoch if LOG has an entry above the revision of META: XADD would fail for ever. A script calls this before it
+-- writes much. The others fail at XADD, and EventScripts runs mend-event and the script once more.
+local function begin_epoch_if_log_is_ahead()
+  if #redis.call('XRANGE', LOG, integer(revision + 1), '+', 'COUNT', 1) > 0 then begin_epoch('log_ahead') end
 end
 
 -- Begins a new epoch if MEMBERS lacks the newest change: it was deleted, or replaced by an older copy.

@@ -91,7 +91,7 @@ local function take_ticket(at_least)
   local previous = tonumber(redis.call('GET', GENERATION)) or 0
   local generation = math.max(previous + 1, now, context.newestTicket + 1, at_least)
   redis.call('SET', GENERATION, integer(generation))
-  if context.tickets then redis.call('PUBLISH', context.tickets, integer(generation)) end
+  if context.tickets ~= '' then redis.call('PUBLISH', context.tickets, integer(generation)) end
   return generation
 end
 
