@@ -62,9 +62,8 @@ export class EventFeed {
   #headTimeMs: number | undefined;
   // Epochs that this feed has followed and left, the oldest first.
   readonly #leftEpochs = new Set<string>();
-  // True if the store may have gone back and have passed this feed since: entries may have been missed, or one has arrived
-  // with a revision that the feed has, but newer than its newest.
-  #mayHaveGoneBack = false;
+  // True if a change has arrived with a revision that the feed has, but newer than its newest: the store may have gone back.
+  #hasSeenReuse = false;
   #isClosed = false;
   #flushScheduled = false;
   // When the store accepted the oldest change that is not flushed yet.
@@ -212,7 +211,6 @@ export class EventFeed {
   /** Entries may have been missed: the feed is not in sync until `synchronise` has been through. */
   doubt(): void {
     this.#isInSync = false;
-    this.#mayHaveGoneBack = true;
   }
 
   // Puts one page of older entries before the oldest; false if there are none, or no room.
@@ -233,7 +231,7 @@ export class EventFeed {
     }
     if (entry.epoch === this.#epoch && entry.revision <= this.#ring.head) {
       if (this.#headTimeMs !== undefined && entry.timeMs > this.#headTimeMs) {
-        this.#mayHaveGoneBack = true;
+        this.#hasSeenReuse = true;
         this.#synchroniseSoon();
       }
       return;
@@ -274,13 +272,13 @@ export class EventFeed {
     const position = await this.#engine.readPosition(this.eventId);
     if (position === undefined || this.#epoch === "") return position;
     const { epoch, revision } = position;
-    const isPresentEpoch = epoch === this.#epoch;
-    const isBehind = isPresentEpoch && revision < this.#ring.head;
-    const isDoubtful = isPresentEpoch && revision > this.#ring.head && this.#mayHaveGoneBack;
-    this.#mayHaveGoneBack = false;
+    const { head } = this.#ring;
+    const mayHavePassedHead = this.#headTimeMs !== undefined && (revision > head || this.#hasSeenReuse);
+    const mayHaveGoneBack = epoch === this.#epoch && (revision < head || mayHavePassedHead);
+    this.#hasSeenReuse = false;
     if (this.#leftEpochs.has(epoch)) {
       await this.#engine.renewEpoch(this.eventId, { epoch, revision: Number.MAX_SAFE_INTEGER });
-    } else if (isBehind || isDoubtful) {
+    } else if (mayHaveGoneBack) {
       await this.#engine.renewEpoch(this.eventId, { ...this.position, timeMs: this.#headTimeMs });
     } else {
       return position;
