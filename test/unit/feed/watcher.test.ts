@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { LogPosition } from "../../../src/domain/cursor.js";
 import { SquelchError } from "../../../src/domain/errors.js";
+import { DEFAULT_EVENT_LIMITS } from "../../../src/domain/eventLimits.js";
 import type { Engine } from "../../../src/domain/ports.js";
 import { createMemoryEngine } from "../../../src/engine/memory/engine.js";
 import { createLogger } from "../../../src/lib/logger.js";
@@ -115,6 +116,30 @@ describe("Watcher", () => {
       await waitFor(() => picture.changes.length === 700);
       expect(picture.snapshotReasons).toEqual([]);
     }
+  });
+
+  it("goes on from the oldest entry of the log on a replica that has only just loaded the event", async () => {
+    const limits = { ...DEFAULT_EVENT_LIMITS, logLength: 290 };
+    const engine = createMemoryEngine({ limits });
+    const hub = new Hub(engine, createLogger("test", "silent"));
+    teardowns.push(
+      () => hub.close(),
+      () => void engine.close(),
+    );
+    const eventId = randomUUID();
+    for (let user = 1; user <= 500; user++) await assign(engine, eventId, `u${user}`, [`${eventId}-a`]);
+    const { epoch } = await positionOf(engine, eventId);
+    const resume = async (revision: number) => {
+      const picture = new WatchedPicture();
+      picture.resumeAt(eventId, { epoch, revision });
+      await watch(hub, [eventId], { cursors: { [eventId]: { epoch, revision } }, picture });
+      await waitFor(() => picture.checkpoints.length === 1);
+      return picture;
+    };
+    expect((await resume(209)).snapshotReasons).toEqual([SnapshotReason.CURSOR_TOO_OLD]);
+    const oldest = await resume(210);
+    expect(oldest.snapshotReasons).toEqual([]);
+    expect(oldest.changes).toHaveLength(290);
   });
 
   it("is served a snapshot of a loaded event where the log cannot be read", async () => {
