@@ -14,6 +14,7 @@ import { type ControlPlane, createControlPlane } from "./ingest/controlPlane.js"
 import { type LayoutName, layouts, NEW_EVENTS, PAUSES } from "./keys.js";
 import { RedisLink } from "./redisLink.js";
 import { ConfirmedWrites } from "./scripts/confirmedWrites.js";
+import type { NewEpochReason } from "./scripts/damage.js";
 import { EventScripts } from "./scripts/eventScripts.js";
 import type { ScriptObserver } from "./scripts/scripts.js";
 import { createAppliedStore } from "./stores/appliedStore.js";
@@ -43,16 +44,15 @@ export interface RedisEngineOptions {
   limits?: EventLimits;
   /** Receives each run of a script. */
   observeScript?: ScriptObserver;
+  /** Receives why a script of this process has begun a new epoch of an event. */
+  observeNewEpoch?: (reason: NewEpochReason) => void;
 }
 
 /** What comes from the control plane through Redis. */
 export interface IngestSource {
   readonly subscriber: Subscriber;
   readonly controlPlane: ControlPlane;
-  /**
-   * Calls back when the state may have lost writes, though no update was missed: where both are the same Redis, updates
-   * are missed then as well.
-   */
+  /** Calls back when the state may have lost writes although no update was missed: a reconcile then compares them. */
   onStateDoubtful(listener: () => void): Unsubscribe;
 }
 
@@ -88,6 +88,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     logger,
     legacyRouters = true,
     observeScript: countScript = () => undefined,
+    observeNewEpoch = () => undefined,
     auditLength = DEFAULT_AUDIT_LENGTH,
     limits = DEFAULT_EVENT_LIMITS,
   } = options;
@@ -119,6 +120,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     limits,
     newestTicket: () => source.tickets.newest,
     observeScript,
+    observeNewEpoch: (eventId, reason, deleted) => noteNewEpoch(eventId, reason, deleted),
   });
   const overCommands = new ConfirmedWrites(commands, scripts, logger);
   const confirmed = new ConfirmedWrites(state.connections.confirmed, scripts, logger, [overCommands]);
@@ -149,6 +151,18 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     scripts.registerAgain(eventId).catch((error: unknown) => logger.warn({ err: error, eventId }, "event not listed"));
   };
 
+  // All but a fail-over or a restart, after which the updates are known to be missed, may have lost memberships alone.
+  const noteNewEpoch = (eventId: string, reason: NewEpochReason, deleted: readonly string[]) => {
+    observeNewEpoch(reason);
+    if (reason === "redis_replaced") {
+      logger.info({ eventId, reason }, "began a new epoch of an event");
+      return;
+    }
+    const details = { eventId, reason, ...(deleted.length > 0 && { deleted }) };
+    logger.warn(details, "began a new epoch of an event, its keys did not fit together");
+    doubt();
+  };
+
   const doubt = () => {
     for (const listener of doubtListeners) listener();
   };
@@ -171,7 +185,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     ingest: isHeard
       ? {
           subscriber: source.subscriber,
-          controlPlane: createControlPlane(commands, source),
+          controlPlane: mendingControlPlane(createControlPlane(commands, source), scripts),
           onStateDoubtful(listener) {
             doubtListeners.add(listener);
             return () => doubtListeners.delete(listener);
@@ -220,6 +234,13 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
       };
     },
     onPause: (listener) => subscriber.subscribeWhenConnected(PAUSES, (eventId) => listener(eventId.toString())),
+  };
+}
+
+function mendingControlPlane(controlPlane: ControlPlane, scripts: EventScripts): ControlPlane {
+  return {
+    ...controlPlane,
+    readEntries: (eventId, userIds) => scripts.mending(eventId, () => controlPlane.readEntries(eventId, userIds)),
   };
 }
 

@@ -30,6 +30,12 @@ export function eventKeys(eventId: string) {
   };
 }
 
+/**
+ * The field of an event's meta that holds the lowest position: nothing at or below it applies. The name is older than the
+ * word `positionFloor`, and replicas of several versions share the field.
+ */
+export const POSITION_FLOOR_FIELD = "floor";
+
 /** Hash: replica id → what it last said of itself. */
 export const REPLICAS = "squelch:replicas";
 /** Set of every event. */

@@ -62,3 +62,14 @@ export function addScriptMetrics(registry: Registry): ScriptObserver {
     else roundTrips.labels(script).observe(seconds);
   };
 }
+
+/** Registers the metric of new epochs. Returns the function that counts one, by its reason. */
+export function addEpochMetrics(registry: Registry): (reason: string) => void {
+  const epochs = new Counter({
+    name: "squelch_epochs_begun_total",
+    help: "New epochs of events that this replica has begun, by the reason; the first epoch of an event does not count",
+    labelNames: ["reason"],
+    registers: [registry],
+  });
+  return (reason) => epochs.labels(reason).inc();
+}

@@ -79,8 +79,8 @@ const rules: Rule[] = [
     ],
   },
   {
-    rule: "a new epoch does not raise the floor above what was received and waits",
-    flaw: "epoch floor",
+    rule: "a new epoch does not raise the position floor above what was received and waits",
+    flaw: "epoch position floor",
     world: WORLDS["the control plane alone"],
     broken: /u in e has \[e1\], but the newest write .*, says \[e2\]/,
     // A Redis replica was attached, say: no connection breaks, nobody looks for a gap.
@@ -88,7 +88,7 @@ const rules: Rule[] = [
   },
   {
     rule: "nor to where the subscription of the replica that notices it began",
-    flaw: "epoch floor at opening",
+    flaw: "epoch position floor at opening",
     world: WORLDS["the control plane alone"],
     broken: /u in e has \[e1\], but the newest write .*, says \[e2\]/,
     steps: [

@@ -177,11 +177,11 @@ export class RedisModel {
   /** A fail-over that lost nothing, or a Redis replica that was attached: the log begins anew. */
   beginEpoch(openedAt: number | undefined): void {
     this.store.beginEpoch();
-    const isFresh = this.flaws.has("epoch floor");
-    if (!isFresh && !this.flaws.has("epoch floor at opening")) return;
+    const isFresh = this.flaws.has("epoch position floor");
+    if (!isFresh && !this.flaws.has("epoch position floor at opening")) return;
     const generation = isFresh ? undefined : openedAt;
     for (const event of this.store.events.values()) {
-      event.epochFloor = generation === undefined ? this.takeTicket().position : { generation, count: 0 };
+      event.epochPositionFloor = generation === undefined ? this.takeTicket().position : { generation, count: 0 };
     }
   }
 
@@ -249,8 +249,8 @@ export class RedisModel {
       return;
     }
     this.inFlight.push(() => {
-      const { members, floor } = this.store.event(eventId);
-      const written = [floor, ...[...members.values()].map(({ position }) => position)];
+      const { members, positionFloor } = this.store.event(eventId);
+      const written = [positionFloor, ...[...members.values()].map(({ position }) => position)];
       const isOvertaken = written.some((position) => comparePositions(position, ticket.position) > 0);
       if (isOvertaken && !this.flaws.has("refused is final")) this.#writeAtTicket(eventId, true, write);
       else write(ticket);

@@ -5,7 +5,7 @@ import { comparePositions, type Position } from "../../../src/domain/cursor.js";
 import type { Engine } from "../../../src/domain/ports/engine.js";
 import type { MembershipUpdate } from "../../../src/domain/ports/membershipStore.js";
 import type { RedisEngine } from "../../../src/engine/redis/engine.js";
-import { CHANNEL_EVENTS, eventKeys, INGEST_GENERATION } from "../../../src/engine/redis/keys.js";
+import { CHANNEL_EVENTS, eventKeys, INGEST_GENERATION, POSITION_FLOOR_FIELD } from "../../../src/engine/redis/keys.js";
 import { freshId, readWholeLog } from "../../contract/fixtures.js";
 import { BEGINNING, type OutcomeModel, StoreModel } from "./storeModel.js";
 
@@ -118,9 +118,10 @@ export class SideBySide {
 
   /** Fails where the members differ. */
   async compare(): Promise<void> {
-    const { members, floor } = this.model.event(this.eventId);
-    // What is below the floor is guarded by the floor.
-    const effective = (position: Position) => (comparePositions(position, floor) > 0 ? position : floor);
+    const { members, positionFloor } = this.model.event(this.eventId);
+    // A position below the position floor counts as the position floor.
+    const effective = (position: Position) =>
+      comparePositions(position, positionFloor) > 0 ? position : positionFloor;
     const stored = await this.#readMembers();
     const entries = (await this.#engines.together.ingest?.controlPlane.readEntries(this.eventId)) ?? [];
     const isByRpc = new Map(entries.map((entry) => [entry.userId, entry.isByRpc]));
@@ -195,7 +196,7 @@ export class SideBySide {
   async #set(userId: string, channelIds: string[], onlyIfUnknown: boolean, updates: Meanwhile): Promise<void> {
     const call = { eventId: this.eventId, userId, channelIds, action: "assigned", actor: "admin", onlyIfUnknown };
     const event = this.model.event(this.eventId);
-    const overwritten = () => [event.floor, event.members.get(userId)?.position ?? BEGINNING];
+    const overwritten = () => [event.positionFloor, event.members.get(userId)?.position ?? BEGINNING];
     const { superseded, ...outcome } = onlyIfUnknown
       ? await this.#engines[updates === undefined ? "together" : "apart"].setUserChannels(call)
       : await this.#writeAtTicket(updates, overwritten, (engine) => engine.setUserChannels(call));
@@ -214,13 +215,13 @@ export class SideBySide {
   async #sync(users: ReadonlyMap<string, string[]>, updates: Meanwhile): Promise<void> {
     const list = [...users].map(([userId, channelIds]) => ({ userId, channelIds }));
     const overwritten = () => {
-      const { floor, members } = this.model.event(this.eventId);
-      return [floor, ...[...members.values()].map(({ position }) => position)];
+      const { positionFloor, members } = this.model.event(this.eventId);
+      return [positionFloor, ...[...members.values()].map(({ position }) => position)];
     };
     const outcome = await this.#writeAtTicket(updates, overwritten, (engine) =>
       engine.syncMembers({ eventId: this.eventId, users: list, actor: "admin" }),
     );
-    const position = parsePosition((await this.#client.hget(eventKeys(this.eventId).meta, "floor")) ?? "");
+    const position = parsePosition((await this.#client.hget(eventKeys(this.eventId).meta, POSITION_FLOOR_FIELD)) ?? "");
     this.#expectNewTicket(position);
 
     const event = this.model.event(this.eventId);

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { LogPosition } from "../../../src/domain/cursor.js";
 import { SquelchError } from "../../../src/domain/errors.js";
+import { DEFAULT_EVENT_LIMITS } from "../../../src/domain/eventLimits.js";
 import type { Engine } from "../../../src/domain/ports/engine.js";
 import { createMemoryEngine } from "../../../src/engine/memory/engine.js";
 import { createLogger } from "../../../src/lib/logger.js";
@@ -117,13 +118,38 @@ describe("Watcher", () => {
     }
   });
 
+  it("goes on from the oldest entry of the log on a replica that has only just loaded the event", async () => {
+    const limits = { ...DEFAULT_EVENT_LIMITS, logLength: 290 };
+    const engine = createMemoryEngine({ limits });
+    const hub = new Hub(engine, createLogger("test", "silent"));
+    teardowns.push(
+      () => hub.close(),
+      () => void engine.close(),
+    );
+    const eventId = randomUUID();
+    for (let user = 1; user <= 500; user++) await assign(engine, eventId, `u${user}`, [`${eventId}-a`]);
+    const { epoch } = await positionOf(engine, eventId);
+    const resume = async (revision: number) => {
+      const picture = new WatchedPicture();
+      picture.resumeAt(eventId, { epoch, revision });
+      await watch(hub, [eventId], { cursors: { [eventId]: { epoch, revision } }, picture });
+      await waitFor(() => picture.checkpoints.length === 1);
+      return picture;
+    };
+    expect((await resume(209)).snapshotReasons).toEqual([SnapshotReason.CURSOR_TOO_OLD]);
+    const oldest = await resume(210);
+    expect(oldest.snapshotReasons).toEqual([]);
+    expect(oldest.changes).toHaveLength(290);
+  });
+
   it("is served a snapshot of a loaded event where the log cannot be read", async () => {
     const { engine, eventId } = setUp();
     await assign(engine, eventId, "u1", [`${eventId}-a`]);
     const cursor = await positionOf(engine, eventId);
     await assign(engine, eventId, "u2", [`${eventId}-a`]);
     const away = new SquelchError("unavailable", "away");
-    const hub = new Hub({ ...engine, readLog: () => Promise.reject(away) }, createLogger("test", "silent"));
+    const failing = { ...engine, readLogBack: () => Promise.reject(away) };
+    const hub = new Hub(failing, createLogger("test", "silent"));
     teardowns.push(() => hub.close());
     const { picture } = await watch(hub, [eventId], { cursors: { [eventId]: cursor } });
     await waitFor(() => picture.checkpoints.length === 1);

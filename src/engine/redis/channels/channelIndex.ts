@@ -47,7 +47,8 @@ export function createChannelIndex(
   /** How many channels `channel:events` had when the index of an event was last compared with it. */
   const comparedSizes = new Map<string, number>();
 
-  const indexOf = (eventId: string) => attempt(commands.smembers(eventKeys(eventId).channels));
+  const indexOf = (eventId: string) =>
+    scripts.mending(eventId, () => attempt(commands.smembers(eventKeys(eventId).channels)));
 
   async function compareIndex(eventId: string, channelIds: readonly string[], index: readonly string[]): Promise<void> {
     const [owned, indexed] = [new Set(channelIds), new Set(index)];

@@ -3,7 +3,14 @@ import { comparePositions, type Position } from "../../../domain/cursor.js";
 import { batchesOf } from "../../../lib/batchesOf.js";
 import { attempt } from "../connection/connections.js";
 import type { CommandConnection } from "../connection/openConnection.js";
-import { assignedChannelsKey, CHANNEL_EVENTS, eventKeys, INGEST_APPLIED, userOfAssignedChannelsKey } from "../keys.js";
+import {
+  assignedChannelsKey,
+  CHANNEL_EVENTS,
+  eventKeys,
+  INGEST_APPLIED,
+  POSITION_FLOOR_FIELD,
+  userOfAssignedChannelsKey,
+} from "../keys.js";
 import type { RedisLink } from "../redisLink.js";
 import type { StoredMember } from "../stores/logStore.js";
 
@@ -111,11 +118,13 @@ export function createControlPlane(
     async readEntries(eventId, userIds) {
       const keys = eventKeys(eventId);
       const members = userIds === undefined ? state.hgetall(keys.members) : readMembers(keys.members, userIds);
-      // The floor after the members: a sync that comes between the two speaks for all of them.
-      const [stored, floor] = await attempt(Promise.all([members, state.hget(keys.meta, "floor")]));
+      // Read after the members: a sync that comes between the two counts for all of them.
+      const lowestPosition = state.hget(keys.meta, POSITION_FLOOR_FIELD);
+      const [stored, positionFloor] = await attempt(Promise.all([members, lowestPosition]));
       return Object.entries(stored).map(([userId, json]) => {
         const { c, p, o, k }: StoredMember = JSON.parse(json);
-        const isSynced = floor !== null && comparePositions(parsePosition(p), parsePosition(floor)) <= 0;
+        const isSynced =
+          positionFloor !== null && comparePositions(parsePosition(p), parsePosition(positionFloor)) <= 0;
         return { userId, channelIds: c, isByRpc: o === 1 || isSynced, wasKeySeen: k === 1 };
       });
     },

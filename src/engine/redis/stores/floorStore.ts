@@ -145,14 +145,16 @@ export function createFloorStore(
 
   async function readSpeakers(eventId: string, channelIds: readonly string[] = [], isForced = false) {
     const args = [JSON.stringify(channelIds), isForced ? 1 : 0];
-    const answer = (await scripts.runFor(eventId, "read-speakers", [], args)) as SpeakersAnswer;
-    const [pause, epoch, version, timeMs, queues, speakers] = answer;
-    return {
-      picture: { epoch, version, timeMs },
-      speakers: parseSpeakers(JSON.parse(speakers), timeMs),
-      waiting: parseQueues(queues, timeMs),
-      pause: parseJson(pause) as SpeakerPause | undefined,
-    };
+    return scripts.mending(eventId, async () => {
+      const answer = (await scripts.runFor(eventId, "read-speakers", [], args)) as SpeakersAnswer;
+      const [pause, epoch, version, timeMs, queues, speakers] = answer;
+      return {
+        picture: { epoch, version, timeMs },
+        speakers: parseSpeakers(JSON.parse(speakers), timeMs),
+        waiting: parseQueues(queues, timeMs),
+        pause: parseJson(pause) as SpeakerPause | undefined,
+      };
+    });
   }
 
   return {
@@ -259,7 +261,9 @@ export function createFloorStore(
     async listPausedEvents() {
       const eventIds = await attempt(commands.smembers(EVENTS));
       const pauses = await Promise.all(
-        eventIds.map((eventId) => attempt(commands.hmget(eventKeys(eventId).meta, "pause", "ended"))),
+        eventIds.map((eventId) =>
+          scripts.mending(eventId, () => attempt(commands.hmget(eventKeys(eventId).meta, "pause", "ended"))),
+        ),
       );
       return eventIds.filter((_, index) => pauses[index]?.some((field) => field !== null));
     },

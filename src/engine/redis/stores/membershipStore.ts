@@ -124,20 +124,18 @@ export function createMembershipStore(
       return { revision, changedUsers, revokedUsers };
     },
 
-    async readUserPermissions(eventId, userId): Promise<StoredPermissions> {
-      const [epoch, revision, pause, member, ban] = (await scripts.runFor(
-        eventId,
-        "read-user-permissions",
-        [],
-        [userId],
-      )) as [string | null, string | null, string | null, string | null, string | null];
-      return {
-        position: epoch === null ? undefined : { epoch, revision: Number(revision) },
-        channelIds: member === null ? [] : parseMember(userId, member, epoch ?? "").channelIds,
-        known: member !== null,
-        pause: parseJson(pause),
-        ban: parseJson(ban),
-      };
+    readUserPermissions(eventId, userId): Promise<StoredPermissions> {
+      return scripts.mending(eventId, async () => {
+        const answer = await scripts.runFor(eventId, "read-user-permissions", [], [userId]);
+        const [epoch, revision, pause, member, ban] = answer as (string | null)[] & { length: 5 };
+        return {
+          position: epoch == null ? undefined : { epoch, revision: Number(revision) },
+          channelIds: member == null ? [] : parseMember(userId, member, epoch ?? "").channelIds,
+          known: member != null,
+          pause: parseJson(pause ?? null),
+          ban: parseJson(ban ?? null),
+        };
+      });
     },
   };
 }
