@@ -95,7 +95,7 @@ export class Run<S extends Store = Store> {
     await fault.inject();
     const refusal = fault.refuses && this.#beginRefusal(name, fault.refuses);
     await sleep(holdMs);
-    if (refusal?.to === Number.POSITIVE_INFINITY) refusal.until = performance.now();
+    if (refusal !== undefined) refusal.heldUntil = performance.now();
     await fault.cease();
     if (refusal?.to === Number.POSITIVE_INFINITY) refusal.to = performance.now();
     await trouble.recovered();
@@ -188,8 +188,9 @@ export class Run<S extends Store = Store> {
   #beginRefusal(fault: string, refuses: NonNullable<Fault["refuses"]>): Refusal {
     const from = performance.now();
     const { replicas, isTotal, readyAgainMs = READY_AGAIN_MS, isOverForNewConnections = false } = refuses;
-    const end = isOverForNewConnections ? from : Number.POSITIVE_INFINITY;
-    const refusal: Refusal = { fault, from, until: end, to: end, replicas, isTotal, readyAgainMs };
+    const never = Number.POSITIVE_INFINITY;
+    const to = isOverForNewConnections ? from : never;
+    const refusal: Refusal = { fault, from, heldUntil: never, to, replicas, isTotal, readyAgainMs };
     this.history.refusals.push(refusal);
     return refusal;
   }

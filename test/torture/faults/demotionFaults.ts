@@ -1,8 +1,8 @@
 import type { StandaloneStore } from "../stores/standaloneStore.js";
 import { type FaultKind, replicaNames } from "./fault.js";
 
-/** How long the former master goes on as a replica: longer than clients may stay with it, ms. */
-const DEMOTED_MS = 8_000;
+/** How long the former master goes on as a replica: longer than a client that stays with it may be ready, ms. */
+const DEMOTED_MS = 14_000;
 
 /** What a load balancer, or a name that leads elsewhere, does to connections that stand. */
 export const DEMOTION_FAULTS: readonly FaultKind<StandaloneStore>[] = [

@@ -4,6 +4,13 @@ import type { Engine } from "../../../src/domain/ports/engine.js";
 import type { MembershipUpdate, SetUserChannelsOutcome } from "../../../src/domain/ports/membershipStore.js";
 import { EventFeed } from "../../../src/server/feed/eventFeed.js";
 import { Watcher } from "../../../src/server/feed/watcher.js";
+import {
+  anchorPattern,
+  countTicketsOfOthers,
+  dropOnUnknownError,
+  probeByReading,
+  stayWithDemoted,
+} from "./refusalFlaws.js";
 
 /** A defect that a replica can be given, and that a law must find. */
 export interface Flaw {
@@ -130,6 +137,26 @@ export const FLAWS = {
     patch() {
       EventFeed.prototype.isInSyncFor = () => true;
     },
+  },
+  anchorsPattern: {
+    description: "what an error means is decided at the beginning of its text only",
+    decorateEngine: anchorPattern,
+  },
+  dropsOnUnknownError: {
+    description: "an update that Redis refuses with an error that is not known is passed over",
+    decorateEngine: dropOnUnknownError,
+  },
+  probesByReading: {
+    description: "a replica that can read takes itself for ready",
+    decorateEngine: probeByReading,
+  },
+  countsTicketsOfOthers: {
+    description: "a replica that sees the tickets of others takes itself for ready",
+    decorateEngine: countTicketsOfOthers,
+  },
+  staysWithDemoted: {
+    description: "a connection to a server that has become a replica is not given up",
+    patch: stayWithDemoted,
   },
 } as const satisfies Record<string, Flaw>;
 

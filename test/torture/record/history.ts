@@ -92,9 +92,9 @@ export interface Refusal {
   fault: string;
   /** From then on commands were refused. */
   from: number;
-  /** Until then at least they were. */
-  until: number;
-  /** From then on none was. */
+  /** When what brought it about began to cease. */
+  heldUntil: number;
+  /** From then on no command was refused: from the beginning, if clients need only connect anew. */
   to: number;
   /** The replicas whose commands were refused. */
   replicas: readonly string[];
