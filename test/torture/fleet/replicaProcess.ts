@@ -1,7 +1,7 @@
 import { type SquelchProcess, spawnSquelch } from "../../support/startSquelch.js";
 
 const READINESS_TIMEOUT_MS = 2_000;
-const SILENCE = '"msg":"subscription is silent, connecting anew"';
+const SILENCE = '"msg":"subscription is silent, reconnecting"';
 
 /** A replica in a process of its own, which can be killed and started again. */
 export class ReplicaProcess {

@@ -7,44 +7,50 @@ import { contended, MAX_ATTEMPTS } from "./contention.js";
 import { createScriptRunner, type RunScript, type ScriptName, type ScriptObserver } from "./scripts.js";
 
 export interface EventScriptOptions {
-  /** Default: legacy. */
+  /** The naming scheme of the keys. Default: legacy. */
   layout?: Layout;
-  /** Where each event has its own account of whose channels are: adds those of which it has not heard. */
+  /**
+   * Stores the owners of channels that the event's scripts do not know. Only set if each event stores its own copy of
+   * the owners.
+   */
   learn?: ((eventId: string, channelIds: readonly string[], claim: "each" | "all") => Promise<void>) | undefined;
-  /** Whether routers write the floor to Redis themselves. */
+  /** True if routers write the floor to Redis themselves. */
   legacyRouters: boolean;
-  /** Default: {@link DEFAULT_EVENT_LIMITS}. */
+  /** The limits of each event. Default: {@link DEFAULT_EVENT_LIMITS}. */
   limits?: EventLimits;
-  /** The newest ticket that this process knows of: those that scripts take are above it. */
+  /** Returns the newest ticket that this process knows of. Tickets that scripts take are higher. */
   newestTicket: () => number;
-  /** Where failures are counted. */
+  /** Receives each run of a script, to count failures. */
   observeScript: ScriptObserver;
 }
 
-/** A script that names channels. */
+/** The channels and arguments of a script that takes channels. */
 interface ChannelScript {
   channelIds: readonly string[];
   args: readonly (string | number)[];
   /**
-   * What becomes of channels of which the event has not heard, if they belong to none: `each` is claimed for it, or `all`
-   * unless one belongs to another. Default: each.
+   * Decides about channels that no event owns and that the event's scripts do not know: `each` assigns each of them to
+   * the event; `all` does so only if no channel belongs to another event. Default: each.
    */
   claim?: "each" | "all";
-  /** The one to write at, where it was not to be taken by the script itself. */
+  /** The ticket to write at, if the script must not take one itself. */
   ticket?: number | undefined;
 }
 
-/** What every script of an event is given. */
+/** The keys and context that every script of an event receives. */
 interface Frame {
   eventKeys: readonly string[];
-  /** JSON of what does not vary, without the closing brace. */
+  /** JSON of the constant part of the context, without the closing brace. */
   context: string;
 }
 
-/** Events whose frames are kept: making one costs as much as all the rest of a call that replicas do themselves. */
+/**
+ * The most events whose frames are cached. Creating a frame costs a replica as much as the rest of its own work for a
+ * call.
+ */
 const MAX_FRAMES = 10_000;
 
-// Names that nobody else gives: one random part for this process, which the random source need not be asked for again.
+// // Unique names: one random part per process and a counter, so that not every name needs the random source.
 const processName = randomBytes(9).toString("base64url");
 let names = 0;
 
@@ -52,14 +58,14 @@ function newName(): string {
   return `${processName}${(names++).toString(36)}`;
 }
 
-/** Runs the scripts of one event: brings its keys and the context that `lua/shared/base.lua` names. */
+/** Runs the scripts of one event with the event's keys and with the context that `lua/shared/base.lua` describes. */
 export class EventScripts {
   readonly layout: Layout;
   readonly limits: EventLimits;
   readonly #commands: CommandConnection;
   readonly #run: RunScript;
   readonly #options: EventScriptOptions;
-  // Events known to be in the fleet's list, so that not every call need say so.
+  // // Events that are known to be in the list of events, so that not every call has to add them.
   readonly #registered = new Set<string>();
   readonly #begun = new Set<string>();
   readonly #frames = new Map<string, Frame>();
@@ -72,12 +78,12 @@ export class EventScripts {
     this.#options = options;
   }
 
-  /** True if whose channels are is decided elsewhere than where the scripts read it. */
+  /** True if scripts cannot read the owner of a channel in `channel:events`, because it lives in another slot. */
   get ownersApart(): boolean {
     return this.#options.learn !== undefined;
   }
 
-  /** The same scripts on another connection. */
+  /** Returns these scripts on another connection. */
   on(connection: CommandConnection): EventScripts {
     return new EventScripts(connection, this.#options);
   }
@@ -85,7 +91,7 @@ export class EventScripts {
   /**
    * Runs a script with the event's keys before `keys` and the context before `args`.
    *
-   * @param ticket the one to write at, where it was not to be taken by the script itself
+   * @param ticket the ticket to write at, if the script must not take one itself
    */
   runFor(
     eventId: string,
@@ -133,7 +139,7 @@ export class EventScripts {
     return frame;
   }
 
-  /** Runs a script whose keys are those of some channels, see `channelKeys`. */
+  /** Runs a script that takes the keys of some channels, see `channelKeys`. */
   async runForChannels(eventId: string, name: ScriptName, script: ChannelScript): Promise<unknown> {
     const { channelIds, args, claim = "each", ticket } = script;
     for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
@@ -145,13 +151,13 @@ export class EventScripts {
     throw contended(`event "${eventId}"`);
   }
 
-  /** The keys of some channels: whose channels are, then the speaker of each. */
+  /** Lists the keys of some channels: first the hash of channel owners, then the speaker key of each channel. */
   channelKeys(eventId: string, channelIds: readonly string[]): string[] {
     const speakers = channelIds.map((channelId) => speakerKey(this.layout, eventId, channelId));
     return [this.layout.owners(eventId), ...speakers];
   }
 
-  /** Sees to it that the event is in the fleet's list, before it is written. */
+  /** Adds the event to the list of events before the event is written. */
   async register(eventId: string): Promise<void> {
     if (this.#registered.has(eventId)) return;
     const isNew = (await attempt(this.#commands.sadd(EVENTS, eventId))) === 1;
@@ -159,7 +165,7 @@ export class EventScripts {
     if (!isNew) this.#begun.add(eventId);
   }
 
-  /** An event has begun an epoch. True if it had one before, as far as is known here. */
+  /** Records that an event has begun an epoch. Returns true if this process knows of an earlier epoch of the event. */
   noteEpoch(eventId: string): boolean {
     const hadOne = this.#begun.has(eventId);
     this.#begun.add(eventId);
@@ -167,14 +173,15 @@ export class EventScripts {
   }
 
   /**
-   * Puts an event into the list that was found to be new: where the store was emptied, its list was emptied as well.
+   * Adds an event to the list of events when the event turns out to be new. If the store was emptied, its list of
+   * events was emptied too.
    */
   registerAgain(eventId: string): Promise<void> {
     this.#registered.delete(eventId);
     return this.register(eventId);
   }
 
-  /** Forgets what is known to be in the list: news of it may have been missed. */
+  /** Forgets which events are known to be in the list, because messages about the list may have been missed. */
   forgetRegistered(): void {
     this.#registered.clear();
   }

@@ -41,12 +41,12 @@ export type ScriptName =
   | "uphold-pause";
 
 interface Script {
-  /** Undefined if it varies. */
+  /** The number of keys; undefined if it varies. */
   keyCount: number | undefined;
   lua: string;
 }
 
-// A line `-- @include name` stands for the text of shared/name.lua.
+// // A line `-- @include name` stands for the text of shared/name.lua.
 function readScript(file: string): Script {
   const source = readFileSync(new URL(file, directory), "utf8");
   const lua = source.replace(/^-- @include (\w+)$/gm, (_, name: string) =>
@@ -57,7 +57,7 @@ function readScript(file: string): Script {
   return { keyCount: count === "n" ? undefined : Number(count), lua };
 }
 
-/** Every script by name; the name of its file ends with the number of its keys, or `n` where that varies. */
+/** Every script by name. A script's file name ends with the number of its keys, or with `n` if the number varies. */
 function loadScripts(): Map<string, Script> {
   const files = readdirSync(directory, { recursive: true, encoding: "utf8" }).filter(
     (file) => file.endsWith(".lua") && dirname(file) !== "shared",
@@ -71,18 +71,18 @@ export type RunScript = (
   args: readonly (string | number)[],
 ) => Promise<unknown>;
 
-// Lists, since thousands of users would be too many arguments of a function.
+// // Keys and values are passed as lists: thousands of users would be too many arguments of a function.
 type Command = (keyCount: number, keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
 
 /**
- * Receives each run of a script when it has answered or failed: its name, the whole round trip in seconds, and what it
- * has failed with.
+ * Receives each run of a script after it has answered or failed: the script's name, the duration of the round trip in
+ * seconds, and the error if it failed.
  */
 export type ScriptObserver = (name: ScriptName, seconds: number, hasFailed: boolean, error?: unknown) => void;
 
 /**
- * Returns the runner of all scripts on one connection. It rejects with `unavailable` if Redis cannot be reached, and
- * throws if the number of keys is not the one that the script's name says.
+ * Returns a function that runs any script on one connection. The function rejects with `unavailable` if Redis cannot be
+ * reached, and throws if the number of keys differs from the number in the script's name.
  */
 export function createScriptRunner(connection: CommandConnection, observe: ScriptObserver): RunScript {
   const scripts = loadScripts();
@@ -106,8 +106,8 @@ export function createScriptRunner(connection: CommandConnection, observe: Scrip
   };
 }
 
-/** What a script answers as JSON, or null where there is nothing; the caller knows what it is. */
-// biome-ignore lint/suspicious/noExplicitAny: as JSON.parse.
+/** Parses the JSON answer of a script, or returns null if the answer is empty. The caller knows its type. */
+// // biome-ignore lint/suspicious/noExplicitAny: like the type of JSON.parse.
 export function parseJson(json: string | null): any {
   return json === null ? undefined : JSON.parse(json);
 }

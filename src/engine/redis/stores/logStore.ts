@@ -12,17 +12,17 @@ import type { EventScripts } from "../scripts/eventScripts.js";
 import { parseJson } from "../scripts/scripts.js";
 import { parseLogEntry, parsePublishedEntries } from "./logEntry.js";
 
-/** A member as `lua/shared/membership.lua` writes it. */
+/** A member in the format that `lua/shared/membership.lua` writes. */
 export interface StoredMember {
   c: string[];
   /** The position of the newest write, `<generation>-<count>`. */
   p: string;
   r: number;
-  /** The epoch of `r`. */
+  /** The epoch of the revision `r`. */
   e: string;
-  /** Last written over RPC, by name. */
+  /** 1 if the newest write came over RPC and named this user. */
   o?: 1;
-  /** A reconcile has found the control plane's key. */
+  /** 1 if a reconcile has found the control plane's key of this user. */
   k?: 1;
 }
 
@@ -59,7 +59,7 @@ export function createLogStore(commands: CommandConnection, scripts: EventScript
         string[],
       ];
       const memberships = new Map<string, Membership>();
-      // Shared as they are parsed, so that loading does not take the memory of a string for each.
+      // // Equal strings are shared after parsing, so that loading does not need memory for each copy.
       const texts = new SharedTexts();
       for (let index = 0; index < members.length; index += 2) {
         const membership = parseMember(members[index] as string, members[index + 1] as string, epoch);
