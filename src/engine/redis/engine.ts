@@ -131,13 +131,13 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
   const urgent = new ConfirmedWrites(state.connections.urgent, scripts, logger, [overCommands, confirmed]);
   const moves = owners === undefined ? createLegacyMoves(commands, scripts) : createClusterMoves(scripts, owners);
   const index = createChannelIndex(commands, scripts, moves);
-  // // Scripts take tickets themselves only if the counter is in the same Redis and no other process counts.
+  // Scripts take tickets themselves only if the counter is in the same Redis and no other process counts.
   const areTicketsApart = isHeard && (isApart || layout === "cluster");
   const takeTicket = areTicketsApart ? (atLeast: number) => source.tickets.take(atLeast) : undefined;
   const doubtListeners = new Set<() => void>();
   let adoption: NodeJS.Timeout | undefined;
 
-  // // A Redis that evicts keys would drop permissions and pauses silently.
+  // A Redis that evicts keys would drop permissions and pauses silently.
   const checkEviction = async (link: RedisLink) => {
     try {
       for (const server of masters(link.connections.commands)) {
@@ -202,7 +202,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     async start() {
       for (const link of links) {
         link.connections.commands.on("ready", () => void checkEviction(link));
-        // // After Redis rejected writes, missing work is repeated, whichever Redis rejected them.
+        // After Redis rejected writes, missing work is repeated, whichever Redis rejected them.
         link.probe.onAccepted(doubt);
       }
       subscriber.subscribeWhenConnected(NEW_EVENTS, (eventId) => beginEpoch(eventId.toString()));

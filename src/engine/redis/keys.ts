@@ -56,7 +56,7 @@ export const AUDIT = "squelch:audit";
 /** The watermark: every update before this ticket has been applied. */
 export const INGEST_APPLIED = "squelch:ingest:applied";
 
-// // Every VoicePing fleet uses the names below.
+// Every VoicePing fleet uses the names below.
 
 /** List of the fleet's audit entries, the newest first. */
 export const FLEET_AUDIT = "audit:log";

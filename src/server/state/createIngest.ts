@@ -28,7 +28,7 @@ export function createIngest(
   const syncLogger = logger.child({ component: "PermissionSync" }, logLevel === "info" ? { level: "warn" } : {});
   const sync = new PermissionSyncManager(
     (userId, eventId, channelIds, action, position) => {
-      // // A message before the first ticket of a connection has no position in the order.
+      // A message before the first ticket of a connection has no position in the order.
       if (position === undefined) {
         ingest.counts.unplaced++;
         logger.warn({ eventId, userId }, "update ignored: it came before the first ticket");

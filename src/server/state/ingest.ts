@@ -78,7 +78,7 @@ export class Ingest {
   #sequence = 0;
   #openedAt: number | undefined;
   #newestTicket: SeenTicket | undefined;
-  // // The ticket that waits until all earlier updates are applied, and the last ticket for which they were.
+  // The ticket that waits until all earlier updates are applied, and the last ticket for which they were.
   #awaitedTicket: SeenTicket | undefined;
   #appliedThrough: number | undefined;
 
@@ -124,7 +124,7 @@ export class Ingest {
     for (const { failing } of this.#queues.values()) {
       if (failing === undefined || failing.sinceMs > refusedBeforeMs) continue;
       const { isRefused, error } = failing;
-      // // A defect concerns a single user, and another replica would have the same defect.
+      // A defect concerns a single user, and another replica would have the same defect.
       if (isRefused && isUnavailable(error)) return `updates of the control plane wait: ${error.message}`;
     }
     return undefined;
@@ -207,7 +207,7 @@ export class Ingest {
     const { signal } = this.#abort;
     let failures = 0;
     while (queue.updates.length > 0) {
-      // // Updates that arrive in the same turn of the event loop are applied together.
+      // Updates that arrive in the same turn of the event loop are applied together.
       await Promise.resolve();
       if (signal.aborted) return;
       const batch = nextBatch(queue);
@@ -220,7 +220,7 @@ export class Ingest {
         await this.#wait(Math.min(FIRST_RETRY_MS * 2 ** failures++, LONGEST_RETRY_MS));
         continue;
       }
-      // // All waiting updates failed because of defects. A new update of another user is applied before they are
+      // All waiting updates failed because of defects. A new update of another user is applied before they are
       // retried.
       const isTime = await this.#wait(LONGEST_RETRY_MS, queue);
       if (isTime) queue.stuckUsers.clear();
@@ -228,7 +228,7 @@ export class Ingest {
     this.#queues.delete(eventId);
   }
 
-  // // Returns true if the whole time has passed. Returns false if the stop or, for a queue, a new update has ended the
+  // Returns true if the whole time has passed. Returns false if the stop or, for a queue, a new update has ended the
   // wait.
   #wait(ms: number, queue?: EventQueue): Promise<boolean> {
     const { signal } = this.#abort;
@@ -247,7 +247,7 @@ export class Ingest {
     });
   }
 
-  // // Returns false if the store cannot apply the batch now. Returns true if it has, or if the next attempt may
+  // Returns false if the store cannot apply the batch now. Returns true if it has, or if the next attempt may
   // differ.
   async #try(eventId: string, queue: EventQueue, batch: readonly QueuedUpdate[]): Promise<boolean> {
     try {
@@ -255,7 +255,7 @@ export class Ingest {
     } catch (error) {
       this.#noteFailure(eventId, queue, batch, error);
       if (isUnavailable(error)) return false;
-      // // Finds the update that the defect concerns, so that the other updates can be applied.
+      // Finds the update that the defect concerns, so that the other updates can be applied.
       if (batch.length === 1) queue.stuckUsers.add(batch[0]?.userId ?? "");
       queue.batchSize = 1;
       return true;

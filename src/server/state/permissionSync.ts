@@ -133,7 +133,7 @@ export class PermissionSyncManager {
   }
 
   #receive(message: Buffer): void {
-    // // Malformed messages count too, so that all replicas derive the same positions.
+    // Malformed messages count too, so that all replicas derive the same positions.
     const count = ++this.#messagesSinceTicket;
     const position = this.#generation === undefined ? undefined : { generation: this.#generation, count };
     let update: ReturnType<typeof parseMembershipUpdate>;

@@ -87,7 +87,7 @@ export async function reconcile(
       outcome.changed += outcomes.filter(({ status }) => status === "changed").length;
     }
   };
-  // // An event that the store cannot write does not delay other events.
+  // An event that the store cannot write does not delay other events.
   const failures: unknown[] = [];
   for (const [eventId, all] of updates) {
     try {
@@ -121,13 +121,13 @@ async function readEntries(
     }
   };
   const eventIds = await engine.listEvents();
-  // // A few users are read in all events at once. Whole events are read one after the other.
+  // A few users are read in all events at once. Whole events are read one after the other.
   if (userIds !== undefined) await Promise.all(eventIds.map(read));
   else for (const eventId of eventIds) await read(eventId);
   return byUser;
 }
 
-// // A set is read again if it is empty or lacks a channel that the user has: the control plane may be between DEL and
+// A set is read again if it is empty or lacks a channel that the user has: the control plane may be between DEL and
 // SADD. Invalid ids are ignored, because they cannot have come from an update either.
 async function readSets(
   controlPlane: ControlPlane,
@@ -136,7 +136,7 @@ async function readSets(
   signal: AbortSignal,
 ): Promise<Map<string, string[]>> {
   const sets = new Map<string, string[]>();
-  // // Returns the users whose set is to be read again.
+  // Returns the users whose set is to be read again.
   const read = async (users: readonly string[]) => {
     const doubtful: string[] = [];
     for (const batch of batchesOf(users, USERS_PER_TURN)) {

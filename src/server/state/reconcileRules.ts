@@ -33,12 +33,12 @@ export function judgeUser(
   if (channelIds.length === 0) return judgeAbsentKey(entries);
   const eventIds = new Set(channelIds.map(eventOf));
   const [eventId] = eventIds;
-  // // Two concurrent recomputes can mix two events in one set: a channel without an owner may belong to another event.
+  // Two concurrent recomputes can mix two events in one set: a channel without an owner may belong to another event.
   if (eventId === undefined || eventIds.has(undefined)) return ambiguous("a channel of the set belongs to no event");
   if (eventIds.size > 1) return ambiguous("its channels belong to more than one event");
   const entry = entries.find((known) => known.eventId === eventId);
   if (entry?.isByRpc) return nothing;
-  // // Written even if nothing differs: the write raises the position, so that an older update that arrives later
+  // Written even if nothing differs: the write raises the position, so that an older update that arrives later
   // cannot win.
   return { kind: "write", eventId, channelIds: [...new Set(channelIds)].sort() };
 }
@@ -46,12 +46,12 @@ export function judgeUser(
 function judgeAbsentKey(entries: readonly AssignedEntry[]): Verdict {
   const [entry, ...others] = entries;
   const isAtStake = entries.some(({ isByRpc, channelIds }) => !isByRpc && channelIds.length > 0);
-  // // The missing key may mean that the user has no channels in the event that was recomputed last.
+  // The missing key may mean that the user has no channels in the event that was recomputed last.
   if (others.length > 0) {
     return isAtStake ? ambiguous("there is no key, and the user is known in more than one event") : nothing;
   }
   if (entry === undefined || entry.isByRpc) return nothing;
-  // // The fleet may never have had these keys.
+  // The fleet may never have had these keys.
   if (!entry.wasKeySeen) return isAtStake ? ambiguous("there is no key, and there never was a key") : nothing;
   return { kind: "write", eventId: entry.eventId, channelIds: [] };
 }

@@ -27,7 +27,7 @@ export class Reconciler {
   readonly #logger: Logger;
   readonly #ofAll = new SharedRun((signal) => this.#countedReconcile(signal));
   readonly #ofUsers = new SharedRun((signal) => this.#reconcileUsers(signal));
-  // // Users that the next run compares.
+  // Users that the next run compares.
   #userIds = new Set<string>();
   #isDue = false;
   #isStopped = false;
@@ -101,7 +101,7 @@ export class Reconciler {
       this.counts.ambiguous += outcome.ambiguous;
       return outcome;
     } catch (error) {
-      // // An aborted reconcile does not count as failed.
+      // An aborted reconcile does not count as failed.
       if (!signal.aborted) this.counts.failed++;
       throw error;
     }
@@ -119,7 +119,7 @@ export class Reconciler {
       },
       onOverLimit: this.#sayOverLimit,
     });
-    // // Everything before the start of the subscription is repaired. Later updates count only once they are applied.
+    // Everything before the start of the subscription is repaired. Later updates count only once they are applied.
     if (openedAt !== undefined) await this.#controlPlane.closeGap(watermarkId, openedAt);
     this.#logger.info(outcome, "reconciled with the control plane's keys");
     return outcome;

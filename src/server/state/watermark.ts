@@ -26,7 +26,7 @@ export class Watermark {
   #timer: NodeJS.Timeout | undefined;
   #isTicking = false;
   #gapDueMs: number | undefined;
-  // // Start of the last subscription that began at or below the watermark.
+  // Start of the last subscription that began at or below the watermark.
   #reachedFrom: number | undefined;
   #watermark: number | undefined;
 
@@ -80,7 +80,7 @@ export class Watermark {
     }
     const appliedThrough = this.#ingest.appliedThrough() ?? openedAt;
     const watermark = await this.#controlPlane.raiseWatermark(openedAt, appliedThrough);
-    // // 0 until a replica has raised it.
+    // 0 until a replica has raised it.
     this.#watermark = watermark || undefined;
     this.#reachedFrom = watermark >= openedAt ? openedAt : undefined;
     if (this.#reachedFrom !== undefined) {
@@ -88,7 +88,7 @@ export class Watermark {
       return;
     }
     this.#gapDueMs ??= performance.now() + GAP_PATIENCE_MS + Math.random() * GAP_JITTER_MS;
-    // // A reconcile that another caller has requested may close the gap.
+    // A reconcile that another caller has requested may close the gap.
     if (performance.now() < this.#gapDueMs || this.#reconciler.isRunning) return;
     this.#logger.warn({ watermark, openedAt }, "updates may have been missed, reconciling");
     await this.#reconciler.run();

@@ -69,7 +69,7 @@ export function createChannelIndex(
     if (gone.length > 0) await moves.release(eventId, gone);
   }
 
-  // // A pause waits for this, so it reads one event in one round trip.
+  // A pause waits for this, so it reads one event in one round trip.
   async function adoptChannelsOf(eventId: string): Promise<void> {
     const [owners, index] = await Promise.all([attempt(commands.hgetall(CHANNEL_EVENTS)), indexOf(eventId)]);
     const owned = Object.keys(owners).filter((id) => owners[id] === eventId && idProblem(id) === undefined);
@@ -81,7 +81,7 @@ export function createChannelIndex(
     const owners = await attempt(commands.hgetall(CHANNEL_EVENTS));
     const byEvent = new Map((await attempt(commands.smembers(EVENTS))).map((event) => [event, [] as string[]]));
     for (const [channelId, owner] of Object.entries(owners)) {
-      // // Other programs may have written an invalid id. Squelch cannot use such an id.
+      // Other programs may have written an invalid id. Squelch cannot use such an id.
       if (idProblem(channelId) !== undefined || idProblem(owner) !== undefined) continue;
       const channelIds = byEvent.get(owner);
       if (channelIds === undefined) byEvent.set(owner, [channelId]);

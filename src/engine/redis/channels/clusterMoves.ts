@@ -18,7 +18,7 @@ export interface ClusterMoves extends ChannelMoves {
  * event has removed it, even if another replica has to finish that removal. So a channel never has two speakers.
  */
 export function createClusterMoves(scripts: EventScripts, owners: ChannelOwners): ClusterMoves {
-  // // Takes the floor away from the speaker of the channel. Returns the last lease id of the event, or 0 if the event
+  // Takes the floor away from the speaker of the channel. Returns the last lease id of the event, or 0 if the event
   // had removed the channel before.
   async function leave(channelId: string, from: string, to: string, actor: string): Promise<number> {
     await owners.note(from, [[channelId, from]]);
@@ -26,7 +26,7 @@ export function createClusterMoves(scripts: EventScripts, owners: ChannelOwners)
     return Math.max((await scripts.runFor(from, "leave-event", keys, [channelId, to, actor])) as number, 0);
   }
 
-  // // Removes channels from the events that they moved away from. Returns the last lease id of these events.
+  // Removes channels from the events that they moved away from. Returns the last lease id of these events.
   async function finishMoves(channelIds: readonly string[], to: string, actor: string): Promise<number> {
     let lastLeaseId = 0;
     for (const move of await owners.readUnfinished(channelIds)) {
@@ -36,7 +36,7 @@ export function createClusterMoves(scripts: EventScripts, owners: ChannelOwners)
     return lastLeaseId;
   }
 
-  // // Updates an event, then reads the owners again, because a channel may move once more meanwhile. So the last
+  // Updates an event, then reads the owners again, because a channel may move once more meanwhile. So the last
   // update of an event is always correct.
   async function settle(eventId: string, channelIds: readonly string[], actor = UNKNOWN_ACTOR): Promise<void> {
     let open = channelIds;
@@ -50,7 +50,7 @@ export function createClusterMoves(scripts: EventScripts, owners: ChannelOwners)
       }
       for (const [index, channelId] of open.entries()) {
         const owner = before[index];
-        // // A channel in an event's index loses its owner only if Redis loses data.
+        // A channel in an event's index loses its owner only if Redis loses data.
         if (!owner) await owners.claim(eventId, [channelId], "each");
         else if (owner !== eventId) await leave(channelId, eventId, owner, actor);
       }

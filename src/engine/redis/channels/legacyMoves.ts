@@ -25,7 +25,7 @@ export function createLegacyMoves(commands: CommandConnection, scripts: EventScr
     adopt: (eventId, channelIds) => adoptChannels(scripts, eventId, channelIds, 0),
 
     async release(eventId, channelIds) {
-      // // The index may have grown since the hash was read, so the script compares again.
+      // The index may have grown since the hash was read, so the script compares again.
       const release = (channelId: string) =>
         scripts.runFor(eventId, "release-channel", scripts.channelKeys(eventId, [channelId]), [
           channelId,
@@ -35,7 +35,7 @@ export function createLegacyMoves(commands: CommandConnection, scripts: EventScr
     },
 
     async settle() {
-      // // The scripts have read the owner themselves.
+      // The scripts have read the owner themselves.
     },
   };
 }

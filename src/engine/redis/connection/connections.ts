@@ -47,7 +47,7 @@ export class Connections {
   readonly #logger: Logger;
   readonly #keepAlive: KeepAlive;
   readonly #retryDelays = new Map<CommandConnection, RetryDelay>();
-  // // Run id of the server that each ready connection leads to.
+  // Run id of the server that each ready connection leads to.
   readonly #runIds = new Map<string, string | undefined>();
   #isClosed = false;
   #hasReportedHidden = false;
@@ -89,21 +89,21 @@ export class Connections {
         if (!isRepeat) quietUntilMs = performance.now() + WARNING_INTERVAL_MS;
         logger[isRepeat ? "debug" : "warn"]({ purpose, error: error.message }, "redis connection failed");
       };
-      // // One connection may lead to several sentinels or Cluster nodes.
+      // One connection may lead to several sentinels or Cluster nodes.
       for (const event of ["error", "sentinelError", "node error"]) connection.on(event, report);
       connection.on("error", (error: Error) => retryDelay.noteError(error));
       connection.on("ready", () => {
         quietUntilMs = 0;
         forgetRejection(connection);
         retryDelay.noteReady();
-        // // If an ACL denies INFO, ROLE is sent before a subscription begins.
+        // If an ACL denies INFO, ROLE is sent before a subscription begins.
         const isRoleUnknown = connection instanceof Redis && this.#runIds.has(kind) && !this.#runIds.get(kind);
         if (isRoleUnknown) void this.#keepAlive.send(connection);
         this.#gather(kind);
         this.#wake();
       });
       connection.on("close", () => this.#runIds.delete(kind));
-      // // ioredis gives up a connection for good if a fail-over notification arrives while it asks a sentinel for the
+      // ioredis gives up a connection for good if a fail-over notification arrives while it asks a sentinel for the
       // master.
       connection.on("end", () => {
         if (!this.#isClosed) setTimeout(() => this.#revive(connection), backoffMs(1)).unref();
@@ -190,7 +190,7 @@ export class Connections {
     }
   }
 
-  // // Returns the role of the connected server; undefined if an ACL hides it.
+  // Returns the role of the connected server; undefined if an ACL hides it.
   #noteRole(isMaster: boolean | undefined): void {
     const isDue = (sinceMs: number, intervalMs: number) => performance.now() - sinceMs >= intervalMs;
     if (isMaster || (isMaster === undefined && isDue(this.#readOnlyMs, READ_ONLY_MEMORY_MS))) this.#noteFit();
@@ -213,7 +213,7 @@ export class Connections {
     this.#unfit = undefined;
   }
 
-  // // Subscriptions to a demoted server keep working. Only the other connections show that the server was replaced.
+  // Subscriptions to a demoted server keep working. Only the other connections show that the server was replaced.
   #gather(kind: string): void {
     const runId = this.#runIds.get(kind);
     if (runId === undefined || performance.now() - this.#gatheredMs < GATHER_INTERVAL_MS) return;
@@ -233,12 +233,12 @@ export class Connections {
     }
   }
 
-  // // The listeners of the connection receive the result of the attempt.
+  // The listeners of the connection receive the result of the attempt.
   #revive(connection: CommandConnection): void {
     if (!this.#isClosed && connection.status === "end") connection.connect().catch(() => undefined);
   }
 
-  // // A waiting connection need not wait longer once another one has connected. Its listeners receive the result of
+  // A waiting connection need not wait longer once another one has connected. Its listeners receive the result of
   // its attempt.
   #wake(): void {
     for (const connection of this.#all) {

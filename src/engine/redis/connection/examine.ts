@@ -44,7 +44,7 @@ async function examine(connection: Redis, examination: Examination): Promise<Ser
     database === 0 ? undefined : connection.select(database),
     readInfo(connection),
   ]);
-  // // A server that rejects the connection answers so to the first command. A server that only does not know or permit
+  // A server that rejects the connection answers so to the first command. A server that only does not know or permit
   // the name can serve.
   if (named.status === "rejected" && isTurnedAway(named.reason)) throw named.reason;
   if (first.status === "rejected") throw first.reason;

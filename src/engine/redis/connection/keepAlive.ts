@@ -54,7 +54,7 @@ export class KeepAlive {
         this.#onRole(undefined);
       } else this.#onRole((await server.role())[0] === "master");
     } catch (error) {
-      // // Any other failure closes the connection or comes from a server that hangs. Its listeners and callers report
+      // Any other failure closes the connection or comes from a server that hangs. Its listeners and callers report
       // those.
       if (error instanceof Error && /^NOPERM\b|^ERR unknown command/.test(error.message)) this.#withoutRole.add(server);
     } finally {

@@ -26,7 +26,7 @@ export interface ConnectionPlan {
   onReadOnly(): void;
 }
 
-// // The option is set without its type, because the compiler does not know that type.
+// The option is set without its type, because the compiler does not know that type.
 type Options = Omit<RedisOptions, "replyMapping">;
 
 /** The longest time that the store may take for one command before the caller receives UNAVAILABLE. */
@@ -56,7 +56,7 @@ export function openCommands(target: RedisTarget, plan: ConnectionPlan): Command
     retryDelayOnClusterDown: 0,
     maxRedirections: MAX_REDIRECTIONS,
     redisOptions: options,
-    // // A certificate contains the host name, not the address that it resolves to.
+    // A certificate contains the host name, not the address that it resolves to.
     dnsLookup: target.tls ? (host, callback) => callback(null, host) : lookup,
   });
 }
@@ -113,7 +113,7 @@ export function serverOf(connection: CommandConnection, key: string): Redis | un
 /** Returns true if a command for a key can be sent now, without waiting for a lost connection. */
 export function isStanding(connection: CommandConnection, key: string): boolean {
   const server = connection.status === "ready" ? serverOf(connection, key) : undefined;
-  // // ioredis connects to a Cluster node when it sends the first command to it.
+  // ioredis connects to a Cluster node when it sends the first command to it.
   if (server?.status === "wait") return true;
   return server?.status === "ready" && server.stream.writable;
 }
@@ -123,7 +123,7 @@ export function masters(connection: CommandConnection): Redis[] {
   return connection instanceof Redis ? [connection] : connection.nodes("master");
 }
 
-// // While no node is known, ioredis would keep commands in an unbounded queue. While one is known, its connection
+// While no node is known, ioredis would keep commands in an unbounded queue. While one is known, its connection
 // accepts them, and each waits for at most 2 s.
 class FailFastCluster extends Cluster {
   override sendCommand(...[command, ...rest]: Parameters<Cluster["sendCommand"]>): unknown {
@@ -155,11 +155,11 @@ function commonOptions({ tls, username, password }: RedisTarget, { retryDelay }:
 
 type ServerTarget = Exclude<RedisTarget, { topology: "cluster" }>;
 
-// // Node resolves the host name again for each attempt.
+// Node resolves the host name again for each attempt.
 function openServer(target: ServerTarget, plan: ConnectionPlan): Redis {
   const common: Options = {
     ...commonOptions(target, plan),
-    // // A server that rejects the connection answers so to the first command. That answer must reach the caller.
+    // A server that rejects the connection answers so to the first command. That answer must reach the caller.
     disableClientInfo: true,
     reconnectOnError(error) {
       if (isReadOnlyReply(error)) plan.onReadOnly();
@@ -180,7 +180,7 @@ function openServer(target: ServerTarget, plan: ConnectionPlan): Redis {
 
 function openMaster(target: Extract<RedisTarget, { topology: "sentinel" }>, common: Options): Redis {
   const { sentinels, masterName, tls, sentinelUsername, sentinelPassword } = target;
-  // // On these connections sentinels report fail-overs. ioredis writes their failures to stderr and emits no event for
+  // On these connections sentinels report fail-overs. ioredis writes their failures to stderr and emits no event for
   // them.
   class TellingConnector extends SentinelConnector {
     constructor(options: ConstructorParameters<typeof SentinelConnector>[0]) {
@@ -196,7 +196,7 @@ function openMaster(target: Extract<RedisTarget, { topology: "sentinel" }>, comm
     Connector: TellingConnector as unknown as NonNullable<Options["Connector"]>,
     sentinels,
     name: masterName,
-    // // Without this option the connections to a hung master would remain after the master was replaced.
+    // Without this option the connections to a hung master would remain after the master was replaced.
     failoverDetector: true,
     sentinelCommandTimeout: SENTINEL_TIMEOUT_MS,
     sentinelRetryStrategy: () => backoffMs(1),

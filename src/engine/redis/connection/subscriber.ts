@@ -63,7 +63,7 @@ export class Subscriber {
    */
   subscribeWhenConnected(channel: string, listener: MessageListener): Unsubscribe {
     const unsubscribe = this.#register(channel, listener);
-    // // If this fails, the connection is reopened and every channel is subscribed again.
+    // If this fails, the connection is reopened and every channel is subscribed again.
     if (this.#connected) this.#connection.subscribe(channel).catch(() => this.reconnect());
     return unsubscribe;
   }
@@ -79,7 +79,7 @@ export class Subscriber {
     return () => {
       if (!listeners.delete(listener) || listeners.size > 0 || this.#channels.get(channel) !== listeners) return;
       this.#channels.delete(channel);
-      // // A connection that is down has no subscription to end.
+      // A connection that is down has no subscription to end.
       this.#connection.unsubscribe(channel).catch(() => undefined);
     };
   }

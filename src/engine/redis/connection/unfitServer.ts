@@ -18,7 +18,7 @@ export class UnfitServer extends Error {
   }
 }
 
-// // READONLY is the code of a reply, or of a reply that a script passes on: "ERR user_script:141: READONLY You can't
+// READONLY is the code of a reply, or of a reply that a script passes on: "ERR user_script:141: READONLY You can't
 // …", and up to Redis 6.2 "ERR Error running script (call to f_…): @user_script:141: -READONLY You can't …".
 const READ_ONLY_REPLY = /(?:^|: )-?READONLY\b/;
 

@@ -88,7 +88,7 @@ export function createControlPlane(
     async openWatermark() {
       const id = randomBytes(9).toString("base64url");
       await attempt(commands.hsetnx(INGEST_APPLIED, "id", id));
-      // // If the watermark was lost meanwhile, a new one must not be mistaken for it.
+      // If the watermark was lost meanwhile, a new one must not be mistaken for it.
       return (await attempt(commands.hget(INGEST_APPLIED, "id"))) ?? id;
     },
 
@@ -116,7 +116,7 @@ export function createControlPlane(
     async readEntries(eventId, userIds) {
       const keys = eventKeys(eventId);
       const members = userIds === undefined ? state.hgetall(keys.members) : readMembers(keys.members, userIds);
-      // // Read the position floor after the members: a sync between the two reads then applies to all members.
+      // Read the position floor after the members: a sync between the two reads then applies to all members.
       const [stored, floor] = await attempt(Promise.all([members, state.hget(keys.meta, "floor")]));
       return Object.entries(stored).map(([userId, json]) => {
         const { c, p, o, k }: StoredMember = JSON.parse(json);

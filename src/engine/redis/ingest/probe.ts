@@ -123,7 +123,7 @@ export class Probe {
 
   #tick(): void {
     const silentMs = performance.now() - Math.max(this.#lastReturnMs ?? 0, this.#openedMs);
-    // // While Redis rejects tickets, no ticket can come back, so a new connection would not help.
+    // While Redis rejects tickets, no ticket can come back, so a new connection would not help.
     if (this.#subscriber.isConnected && silentMs > PROBE_TIMEOUT_MS && this.#refusal === undefined) {
       this.#logger.warn({ silentMs: Math.round(silentMs) }, "subscription is silent, reconnecting");
       this.#subscriber.reconnect();
@@ -136,7 +136,7 @@ export class Probe {
     this.#probedMs = performance.now();
     this.#plan(this.#refusal === undefined ? PROBE_INTERVAL_MS : REFUSED_INTERVAL_MS);
     const results = await Promise.allSettled([this.#takeTicket(), this.#proveWrites()]);
-    // // A later probe has a newer result.
+    // A later probe has a newer result.
     if (probe < this.#judgedProbe || this.#stop.length === 0) return;
     this.#judgedProbe = probe;
     const errors = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
@@ -164,7 +164,7 @@ export class Probe {
     this.#tickets.note(ticket);
     if (this.#awaited.has(ticket)) {
       this.#lastReturnMs = performance.now();
-      // // Redis delivers tickets in their order. Older tickets that did not arrive were lost with an earlier
+      // Redis delivers tickets in their order. Older tickets that did not arrive were lost with an earlier
       // connection.
       for (const awaited of this.#awaited) if (awaited <= ticket) this.#awaited.delete(awaited);
     } else if (this.#taking > 0) this.#early.add(ticket);

@@ -50,7 +50,7 @@ interface Frame {
  */
 const MAX_FRAMES = 10_000;
 
-// // Unique names: one random part per process and a counter, so that not every name needs the random source.
+// Unique names: one random part per process and a counter, so that not every name needs the random source.
 const processName = randomBytes(9).toString("base64url");
 let names = 0;
 
@@ -65,7 +65,7 @@ export class EventScripts {
   readonly #commands: CommandConnection;
   readonly #run: RunScript;
   readonly #options: EventScriptOptions;
-  // // Events that are known to be in the list of events, so that not every call has to add them.
+  // Events that are known to be in the list of events, so that not every call has to add them.
   readonly #registered = new Set<string>();
   readonly #begun = new Set<string>();
   readonly #frames = new Map<string, Frame>();

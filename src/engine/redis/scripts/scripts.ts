@@ -46,7 +46,7 @@ interface Script {
   lua: string;
 }
 
-// // A line `-- @include name` stands for the text of shared/name.lua.
+// A line `-- @include name` stands for the text of shared/name.lua.
 function readScript(file: string): Script {
   const source = readFileSync(new URL(file, directory), "utf8");
   const lua = source.replace(/^-- @include (\w+)$/gm, (_, name: string) =>
@@ -71,7 +71,7 @@ export type RunScript = (
   args: readonly (string | number)[],
 ) => Promise<unknown>;
 
-// // Keys and values are passed as lists: thousands of users would be too many arguments of a function.
+// Keys and values are passed as lists: thousands of users would be too many arguments of a function.
 type Command = (keyCount: number, keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
 
 /**
@@ -107,7 +107,7 @@ export function createScriptRunner(connection: CommandConnection, observe: Scrip
 }
 
 /** Parses the JSON answer of a script, or returns null if the answer is empty. The caller knows its type. */
-// // biome-ignore lint/suspicious/noExplicitAny: like the type of JSON.parse.
+// biome-ignore lint/suspicious/noExplicitAny: like the type of JSON.parse.
 export function parseJson(json: string | null): any {
   return json === null ? undefined : JSON.parse(json);
 }

@@ -42,7 +42,7 @@ function toFleetEntry({ timeMs, actor, action, eventId, target, outcome, request
  * @param length the approximate number of entries that the stream keeps
  */
 export function createAuditStore(commands: CommandConnection, length: number): AuditStore {
-  // // Redis may reject one of the two writes. A retry must not add copies to the other list.
+  // Redis may reject one of the two writes. A retry must not add copies to the other list.
   const inStream = new WeakSet<AuditRecord>();
   const inList = new WeakSet<AuditRecord>();
 

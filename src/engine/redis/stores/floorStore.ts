@@ -54,7 +54,7 @@ interface QueuedRequest extends Pick<WaitingSpeaker, "userId" | "userName" | "pr
   endsAt: number;
 }
 
-// // A list of channel id and JSON of its requests, in turn. It may contain requests that have expired but not been
+// A list of channel id and JSON of its requests, in turn. It may contain requests that have expired but not been
 // reported yet.
 function parseQueues(queues: readonly string[], timeMs: number): WaitingSpeaker[] {
   return Array.from({ length: queues.length / 2 }, (_, index) => {
@@ -90,7 +90,7 @@ type StoredFloorNews = Omit<FloorNews, "changes"> & { changes: StoredFloorChange
 function toFloorChanges(change: StoredFloorChange): FloorChange | FloorChange[] {
   if ("channelId" in change) return change;
   const { channelIds, holder, ...rest } = change;
-  // // Scripts leave the sorting to the receivers.
+  // Scripts leave the sorting to the receivers.
   return channelIds
     .sort()
     .map((channelId) => ({ ...rest, channelId, ...(holder && { holder: { ...holder, channelId } }) }));
@@ -115,7 +115,7 @@ export function createFloorStore(
   const hints = new OwnerHints();
   let newest: { message: Buffer; news: FloorNews } | undefined;
 
-  // // Parses each message once for all listeners of an event: after a pause a message has thousands of channels.
+  // Parses each message once for all listeners of an event: after a pause a message has thousands of channels.
   function readNews(message: Buffer): FloorNews {
     if (newest?.message !== message) newest = { message, news: parseFloorNews(message.toString()) };
     return newest.news;
@@ -130,7 +130,7 @@ export function createFloorStore(
     );
   }
 
-  // // Runs a script of the channel's event. Runs it again if the channel has moved meanwhile, or if the event's
+  // Runs a script of the channel's event. Runs it again if the channel has moved meanwhile, or if the event's
   // scripts do not know the owner.
   async function runForChannel(channelId: string, name: "start-ptt" | "renew-ptt" | "stop-ptt", request: object) {
     const args = [JSON.stringify(request)];
@@ -140,7 +140,7 @@ export function createFloorStore(
       const script = { channelIds: [channelId], args };
       const result = (await scripts.runForChannels(eventId, name, script)) as unknown[];
       if (result[0] !== "moved") {
-        // // If the script itself reads the deciding hash, it detects an outdated hint.
+        // If the script itself reads the deciding hash, it detects an outdated hint.
         if (hint === undefined && !scripts.ownersApart) hints.note(channelId, eventId);
         return { eventId, result };
       }
@@ -223,7 +223,7 @@ export function createFloorStore(
         const allArgs = [...args, hasAllChannels ? 1 : 0];
         return (await writes.scripts.runFor(eventId, "pause-all-speakers", keys, allArgs)) as unknown[];
       };
-      // // In the Cluster layout channel ownership lives in another slot, so the script cannot check it.
+      // In the Cluster layout channel ownership lives in another slot, so the script cannot check it.
       let answer = scripts.ownersApart ? ["behind"] : await pauseAll(false);
       if (answer[0] === "behind") {
         await index.adoptForeignChannels(eventId);
@@ -257,7 +257,7 @@ export function createFloorStore(
     },
 
     async upholdPause(eventId) {
-      // // Routers may add a channel and take its floor without a message.
+      // Routers may add a channel and take its floor without a message.
       const upheld = scripts.runFor(eventId, "uphold-pause", [], [UPHOLD_GAP_MS]);
       const [stands] = await Promise.all([upheld, index.adoptNewForeignChannels(eventId)]);
       return stands === 1;

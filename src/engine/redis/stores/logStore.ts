@@ -59,7 +59,7 @@ export function createLogStore(commands: CommandConnection, scripts: EventScript
         string[],
       ];
       const memberships = new Map<string, Membership>();
-      // // Equal strings are shared after parsing, so that loading does not need memory for each copy.
+      // Equal strings are shared after parsing, so that loading does not need memory for each copy.
       const texts = new SharedTexts();
       for (let index = 0; index < members.length; index += 2) {
         const membership = parseMember(members[index] as string, members[index + 1] as string, epoch);

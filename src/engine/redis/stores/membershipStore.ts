@@ -23,7 +23,7 @@ type OverLimit = ["limit", limit: MembershipLimit];
 /** Takes a ticket of at least that number. */
 type TakeTicket = (atLeast: number) => Promise<number>;
 
-// // Another write may overtake a ticket that was taken elsewhere. The script then runs once more with a higher ticket.
+// Another write may overtake a ticket that was taken elsewhere. The script then runs once more with a higher ticket.
 async function writeAtTicket<Result extends readonly unknown[]>(
   eventId: string,
   takeTicket: TakeTicket | undefined,
@@ -74,7 +74,7 @@ export function createMembershipStore(
     },
 
     async setUserChannels({ eventId, onlyIfUnknown, ...update }): Promise<SetUserChannelsOutcome> {
-      // // A user with this many channels gains some of them in any case, so the script need not compare.
+      // A user with this many channels gains some of them in any case, so the script need not compare.
       if (update.channelIds.length > MOST_CHANNELS_PER_USER) throw limitExceeded("channels_per_user", scripts.limits);
       await scripts.register(eventId);
       const args = [JSON.stringify(update), onlyIfUnknown ? 1 : 0];

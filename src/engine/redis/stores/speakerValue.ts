@@ -18,12 +18,12 @@ function parseObject(value: string): SpeakerValue {
     const parsed: unknown = JSON.parse(value);
     return typeof parsed === "object" && parsed !== null ? parsed : {};
   } catch {
-    // // Other programs write these values too. A value that cannot be parsed is still a lock.
+    // Other programs write these values too. A value that cannot be parsed is still a lock.
     return {};
   }
 }
 
-// // Matches the formats in which routers write a lock and scripts write a lease. Matching takes at most half the time
+// Matches the formats in which routers write a lock and scripts write a lease. Matching takes at most half the time
 // of JSON.parse, and there may be thousands of values. JSON.parse reads any other format, and values with escapes.
 const KNOWN_FORM =
   /^\{"userId":"([^"\\\p{Cc}]+)","userName":"([^"\\\p{Cc}]+)","timestamp":([1-9]\d{0,13})(?:,"leaseId":[1-9]\d{0,13},"expiresAt":([1-9]\d{0,13}),"talkUntil":[1-9]\d{0,13},"leaseMs":[1-9]\d{0,13},"priority":"(\w+)","sessionId":"[^"\\\p{Cc}]*")?\}$/u;
@@ -82,7 +82,7 @@ export function parseSpeakers({ channelIds, values, ttlsMs = [] }: StoredSpeaker
   const speakers: ActiveSpeaker[] = [];
   for (const [index, channelId] of channelIds.entries()) {
     const ttlMs = ttlsMs[index] ?? 0;
-    // // A lock without a TTL, which other programs may have left, has no end.
+    // A lock without a TTL, which other programs may have left, has no end.
     const speaker = parseSpeaker(channelId, values[index] as string, ttlMs > 0 ? timeMs + ttlMs : 0);
     if (speaker !== undefined) speakers.push(speaker);
   }
