@@ -266,8 +266,8 @@ export function describeFloor(getEngine: GetEngine): void {
             holder = undefined;
           } else await expectFailure(engine.stopPtt(channelId, by), "failedPrecondition");
         }
-        const { holder: told } = await engine.getChannelState(channelId);
-        expect(told && [told.userId, told.priority]).toEqual(holder && [holder.userId, holder.priority]);
+        const { holder: reported } = await engine.getChannelState(channelId);
+        expect(reported && [reported.userId, reported.priority]).toEqual(holder && [holder.userId, holder.priority]);
       }
       const kinds = (await readWholeLog(engine, eventId)).map((entry) => entry.kind);
       expect(kinds.filter((kind) => kind === "floorRevoked")).toHaveLength(cut);

@@ -227,8 +227,8 @@ export function describeLeases(getEngine: GetEngine): void {
     await news.until(8);
     unfollow();
 
-    const told = news.seen.flatMap(({ changes }) => changes);
-    expect(told.map((change) => [change.channelId, change.holder, change.hasLease])).toEqual([
+    const publishedChanges = news.seen.flatMap(({ changes }) => changes);
+    expect(publishedChanges.map((change) => [change.channelId, change.holder, change.hasLease])).toEqual([
       [channelId, u.speaker, true],
       [channelId, v.speaker, true],
       [channelId, raised.speaker, true],
@@ -240,7 +240,9 @@ export function describeLeases(getEngine: GetEngine): void {
     ]);
     const { epoch } = await engine.loadEvent(eventId);
     const first = news.seen[0]?.version ?? 0;
-    expect(news.seen.map((one) => [one.epoch, one.version])).toEqual(told.map((_, index) => [epoch, first + index]));
+    expect(news.seen.map((one) => [one.epoch, one.version])).toEqual(
+      publishedChanges.map((_, index) => [epoch, first + index]),
+    );
     expect(Math.abs((news.seen[0]?.timeMs ?? 0) - u.speaker.startedAtMs)).toBeLessThan(1_000);
   });
 
@@ -250,17 +252,17 @@ export function describeLeases(getEngine: GetEngine): void {
     const broadcaster = { userId: "dispatcher", userName: "D" };
     const news = collect<FloorNews>();
     const unfollow = await engine.followFloor(eventId, news.listener);
-    const told = () => news.seen.flatMap(({ changes }) => changes);
+    const publishedChanges = () => news.seen.flatMap(({ changes }) => changes);
     const { pause: paused } = await pause(engine, eventId, { broadcaster });
     await engine.resumeSpeakers(eventId, paused.pauseId, "admin");
-    await waitFor(() => told().length === 3_000, { message: "all changes" });
+    await waitFor(() => publishedChanges().length === 3_000, { message: "all changes" });
     unfollow();
     expect(
-      told()
+      publishedChanges()
         .slice(0, 1_500)
         .map(({ channelId }) => channelId),
     ).toEqual(channelIds);
-    expect(told().map(({ holder }) => holder?.userId)).toEqual([
+    expect(publishedChanges().map(({ holder }) => holder?.userId)).toEqual([
       ...channelIds.map(() => "dispatcher"),
       ...channelIds.map(() => undefined),
     ]);

@@ -391,8 +391,10 @@ export function describePause(getEngine: GetEngine): void {
     await pause(engine, eventId);
 
     await news.until(2);
-    const told = news.seen.flatMap(({ changes }) => changes.map((change) => [change.channelId, change.holder?.userId]));
-    expect(told).toEqual([
+    const publishedChanges = news.seen.flatMap(({ changes }) =>
+      changes.map((change) => [change.channelId, change.holder?.userId]),
+    );
+    expect(publishedChanges).toEqual([
       [channelId, "dispatcher"],
       [channelId, undefined],
     ]);
@@ -430,19 +432,19 @@ export function describePause(getEngine: GetEngine): void {
     const engine = getEngine();
     const [paused, lifted, ended, cut] = await Promise.all([1, 2, 3, 4].map(() => makeEvent(engine, ["u"])));
     const eventIds = [paused, lifted, ended, cut].map((event) => event?.eventId ?? "");
-    const heard = collect<string>();
-    const unfollow = engine.onPause((eventId) => eventIds.includes(eventId) && heard.listener(eventId));
+    const received = collect<string>();
+    const unfollow = engine.onPause((eventId) => eventIds.includes(eventId) && received.listener(eventId));
     const listed = async () => (await engine.listPausedEvents()).filter((eventId) => eventIds.includes(eventId)).sort();
     const [pausedId = "", liftedId = "", endedId = "", cutId = ""] = eventIds;
     // Each is heard before the next is made: events have no order among each other.
     await pause(engine, pausedId);
-    await heard.until(1);
+    await received.until(1);
     const { pause: second } = await pause(engine, liftedId);
-    await heard.until(2);
+    await received.until(2);
     await makeRunOutPause(engine, endedId);
-    await heard.until(3);
+    await received.until(3);
     await pause(engine, cutId, { durationMs: 0 });
-    expect(heard.seen).toEqual([pausedId, liftedId, endedId]);
+    expect(received.seen).toEqual([pausedId, liftedId, endedId]);
     unfollow();
 
     await engine.resumeSpeakers(liftedId, second.pauseId, "admin");

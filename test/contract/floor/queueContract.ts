@@ -192,8 +192,8 @@ export function describeQueue(getEngine: GetEngine): void {
     await waitFor(async () => (await holderOf(engine, channelId)) === undefined, { message: "the lease to run out" });
     await look(engine, eventId, channelId);
     expect(await holderOf(engine, channelId)).toMatchObject({ userId: "v" });
-    const told = (await readWholeLog(engine, eventId)).slice(-2);
-    expect(told).toMatchObject([
+    const lastEntries = (await readWholeLog(engine, eventId)).slice(-2);
+    expect(lastEntries).toMatchObject([
       { kind: "floorRevoked", userId: "u" },
       { kind: "floorRequestGranted", userId: "v" },
     ]);

@@ -27,10 +27,10 @@ export function describeTakeOver(getEngine: GetEngine): void {
     expect(speakers.map(({ userId }) => userId)).toEqual(channelIds.map(() => paused.broadcaster?.userId));
     const until = new Date(paused.expiresAtMs).toISOString();
     const { userId } = paused.broadcaster as typeof dora;
-    const told = `is already paused by ${userId} for ${userId} to speak until ${until} (pause_id ${paused.pauseId})`;
+    const denial = `is already paused by ${userId} for ${userId} to speak until ${until} (pause_id ${paused.pauseId})`;
     for (const outcome of outcomes) {
       if (outcome.status === "rejected")
-        expect(outcome.reason).toMatchObject({ message: expect.stringContaining(told) });
+        expect(outcome.reason).toMatchObject({ message: expect.stringContaining(denial) });
     }
     expect(await readWholeLog(engine, eventId)).toHaveLength(2);
   });

@@ -58,15 +58,15 @@ export function describeDisconnections(getEngine: GetEngine): void {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u", "v"]);
     const { revision } = await disconnect(engine, eventId, "u");
-    const told = (await readWholeLog(engine, eventId)).find((entry) => entry.revision === revision);
-    expect(await disconnectedAtMs(engine, eventId, "u")).toBe(told?.timeMs);
+    const logged = (await readWholeLog(engine, eventId)).find((entry) => entry.revision === revision);
+    expect(await disconnectedAtMs(engine, eventId, "u")).toBe(logged?.timeMs);
     await assign(engine, eventId, "u", []);
     await engine.syncMembers({ eventId, users: [{ userId: "u", channelIds }], actor: "admin" });
-    expect(await disconnectedAtMs(engine, eventId, "u")).toBe(told?.timeMs);
+    expect(await disconnectedAtMs(engine, eventId, "u")).toBe(logged?.timeMs);
     expect(await disconnectedAtMs(engine, eventId, "v")).toBeUndefined();
     const again = await disconnect(engine, eventId, "u");
     expect(again.revision).toBeGreaterThan(revision);
-    expect(await disconnectedAtMs(engine, eventId, "u")).toBeGreaterThanOrEqual(told?.timeMs ?? 0);
+    expect(await disconnectedAtMs(engine, eventId, "u")).toBeGreaterThanOrEqual(logged?.timeMs ?? 0);
   });
 
   test("a user of whom nothing is known is disconnected, and stays unknown", async () => {

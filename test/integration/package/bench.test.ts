@@ -137,8 +137,8 @@ test("the benchmark of a killed replica runs: nothing is missing, the killed one
 
 test("the benchmark of restarts runs: nothing is missing, routers resume", async () => {
   const [resume] = await runSmoke("resume");
-  const told = resume?.rows.map(({ missing, repeated, resumedPercent }) => ({ missing, repeated, resumedPercent }));
-  expect(told).toEqual(Array(2).fill({ missing: 0, repeated: 0, resumedPercent: 100 }));
+  const results = resume?.rows.map(({ missing, repeated, resumedPercent }) => ({ missing, repeated, resumedPercent }));
+  expect(results).toEqual(Array(2).fill({ missing: 0, repeated: 0, resumedPercent: 100 }));
   for (const { away, maxAwayMs } of resume?.rows ?? []) {
     expect(away).toBeGreaterThan(0);
     expect(maxAwayMs).toBeGreaterThan(0);

@@ -48,16 +48,18 @@ function watch(client: GrpcClient, eventIds = [eventId]) {
   stream.on("error", (reason: ServiceError) => {
     error ??= reason;
   });
-  const told = () =>
+  const received = () =>
     messages.map(({ snapshot, holder }) =>
       snapshot ? snapshot.speakers.map(({ userId }) => userId) : (holder?.userId ?? "-"),
     );
   return {
     messages,
-    told,
+    received,
     until: async (...expected: (string | string[])[]) => {
-      await waitFor(() => told().length >= expected.length, { message: () => `more than ${JSON.stringify(told())}` });
-      expect(told()).toEqual(expected);
+      await waitFor(() => received().length >= expected.length, {
+        message: () => `more than ${JSON.stringify(received())}`,
+      });
+      expect(received()).toEqual(expected);
     },
     ended: () => waitFor(() => error, { message: "the end of the stream" }),
   };
@@ -99,7 +101,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     const { client } = await start();
     const one = watch(client, [eventId, `${eventId}-other`]);
     await waitFor(() => one.messages.length === 2);
-    expect(one.told()).toEqual([[], []]);
+    expect(one.received()).toEqual([[], []]);
     expect(one.messages.map((message) => message.eventId).sort()).toEqual([eventId, `${eventId}-other`]);
     await assign(client, "anna");
     await press(client, "anna");
@@ -137,17 +139,17 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     const payloads: WatchPermissionsResponse["payload"][] = [];
     stream.on("data", ({ payload }: WatchPermissionsResponse) => payloads.push(payload));
     await waitFor(() => payloads.some((payload) => payload.case === "checkpoint"));
-    const told = () => payloads.flatMap((payload) => (payload.case === "speakers" ? [payload.value] : []));
+    const received = () => payloads.flatMap((payload) => (payload.case === "speakers" ? [payload.value] : []));
     const one = watch(client);
     await one.until([]);
     await assign(client, "anna");
-    await waitFor(() => told().length === 1, { message: "the snapshot of the new event" });
+    await waitFor(() => received().length === 1, { message: "the snapshot of the new event" });
     const { leaseId } = await press(client, "anna");
     await client.unary(channels.stopPtt, { channelId, leaseId });
     await one.until([], "anna", "-");
-    await waitFor(() => told().length === 3, { message: "the changes" });
-    expect(told()[0]).toMatchObject({ eventId, snapshot: {} });
-    expect(told().slice(1)).toEqual(one.messages.slice(1));
+    await waitFor(() => received().length === 3, { message: "the changes" });
+    expect(received()[0]).toMatchObject({ eventId, snapshot: {} });
+    expect(received().slice(1)).toEqual(one.messages.slice(1));
     expect(payloads.some((payload) => payload.case === "changes" || payload.case === "snapshot")).toBe(true);
   });
 
@@ -173,8 +175,8 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     await client.unary(permissions.pauseAllSpeakers, { eventId, broadcaster: { userId: "dora" } });
     for (const messages of [grpc.messages, beside, overHttp]) {
       await waitFor(() => messages.length > channelIds.length, { message: () => `all, not ${messages.length}` });
-      const told = messages.slice(1).map((message) => [message.channelId, message.holder?.userId]);
-      expect(told.sort()).toEqual(channelIds.map((id) => [id, "dora"]));
+      const received = messages.slice(1).map((message) => [message.channelId, message.holder?.userId]);
+      expect(received.sort()).toEqual(channelIds.map((id) => [id, "dora"]));
     }
     abort.abort();
     await reading;
@@ -188,7 +190,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     await own.until([]);
     await press(client, "anna");
     await own.until([], "anna");
-    expect(other.told()).toEqual([[]]);
+    expect(other.received()).toEqual([[]]);
   });
 
   it("ends with a status that says what to do", async () => {

@@ -71,10 +71,10 @@ test.concurrent.each([
   async (_, isWatched) => {
     const first = Date.now() % 1_000_000;
     const all: FloorHistory[] = [];
-    const told = () => all.flatMap((history) => history.told);
+    const published = () => all.flatMap((history) => history.published);
     const countOf = (isWanted: (entry: LogEntry) => boolean) =>
-      told().filter((one) => "kind" in one && isWanted(one)).length;
-    const kinds = () => new Set(told().map((one) => ("kind" in one ? one.kind : "news")));
+      published().filter((one) => "kind" in one && isWanted(one)).length;
+    const kinds = () => new Set(published().map((one) => ("kind" in one ? one.kind : "news")));
     // What one game lacks, on a busy machine for example, the next one may have.
     const isRich = () =>
       all.flatMap(({ grants }) => grants).length > 30 &&

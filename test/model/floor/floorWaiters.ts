@@ -43,7 +43,7 @@ export async function playWaiter({ history, random, pickReplica, ...who }: Waite
   let isWaiting = await press();
   while (isWaiting) {
     await sleep(random() * 60);
-    const grant = history.told.some(
+    const grant = history.published.some(
       (one) => "kind" in one && one.kind === "floorRequestGranted" && one.queueId === wait?.queueId,
     );
     const next = random();
@@ -72,8 +72,8 @@ export async function playWaiter({ history, random, pickReplica, ...who }: Waite
 }
 
 /** Adds the floors that were granted to requests which waited: of some only the log tells. */
-export function noteServed({ grants, waits, told }: FloorHistory): void {
-  for (const one of told) {
+export function noteServed({ grants, waits, published }: FloorHistory): void {
+  for (const one of published) {
     if (!("kind" in one) || one.kind !== "floorRequestGranted") continue;
     const { channelId, leaseId, queueId, userId, userName, startedAtMs, expiresAtMs, talkUntilMs } = one;
     const wait = waits.find((known) => known.channelId === channelId && known.queueId === queueId);

@@ -36,7 +36,7 @@ export interface FloorGame {
  * before it returns.
  */
 export async function playFloors(url: string, { random, durationMs, isWatched }: FloorGame): Promise<FloorHistory> {
-  const history: FloorHistory = { grants: [], waits: [], locks: [], pauses: [], deletions: [], told: [] };
+  const history: FloorHistory = { grants: [], waits: [], locks: [], pauses: [], deletions: [], published: [] };
   const engines = [0, 1].map(() => createRedisEngine({ url, logger }));
   const hubs = engines.map((engine) => new Hub(engine, logger));
   const raw = new Redis(url);
@@ -47,7 +47,7 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
     await waitFor(() => engines.every((one) => one.feedHealth().healthy));
     const { eventId, channelIds } = await makeEvent(engine, USERS, 2);
     listener.on("message", (name: string, message) => {
-      history.told.push(...(name.endsWith(":floor") ? [parseFloorNews(message)] : parsePublishedEntries(message)));
+      history.published.push(...(name.endsWith(":floor") ? [parseFloorNews(message)] : parsePublishedEntries(message)));
     });
     await listener.subscribe(`squelch:{${eventId}}:changes`, `squelch:{${eventId}}:floor`);
     if (isWatched) for (const hub of hubs) await hub.keepWhileBusy(eventId);
@@ -160,7 +160,7 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
     await waitFor(async () => (await engine.endLeases(eventId)).length === 0, { message: "all leases to end" });
     const last = (await readWholeLog(engine, eventId)).at(-1);
     await engine.setChannelEvent(`${eventId}-${randomUUID()}`, eventId, "test", false);
-    await waitFor(() => history.told.some((one) => "revision" in one && one.revision === last?.revision));
+    await waitFor(() => history.published.some((one) => "revision" in one && one.revision === last?.revision));
     noteServed(history);
     return history;
   } finally {

@@ -21,19 +21,19 @@ const ARRIVAL_DELAY_MS = 400;
 
 // The follower believes that the log ends with what it was told last.
 function fallSilent(engine: Engine): Engine {
-  const heard = new Map<string, number[]>();
+  const received = new Map<string, number[]>();
   return {
     ...engine,
     follow: (eventId, listener) =>
       engine.follow(eventId, (entry: LogEntry) => {
-        const revisions = heard.get(eventId) ?? [];
+        const revisions = received.get(eventId) ?? [];
         if (revisions.length >= HEARD_ENTRIES) return;
-        heard.set(eventId, [...revisions, entry.revision]);
+        received.set(eventId, [...revisions, entry.revision]);
         listener(entry);
       }),
     async readPosition(eventId) {
       const position = await engine.readPosition(eventId);
-      const newest = heard.get(eventId)?.at(-1);
+      const newest = received.get(eventId)?.at(-1);
       return position && { ...position, revision: newest ?? position.revision };
     },
   };

@@ -47,9 +47,9 @@ export function differencesOf({ store }: Pick<Rest, "store">, picture: RouterPic
       differences.push(`${eventId} is at ${event.epoch}/${event.revision}, in the store at ${epoch}/${revision}`);
     }
     for (const userId of new Set([...members.keys(), ...event.users.keys()])) {
-      const told = event.users.get(userId) ?? "";
+      const received = event.users.get(userId) ?? "";
       const stored = members.get(userId)?.channels ?? "";
-      if (told !== stored) differences.push(`${userId} in ${eventId} has [${told}], in the store [${stored}]`);
+      if (received !== stored) differences.push(`${userId} in ${eventId} has [${received}], in the store [${stored}]`);
     }
   }
   return differences;

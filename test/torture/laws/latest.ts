@@ -43,13 +43,17 @@ function checkStore(history: History): Violation[] {
     const { channels, newest } = order.expect(eventId, userId, rest.keys);
     const name = newest ? `${newest.write.path} ${newest.write.id}` : "nothing";
     const text = `${userId} in ${eventId} has [${stored}], but the newest write, ${name}, says [${channels}]`;
-    violations.push({ law: "G6", at: rest.at, text: `${text}; ${tell(history, eventId, userId, rest.witnessed)}` });
+    violations.push({
+      law: "G6",
+      at: rest.at,
+      text: `${text}; ${describeState(history, eventId, userId, rest.witnessed)}`,
+    });
   }
   return violations;
 }
 
 // What was last seen of a user, so that a violation can be understood.
-function tell({ writes, witnessed }: History, eventId: string, userId: string, until: number): string {
+function describeState({ writes, witnessed }: History, eventId: string, userId: string, until: number): string {
   const seen: string[] = [];
   for (const record of witnessed.slice(0, until)) {
     const at = Math.round(record.at);

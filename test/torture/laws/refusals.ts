@@ -102,10 +102,10 @@ function checkInForce(history: History): Violation[] {
         const late = effect === undefined ? "never" : `only at ${Math.round(effect.at)} ms`;
         return [{ law: "G1", at: by, text: `${name} was in force ${late}, not by ${Math.round(byMs)} ms` }];
       }
-      const toldBy = byMs + CHECKPOINT_INTERVAL_MS;
-      const toldByMs = toldBy + waitedBetween(history.cpuWaits, byMs, toldBy);
-      return routersBehind(history, positionsOf, effect.entry, at, toldByMs).map((router) => {
-        return { law: "G1", at: by, text: `${name} had not arrived at ${router} by ${Math.round(toldByMs)} ms` };
+      const arrivedBy = byMs + CHECKPOINT_INTERVAL_MS;
+      const arrivedByMs = arrivedBy + waitedBetween(history.cpuWaits, byMs, arrivedBy);
+      return routersBehind(history, positionsOf, effect.entry, at, arrivedByMs).map((router) => {
+        return { law: "G1", at: by, text: `${name} had not arrived at ${router} by ${Math.round(arrivedByMs)} ms` };
       });
     });
   });
@@ -121,7 +121,7 @@ function publishedUnderRefusal(history: History, order: Order): Published[] {
     const { at } = record;
     const write = history.writes.get(record.writeId);
     const refusal = history.refusals.find(({ from, to }) => at >= from - LEAD_MS && at <= to + IN_FORCE_MS);
-    if (write === undefined || refusal === undefined || !order.wasHeard(at)) continue;
+    if (write === undefined || refusal === undefined || !order.wasReceived(at)) continue;
     const by = Math.max(quietSince(history, refusal, at), at) + IN_STORE_MS;
     // What Redis has lost is another law's.
     if (losses.some((lostAt) => lostAt >= at - LEAD_MS && lostAt <= by)) continue;

@@ -69,8 +69,8 @@ export class Order {
     }
     if (newest?.write.path === "published" && this.#isLaterElsewhere(eventId, userId)) alternatives.add("");
     const isOnlyPublished = writes.every(({ write }) => write.path === "published");
-    const isToldByKey = isOnlyPublished && channels !== "" && speaksFor(eventId, keys.get(userId) ?? "");
-    if (newest?.write.path === "published" && !isToldByKey && !this.wasHeard(newest.at)) {
+    const isInKey = isOnlyPublished && channels !== "" && speaksFor(eventId, keys.get(userId) ?? "");
+    if (newest?.write.path === "published" && !isInKey && !this.wasReceived(newest.at)) {
       for (const { write } of writes) alternatives.add(contentFor(write, userId));
       alternatives.add(undefined);
     }
@@ -87,7 +87,7 @@ export class Order {
    * True if at least one replica was there for all of the time in which a message published then is applied: while Redis
    * refuses writes it waits in the replicas.
    */
-  wasHeard(at: number): boolean {
+  wasReceived(at: number): boolean {
     let until = at + APPLY_MS;
     for (const { from, to } of this.#history.refusals) {
       if (from <= until && to >= at) until = Math.max(until, to + APPLY_MS);

@@ -141,8 +141,8 @@ export class Witness {
 
   #seeEntry(channel: string, message: string): void {
     const eventId = /^squelch:\{(.*)\}:changes$/.exec(channel)?.[1] as string;
-    for (const told of [JSON.parse(message) as LogEntry | LogEntry[]].flat()) {
-      const entry = entryOf(eventId, told);
+    for (const parsed of [JSON.parse(message) as LogEntry | LogEntry[]].flat()) {
+      const entry = entryOf(eventId, parsed);
       if (entry === undefined || !this.#isNew(`${eventId} ${entry.epoch} ${entry.revision}`)) continue;
       this.records.push({ kind: "entry", at: performance.now(), entry });
     }

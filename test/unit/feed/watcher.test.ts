@@ -296,8 +296,8 @@ describe("Watcher", () => {
           // A first write without channels makes an entry in the store, but no change.
           const written = state.members.filter(({ revision }) => revision > 0);
           const stored = new Map(written.map(({ userId, channelIds }) => [userId, channelIds]));
-          const told = [...(picture.events.get(eventId)?.users ?? [])].filter(([userId]) => stored.has(userId));
-          expect(new Map(told)).toEqual(stored);
+          const delivered = [...(picture.events.get(eventId)?.users ?? [])].filter(([userId]) => stored.has(userId));
+          expect(new Map(delivered)).toEqual(stored);
         }
       }),
       { numRuns: 60 },

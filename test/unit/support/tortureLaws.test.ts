@@ -27,8 +27,8 @@ function snapshot(revision: number, users: [string, string][], epoch = "a"): Rou
   };
 }
 
-function changes(...told: Entry[]): RouterRecord {
-  return { kind: "changes", at: 20, eventId: EVENT, epoch: told[0]?.epoch ?? "a", entries: told };
+function changes(...received: Entry[]): RouterRecord {
+  return { kind: "changes", at: 20, eventId: EVENT, epoch: received[0]?.epoch ?? "a", entries: received };
 }
 
 const checkpoint = (at: number, revision: number, epoch = "a"): RouterRecord => {
@@ -85,7 +85,7 @@ function brokenLaws(spoil: (history: History) => void): string[] {
   return [...new Set(check(history).map(({ law }) => law))];
 }
 
-function told({ routers }: History): RouterRecord[] {
+function received({ routers }: History): RouterRecord[] {
   return routers.get("w0") as RouterRecord[];
 }
 
@@ -93,7 +93,7 @@ function told({ routers }: History): RouterRecord[] {
 const replace =
   (index: number, ...records: RouterRecord[]) =>
   (history: History) => {
-    told(history).splice(index, 1, ...records);
+    received(history).splice(index, 1, ...records);
   };
 
 describe("the checker", () => {

@@ -222,8 +222,8 @@ describe("who speaks", () => {
       server.setLease("a", undefined);
       for (const client of [speaker, beside, far]) await client.next("speaker-changed", 4 * round + 4);
     }
-    const heard = Array.from({ length: 3 }, () => ["u1", null, "zoe", null]).flat();
-    for (const client of [speaker, beside, far]) expect(speakers(client)).toEqual(heard);
+    const expected = Array.from({ length: 3 }, () => ["u1", null, "zoe", null]).flat();
+    for (const client of [speaker, beside, far]) expect(speakers(client)).toEqual(expected);
     await waitFor(() => server.channelWatches.size === 2);
     await far.close();
     await waitFor(() => server.channelWatches.size === 1, { message: "an event without clients to be left" });
@@ -242,8 +242,8 @@ describe("who speaks", () => {
     await client.next("speaker-changed", 3);
     server.setLease("a", undefined);
     await client.next("speaker-changed", 4);
-    const told = client.of("speaker-changed").map(({ data }) => [data.channelId, data.currentSpeaker]);
-    expect(told).toEqual([
+    const received = client.of("speaker-changed").map(({ data }) => [data.channelId, data.currentSpeaker]);
+    expect(received).toEqual([
       ["a", "zoe"],
       ["b", "zoe"],
       ["b", "yan"],

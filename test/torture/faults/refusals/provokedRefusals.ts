@@ -27,7 +27,7 @@ interface Provocation {
   begin(store: StandaloneStore, random: Random): Promise<unknown>;
   end(store: StandaloneStore): Promise<unknown>;
   /** True if replicas are told what is published all the same. */
-  isHeard?: boolean;
+  isReceived?: boolean;
   /** Whether each write of each replica is refused; default true. */
   isTotal?: boolean;
   readyAgainMs?: number;
@@ -39,13 +39,13 @@ interface Provocation {
 const config = ({ admin }: StandaloneStore, name: string, value: string) => admin.config("SET", name, value);
 
 function provoked(run: StandaloneRun, random: Random, provocation: Provocation): Fault {
-  const { begin, end, isHeard = false, isTotal = true, readyAgainMs, mayBeLong = false, holdMs } = provocation;
+  const { begin, end, isReceived = false, isTotal = true, readyAgainMs, mayBeLong = false, holdMs } = provocation;
   const { store } = run.fleet;
   const replicas = replicaNames(run);
   const isLong = mayBeLong && random.chance(LONG_CHANCE);
   return {
     parties: replicas,
-    isDeaf: !isHeard,
+    isDeaf: !isReceived,
     refuses: { replicas, isTotal, ...(readyAgainMs !== undefined && { readyAgainMs }) },
     ...(isLong ? { holdMs: LONG_MS } : holdMs !== undefined && { holdMs }),
     async inject() {
@@ -78,7 +78,7 @@ const restoreRights: Provocation["end"] = (store) => store.restoreRights();
 const NO_REPLICAS: Provocation = {
   begin: (store) => config(store, "min-replicas-to-write", MANY_REPLICAS),
   end: (store) => config(store, "min-replicas-to-write", "0"),
-  isHeard: true,
+  isReceived: true,
 };
 
 async function failToSave(store: StandaloneStore): Promise<void> {
@@ -131,7 +131,7 @@ function flushScripts(): Provocation {
       timer = setInterval(() => void admin.script("FLUSH").catch(() => undefined), FLUSH_PACE_MS);
     },
     end: async () => clearInterval(timer),
-    isHeard: true,
+    isReceived: true,
     isTotal: false,
   };
 }
@@ -142,7 +142,7 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   refusal("Redis is full (OOM)", {
     begin: (store) => config(store, "maxmemory", "1"),
     end: (store) => config(store, "maxmemory", "0"),
-    isHeard: true,
+    isReceived: true,
     mayBeLong: true,
   }),
   refusal("Redis cannot save (MISCONF)", {
@@ -151,7 +151,7 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
       await config(store, "save", "");
       await config(store, "dir", store.directory);
     },
-    isHeard: true,
+    isReceived: true,
     mayBeLong: true,
   }),
   refusal(
@@ -181,13 +181,13 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   refusal("replicas lose the right to write (a denial within a script)", {
     begin: takeRights("-@write"),
     end: restoreRights,
-    isHeard: true,
+    isReceived: true,
     mayBeLong: true,
   }),
   refusal("replicas lose the right to run scripts (NOPERM)", {
     begin: takeRights("-evalsha", "-eval"),
     end: restoreRights,
-    isHeard: true,
+    isReceived: true,
   }),
   refusal("the users of replicas are switched off, and their connections broken (WRONGPASS)", {
     begin: async (store, random) => {
@@ -210,7 +210,7 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   refusal("Redis holds writes back (CLIENT PAUSE)", {
     begin: ({ admin }) => admin.call("CLIENT", "PAUSE", "60000", "WRITE"),
     end: ({ admin }) => admin.call("CLIENT", "UNPAUSE"),
-    isHeard: true,
+    isReceived: true,
     holdMs: 3_000,
   }),
   refusal("Redis forgets all scripts again and again (NOSCRIPT)", flushScripts),
