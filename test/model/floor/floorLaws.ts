@@ -7,15 +7,15 @@ export interface Grant {
   channelId: string;
   leaseId: number;
   userId: string;
-  /** Tells the sessions of a user apart. */
+  /** Distinguishes the sessions of a user. */
   userName: string;
   startedAtMs: number;
-  /** As far as renewals have told. */
+  /** When the lease expires, by the last renewal. */
   expiresAtMs: number;
   talkUntilMs: number;
-  /** How often it was given back with success. */
+  /** How often it was released successfully. */
   releases: number;
-  /** How often it was renewed after that. */
+  /** How often it was renewed after its release. */
   lateRenewals: number;
 }
 
@@ -26,9 +26,12 @@ export interface Wait {
   userName: string;
   priority: FloorPriority;
   enteredAtMs: number;
-  /** How often the session stopped with success since: the place, or the floor if it had been granted. */
+  /**
+   * How often the session stopped successfully afterwards. Each stop gave up the place, or the floor if it had been
+   * granted.
+   */
   stops: number;
-  /** A later press of the session was granted or denied, which ends a wait that has not ended before. */
+  /** True if a later press of the session was granted or denied. That ends an earlier wait. */
   isAnswered: boolean;
 }
 
@@ -40,7 +43,7 @@ export interface Lock {
   goneAtMs: number;
 }
 
-/** A pause that was made, and the one whose place it asked for. */
+/** A pause, and the pause that it asked to replace. */
 export interface MadePause {
   pauseId: string;
   replacePauseId: string | undefined;
@@ -52,13 +55,16 @@ export interface FloorHistory {
   grants: Grant[];
   waits: Wait[];
   locks: Lock[];
-  /** When legacy routers deleted a speaker key, whosever it was: they look first, but not in the same step. */
+  /**
+   * When legacy routers deleted a speaker key. They check the holder first, but not in the same step, so it may have
+   * been another holder's key.
+   */
   deletions: { channelId: string; atMs: number }[];
-  /** What Redis told, in its order. */
+  /** The log entries and floor messages that Redis published, in its order. */
   published: (LogEntry | FloorNews)[];
 }
 
-/** The laws of the floor that a history breaks, each in a sentence; all leases must have ended. */
+/** Returns the laws of the floor that a history breaks, each as a sentence. All leases must have ended. */
 export function findBreaches(history: FloorHistory): string[] {
   return [
     ...rising(history),
@@ -89,7 +95,7 @@ function isLeaseOf(grant: Grant, { channelId, leaseId }: FloorRevoked): boolean 
   return grant.channelId === channelId && grant.leaseId === leaseId;
 }
 
-/** The entries that tell of the end of a grant. */
+/** Finds the log entries about the end of a grant. */
 function endsOf(grant: Grant, published: FloorHistory["published"]): LogEntry[] {
   return published.filter((one): one is LogEntry => {
     if (!("kind" in one)) return false;
@@ -129,7 +135,7 @@ function bounded({ grants }: FloorHistory): string[] {
   ];
 }
 
-// Whoever pre-empts a lease has the higher priority; who is next is told right after the end.
+// A user who pre-empts a lease has the higher priority. The next holder is published right after the end.
 function outranked({ grants, published }: FloorHistory): string[] {
   const breaches: string[] = [];
   const held = new Map<string, FloorPriority>();
@@ -155,7 +161,7 @@ function outranked({ grants, published }: FloorHistory): string[] {
   return breaches;
 }
 
-// In Redis's order the end of a floor is told before, or with, the next holder.
+// In Redis's order the end of a floor is published before the next holder, or together with it.
 function oneHolder({ grants, published }: FloorHistory): string[] {
   const breaches: string[] = [];
   const holders = new Map<string, Grant>();
@@ -169,7 +175,7 @@ function oneHolder({ grants, published }: FloorHistory): string[] {
     for (const { channelId, holder, hasLease } of one.changes) {
       const before = holders.get(channelId);
       const grant = grants.find((known) => holder !== undefined && isOf(known, holder));
-      // What is given back during a pause goes to the broadcaster in the same step.
+      // A floor that is released during a pause goes to the broadcaster in the same step.
       const isHandedOn = before?.releases === 1 && (!hasLease || isFromQueue(grant, published));
       if (before !== undefined && holder !== undefined && before !== grant && !isHandedOn) {
         breaches.push(`${nameOf(before)} ran when ${holder.userId} was given the floor`);
@@ -189,7 +195,7 @@ function isGrantOf(one: FloorHistory["published"][number], { channelId, leaseId 
   return "kind" in one && one.kind === "floorRequestGranted" && one.channelId === channelId && one.leaseId === leaseId;
 }
 
-/** Where it was told how a request ended: its own entries, and the first pause since it began to wait. */
+/** Finds where the end of a request was published: its own entries, and the first pause since it began to wait. */
 function endsOfWait({ channelId, queueId, enteredAtMs }: Wait, published: FloorHistory["published"]) {
   const own: number[] = [];
   let pause = Number.POSITIVE_INFINITY;
@@ -197,7 +203,7 @@ function endsOfWait({ channelId, queueId, enteredAtMs }: Wait, published: FloorH
     if (!("kind" in one)) return;
     const isEnd = one.kind === "floorRequestGranted" || one.kind === "floorRequestDenied";
     if (isEnd && one.channelId === channelId && one.queueId === queueId) own.push(index);
-    // While a pause stands nobody begins to wait.
+    // No request begins to wait during a pause.
     if (one.kind === "speakersPaused" && one.timeMs >= enteredAtMs) pause = Math.min(pause, index);
   });
   return { own, pause };
@@ -216,13 +222,16 @@ function oneEndOfWait({ waits, published }: FloorHistory): string[] {
   });
 }
 
-/** Those who certainly waited for a channel when something was told: their end came later than in the same step. */
+/**
+ * Returns the requests that certainly waited for a channel when a message was published: their end came in a later
+ * step.
+ */
 function waitingAt({ waits, published }: FloorHistory, channelId: string, index: number): Wait[] {
   const timeMs = published[index]?.timeMs ?? 0;
   return waits.filter((wait) => {
     if (wait.channelId !== channelId || wait.enteredAtMs >= timeMs) return false;
     const { own, pause } = endsOfWait(wait, published);
-    // Whoever may have given up the place did so at a time that is not known.
+    // It is not known when a session gave up its place.
     const isCertain = own.length > 0 || (wait.stops === 0 && !wait.isAnswered);
     const endMs = published[Math.min(pause, ...own)]?.timeMs ?? 0;
     return isCertain && endMs > timeMs;
@@ -243,7 +252,7 @@ function isOlder({ priority, queueId }: Wait, granted: FloorRequestGranted): boo
   return priority === granted.priority && queueId < granted.queueId;
 }
 
-// While somebody waits the floor is neither free nor given to anybody else who has not taken it by priority.
+// While a request waits, the floor is not free, and only a press with a higher priority takes it.
 function neverFree(history: FloorHistory): string[] {
   const breaches: string[] = [];
   const holders = new Map<string, Grant | undefined>();
@@ -269,7 +278,7 @@ function neverFree(history: FloorHistory): string[] {
   return breaches;
 }
 
-// Between a pause and its end nobody but the exempt and the broadcaster is given a floor, or has one still.
+// During a pause only exempt users and the broadcaster hold a floor or are granted one.
 function latched({ locks, published }: FloorHistory): string[] {
   const breaches: string[] = [];
   const holders = new Map<string, string | undefined>();
@@ -277,7 +286,7 @@ function latched({ locks, published }: FloorHistory): string[] {
   for (const one of published) {
     if (!("kind" in one)) {
       for (const { channelId, holder } of one.changes) {
-        // The end of a lock that others wrote is told by nobody.
+        // The end of a lock that a router wrote is not published.
         const isLock = locks.some(({ userId }) => userId === holder?.userId);
         if (isLock && exempt) breaches.push(`${holder?.userId} was given a floor during a pause`);
         holders.set(channelId, isLock ? undefined : holder?.userId);
@@ -291,7 +300,8 @@ function latched({ locks, published }: FloorHistory): string[] {
   return breaches;
 }
 
-// A pause takes the place of another only if it names that one or has the same broadcaster, and says so; each has one end.
+// A pause replaces another only if it names that pause or has the same broadcaster, and records it. Each pause has
+// one end.
 function onePause({ pauses, published }: FloorHistory): string[] {
   const breaches: string[] = [];
   let standing: SpeakerPause | undefined;
@@ -313,7 +323,8 @@ function onePause({ pauses, published }: FloorHistory): string[] {
   return breaches;
 }
 
-// A legacy router's lock keeps others out, and is kept out; a higher priority or a pause says that it takes it.
+// A legacy router's lock excludes leases, and leases exclude it. Only a higher priority or a pause takes its floor,
+// and both record that.
 function besideLocks({ grants, locks, deletions, published }: FloorHistory): string[] {
   const takenFrom = ({ channelId, userId, takenAtMs, goneAtMs }: Lock) =>
     published.flatMap((one) => {

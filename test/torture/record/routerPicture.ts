@@ -18,16 +18,16 @@ interface PicturedEvent {
 }
 
 /**
- * What a router's messages come to, over all its streams, put together without the client's code; and whether they come
- * in the order that was promised.
+ * Combines a router's messages over all its streams, without the client's code, and checks that they arrive in the
+ * promised order.
  */
 export class RouterPicture {
   readonly events = new Map<string, PicturedEvent>();
   readonly #chunks = new Map<string, SnapshotRecord[]>();
-  /** Events of which this stream has told. */
+  /** Events that this stream has sent. */
   readonly #reported = new Set<string>();
 
-  /** Takes the next record and returns what is wrong with it. */
+  /** Adds the next record and returns the promises that it breaks. */
   take(record: RouterRecord): Breach[] {
     const outOfOrder = (texts: string[]) => texts.map((text): Breach => ({ law: "G2", text }));
     switch (record.kind) {

@@ -7,31 +7,31 @@ import { type Fault, type FaultKind, replicaNames } from "../fault.js";
 
 type StandaloneRun = Run<StandaloneStore>;
 
-/** More than any Redis here has. */
+/** More replicas than any Redis in these tests has. */
 const MANY_REPLICAS = "9";
-/** Its files cannot be written, whatever the rights of the user. */
+/** Redis cannot write files here, whatever the rights of its user. */
 const UNWRITABLE_DIRECTORY = "/proc";
-/** Nothing listens there. */
+/** No server listens on this port. */
 const NO_MASTER = ["127.0.0.1", "1"];
-/** After how long Redis says that it is busy with a script, ms. */
+/** The time after which Redis reports that it is busy with a script, ms. */
 const BUSY_AFTER_MS = "50";
-/** How often the scripts are forgotten, ms. */
+/** The interval at which Redis is made to forget its scripts, ms. */
 const FLUSH_PACE_MS = 100;
-/** Longer than replicas may take not to be ready, ms. */
+/** Longer than the time after which replicas must report that they are not ready, ms. */
 const LONG_MS = 12_000;
 const LONG_CHANCE = 0.15;
-/** A client that cannot connect waits longer each time. */
+/** A client that cannot connect waits longer after each attempt. */
 const CONNECT_AGAIN_MS = 12_000;
 
 interface Provocation {
   begin(store: StandaloneStore, random: Random): Promise<unknown>;
   end(store: StandaloneStore): Promise<unknown>;
-  /** True if replicas are told what is published all the same. */
+  /** True if replicas still receive published messages. */
   isReceived?: boolean;
-  /** Whether each write of each replica is refused; default true. */
+  /** True if each write of each replica is rejected; default true. */
   isTotal?: boolean;
   readyAgainMs?: number;
-  /** It may last for long. */
+  /** True if the fault may last long. */
   mayBeLong?: boolean;
   holdMs?: number;
 }
@@ -57,7 +57,7 @@ function provoked(run: StandaloneRun, random: Random, provocation: Provocation):
   };
 }
 
-// One at a time: a Redis that is restarted meanwhile has forgotten it, and what ends it then does nothing.
+// One at a time. If Redis was restarted meanwhile, the cause is gone, and ending it does nothing.
 function refusal(
   name: string,
   provocation: Provocation | (() => Provocation),
@@ -74,7 +74,7 @@ const takeRights =
   };
 const restoreRights: Provocation["end"] = (store) => store.restoreRights();
 
-/** Says no to each write; others see that it is over at once. */
+/** Makes Redis reject each write, while the tests can see at once that the cause is over. */
 const NO_REPLICAS: Provocation = {
   begin: (store) => config(store, "min-replicas-to-write", MANY_REPLICAS),
   end: (store) => config(store, "min-replicas-to-write", "0"),
@@ -94,7 +94,7 @@ function busyScript(): Provocation {
   return {
     async begin(store) {
       await config(store, "busy-reply-threshold", BUSY_AFTER_MS);
-      // On a connection of its own: no other command is answered on it meanwhile.
+      // Uses its own connection, because no other command is answered on it meanwhile.
       const options = { username: "witness", password: "any", retryStrategy: () => null, maxRetriesPerRequest: null };
       const connection = new Redis({ port: store.redis.port, ...options }).on("error", () => undefined);
       let hasEnded = false;
@@ -113,7 +113,7 @@ function busyScript(): Provocation {
       await waitFor(async () => hasEnded || (await isBusy()), { timeoutMs: 60_000, message: "a busy script" });
     },
     async end({ admin }) {
-      // A Redis that was killed meanwhile has ended it, too.
+      // If Redis was killed meanwhile, the script has ended too.
       await admin.script("KILL").catch(({ message }: Error) => {
         if (!message.startsWith("NOTBUSY")) throw new Error(message);
       });
@@ -136,7 +136,7 @@ function flushScripts(): Provocation {
   };
 }
 
-/** What a real Redis refuses, for a moment or for long. */
+/** Rejections by a real Redis, for a short or a long time. */
 export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   refusal("Redis has too few replicas to write (NOREPLICAS)", { ...NO_REPLICAS, mayBeLong: true }),
   refusal("Redis is full (OOM)", {
@@ -222,7 +222,7 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   }),
 ];
 
-/** All writes of all replicas are refused for so long that each has to say so. */
+/** All writes of all replicas are rejected for so long that each replica has to report it. */
 export const LONG_PROVOCATION: FaultKind<StandaloneStore> = refusal("Redis refuses all writes for long", {
   ...NO_REPLICAS,
   holdMs: LONG_MS,
