@@ -20,7 +20,7 @@ async function makeLog(engine: Engine) {
 
 /** What an engine must keep of routers and of what they have in force. */
 export function describeApplied(getEngine: GetEngine): void {
-  test("nobody is expected before a router is held", async () => {
+  test("no router is expected before one is connected", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     expect(await engine.readRouters(eventId)).toMatchObject({ routers: [] });
@@ -100,7 +100,7 @@ export function describeApplied(getEngine: GetEngine): void {
     for (const { revisions } of events) expect(await revisions()).toEqual({});
   });
 
-  test("followers hear of new routers, of progress and of farewells, in order, and of nothing else", async () => {
+  test("followers receive new routers, progress and departures in order, and nothing else", async () => {
     const engine = getEngine();
     const { eventId, epoch, report } = await makeLog(engine);
     const other = await makeLog(engine);

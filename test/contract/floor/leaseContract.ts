@@ -152,7 +152,7 @@ export function describeLeases(getEngine: GetEngine): void {
     unfollow();
   });
 
-  test("the end of a lease is told before the next grant", async () => {
+  test("the end of a lease is published before the next grant", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     for (const userName of ["first", "second", "third"]) {
@@ -206,7 +206,7 @@ export function describeLeases(getEngine: GetEngine): void {
     expect(await engine.endLeases(freshId("event"))).toEqual([]);
   });
 
-  test("each change of who speaks is told, numbered without gaps", async () => {
+  test("each change of speaker is published, numbered without gaps", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v", "dispatcher"]);
     const news = collect<FloorNews>();
@@ -246,7 +246,7 @@ export function describeLeases(getEngine: GetEngine): void {
     expect(Math.abs((news.seen[0]?.timeMs ?? 0) - u.speaker.startedAtMs)).toBeLessThan(1_000);
   });
 
-  test("a pause and its end are told in one piece, however many channels", async () => {
+  test("a pause and its end are each published in one message, however many channels", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u"], 1_500);
     const broadcaster = { userId: "dispatcher", userName: "D" };

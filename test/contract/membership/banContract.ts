@@ -62,7 +62,7 @@ export function describeBans(getEngine: GetEngine): void {
     expect(await engine.settleBans(eventId)).toBeUndefined();
   });
 
-  test("pitfall 33: the end of a ban that runs out is told, once, and then the user may speak", async () => {
+  test("pitfall 33: the end of an expired ban is published once, and then the user may speak", async () => {
     const engine = getEngine();
     const { userId, eventId, channelId } = await makeUser(engine);
     const { ban: written } = await ban(engine, eventId, userId, 400);
@@ -95,7 +95,7 @@ export function describeBans(getEngine: GetEngine): void {
     await engine.unbanUser(eventId, late, "admin");
   });
 
-  test("whoever follows bans hears of each that is made and lifted", async () => {
+  test("followers of bans receive each new and each lifted ban", async () => {
     const engine = getEngine();
     const { userId, eventId } = await makeUser(engine);
     const news = collect<void>();
@@ -107,7 +107,7 @@ export function describeBans(getEngine: GetEngine): void {
     unfollow();
   });
 
-  test("a ban holds as far as its scope reaches; another event tells of it for itself, if it knows the user", async () => {
+  test("a ban holds within its scope; another event that knows the user logs it separately", async () => {
     const engine = getEngine();
     const { userId, eventId } = await makeUser(engine);
     const [there, elsewhere] = [await makeEvent(engine, [userId]), await makeEvent(engine, ["v"])];
@@ -142,7 +142,7 @@ export function describeBans(getEngine: GetEngine): void {
     expect((await changesThere()).at(-1)).toMatchObject({ kind: "userUnbanned", expired: false, actor: "" });
   });
 
-  test("a banned user is no broadcaster, and a pause that names him changes nothing", async () => {
+  test("a banned user cannot be broadcaster, and a pause that names that user changes nothing", async () => {
     const engine = getEngine();
     const { userId, eventId, channelId } = await makeUser(engine);
     const broadcaster = { userId, userName: "Dora" };

@@ -25,7 +25,7 @@ async function disconnectedAtMs(engine: Engine, eventId: string, userId: string)
 }
 
 export function describeDisconnections(getEngine: GetEngine): void {
-  test("a disconnection takes all floors of the user, tells of each, and then of itself", async () => {
+  test("a disconnection takes all floors of the user, logs each of them, and then itself", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u", "v"], 3);
     const [first, second, third] = channelIds as [string, string, string];
@@ -49,7 +49,7 @@ export function describeDisconnections(getEngine: GetEngine): void {
     unfollow();
     expect(states.seen.map(published)).toEqual([published(held[0]?.speaker), undefined]);
     expect(await engine.getActiveSpeakers(eventId)).toEqual({ speakers: [other.speaker] });
-    expect(await engine.endLeases(eventId), "the end of each was told").toMatchObject([{ channelId: third }]);
+    expect(await engine.endLeases(eventId), "the end of each floor was logged").toMatchObject([{ channelId: third }]);
     expect((await engine.loadEvent(eventId)).revision).toBe(revision);
     expect(await press(engine, first, "u"), "may come back").toMatchObject({ granted: true });
   });
@@ -69,7 +69,7 @@ export function describeDisconnections(getEngine: GetEngine): void {
     expect(await disconnectedAtMs(engine, eventId, "u")).toBeGreaterThanOrEqual(logged?.timeMs ?? 0);
   });
 
-  test("a user of whom nothing is known is disconnected, and stays unknown", async () => {
+  test("an unknown user is disconnected, and stays unknown", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["v"]);
     await disconnect(engine, eventId, "stranger");

@@ -35,7 +35,7 @@ const published = fc.array(
 /** A replica: how many updates it misses at first, and the sizes of its batches. */
 const replica = fc.record({ missed: fc.nat(10), sizes: fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1 }) });
 
-it("G6: in any interleaving of replicas, what one of them has heard is applied", async () => {
+it("G6: in any interleaving of replicas, an update that one of them has received is applied", async () => {
   await fc.assert(
     fc.asyncProperty(
       published,
@@ -79,7 +79,7 @@ it("G6: in any interleaving of replicas, what one of them has heard is applied",
   );
 });
 
-it("a batch is told in one message, and a follower hears of each entry in order", async () => {
+it("a batch is published in one message, and a follower receives each entry in order", async () => {
   const eventId = randomUUID();
   const delivered: number[] = [];
   const unfollow = await engine.follow(eventId, ({ revision }) => delivered.push(revision));

@@ -192,7 +192,7 @@ describe("a ban", () => {
     for (const eventId of [here, there]) {
       const [end, ...more] = logged(eventId, "userUnbanned");
       expect(end).toMatchObject({ userId: "anna", expired: true, actor: "" });
-      expect(more, "told once by two replicas").toEqual([]);
+      expect(more, "logged once by two replicas").toEqual([]);
       const lateMs = (end?.timeMs ?? 0) - expiresAtMs;
       expect(lateMs).toBeGreaterThanOrEqual(0);
       expect(lateMs).toBeLessThan(250);
@@ -210,10 +210,10 @@ describe("a ban", () => {
     await rpc.unary(unbanUser, { eventId: there, userId: "anna" });
     expect(await raw.exists("security:banned", "security:ban:anna")).toBe(0);
     expect(await join(0, here, "anna")).toBeDefined();
-    await waitFor(() => logged(here, "userUnbanned").length === 1, { message: "the event of the ban to tell its end" });
+    await waitFor(() => logged(here, "userUnbanned").length === 1, { message: "the event of the ban to log its end" });
   });
 
-  it("that another router writes is respected at once, and told; so is its end", async () => {
+  it("that another router writes is respected and logged at once; so is its end", async () => {
     const all = await Promise.all([join(0, here, "anna"), join(1, there, "anna")]);
     await raw.zadd("security:banned", PERMANENT, "anna");
     const ban = {
@@ -244,7 +244,7 @@ describe("a ban", () => {
     await rpc.unary(unbanUser, { eventId: here, userId: "zoe" });
     const ends = (eventId: string) =>
       logged(eventId, "userUnbanned").filter((one) => JSON.stringify(one).includes("anna"));
-    await waitFor(() => ends(here).length === 1 && ends(there).length === 1, { message: "the end to be told" });
+    await waitFor(() => ends(here).length === 1 && ends(there).length === 1, { message: "the end to be logged" });
     expect(ends(here)).toMatchObject([{ expired: false, actor: "" }]);
   });
 

@@ -97,7 +97,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     return startReplica({ redisUrl: redis.url });
   }
 
-  it("begins with a snapshot, of an event that nobody has written too (pitfall 26)", async () => {
+  it("begins with a snapshot, also for an event without writes (pitfall 26)", async () => {
     const { client } = await start();
     const one = watch(client, [eventId, `${eventId}-other`]);
     await waitFor(() => one.messages.length === 2);
@@ -109,7 +109,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     await watch(client).until(["anna"]);
   });
 
-  it("tells each change once: grants, releases, pre-emptions, the ends of leases, the pause", async () => {
+  it("delivers each change once: grants, releases, pre-emptions, the ends of leases, the pause", async () => {
     const { client } = await start();
     await assign(client, "anna", "ben");
     const one = watch(client);
@@ -131,7 +131,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     await one.until([], "anna", "ben", "-", "anna", "-", "dora", "-");
   });
 
-  it("tells the same in a watch of permissions that asks for it, of events that come later too", async () => {
+  it("delivers the same in a watch of permissions that asks for it, also for later events", async () => {
     const { client } = await start();
     const stream = client.serverStream(watchPermissions, { withSpeakers: true });
     closers.push(() => stream.cancel());
@@ -153,7 +153,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     expect(payloads.some((payload) => payload.case === "changes" || payload.case === "snapshot")).toBe(true);
   });
 
-  it("tells of each channel once after a pause of hundreds, on both servers and in a watch of permissions", async () => {
+  it("delivers each channel once after a pause of hundreds, on both servers and in a watch of permissions", async () => {
     const { replica, client } = await start();
     const channelIds = Array.from({ length: 400 }, (_, index) => `${channelId}-${String(index).padStart(3, "0")}`);
     await client.unary(permissions.setUserChannels, { eventId, userId: "anna", channelIds });
@@ -182,7 +182,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     await reading;
   });
 
-  it("tells nothing of another event (G7)", async () => {
+  it("delivers nothing of another event (G7)", async () => {
     const { client } = await start();
     await assign(client, "anna");
     const other = watch(client, [`${eventId}-other`]);
@@ -238,7 +238,7 @@ describe("beside a router that writes Redis itself, a watch of who speaks", () =
       JSON.stringify({ channelId, currentSpeaker, speakerName: null, isBusy: currentSpeaker !== null }),
     );
 
-  it("tells of its floors, and believes the key, not the message", async () => {
+  it("delivers its floors, and trusts the key, not the message", async () => {
     await hint("liar");
     await take("ben", 30_000);
     await hint("ben");
@@ -266,7 +266,7 @@ describe("beside a router that writes Redis itself, a watch of who speaks", () =
     await waitFor(() => one.messages.some(({ snapshot }) => snapshot?.speakers[0]?.userId === "anna"));
   });
 
-  it("tells the same on another replica", async () => {
+  it("delivers the same on another replica", async () => {
     const { client: other } = await startReplica({ redisUrl: redis.url });
     const two = watch(other);
     await two.until([]);

@@ -68,7 +68,7 @@ function play(game: FloorGame, flaw?: Flaw): Promise<FloorHistory> {
 
 test.concurrent.each([
   ["replicas watch for the ends of leases", true],
-  ["only the next script tells the end of a lease", false],
+  ["only the next script publishes the end of a lease", false],
 ])(
   "G4, G5: where %s there is one holder, each grant has one end, and leases rise",
   {
@@ -152,7 +152,7 @@ test.concurrent.each([
   ],
   ["a pause that leaves those who wait", "redis.call('UNLINK', context.queue)", ""],
   [
-    "an end of a wait that nobody is told",
+    "an end of a wait that is not published",
     "      append_request_denied(channel, request, 'anotherHasPermission')\n",
     "",
   ],

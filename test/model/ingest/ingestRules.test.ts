@@ -49,7 +49,7 @@ const rules: Rule[] = [
     rest: { survivors: [1, 0] },
   },
   {
-    rule: "a reconcile leaves the users alone for whom a sync has spoken, those without an entry too",
+    rule: "a reconcile does not change users whom a sync has written, including those without an entry",
     flaw: "sync forgotten",
     world: WORLDS["writes over RPC"],
     broken: /u in e has \[e1\], but the newest write, sync .*, says \[\]/,
@@ -104,7 +104,7 @@ const rules: Rule[] = [
     ],
   },
   {
-    rule: "a refusal by a position above the newest ticket seen is no sign that the counter was lost",
+    rule: "a rejection by a position above the newest seen ticket does not mean that the counter was lost",
     flaw: "lag taken for loss",
     world: WORLDS["writes over RPC"],
     broken: /u in e has \[e1\], but the newest write .*, rpc .*, says \[e2\]/,

@@ -51,7 +51,7 @@ describe("the console's picture of an event", () => {
     expect(picture.resume()).toEqual([]);
   });
 
-  it("counts who has channels, and keeps the order while nobody comes or goes", () => {
+  it("counts the users with channels, and keeps the order while no user is added or removed", () => {
     const picture = new FleetPicture();
     chunk(picture, 0, true, { anna: ["a"], ben: [] });
     const event = picture.events.get(E);

@@ -50,7 +50,7 @@ function changed(replaced: Partial<Engine>) {
 }
 
 describe("awaitApplied", () => {
-  it("answers at once where there is nobody, or all have it in force", async () => {
+  it("answers at once if there is no router, or all have applied it", async () => {
     expect(await wait(10_000)).toEqual([[], []]);
     await report("r2", 3);
     await report("r1", 3);
@@ -150,7 +150,7 @@ describe("awaitApplied", () => {
     await expect(wait(0, engine, 4)).rejects.toMatchObject(failure);
     const otherEpoch = { eventId: E, revision: 1, epoch: "another" };
     await expect(awaitApplied(engine, otherEpoch, soon(0), idle)).rejects.toMatchObject(failure);
-    const unknown = { eventId: "nobody wrote it", revision: 1, epoch: undefined };
+    const unknown = { eventId: "no write produced it", revision: 1, epoch: undefined };
     await expect(awaitApplied(engine, unknown, soon(0), idle)).rejects.toMatchObject({ code: "failedPrecondition" });
   });
 
@@ -181,7 +181,7 @@ describe("awaitApplied", () => {
     await expect(wait(10_000, deaf)).rejects.toBe(gone);
   });
 
-  it("ends when nobody waits for the answer any more, and leaves nothing behind", async () => {
+  it("ends when no caller waits for the answer any more, and leaves nothing behind", async () => {
     await engine.holdRouter("r1", [E]);
     let followers = 0;
     const { engine: counted } = changed({

@@ -56,7 +56,7 @@ test("G8: who reads slowly gets the latest state of each channel", async () => {
   expect(received()).toEqual([[], [a, undefined], [b, "v"]]);
 });
 
-test("G8: thousands of changes are few writes, each bounded, and none is told twice", async () => {
+test("G8: thousands of changes are few writes, each bounded, and none is sent twice", async () => {
   const engine = createMemoryEngine({ logger });
   const { eventId, channelIds } = await makeEvent(engine, ["u"], 2_000);
   const { speakers, sink, watcher, received } = await watch(engine, eventId);
@@ -120,7 +120,7 @@ test("a gap in the news brings a snapshot, and so does another epoch", async () 
   expect(received().slice(2)).toEqual([["u", "u"]]);
 });
 
-test("what comes while the floors are read is in the snapshot or after it, and nothing is told twice", async () => {
+test("a change during the read of the floors is in the snapshot or after it, and nothing is sent twice", async () => {
   const engine = createMemoryEngine({ logger });
   const { eventId, channelIds } = await makeEvent(engine, ["u"], 2);
   const [before, after] = channelIds as [string, string];

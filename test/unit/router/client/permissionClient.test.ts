@@ -106,7 +106,7 @@ describe("PermissionClient", () => {
     expect(server.watches[0]?.request).toMatchObject({ eventIds: [], userIds: [], routerId: "router-1" });
   });
 
-  it("G1, G3: resumes by cursor after the connection was lost, and hears what happened meanwhile", async () => {
+  it("G1, G3: resumes by cursor after the connection was lost, and receives what happened meanwhile", async () => {
     server.setUserChannels("e1", "u1", ["a"]);
     const { client, received, fresh, count } = startClient();
     await fresh();
@@ -152,7 +152,7 @@ describe("PermissionClient", () => {
     expect(waits).toEqual([1, 2, 3, 4, 5, 6, 2]);
   });
 
-  it("pitfalls 24, 25: a store of another epoch is met with a snapshot, and its differences are told", async () => {
+  it("pitfalls 24, 25: a store of another epoch is answered with a snapshot, and its differences are emitted", async () => {
     server.setUserChannels("e1", "u1", ["a", "b"]);
     server.setUserChannels("e1", "u2", ["a"]);
     const { client, received, fresh, count } = startClient();
@@ -302,7 +302,7 @@ describe("PermissionClient", () => {
     server.setUserChannels("e1", "u1", []);
     server.setUserChannels("e1", "u2", []);
     await waitFor(() => client.permissionsOf("e1", "u1")?.length === 0);
-    expect(client.permissionsOf("e1", "u2"), "nobody is connected").toEqual(["a"]);
+    expect(client.permissionsOf("e1", "u2"), "no client is connected").toEqual(["a"]);
     expect(received.at(-1)).toMatchObject([
       "revoked",
       { userId: "u1", removed: ["a"], action: "heartbeat", revision: 4 },
@@ -373,7 +373,7 @@ describe("PermissionClient", () => {
     expect(server.watches[2]?.request.cursors).toHaveLength(2);
   });
 
-  it("pitfall 26: an event without anything in it is no reason to wait", async () => {
+  it("pitfall 26: an empty event does not delay the client", async () => {
     const { client, count } = startClient({ eventIds: ["empty"] });
     await waitFor(() => client.isFresh);
     expect(count("resynced")).toBe(1);

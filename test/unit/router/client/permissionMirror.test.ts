@@ -54,7 +54,7 @@ function mirrorAt(revision: number, users: Record<string, string[]>) {
 }
 
 describe("a snapshot", () => {
-  it("tells what it changes by the same events as changes do", () => {
+  it("emits its differences as the same events as changes", () => {
     const mirror = mirrorAt(5, { gains: ["a"], loses: ["a", "b"], stays: ["a"], goes: ["c"] });
     const notices = mirror.applySnapshot(snapshot({ gains: ["a", "b"], loses: [], stays: ["a"], comes: ["d"] }), {
       epoch: E1,
@@ -88,7 +88,7 @@ describe("a snapshot", () => {
     expect(mirror.cursor("e")).toEqual({ eventId: "e", epoch: E1, revision: 9 });
   });
 
-  it("tells of a pause that began, was replaced or ended meanwhile", () => {
+  it("emits a pause that began, was replaced or ended meanwhile", () => {
     const mirror = mirrorAt(1, {});
     const pause = (pauseId: string) => ({
       pause: { pauseId, startedAt: timestampFromMs(1_000), expiresAt: timestampFromMs(61_000) },
