@@ -9,10 +9,10 @@ import { sufferAtRandom } from "./randomFaults.js";
 import { Run } from "./run.js";
 import { StandaloneStore } from "./stores/standaloneStore.js";
 
-/** Rounds of faults that one fleet goes through. */
+/** The number of rounds of faults that one fleet goes through. */
 const ROUNDS = 8;
 const EVENTS = 24;
-/** How many fleets have a Redis of its own for what control planes publish. */
+/** The number of fleets in which control planes publish to a separate Redis. */
 const APART_CHANCE = 0.3;
 const MS_PER_MINUTE = 60_000;
 
@@ -40,7 +40,7 @@ function readArguments(): Arguments {
   };
 }
 
-/** Returns what went wrong, or undefined. */
+/** Returns a description of the failure, or undefined. */
 async function tortureFleet(seed: number, counts: Counts): Promise<string | undefined> {
   const isApart = createRandom(seed).fork("store").chance(APART_CHANCE);
   const run = await Run.start(await StandaloneStore.start({ isApart }), { seed, events: EVENTS });

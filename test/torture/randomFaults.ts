@@ -5,18 +5,20 @@ import type { Random } from "./random.js";
 import type { Run } from "./run.js";
 import type { StandaloneStore } from "./stores/standaloneStore.js";
 
-/** The most faults at the same time. */
+/** The most faults that are active at the same time. */
 const MAX_AT_ONCE = 3;
 const MAX_DELAY_MS = 1_000;
 const MIN_HOLD_MS = 200;
 const MAX_HOLD_MS = 3_000;
 const MAX_CALM_MS = 500;
-/** How often a fleet may rest between two rounds; else the next faults meet what the last ones have left. */
+/**
+ * How often a fleet rests between two rounds. Otherwise the next faults start while effects of the last ones remain.
+ */
 const REST_CHANCE = 0.3;
 
 /**
- * Puts a fleet under load through rounds of faults, alone and combined, and brings it to rest in the end. Ends early when
- * somebody has not come back: every further wait would be for them.
+ * Puts a fleet under load through rounds of faults, alone and combined, and brings it to rest in the end. Stops early
+ * if a party has not recovered, because every further wait would time out.
  */
 export async function sufferAtRandom(run: Run<StandaloneStore>, random: Random, rounds: number): Promise<void> {
   const faults = run.fleet.store.isApart ? FAULTS_APART : FAULTS;
@@ -32,7 +34,7 @@ export async function sufferAtRandom(run: Run<StandaloneStore>, random: Random, 
   await run.rest();
 }
 
-// No two of them need the same thing for themselves.
+// No two faults use the same resource.
 function drawKinds(random: Random, faults: readonly FaultKind<StandaloneStore>[]): FaultKind<StandaloneStore>[] {
   const count = random.integer(1, MAX_AT_ONCE);
   const drawn = new Map<FaultKind["uses"], FaultKind<StandaloneStore>>();

@@ -33,7 +33,7 @@ async function makeLog(getEngine: GetEngine, length: number) {
 }
 
 export function describeLog(getEngine: GetEngine): void {
-  test("an event that nobody has written gets an epoch, revision 0 and an empty picture (pitfall 26)", async () => {
+  test("an event without writes gets an epoch, revision 0 and an empty picture (pitfall 26)", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
 
@@ -204,7 +204,7 @@ export function describeLog(getEngine: GetEngine): void {
     unfollow();
   });
 
-  test("a follower who throws harms nobody", async () => {
+  test("a follower that throws does not affect others", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const followed = collect<LogEntry>();

@@ -79,7 +79,7 @@ class Stage {
 
 const reconciled = (seen: WatchClient) => seen.picture.changes.filter(({ actor }) => actor === "reconcile");
 
-describe.concurrent("what was published while nobody listened", () => {
+describe.concurrent("what was published while no replica was subscribed", () => {
   it("is made up for from the control plane's keys: a grant, a revocation, and a last channel (pitfalls 2, 8)", async ({
     onTestFinished,
   }) => {

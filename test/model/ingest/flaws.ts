@@ -1,6 +1,6 @@
 /**
- * Ways to get the ingest protocol wrong, which tests switch on in the model one at a time: each must be caught. Those
- * of the second part are not obvious: they are what a quick reading of the protocol suggests.
+ * Mistakes in the ingest protocol. Tests switch them on in the model one at a time, and each must be found. The
+ * mistakes of the second part are not obvious: a quick reading of the protocol suggests them.
  */
 export const FLAWS = {
   "equal position applies": "a position equal to the stored one applies",

@@ -1,7 +1,7 @@
 import { comparePositions, type Position } from "../../../src/domain/cursor.js";
 import type { Flaw } from "./flaws.js";
 
-/** Who wrote a membership last. */
+/** The source of the newest write of a membership. */
 export type Writer = "controlPlane" | "rpc" | "seed";
 
 export interface MemberModel {
@@ -34,7 +34,7 @@ export interface WriteModel {
   writer: Writer;
 }
 
-/** Before every other position. */
+/** A position before every other position. */
 export const BEGINNING: Position = { generation: 0, count: 0 };
 
 /** One event: who has which channels, and the log that led there. */
@@ -110,7 +110,7 @@ export class StoreModel {
     return { status: "changed", revision, added, removed, foreignChannelIds };
   }
 
-  /** Replaces a whole event as of a ticket: who is not named loses all. */
+  /** Replaces a whole event as of a ticket: users who are not named lose all channels. */
   sync(eventId: string, users: ReadonlyMap<string, readonly string[]>, position: Position): void {
     const event = this.event(eventId);
     const isNewest = comparePositions(position, event.positionFloor) > 0;
@@ -129,7 +129,7 @@ export class StoreModel {
     }
   }
 
-  /** Begins the log of every event anew; memberships stay. */
+  /** Begins the log of every event again; memberships remain. */
   beginEpoch(): void {
     for (const event of this.events.values()) {
       event.log = [];
@@ -138,7 +138,7 @@ export class StoreModel {
     }
   }
 
-  /** True if the newest word on a user came over RPC, by name or by a sync of the whole event. */
+  /** True if the newest write about a user came over RPC, by name or by a sync of the whole event. */
   isWrittenByRpc(eventId: string, userId: string): boolean {
     const { members, positionFloor } = this.event(eventId);
     const member = members.get(userId);

@@ -19,5 +19,5 @@ export const FAULTS: readonly FaultKind<StandaloneStore>[] = [
   ...DEMOTION_FAULTS,
 ];
 
-/** Those of a fleet of which control planes publish to another Redis: what the state has lost is no loss of theirs. */
+/** Faults of a fleet whose control planes publish to another Redis: data that the state loses is not lost there. */
 export const FAULTS_APART: readonly FaultKind<StandaloneStore>[] = FAULTS.filter(({ losesData }) => !losesData);

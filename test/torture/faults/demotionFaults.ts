@@ -4,7 +4,7 @@ import { type FaultKind, replicaNames } from "./fault.js";
 /** How long the former master goes on as a replica: longer than a client that stays with it may be ready, ms. */
 const DEMOTED_MS = 14_000;
 
-/** What a load balancer, or a name that leads elsewhere, does to connections that stand. */
+/** The effect of a load balancer, or of a name that leads elsewhere, on open connections. */
 export const DEMOTION_FAULTS: readonly FaultKind<StandaloneStore>[] = [
   {
     name: "Redis becomes a replica, and new connections lead to its successor",

@@ -2,7 +2,7 @@ import { Counts } from "../counts.js";
 import { Run } from "../run.js";
 import { type StandaloneOptions, StandaloneStore } from "../stores/standaloneStore.js";
 
-/** Fleets that go from one trial to the next: starting one takes longer than most faults. */
+/** Fleets that are reused from one trial to the next, because starting one takes longer than most faults. */
 export class FleetPool {
   readonly counts = new Counts();
   readonly #idle: Run<StandaloneStore>[] = [];
@@ -13,9 +13,9 @@ export class FleetPool {
   ) {}
 
   /**
-   * Puts an idle fleet, or a new one, under load, and checks all laws afterwards. A fleet that broke one is given up.
+   * Puts an idle or new fleet under load, and checks all laws afterwards. A fleet that broke a law is not reused.
    *
-   * @throws Error that tells the seed and the broken laws
+   * @throws Error with the seed and the broken laws
    */
   async trial(ordeal: (run: Run<StandaloneStore>) => Promise<void>): Promise<void> {
     const run = this.#idle.pop() ?? (await Run.start(await StandaloneStore.start(this.options), { seed: this.seed }));

@@ -4,20 +4,23 @@ import type { Entry, History, Refusal, RouterRecord, Write } from "../record/his
 import { CHECKPOINT_INTERVAL_MS } from "../record/routerRecorder.js";
 import type { Violation } from "./violation.js";
 
-/** How long what was published may take to be in force once Redis refuses nothing any more, ms. */
+/** The longest time until published updates are applied after Redis accepts everything again, ms. */
 const IN_STORE_MS = 5_000;
 const IN_FORCE_MS = CHECKPOINT_INTERVAL_MS + IN_STORE_MS;
-/** What was published so shortly before a refusal may still have waited when it began, ms. */
+/** Updates that were published within this time before a rejection may still have been waiting when it began, ms. */
 const LEAD_MS = 2_000;
-/** For so long a replica of which writes fail may call itself ready, ms: and until the next probe and the next look. */
+/**
+ * How long a replica with failing writes may still report that it is ready, ms. The interval of the probe and that of
+ * the check are added.
+ */
 const UNNOTICED_MS = 6_000 + 2_500;
 /** On a busy machine the last proof may have been taken in so much later, ms. */
 const MAX_STALL_MS = 2_000;
 
 /**
- * Redis refuses writes, then it does not. G1: every update that was published, before, meanwhile or afterwards, is in force
- * within one checkpoint interval and 5 s. G9: a replica is not ready while its own writes have failed for longer than 6 s,
- * and ready again soon after.
+ * Checks a period in which Redis rejects writes. G1: every update that was published before, during or after it is
+ * applied within one checkpoint interval and 5 s. G9: a replica is not ready while its own writes have failed for
+ * longer than 6 s, and it is ready again soon afterwards.
  */
 export function checkRefusals(history: History): Violation[] {
   return [...checkInForce(history), ...checkReadiness(history)];
@@ -61,7 +64,7 @@ function isOwn(trouble: { fault: string; from: number; to: number }, refusal: Re
   return trouble.fault === refusal.fault && trouble.from <= refusal.from && trouble.to >= refusal.to;
 }
 
-// True if something else may explain how a replica was between the two times.
+// True if another trouble may explain the replica's state between the two times.
 function isDisturbed(history: History, refusal: Refusal, from: number, to: number, party?: string): boolean {
   return history.troubles.some(
     (trouble) =>
@@ -75,7 +78,7 @@ function isDisturbed(history: History, refusal: Refusal, from: number, to: numbe
 interface Published {
   write: Write;
   at: number;
-  /** By when it has to be in the store. */
+  /** Returns the time by which it must be in the store. */
   by: number;
 }
 
@@ -99,7 +102,7 @@ function checkInForce(history: History): Violation[] {
     return [...write.channelsOf].flatMap(([userId, channels]): Violation[] => {
       const all = entriesOf.get(`${eventId} ${userId}`) ?? [];
       const before = all.findLast((record) => record.at <= at)?.entry.channels ?? "";
-      // Something newer, or something that says the same, stands for it.
+      // A newer write, or a write with the same content, may replace it.
       const effect = all.find(({ entry, at: seenAt }) => {
         if (seenAt <= at - LEAD_MS) return false;
         const isNewer = entry.writeId !== undefined && (rank.get(entry.writeId) ?? Infinity) >= (rank.get(id) ?? 0);
@@ -123,7 +126,7 @@ function checkInForce(history: History): Violation[] {
   });
 }
 
-// Each update that has to have been heard and of which it can be said by when it must be in force.
+// Each update that must have been received and that has a known deadline.
 function publishedUnderRefusal(history: History, order: Order): Published[] {
   const losses = history.witnessed.flatMap(({ kind, at }) => (kind === "lost" ? [at] : []));
   const published: Published[] = [];
@@ -132,16 +135,16 @@ function publishedUnderRefusal(history: History, order: Order): Published[] {
     const { at } = record;
     const write = history.writes.get(record.writeId);
     const refusal = history.refusals.find(({ from, to }) => at >= from - LEAD_MS && at <= to + IN_FORCE_MS);
-    if (write === undefined || refusal === undefined || !order.wasHeard(at)) continue;
+    if (write === undefined || refusal === undefined || !order.wasReceived(at)) continue;
     const by = Math.max(quietSince(history, refusal, at), at) + IN_STORE_MS;
-    // What Redis has lost is another law's.
+    // Other laws check the writes that Redis has lost.
     if (losses.some((lostAt) => lostAt >= at - LEAD_MS && lostAt <= by)) continue;
     published.push({ write, at, by });
   }
   return published;
 }
 
-// When the last trouble had ceased that may hold up what was published then.
+// The end of the last trouble that may delay a message that was published at this time.
 function quietSince(history: History, refusal: Refusal, at: number): number {
   let quiet = refusal.to;
   const others = [...history.refusals, ...history.troubles.filter((trouble) => !isOwn(trouble, refusal))];
@@ -155,7 +158,7 @@ function quietSince(history: History, refusal: Refusal, at: number): number {
   return quiet;
 }
 
-/** Where each event stood at a router, by what it was told. */
+/** Returns the position of each event at a router, by the messages that it received. */
 type Positions = Map<string, { at: number; epoch: string; revision: number }[]>;
 
 function collectPositions(records: readonly RouterRecord[]): Positions {
@@ -172,7 +175,7 @@ function collectPositions(records: readonly RouterRecord[]): Positions {
   return positions;
 }
 
-// The routers that were well and had not been told of a change by then.
+// The routers without trouble that had not received a change by then.
 function routersBehind(
   { troubles }: History,
   positionsOf: ReadonlyMap<string, Positions>,

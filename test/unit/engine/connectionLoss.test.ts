@@ -22,11 +22,11 @@ describe("a reply that says that a server is a replica (pitfall 58)", () => {
   });
 });
 
-describe("the wait before a connection is opened anew", () => {
+describe("the wait before a connection is reopened", () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ["performance"] }));
   afterEach(() => void vi.useRealTimers());
 
-  it("grows with each failure, where nobody sees to a successor", () => {
+  it("grows with each failure, if no successor is elected", () => {
     const delay = new RetryDelay(true);
     for (const stepMs of [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]) {
       delay.noteError(new Error("connect ECONNREFUSED"));

@@ -67,7 +67,7 @@ async function positionOf(engine: Engine, eventId: string): Promise<LogPosition>
 }
 
 describe("Watcher", () => {
-  it("is sent a complete snapshot and a checkpoint for an event that nobody has written (pitfall 26)", async () => {
+  it("receives a complete snapshot and a checkpoint for an event without writes (pitfall 26)", async () => {
     const { hub, eventId } = setUp();
     const { picture } = await watch(hub, [eventId]);
     await waitFor(() => picture.checkpoints.length === 1);
@@ -159,7 +159,7 @@ describe("Watcher", () => {
   it.each([
     ["of another epoch", (at: LogPosition) => ({ epoch: "another-life", revision: at.revision })],
     ["ahead of the store", (at: LogPosition) => ({ epoch: at.epoch, revision: at.revision + 7 })],
-  ])("is told by a snapshot that its cursor is %s (pitfall 24)", async (_, cursorFrom) => {
+  ])("learns from a snapshot that its cursor is %s (pitfall 24)", async (_, cursorFrom) => {
     const { engine, hub, eventId } = setUp();
     await assign(engine, eventId, "u1", [`${eventId}-a`]);
     const cursor = cursorFrom(await positionOf(engine, eventId));
@@ -169,7 +169,7 @@ describe("Watcher", () => {
     expect(picture.channelsOf(eventId, "u1")).toEqual([`${eventId}-a`]);
   });
 
-  it("is told by a snapshot that its cursor is too old, not left with a gap (pitfall 24)", async () => {
+  it("learns from a snapshot that its cursor is too old, not left with a gap (pitfall 24)", async () => {
     const { engine, hub, eventId } = setUp();
     await assign(engine, eventId, "u1", [`${eventId}-a`]);
     const cursor = await positionOf(engine, eventId);
@@ -269,7 +269,7 @@ describe("Watcher", () => {
     expect(sink.buffers.length).toBeGreaterThan(10);
   });
 
-  it("is told of its users alone, and its checkpoints go past the others (pitfall 27)", async () => {
+  it("receives only its users, and its checkpoints pass the others (pitfall 27)", async () => {
     const { engine, hub, eventId } = setUp();
     await assign(engine, eventId, "u1", [`${eventId}-a`]);
     await assign(engine, eventId, "u2", [`${eventId}-a`]);
@@ -322,8 +322,8 @@ describe("Watcher", () => {
           // A first write without channels makes an entry in the store, but no change.
           const written = state.members.filter(({ revision }) => revision > 0);
           const stored = new Map(written.map(({ userId, channelIds }) => [userId, channelIds]));
-          const told = [...(picture.events.get(eventId)?.users ?? [])].filter(([userId]) => stored.has(userId));
-          expect(new Map(told)).toEqual(stored);
+          const delivered = [...(picture.events.get(eventId)?.users ?? [])].filter(([userId]) => stored.has(userId));
+          expect(new Map(delivered)).toEqual(stored);
         }
       }),
       { numRuns: 60 },

@@ -67,7 +67,7 @@ describe("options of the public classes and functions", () => {
     [
       "a manager without a function to call",
       () => new PermissionSyncManager(untyped({ redisUrl: "redis://127.0.0.1:1" })),
-      "onPermissionChange: PermissionSyncManager needs a function",
+      "onPermissionChange: must be a function",
     ],
     [
       "a misspelt option of a manager",

@@ -81,8 +81,8 @@ describe("a RESP proxy", () => {
     proxy.refuse({ when: "before", answer: named("set") });
     proxy.refuse({ when: "after", answer: named("incr") });
     const results = await client.pipeline().set("a", "1").ping().incr("n").set("b", "2").get("n").ping("end").exec();
-    const told = results?.map(([error, value]) => (error === null ? value : "refused"));
-    expect(told).toEqual(["refused", "PONG", "refused", "refused", "1", "end"]);
+    const replies = results?.map(([error, value]) => (error === null ? value : "refused"));
+    expect(replies).toEqual(["refused", "PONG", "refused", "refused", "1", "end"]);
   });
 
   it("refuses only the connections of one name", async () => {

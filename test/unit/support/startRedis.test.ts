@@ -65,7 +65,7 @@ describe("startRedis", () => {
     expect(await durable.cli("GET", "key")).toBe("value");
   });
 
-  it("tells at its end of a connection that was left open", async () => {
+  it("reports at its end a connection that was left open", async () => {
     const redis = await startRedis();
     const client = await startChild("redis-cli", ["-p", `${redis.port}`], { stdio: ["pipe", "ignore", "inherit"] });
     client.stdin?.write("CLIENT SETNAME squelch-test\n");

@@ -8,13 +8,13 @@ import { mayBeDamage, type NewEpochReason } from "./damage.js";
 import { createScriptRunner, type RunScript, type ScriptName, type ScriptObserver } from "./scripts.js";
 
 export interface EventScriptOptions {
-  /** Default: legacy. */
+  /** The naming scheme of the keys. Default: legacy. */
   layout?: Layout;
   /** Adds the owners of channels to the event's own hash of owners, in the layout where each event has one. */
   learn?: ((eventId: string, channelIds: readonly string[], claim: "each" | "all") => Promise<void>) | undefined;
-  /** Whether routers write the floor to Redis themselves. */
+  /** True if routers write the floor to Redis themselves. */
   legacyRouters: boolean;
-  /** Default: {@link DEFAULT_EVENT_LIMITS}. */
+  /** The limits of each event. Default: {@link DEFAULT_EVENT_LIMITS}. */
   limits?: EventLimits;
   /** Returns the newest ticket that this process knows: tickets that scripts take are above it. */
   newestTicket: () => number;
@@ -28,7 +28,7 @@ export interface EventScriptOptions {
   observeNewEpoch?: (eventId: string, reason: NewEpochReason, deleted: readonly string[]) => void;
 }
 
-/** A script that names channels. */
+/** The channels and arguments of a script that takes channels. */
 interface ChannelScript {
   channelIds: readonly string[];
   args: readonly (string | number)[];
@@ -213,7 +213,7 @@ export class EventScripts {
     return frame;
   }
 
-  /** Runs a script whose keys are those of some channels, see `channelKeys`. */
+  /** Runs a script that takes the keys of some channels, see `channelKeys`. */
   async runForChannels(eventId: string, name: ScriptName, script: ChannelScript): Promise<unknown> {
     const { channelIds, args, claim = "each", ticket } = script;
     for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {

@@ -78,8 +78,8 @@ export type RunScript = (
 type Command = (keyCount: number, keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
 
 /**
- * Receives each run of a script when it has answered or failed: its name, the whole round trip in seconds, and what it
- * has failed with.
+ * Receives each run of a script after it has answered or failed: the script's name, the duration of the round trip in
+ * seconds, and the error if it failed.
  */
 export type ScriptObserver = (name: ScriptName, seconds: number, hasFailed: boolean, error?: unknown) => void;
 

@@ -13,7 +13,7 @@ import type { EventScripts } from "../scripts/eventScripts.js";
 import { parseJson } from "../scripts/scripts.js";
 import { parseLogEntry, parsePublishedEntries } from "./logEntry.js";
 
-/** A member as `lua/shared/membership.lua` writes it. */
+/** A member in the format that `lua/shared/membership.lua` writes. */
 export interface StoredMember {
   /** The channels. */
   c: string[];
@@ -21,7 +21,7 @@ export interface StoredMember {
   p: string;
   /** The revision of the newest change. */
   r: number;
-  /** The epoch of `r`. */
+  /** The epoch of the revision `r`. */
   e: string;
   /** 1 if the newest write came over RPC and named the user. */
   o?: 1;

@@ -15,15 +15,15 @@ import type { EventScripts } from "../scripts/eventScripts.js";
 import { parseJson } from "../scripts/scripts.js";
 import { parseMember } from "./logStore.js";
 
-/** An answer of a script that writes at a ticket taken elsewhere, which was not above what it overwrites. */
+/** The answer of a script whose ticket, taken elsewhere, was not higher than the position that it would overwrite. */
 type Behind = ["behind", atLeast: number];
 type Foreign = ["foreign", channelId: string, owner: string];
 type OverLimit = ["limit", limit: MembershipLimit];
 
-/** Takes a ticket, at least that high. */
+/** Takes a ticket of at least that number. */
 type TakeTicket = (atLeast: number) => Promise<number>;
 
-// A ticket taken elsewhere may be overtaken on the way: then once more, at one above what was in its way.
+// Another write may overtake a ticket that was taken elsewhere. The script then runs once more with a higher ticket.
 async function writeAtTicket<Result extends readonly unknown[]>(
   eventId: string,
   takeTicket: TakeTicket | undefined,
@@ -50,8 +50,9 @@ function isBehind(result: readonly unknown[]): result is Behind {
 /**
  * {@link MembershipStore} on Redis.
  *
- * @param confirmed for what is waited for
- * @param takeTicket where the counter is not on the Redis of the state; by default the scripts take their own
+ * @param confirmed runs the writes that wait for a Redis replica
+ * @param takeTicket takes a ticket if the counter is not in the Redis of the state; by default the scripts take their
+ * own
  */
 export function createMembershipStore(
   scripts: EventScripts,
@@ -73,7 +74,7 @@ export function createMembershipStore(
     },
 
     async setUserChannels({ eventId, onlyIfUnknown, ...update }): Promise<SetUserChannelsOutcome> {
-      // Whoever is named that many gains some, so that Redis need not be given them to compare.
+      // A user with this many channels gains some of them in any case, so the script need not compare.
       if (update.channelIds.length > MOST_CHANNELS_PER_USER) throw limitExceeded("channels_per_user", scripts.limits);
       await scripts.register(eventId);
       const args = [JSON.stringify(update), onlyIfUnknown ? 1 : 0];

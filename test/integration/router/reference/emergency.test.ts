@@ -53,7 +53,7 @@ describe("an emergency", () => {
     expect(outsider.frames.map(({ type }) => type)).toEqual(["channel-list"]);
   });
 
-  it("is for dispatchers alone; a second one is told who has it", async () => {
+  it("is for dispatchers only; a second one receives the owner", async () => {
     const router = await startRouter();
     const [user, dispatcher] = [await joinA(router, "u1"), await joinA(router, "d1", { role: "ADMIN" })];
     expect((await user.request("emergency-broadcast-start", { holdDuration: 5_000 })).error).toContain("dispatchers");
@@ -88,7 +88,7 @@ describe("an emergency", () => {
     await listener.next("emergency-broadcast-stop");
   });
 
-  it("is taken over from another dispatcher, who is told, by naming the pause", async () => {
+  it("is taken over from another dispatcher, who is notified, by naming the pause", async () => {
     const router = await startRouter();
     const dora = await joinA(router, "dora", { role: "DISPATCH", userName: "Dora" });
     const carl = await joinA(router, "carl", { role: "DISPATCH", userName: "Carl" });

@@ -14,7 +14,7 @@ import { waitFor } from "../../../support/waitFor.js";
 useRoutersOnFakeServer();
 
 describe("the floor", () => {
-  it("pitfall 15: a press is heard once by everybody who has joined, through one stream", async () => {
+  it("pitfall 15: every client that has joined receives a press once, through one stream", async () => {
     const router = await startRouter();
     const users = await Promise.all(Array.from({ length: 10 }, (_, index) => joinA(router, `u${index}`)));
     const [speaker, ...listeners] = users as [WsClient, ...WsClient[]];
@@ -63,7 +63,7 @@ describe("the floor", () => {
     expect(held("a")).toBe("ann");
   });
 
-  it("pitfall 14: a failure of the service is not somebody speaking", async () => {
+  it("pitfall 14: a failure of the service is not reported as a speaker", async () => {
     const router = await startRouter();
     const client = await joinA(router, "u1");
     for (const code of [status.UNAVAILABLE, status.INTERNAL, status.DEADLINE_EXCEEDED]) {
@@ -162,7 +162,7 @@ describe("the floor", () => {
     expect(held("a")).toBeUndefined();
   });
 
-  it("pitfall 10: a lease that ends is told to its speaker and to the others", async () => {
+  it("pitfall 10: the end of a lease is sent to its speaker and to the others", async () => {
     server.leaseMs = 100;
     const router = await startRouter();
     const [speaker, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
@@ -209,7 +209,7 @@ describe("who speaks", () => {
   const zoe = { leaseId: 99n, userId: "zoe", userName: "Zoe", sessionId: "s", startedAtMs: 5 };
   const speakers = (client: WsClient) => client.of("speaker-changed").map(({ data }) => data.currentSpeaker);
 
-  it("is told to the clients of every router, once each and in order, whoever made it so", async () => {
+  it("is sent to the clients of every router, once each and in order, whichever program made it", async () => {
     const [here, there] = [await startRouter(), await startRouter()];
     const [speaker, beside, far] = [await joinA(here, "u1"), await joinA(here, "u2"), await joinA(there, "u3")];
     for (let round = 0; round < 3; round += 1) {
@@ -222,14 +222,14 @@ describe("who speaks", () => {
       server.setLease("a", undefined);
       for (const client of [speaker, beside, far]) await client.next("speaker-changed", 4 * round + 4);
     }
-    const heard = Array.from({ length: 3 }, () => ["u1", null, "zoe", null]).flat();
-    for (const client of [speaker, beside, far]) expect(speakers(client)).toEqual(heard);
+    const expected = Array.from({ length: 3 }, () => ["u1", null, "zoe", null]).flat();
+    for (const client of [speaker, beside, far]) expect(speakers(client)).toEqual(expected);
     await waitFor(() => server.channelWatches.size === 2);
     await far.close();
     await waitFor(() => server.channelWatches.size === 1, { message: "an event without clients to be left" });
   });
 
-  it("is compared after an interruption: what has changed is told, and nothing twice", async () => {
+  it("is compared after an interruption: changes are sent, and nothing twice", async () => {
     const router = await startRouter();
     server.setUserChannels("e1", "u1", ["a", "b"]);
     const client = await joinA(router, "u1");
@@ -242,8 +242,8 @@ describe("who speaks", () => {
     await client.next("speaker-changed", 3);
     server.setLease("a", undefined);
     await client.next("speaker-changed", 4);
-    const told = client.of("speaker-changed").map(({ data }) => [data.channelId, data.currentSpeaker]);
-    expect(told).toEqual([
+    const received = client.of("speaker-changed").map(({ data }) => [data.channelId, data.currentSpeaker]);
+    expect(received).toEqual([
       ["a", "zoe"],
       ["b", "zoe"],
       ["b", "yan"],
@@ -251,7 +251,7 @@ describe("who speaks", () => {
     ]);
   });
 
-  it("is what joins say, also while nothing tells of changes", async () => {
+  it("is in the answer to a join, also while no changes are received", async () => {
     const router = await startRouter();
     server.setUserChannels("e1", "u1", ["a"]);
     server.setLease("a", zoe);

@@ -8,33 +8,33 @@ import { drawForm, ERROR_TEXTS, type ErrorName, errorReplyTo } from "./errorRepl
 /** Long enough for replicas to have to notice, ms. */
 const LONG_MS = 12_000;
 const LONG_CHANCE = 0.15;
-/** A client that is refused when it connects waits longer each time. */
+/** A client that is rejected while it connects waits longer after each attempt. */
 const CONNECT_AGAIN_MS = 12_000;
 
-/** Commands of replicas that write, as Redis sees it before it has looked into a script. */
+/** Commands of replicas that write. Redis classifies a script so before it runs the script. */
 const WRITES = new Set([
   ...["eval", "evalsha", "set", "del", "unlink", "expire", "incr", "hset", "hsetnx", "hdel", "sadd", "srem"],
   ...["zadd", "zrem", "xadd", "xtrim"],
 ]);
 
-/** After these a replica may leave the server, so that what is published meanwhile may escape it. */
+/** After these errors a replica may leave the server, so it may miss messages that are published meanwhile. */
 const LEAVING: ReadonlySet<ErrorName> = new Set([
   ...(["LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK"] as const),
   ...(["NOPERM", "NOAUTH", "WRONGPASS", "max number of clients"] as const),
 ]);
 
-/** What a proxy says no to. */
+/** The commands that a proxy rejects. */
 export interface ProxiedRefusal {
   error: ErrorName;
   when: "before" | "after";
   replicas: readonly string[];
-  /** Default: writes alone. */
+  /** Default: only writes. */
   isOfEverything?: boolean;
   /** Only commands of the connections with this name. */
   connection?: string;
   /** Of all commands, this share; default 1. */
   share?: number;
-  /** Which Redis says no where there are two. Default: each. */
+  /** Which of two Redis servers rejects. Default: both. */
   server?: "state" | "ingest";
   holdMs?: number;
 }
@@ -83,7 +83,7 @@ function drawn(run: Run<StandaloneStore>, random: Random, error: ErrorName): Fau
   });
 }
 
-/** Which errors there are, what they refuse and to whom, is drawn by chance. */
+/** Rejects random commands of random replicas with random errors. */
 export const PROXIED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   {
     name: "commands are answered with an error in the place of Redis",
@@ -92,7 +92,7 @@ export const PROXIED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   },
 ];
 
-/** Each error alone: all writes to the state are refused, to all replicas. */
+/** Rejects all writes of all replicas to the state with one error after another. */
 export const PROXIED_ERRORS: readonly FaultKind<StandaloneStore>[] = Object.keys(ERROR_TEXTS).map((name) => ({
   name,
   uses: "refusal",
@@ -105,7 +105,7 @@ export const PROXIED_ERRORS: readonly FaultKind<StandaloneStore>[] = Object.keys
     }),
 }));
 
-/** Refusals that a replica has to notice: it alone cannot write. */
+/** Rejections that a replica has to notice, because only this replica cannot write. */
 export const LONG_REFUSALS: readonly FaultKind<StandaloneStore>[] = (["state", "ingest"] as const).map((server) => ({
   name: `the ${server}'s Redis refuses the writes of one replica for long`,
   uses: "refusal",

@@ -10,7 +10,7 @@ const read = async (claims: Record<string, unknown>) =>
   );
 
 describe("the channels in a token", () => {
-  it("may be numbers, and what is no id does not spoil the rest", async () => {
+  it("may be numbers, and an invalid id does not affect the rest", async () => {
     const { channelIds } = await read({ channelIds: ["a", 7, "", "b{", null, {}, ["c"], "😀"] });
     expect(channelIds).toEqual(["a", "7", "😀"]);
   });
