@@ -54,6 +54,8 @@ export interface FeedHealth {
 
 /** The full picture of one event at one revision. */
 export interface EventState extends LogPosition {
+  /** When the newest entry was made; undefined if there is none, or the engine does not keep it. */
+  newestTimeMs?: number | undefined;
   members: Membership[];
   pause?: SpeakerPause | undefined;
 }
