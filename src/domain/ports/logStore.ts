@@ -6,6 +6,8 @@ import type { Unsubscribe } from "./unsubscribe.js";
 
 /** The complete state of one event at one revision. */
 export interface EventState extends LogPosition {
+  /** When the newest entry was made, ms since 1970. Undefined if there is none, or if the engine does not keep it. */
+  newestTimeMs?: number | undefined;
   members: Membership[];
   pause?: SpeakerPause | undefined;
 }

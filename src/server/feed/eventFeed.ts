@@ -63,7 +63,7 @@ export class EventFeed {
   #isInSync = false;
   // The head of the feed when it last became in sync.
   #inSyncFrom = 0;
-  // When the newest change was made, by Redis's clock; undefined where it was loaded as part of the picture.
+  // When the newest change was made, by Redis's clock; undefined if there is none or that is not known.
   #headTimeMs: number | undefined;
   // Epochs that this feed has followed and left, the oldest first.
   readonly #leftEpochs = new Set<string>();
@@ -342,7 +342,7 @@ export class EventFeed {
       );
     }
     if (this.#epoch !== state.epoch) this.#leaveEpoch();
-    this.#headTimeMs = undefined;
+    this.#headTimeMs = state.newestTimeMs;
     this.#epoch = state.epoch;
     this.#header = encodeBatchHeader(this.eventId, state.epoch);
     this.#picture = new FeedPicture(state);

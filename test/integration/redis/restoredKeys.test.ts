@@ -161,6 +161,18 @@ describe("a sync repairs (pitfall 62)", () => {
     await expectAgreement(eventId, standing);
   });
 
+  it("members that were deleted, and put back alone after that was noticed", async () => {
+    const { eventId, channelId, standing, members } = await makeEvent();
+    const restore = await copyOf(members);
+    await other.del(members);
+    await assign(eventId, "u3", [channelId]);
+    await waitFor(() => standing.picture.channelsOf(eventId, "u1") === undefined, { message: "the new epoch" });
+    await restore();
+    await sync(clients[1], { eventId, users: [{ userId: "u1", channelIds: [channelId] }] });
+    await waitFor(() => standing.picture.channelsOf(eventId, "u1")?.length === 1, { message: "the grant" });
+    await expectAgreement(eventId, standing);
+  });
+
   it("members that were replaced by an older copy, and nothing else was", async () => {
     const { eventId, channelId, standing, members } = await makeEvent();
     const restore = await copyOf(members);
@@ -170,6 +182,20 @@ describe("a sync repairs (pitfall 62)", () => {
     await restore();
     await sync(clients[1], { eventId, users: [{ userId: "u1", channelIds: [channelId] }] });
     await waitFor(() => standing.picture.channelsOf(eventId, "u1")?.length === 1, { message: "the grant" });
+    await expectAgreement(eventId, standing);
+  });
+});
+
+describe("members that were replaced by an older copy", () => {
+  it("begin a new epoch at the next change of any member (G1)", async () => {
+    const { eventId, channelId, standing, members } = await makeEvent();
+    const restore = await copyOf(members);
+    await assign(eventId, "u1", []);
+    await waitFor(() => standing.picture.changes.length === 1);
+    await restore();
+    await assign(eventId, "u2", [channelId, `${eventId}-b`]);
+    await waitFor(() => standing.picture.channelsOf(eventId, "u1")?.length === 1, { message: "the new epoch" });
+    expect(standing.picture.snapshotReasons.at(-1)).toBe(SnapshotReason.STORE_RESET);
     await expectAgreement(eventId, standing);
   });
 });

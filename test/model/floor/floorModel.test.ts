@@ -97,11 +97,11 @@ test.concurrent.each([
 );
 
 test.concurrent.each([
-  ["a stop that asks for no lease", "if not is_own then return { 'stale' } end", ""],
+  ["a stop that asks for no lease", "if not is_own then return answer({ 'stale' }) end", ""],
   [
     "an end that is announced again and again",
-    "  forget_lease(channel)\n  local has_talked_out",
-    "  local has_talked_out",
+    "'talkedTooLong' or 'other', '')\n  forget_lease(channel)\n",
+    "'talkedTooLong' or 'other', '')\n",
   ],
   [
     "a grant that does not look for the end before it",
@@ -122,8 +122,8 @@ test.concurrent.each([
   ["a press that looks for no pause", "if pause and not is_exempt(pause, request.userId) then", "if false then"],
   [
     "a renewal that asks for no lease",
-    "if not holder or holder.leaseId ~= request.leaseId then return { 'stale' } end",
-    "if not holder then return { 'stale' } end",
+    "if not holder or holder.leaseId ~= request.leaseId then return answer({ 'stale' }) end",
+    "if not holder then return answer({ 'stale' }) end",
   ],
   [
     "a release that forgets who waits",
@@ -137,7 +137,7 @@ test.concurrent.each([
   ],
   [
     "a pause that displaces whichever stands",
-    "if not names_it and not has_same_broadcaster then return { 'standing', standing_json } end",
+    "if not names_it and not has_same_broadcaster then return answer({ 'standing', standing_json }) end",
     "",
   ],
   [

@@ -4,6 +4,7 @@ export type NewEpochReason =
   | "meta_lost"
   | "meta_unreadable"
   | "members_lost"
+  | "members_added"
   | "log_ahead"
   | "store_behind"
   | "wrong_type"

@@ -36,9 +36,16 @@ export function parseMember(userId: string, json: string, epoch: string): Member
 }
 
 /** What `load-event` answers: see there. */
-type LoadAnswer = [epoch: string, revision: number, pause: string | null, members: string[], disconnections: string[]];
+type LoadAnswer = [
+  epoch: string,
+  revision: number,
+  pause: string | null,
+  members: string[],
+  disconnections: string[],
+  newestTimeMs?: string,
+];
 
-function parseEventState([epoch, revision, pause, members, disconnections]: LoadAnswer): EventState {
+function parseEventState([epoch, revision, pause, members, disconnections, time]: LoadAnswer): EventState {
   const memberships = new Map<string, Membership>();
   // Shared as they are parsed, so that loading does not take the memory of a string for each.
   const texts = new SharedTexts();
@@ -54,7 +61,8 @@ function parseEventState([epoch, revision, pause, members, disconnections]: Load
     const membership = memberships.get(userId) ?? { userId, channelIds: [], revision: 0 };
     memberships.set(userId, { ...membership, disconnectedAtMs: Number(disconnections[index + 1]) });
   }
-  return { epoch, revision, pause: parseJson(pause), members: [...memberships.values()] };
+  const newestTimeMs = time === undefined ? undefined : Number(time);
+  return { epoch, revision, newestTimeMs, pause: parseJson(pause), members: [...memberships.values()] };
 }
 
 /** {@link LogStore} on Redis. */

@@ -14,9 +14,7 @@ if epoch == ARGV[2] then
   if revision < delivered then
     begin_epoch('store_behind')
   elseif ARGV[4] ~= '' then
-    local id = integer(delivered) .. '-0'
-    local found = redis.call('XRANGE', LOG, id, id)[1]
-    local time = found and string.match(found[2][2] or '', '"timeMs":(%d+)')
+    local time = entry_time(delivered)
     if time and time ~= ARGV[4] then begin_epoch('store_behind') end
   end
 end

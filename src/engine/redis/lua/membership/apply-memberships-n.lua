@@ -11,6 +11,7 @@
 --         hash of owners first.
 -- @include membership
 begin_epoch_if_lost()
+begin_epoch_if_members_are_old()
 end_expired_pause()
 
 local speaker_keys = {}

@@ -17,6 +17,7 @@
 --      or { 'done', outcome JSON, number of Redis replicas }.
 -- @include membership
 begin_epoch_if_lost()
+begin_epoch_if_members_are_old()
 end_expired_pause()
 local update = cjson.decode(ARGV[2])
 

@@ -5,7 +5,7 @@
 -- or if new users would make the event too large.
 --
 -- Afterwards every watcher has what was synced, whatever it had before: where members were lost or replaced by an older copy,
--- the script begins a new epoch, so that every watcher gets a snapshot.
+-- or lost members were put back, the script begins a new epoch, so that every watcher gets a snapshot.
 --
 -- Publishes only the newest entry, because thousands in one step would overflow the output buffers of the subscribers.
 -- Replicas read the others from the log.
@@ -34,6 +34,7 @@
 begin_epoch_if_lost()
 begin_epoch_if_log_is_ahead()
 begin_epoch_if_members_are_old()
+begin_epoch_if_members_were_added()
 end_expired_pause()
 local named_channels = cjson.decode(ARGV[2])
 local foreign = nil
@@ -107,7 +108,7 @@ for _, write in ipairs(writes) do
   members[#members + 1] = member_json({}, write.channels, position, write.member, changed_at)
 end
 in_chunks(members, function(_, ...)
-  if redis.call('HSET', MEMBERS, ...) > 0 then has_new_members = true end
+  new_member_count = new_member_count + redis.call('HSET', MEMBERS, ...)
 end)
 note_member_count()
 if newest then announce(newest) end

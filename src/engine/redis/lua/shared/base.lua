@@ -12,7 +12,7 @@
 --   epoch         name of the present epoch
 --   revision      revision of the newest entry of the log, 0 before the first
 --   replid        master_replid of the Redis that began the epoch
---   members       how many members the event has at least: when there are fewer, members were lost
+--   members       how many members scripts have added, or found when they began the epoch: fewer means that some were lost
 --   newest        the newest change of a membership: "<revision> <epoch> <user>"
 --   floor         the lowest position, see POSITION_FLOOR in membership.lua
 --   lease         the last lease id

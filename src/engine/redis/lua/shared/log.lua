@@ -10,16 +10,24 @@ local replication, replid = nil, nil
 local unannounced_pause = nil
 -- Why this script has begun a new epoch; nil if it has not, or if the event is new.
 local new_epoch_reason = nil
--- The newest change of a membership by this script, as META keeps it; nil if there is none.
-local newest_change = nil
+-- The newest change of a membership before this script, and by this script, as META keeps it; nil if there is none.
+local noted_newest, newest_change = nil, nil
+-- How many members META has noted before this script; nil if it has not.
+local noted_member_count = nil
+-- The reasons after which MEMBERS may lack the newest change for good.
+local LOSES_MEMBERS = { members_lost = true, wrong_type = true, unreadable_value = true }
 
 -- Begins a new epoch: the log starts again at revision 0, and every watcher gets a snapshot. Memberships, leases, queues
 -- and the pause stay.
 local function begin_epoch(reason)
   epoch, revision, new_epoch_reason, newest_change = context.newEpoch, 0, reason, nil
   redis.call('DEL', LOG)
-  redis.call('HDEL', META, 'newest')
-  redis.call('HSET', META, 'epoch', epoch, 'revision', 0, 'replid', replid, 'members', redis.call('HLEN', MEMBERS))
+  if LOSES_MEMBERS[reason] then
+    redis.call('HDEL', META, 'newest')
+    noted_newest = nil
+  end
+  noted_member_count = redis.call('HLEN', MEMBERS)
+  redis.call('HSET', META, 'epoch', epoch, 'revision', 0, 'replid', replid, 'members', noted_member_count)
   -- The end of a pause that META has lost would never be announced.
   local pause = not unannounced_pause and read_pause()
   if pause then
@@ -32,7 +40,7 @@ local function begin_epoch(reason)
   redis.call('PUBLISH', context.newEvents, context.event)
 end
 
--- Returns why the event needs a new epoch, or nil. `noted` has these fields of META: epoch, revision, replid, members.
+-- Returns why the event needs a new epoch, or nil. `noted` begins with these fields of META: epoch, revision, replid.
 local function reason_for_new_epoch(noted)
   if noted[3] ~= replid then
     if noted[1] then return 'redis_replaced' end
@@ -41,7 +49,7 @@ local function reason_for_new_epoch(noted)
   if not noted[1] then return 'meta_lost' end
   local is_readable = revision and revision >= 0 and revision < 2 ^ 53 and revision % 1 == 0
   if not is_readable or not string.find(noted[1], '^[%w_-]+$') then return 'meta_unreadable' end
-  if redis.call('HLEN', MEMBERS) < (tonumber(noted[4]) or 0) then return 'members_lost' end
+  if redis.call('HLEN', MEMBERS) < (noted_member_count or 0) then return 'members_lost' end
   return nil
 end
 
@@ -49,10 +57,11 @@ end
 -- may have lost the newest entries, so that revisions would be used twice), where META cannot be read, and where members
 -- are missing. docs/consistency.md lists the reasons.
 local function begin_epoch_if_lost()
-  local noted = redis.call('HMGET', META, 'epoch', 'revision', 'replid', 'members', 'pause')
+  local noted = redis.call('HMGET', META, 'epoch', 'revision', 'replid', 'members', 'pause', 'newest')
   replication = redis.call('INFO', 'replication')
   replid = string.match(replication, 'master_replid:(%x+)')
-  epoch, revision, unannounced_pause = noted[1], tonumber(noted[2]), noted[5]
+  epoch, revision, unannounced_pause, noted_newest = noted[1], tonumber(noted[2]), noted[5], noted[6]
+  noted_member_count = tonumber(noted[4])
   local reason = reason_for_new_epoch(noted)
   if not reason then return end
   begin_epoch(reason)
@@ -65,16 +74,31 @@ local function begin_epoch_if_log_is_ahead()
   if #redis.call('XRANGE', LOG, integer(revision + 1), '+', 'COUNT', 1) > 0 then begin_epoch('log_ahead') end
 end
 
--- Begins a new epoch if MEMBERS lacks the newest change: it was deleted, or replaced by an older copy.
+-- Begins a new epoch if MEMBERS lacks the newest change: it was replaced by an older copy. A script that changes members calls
+-- this first, because it will note another newest change.
 local function begin_epoch_if_members_are_old()
-  local newest = redis.call('HGET', META, 'newest')
-  if not newest then return end
-  local changed_at, of_epoch, user = string.match(newest, '^(%d+) (%S+) (.*)$')
-  if of_epoch ~= epoch then return end
-  local member = redis.call('HGET', MEMBERS, user)
+  if not noted_newest then return end
+  local changed_at, of_epoch, user = string.match(noted_newest, '^(%d+) (%S+) (.*)$')
+  local member = redis.call('HGET', MEMBERS, user or '')
   local written_at, in_epoch = string.match(member or '', '"r":(%d+),"e":"([^"]*)"')
-  if in_epoch == epoch and tonumber(written_at) >= tonumber(changed_at) then return end
+  if in_epoch == of_epoch and tonumber(written_at) >= tonumber(changed_at) then return end
+  -- A write without a change names the present epoch.
+  if in_epoch == epoch and of_epoch ~= epoch then return end
   begin_epoch('members_lost')
+end
+
+-- Begins a new epoch if MEMBERS has more members than scripts have added: lost members were put back, of which watchers know
+-- nothing. Only a sync calls this, because an older version of Squelch that runs beside this one adds members without noting
+-- them.
+local function begin_epoch_if_members_were_added()
+  if noted_member_count and redis.call('HLEN', MEMBERS) > noted_member_count then begin_epoch('members_added') end
+end
+
+-- Returns the time of the entry with this revision, ms, as text; nil if the log does not have it.
+local function entry_time(at)
+  local id = integer(at) .. '-0'
+  local found = redis.call('XRANGE', LOG, id, id)[1]
+  return found and string.match(found[2][2] or '', '"timeMs":(%d+)')
 end
 
 -- Returns how many replicas of Redis are connected.

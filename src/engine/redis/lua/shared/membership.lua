@@ -45,17 +45,19 @@ local function member_json(update, channels, position, member, changed_at)
     .. rest .. '}'
 end
 
--- True if this script has added members.
-local has_new_members = false
+-- How many members this script has added.
+local new_member_count = 0
 
 local function write_member(update, channels, position, member, changed_at)
   local json = member_json(update, json_list(channels), position, member, changed_at)
-  if redis.call('HSET', MEMBERS, update.userId, json) == 1 then has_new_members = true end
+  new_member_count = new_member_count + redis.call('HSET', MEMBERS, update.userId, json)
 end
 
--- Notes how many members there are, if this script has added some: begin_epoch_if_lost notices when there are fewer.
+-- Notes the members that this script has added: begin_epoch_if_lost notices when there are fewer than noted.
 local function note_member_count()
-  if has_new_members then redis.call('HSET', META, 'members', redis.call('HLEN', MEMBERS)) end
+  if new_member_count == 0 then return end
+  local count = noted_member_count and noted_member_count + new_member_count or redis.call('HLEN', MEMBERS)
+  redis.call('HSET', META, 'members', integer(count))
 end
 
 -- Returns the body of the entry of a change, and notes the change as the newest one; the lists are JSON. The entry must be
