@@ -13,7 +13,7 @@ export interface Plot {
   where?: Readonly<Record<string, string | number>>;
 }
 
-/** A measurement together with what it is compared with, in one run. */
+/** A measurement and its comparisons, which run together. */
 export interface Scenario<Options = object> {
   readonly name: string;
   /** A line that says what is compared. */

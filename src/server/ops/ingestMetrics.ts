@@ -39,7 +39,7 @@ export function addIngestMetrics(registry: Registry, { ingest, sync, watermark, 
   addGauge(
     registry,
     "squelch_ingest_oldest_queued_seconds",
-    "How long the oldest of them has waited",
+    "How long the oldest waiting update has waited",
     () => ingest.queued().oldestMs / 1_000,
   );
   addGauge(

@@ -36,7 +36,7 @@ class Stage {
     return `${this.eventId}-${name}`;
   }
 
-  /** What a control plane does: the set first, in two steps, then the message. */
+  /** Acts like a control plane: writes the set in two steps, then publishes the message. */
   async assign(userId: string, names: string[]): Promise<string> {
     const { redis, eventId } = this;
     const channelIds = names.map((name) => this.channel(name));

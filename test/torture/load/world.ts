@@ -11,7 +11,7 @@ const CONTENTS = 2 ** CHANNELS - 1;
 /** Odd, so that every number below 2^14 becomes another one. */
 const SPREAD = 0x1a4d;
 
-/** Which paths the writes of a user take. */
+/** The paths that the writes of a user take. */
 export type UserKind = "published" | "rpc" | "mixed";
 
 /** The events, users and channels of a fleet, and the next combination of channels that has not been used. */
