@@ -1,16 +1,13 @@
 import { comparePositions } from "../../../src/domain/cursor.js";
 import { channelsIn, type Judgement, newestOf, type Write } from "./history.js";
 import type { IngestModel } from "./ingestModel.js";
-import type { KeptReason, Verdict } from "./reconcileModel.js";
-import type { World } from "./worlds.js";
+import type { Verdict } from "./reconcileModel.js";
+import type { Shortfall, World } from "./worlds.js";
 
 /** A law of the model was broken. */
 export class LawBroken extends Error {
   override readonly name = "LawBroken";
 }
-
-/** Users for whom the keys could not repair an update that every replica missed. */
-export type Shortfall = KeptReason | "another event";
 
 const textOf = (channelIds: readonly string[] | undefined) => [...(channelIds ?? [])].sort().join();
 

@@ -1,7 +1,7 @@
 import type { Flaw } from "./flaws.js";
 import { IngestModel } from "./ingestModel.js";
-import { checkAtRest, checkWatermark, type Shortfall } from "./laws.js";
-import { knownChannels, type Schedule, type World } from "./worlds.js";
+import { checkAtRest, checkWatermark } from "./laws.js";
+import { knownChannels, type Schedule, type Shortfall, type World } from "./worlds.js";
 
 /** Counts of what happened in a schedule, so that a test can check that it exercised the protocol. */
 export interface Course {

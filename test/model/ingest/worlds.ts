@@ -1,6 +1,9 @@
 import fc from "fast-check";
 import { REPLICAS, type Step } from "./ingestModel.js";
-import type { Shortfall } from "./laws.js";
+import type { KeptReason } from "./reconcileModel.js";
+
+/** Why the control plane's keys could not show a write that every replica had missed. */
+export type Shortfall = KeptReason | "another event";
 
 /** The events that may occur in a schedule, and what the keys then cannot repair. */
 export interface World {
