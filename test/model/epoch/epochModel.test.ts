@@ -18,6 +18,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: kind("writeHalf"), user, channels }) },
   { weight: 2, arbitrary: fc.record({ do: kind("sync"), user, channels }) },
   { weight: 1, arbitrary: fc.record({ do: kind("loseMembers") }) },
+  { weight: 1, arbitrary: fc.record({ do: kind("load") }) },
   { weight: 1, arbitrary: fc.record({ do: kind("loseMeta") }) },
   { weight: 2, arbitrary: fc.record({ do: kind("copy") }) },
   { weight: 2, arbitrary: fc.record({ do: kind("restore") }) },

@@ -20,6 +20,8 @@ export type Step =
   | { do: "writeHalf"; user: string; channels: string }
   | { do: "sync"; user: string; channels: string }
   | { do: "loseMembers" }
+  /** Another replica loads the event. */
+  | { do: "load" }
   | { do: "loseMeta" }
   | { do: "copy" }
   | { do: "restore" }
@@ -327,6 +329,9 @@ function run(store: StoreModel, feeds: readonly [FeedModel, FeedModel], step: St
       break;
     case "sync":
       store.sync(step.user, step.channels);
+      break;
+    case "load":
+      store.load();
       break;
     case "loseMembers":
       store.keys.members.clear();
