@@ -14,7 +14,7 @@ export const DEMOTION_FAULTS: readonly FaultKind<StandaloneStore>[] = [
       const { store, controlPlanes } = run.fleet;
       return {
         parties: replicaNames(run),
-        refuses: { replicas: replicaNames(run), isTotal: false, isOverForNewConnections: true },
+        refuses: { replicas: replicaNames(run), isTotal: true, isOverForNewConnections: true },
         holdMs: DEMOTED_MS,
         inject: () => store.handOver(controlPlanes),
         cease: () => store.takeBack(controlPlanes),
