@@ -48,7 +48,8 @@ function checkReadiness(history: History): Violation[] {
       }
       const standingAt = history.troubles.find((trouble) => isOwn(trouble, refusal) && trouble.party === replica)?.to;
       if (standingAt === undefined || !Number.isFinite(standingAt)) return violations;
-      const lateMs = standingAt - to - waitedMs(to, standingAt) - readyAgainMs;
+      const overAt = Math.max(to, heldUntil);
+      const lateMs = standingAt - overAt - waitedMs(overAt, standingAt) - readyAgainMs;
       if (lateMs > 0 && !isDisturbed(history, refusal, from, standingAt, replica)) {
         const text = `${replica} was ready again ${Math.round(lateMs)} ms too late: ${fault}`;
         violations.push({ law: "G9", at: standingAt, text });
