@@ -24,7 +24,7 @@ const LEAVING: ReadonlySet<ErrorName> = new Set([
 ]);
 
 /** What a proxy says no to. */
-export interface ProxiedRefusal {
+interface ProxiedRefusal {
   error: ErrorName;
   when: "before" | "after";
   replicas: readonly string[];
@@ -40,7 +40,7 @@ export interface ProxiedRefusal {
 }
 
 /** Answers commands of replicas in the place of Redis, an error within a script in each of the forms that there are. */
-export function proxiedRefusal({ fleet }: Run<StandaloneStore>, random: Random, refusal: ProxiedRefusal): Fault {
+function proxiedRefusal({ fleet }: Run<StandaloneStore>, random: Random, refusal: ProxiedRefusal): Fault {
   const { error, when, replicas, isOfEverything = false, connection, share = 1, server } = refusal;
   const ends: (() => void)[] = [];
   const answer = (command: RespCommand) => {
