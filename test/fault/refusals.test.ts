@@ -21,6 +21,8 @@ afterAll(async () => {
   }
 });
 
+const byName = (kinds: readonly FaultKind<StandaloneStore>[]) => kinds.map((kind) => [kind.name, kind] as const);
+
 function endure(fleets: FleetPool, { name, create }: FaultKind<StandaloneStore>): Promise<void> {
   return fleets.trial(async (run) => {
     await sleep(CALM_MS);
@@ -30,14 +32,14 @@ function endure(fleets: FleetPool, { name, create }: FaultKind<StandaloneStore>)
 }
 
 describe("nothing that was published is lost, no call is answered INTERNAL (G1, G6, G9)", () => {
-  it.concurrent.each(PROXIED_ERRORS)(
-    "while the state's Redis, apart from the ingest's, says no: $name",
-    (kind) => endure(apart, kind),
+  it.concurrent.each(byName(PROXIED_ERRORS))(
+    "while the state's Redis, apart from the ingest's, says no: %s",
+    (_, kind) => endure(apart, kind),
     600_000,
   );
 });
 
 describe("a replica is not ready while its own writes fail for long (G9)", () => {
-  it.concurrent.each(LONG_REFUSALS)("$name", (kind) => endure(apart, kind), 600_000);
+  it.concurrent.each(byName(LONG_REFUSALS))("%s", (_, kind) => endure(apart, kind), 600_000);
   it.concurrent("Redis refuses all writes for long", () => endure(shared, LONG_PROVOCATION), 600_000);
 });

@@ -15,9 +15,10 @@ afterAll(async () => {
 });
 
 describe("three replicas and six routers under load keep G1, G2, G3, G6, G7 and G9 while", () => {
-  it.concurrent.each(FAULTS)(
-    "$name",
-    ({ name, create }) =>
+  // By their names in full: longer ones would be cut short.
+  it.concurrent.each(FAULTS.map((kind) => [kind.name, kind] as const))(
+    "%s",
+    (_, { name, create }) =>
       fleets.trial(async (run) => {
         await sleep(CALM_MS);
         await run.suffer(name, create(run, run.random.fork(name)));

@@ -20,7 +20,9 @@ const USAGE = `usage: npm run torture -- [--minutes N] [--seed S] [--fleets N]
 
   --minutes N  begins no fleet after so long; default 10
   --seed S     a whole number; drawn by chance if not given. Each fleet's seed is one more than that of the one before
-  --fleets N   the most fleets, one after another`;
+  --fleets N   the most fleets, one after another
+
+SQUELCH_TEST_REDIS names another program to run in the place of redis-server, for example valkey-server`;
 
 interface Arguments {
   minutes: number;

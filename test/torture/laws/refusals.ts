@@ -38,19 +38,21 @@ function checkReadiness(history: History): Violation[] {
         (record) => record.replica === replica && record.at > noticedBy && record.at < heldUntil,
       );
       const lie = asked.find(({ isReady }) => isReady);
-      if (isTotal && isAlone && lie !== undefined) {
+      const isOver = to <= from;
+      if (isTotal && !isOver && isAlone && lie !== undefined) {
         const text = `${replica} was ready ${Math.round(lie.at - from)} ms after its writes began to fail: ${fault}`;
         violations.push({ law: "G9", at: lie.at, text });
       }
       // Over for new connections from the beginning: a replica that is not ready has made none.
       const absence = asked.find(({ isReady }) => !isReady);
-      if (to < noticedBy && isAlone && absence !== undefined) {
+      if (isOver && isAlone && absence !== undefined) {
         const text = `${replica} was not ready ${Math.round(absence.at - from)} ms after a successor had taken over: ${fault}`;
         violations.push({ law: "G9", at: absence.at, text });
       }
       const standingAt = history.troubles.find((trouble) => isOwn(trouble, refusal) && trouble.party === replica)?.to;
       if (standingAt === undefined || !Number.isFinite(standingAt)) return violations;
-      const lateMs = standingAt - to - waitedMs(to, standingAt) - readyAgainMs;
+      const overAt = Math.max(to, heldUntil);
+      const lateMs = standingAt - overAt - waitedMs(overAt, standingAt) - readyAgainMs;
       if (lateMs > 0 && !isDisturbed(history, refusal, from, standingAt, replica)) {
         const text = `${replica} was ready again ${Math.round(lateMs)} ms too late: ${fault}`;
         violations.push({ law: "G9", at: standingAt, text });

@@ -24,7 +24,7 @@ const LEAVING: ReadonlySet<ErrorName> = new Set([
 ]);
 
 /** The commands that a proxy rejects. */
-export interface ProxiedRefusal {
+interface ProxiedRefusal {
   error: ErrorName;
   when: "before" | "after";
   replicas: readonly string[];
