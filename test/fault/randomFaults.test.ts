@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import { Counts } from "../torture/counts.js";
+import { LOSSES } from "../torture/faults/allFaults.js";
 import { chooseSeed } from "../torture/random.js";
 import { sufferAtRandom } from "../torture/randomFaults.js";
 import { Run } from "../torture/run.js";
@@ -15,7 +16,7 @@ it("faults drawn by chance, alone and combined, break no guarantee (G1, G2, G3, 
   const counts = new Counts();
   const run = await Run.start(await StandaloneStore.start(), { seed, events: EVENTS });
   try {
-    await sufferAtRandom(run, run.random.fork("faults"), ROUNDS);
+    await sufferAtRandom(run, run.random.fork("faults"), ROUNDS, LOSSES);
     const violations = run.newViolations();
     expect(violations, `seed ${seed}\n${run.describe(violations)}`).toEqual([]);
   } finally {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, describe, it } from "vitest";
-import { FAULTS } from "../torture/faults/allFaults.js";
+import { LOSSES } from "../torture/faults/allFaults.js";
 import { FleetPool } from "../torture/fleet/fleetPool.js";
 import { chooseSeed } from "../torture/random.js";
 
@@ -16,7 +16,7 @@ afterAll(async () => {
 
 describe("three replicas and six routers under load keep G1, G2, G3, G6, G7 and G9 while", () => {
   // By their names in full: longer ones would be cut short.
-  it.concurrent.each(FAULTS.map((kind) => [kind.name, kind] as const))(
+  it.concurrent.each(LOSSES.map((kind) => [kind.name, kind] as const))(
     "%s",
     (_, { name, create }) =>
       fleets.trial(async (run) => {

@@ -20,8 +20,12 @@ const REST_CHANCE = 0.3;
  * Puts a fleet under load through rounds of faults, alone and combined, and brings it to rest in the end. Stops early
  * if a party has not recovered, because every further wait would time out.
  */
-export async function sufferAtRandom(run: Run<StandaloneStore>, random: Random, rounds: number): Promise<void> {
-  const faults = run.fleet.store.isApart ? FAULTS_APART : FAULTS;
+export async function sufferAtRandom(
+  run: Run<StandaloneStore>,
+  random: Random,
+  rounds: number,
+  faults = run.fleet.store.isApart ? FAULTS_APART : FAULTS,
+): Promise<void> {
   for (let round = 1; round <= rounds && run.history.strandings.length === 0; round++) {
     run.workload.start();
     await sleep(random.integer(0, MAX_CALM_MS));

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, describe, it } from "vitest";
-import type { FaultKind } from "../torture/faults/fault.js";
-import { LONG_PROVOCATION } from "../torture/faults/refusals/provokedRefusals.js";
-import { LONG_REFUSALS, PROXIED_ERRORS } from "../torture/faults/refusals/proxiedRefusals.js";
-import { FleetPool } from "../torture/fleet/fleetPool.js";
-import { chooseSeed } from "../torture/random.js";
-import type { StandaloneStore } from "../torture/stores/standaloneStore.js";
+import type { FaultKind } from "../../torture/faults/fault.js";
+import { LONG_PROVOCATION } from "../../torture/faults/refusals/provokedRefusals.js";
+import { LONG_REFUSALS, PROXIED_ERRORS } from "../../torture/faults/refusals/proxiedRefusals.js";
+import { FleetPool } from "../../torture/fleet/fleetPool.js";
+import { chooseSeed } from "../../torture/random.js";
+import type { StandaloneStore } from "../../torture/stores/standaloneStore.js";
 
 /** How long the load goes on before and after a refusal. */
 const CALM_MS = 300;
