@@ -336,7 +336,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   async #stopBroadcast(id: FrameId | undefined): Promise<void> {
     if (!isDispatcher(this.identity)) throw new FrameError("Permission denied: only dispatchers may broadcast", id);
     const pause = await this.#context.calls.getPause(this.identity.eventId);
-    if (pause === undefined) throw new FrameError("There is no emergency broadcast to stop", id);
+    if (pause === undefined) throw new FrameError("No emergency broadcast is running", id);
     await this.#context.calls.stopBroadcast(this.identity, pause.pauseId);
     this.send(replyFrame(id, { success: true, pauseId: pause.pauseId }));
   }
