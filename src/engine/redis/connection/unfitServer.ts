@@ -1,5 +1,6 @@
 /** Explains why a Redis replica cannot serve. */
-export const IS_REPLICA = "the server is a replica, which accepts no writes; make the name lead to the primary";
+export const IS_REPLICA =
+  "the server is a replica, which accepts no writes (READONLY); make the name lead to the primary";
 
 /** A server that was reached but cannot serve. Its connection is closed before it becomes ready. */
 export class UnfitServer extends Error {
