@@ -4,7 +4,14 @@ import { SquelchError } from "../../../domain/errors.js";
 import { backoffMs } from "../../../lib/backoff.js";
 import type { Logger } from "../../../lib/logger.js";
 import { parseRedisUrl, type RedisTarget } from "../../../lib/redisUrl.js";
-import { type ErrorReply, errorReplyOf, forgetRejection, noteRejection, rejectionOf } from "./errorReplies.js";
+import {
+  type ErrorReply,
+  errorReplyOf,
+  forgetRejection,
+  noteRejection,
+  noteReplica,
+  rejectionOf,
+} from "./errorReplies.js";
 import { KeepAlive } from "./keepAlive.js";
 import { type CommandConnection, type ConnectionPlan, openCommands, openSubscriptions } from "./openConnection.js";
 import { RetryDelay } from "./retryDelay.js";
@@ -182,6 +189,7 @@ export class Connections {
   #noteUnfit(unfit: UnfitServer): void {
     const isRepeat = this.#unfit?.message === unfit.message;
     this.#unfit = unfit;
+    if (unfit.kind === "replica") for (const connection of this.#all) noteReplica(connection);
     if (isRepeat) return;
     if (unfit.kind === "replica") {
       this.#logger.warn("redis server is a replica, reconnecting until the name leads to a primary");

@@ -135,6 +135,11 @@ export function noteRejection(connection: object, error: unknown): void {
   if (reply !== undefined) rejections.set(connection, reply);
 }
 
+/** Notes that a connection has left a server because it is a replica, so that commands on it fail as READONLY. */
+export function noteReplica(connection: object): void {
+  rejections.set(connection, readErrorReply("READONLY You can't write against a read only replica."));
+}
+
 /** Forgets why Redis rejected a connection, once it is ready. */
 export function forgetRejection(connection: object): void {
   rejections.delete(connection);
