@@ -90,7 +90,10 @@ export class Connections {
       this.#retryDelays.set(connection, retryDelay);
       let quietUntilMs = 0;
       const report = (error: Error) => {
-        if (error instanceof UnfitServer) return this.#noteUnfit(error);
+        if (error instanceof UnfitServer) {
+          if (error.kind === "replica") noteReplica(connection);
+          return this.#noteUnfit(error);
+        }
         noteRejection(connection, error);
         const isRepeat = performance.now() < quietUntilMs;
         if (!isRepeat) quietUntilMs = performance.now() + WARNING_INTERVAL_MS;
@@ -189,7 +192,6 @@ export class Connections {
   #noteUnfit(unfit: UnfitServer): void {
     const isRepeat = this.#unfit?.message === unfit.message;
     this.#unfit = unfit;
-    if (unfit.kind === "replica") for (const connection of this.#all) noteReplica(connection);
     if (isRepeat) return;
     if (unfit.kind === "replica") {
       this.#logger.warn("redis server is a replica, reconnecting until the name leads to a primary");
@@ -198,7 +200,7 @@ export class Connections {
     }
   }
 
-  // Returns the role of the connected server; undefined if an ACL hides it.
+  // Handles the role of the connected server; undefined if an ACL hides it.
   #noteRole(isMaster: boolean | undefined): void {
     const isDue = (sinceMs: number, intervalMs: number) => performance.now() - sinceMs >= intervalMs;
     if (isMaster || (isMaster === undefined && isDue(this.#readOnlyMs, READ_ONLY_MEMORY_MS))) this.#noteFit();
@@ -207,7 +209,7 @@ export class Connections {
     this.#noteUnfit(new UnfitServer("replica", IS_REPLICA));
     if (!isDue(this.#leftMs, LEAVE_INTERVAL_MS)) return;
     this.#leftMs = performance.now();
-    this.#leave(this.#all);
+    for (const connection of this.#leave(this.#all)) noteReplica(connection);
   }
 
   #noteHidden(): void {
@@ -233,12 +235,14 @@ export class Connections {
     this.#leave(astray.map(([, connection]) => connection));
   }
 
-  #leave(connections: readonly CommandConnection[]): void {
-    for (const connection of connections) {
-      if (connection.status !== "ready") continue;
+  // Reconnects those that are ready, and returns them.
+  #leave(connections: readonly CommandConnection[]): CommandConnection[] {
+    const left = connections.filter(({ status }) => status === "ready");
+    for (const connection of left) {
       this.#retryDelays.get(connection)?.noteLeave();
       connection.disconnect(true);
     }
+    return left;
   }
 
   // The listeners of the connection receive the result of the attempt.

@@ -124,6 +124,12 @@ export function errorReplyOf(error: unknown): ErrorReply | undefined {
   return undefined;
 }
 
+/** Returns true if Redis denies a command to its user, by an ACL or because an operator has renamed the command. */
+export function isDenied(error: unknown): boolean {
+  const code = errorReplyOf(error)?.code;
+  return code === "NOPERM" || code === "COMMAND";
+}
+
 /** The error reply with which Redis last rejected each connection. It is deleted when the connection becomes ready. */
 const rejections = new WeakMap<object, ErrorReply>();
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import type { RedisTarget } from "../../../lib/redisUrl.js";
+import { errorReplyOf, isDenied } from "./errorReplies.js";
 import { IS_REPLICA, UnfitServer } from "./unfitServer.js";
 
 /** The interval between checks of a server that is loading its data, ms. */
@@ -46,7 +47,7 @@ async function examine(connection: Redis, examination: Examination): Promise<Ser
   ]);
   // A server that rejects the connection answers so to the first command. A server that only does not know or permit
   // the name can serve.
-  if (named.status === "rejected" && isTurnedAway(named.reason)) throw named.reason;
+  if (named.status === "rejected" && errorReplyOf(named.reason)?.code === "MAXCLIENTS") throw named.reason;
   if (first.status === "rejected") throw first.reason;
   let info = first.value;
   checkMode(info, isIngest, stream);
@@ -71,13 +72,9 @@ async function readInfo(connection: Redis): Promise<ServerInfo> {
       [...text.matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, name, value]) => [name as string, value as string]),
     );
   } catch (error) {
-    if (error instanceof Error && /^NOPERM\b|^ERR unknown command/.test(error.message)) return {};
+    if (isDenied(error)) return {};
     throw error;
   }
-}
-
-function isTurnedAway(error: unknown): boolean {
-  return error instanceof Error && /max number of clients/.test(error.message);
 }
 
 function checkMode(info: ServerInfo, isIngest: boolean, { remoteAddress: host = "", remotePort = 0 }: RemoteEnd): void {

@@ -1,4 +1,5 @@
 import { Cluster, type Redis } from "ioredis";
+import { isDenied } from "./errorReplies.js";
 import type { CommandConnection } from "./openConnection.js";
 
 /**
@@ -56,7 +57,7 @@ export class KeepAlive {
     } catch (error) {
       // Any other failure closes the connection or comes from a server that hangs. Its listeners and callers report
       // those.
-      if (error instanceof Error && /^NOPERM\b|^ERR unknown command/.test(error.message)) this.#withoutRole.add(server);
+      if (isDenied(error)) this.#withoutRole.add(server);
     } finally {
       this.#awaited.delete(server);
     }

@@ -6,9 +6,9 @@ import { backoffMs } from "../../../lib/backoff.js";
 import type { HostPort } from "../../../lib/hostPort.js";
 import type { RedisTarget } from "../../../lib/redisUrl.js";
 import { CorkedRedis } from "./corkedRedis.js";
+import { errorReplyOf } from "./errorReplies.js";
 import { examineBeforeReady, type ServerInfo } from "./examine.js";
 import type { RetryDelay } from "./retryDelay.js";
-import { isReadOnlyReply } from "./unfitServer.js";
 
 /** A connection for commands. */
 export type CommandConnection = Redis | Cluster;
@@ -162,7 +162,7 @@ function openServer(target: ServerTarget, plan: ConnectionPlan): Redis {
     // A server that rejects the connection answers so to the first command. That answer must reach the caller.
     disableClientInfo: true,
     reconnectOnError(error) {
-      if (isReadOnlyReply(error)) plan.onReadOnly();
+      if (errorReplyOf(error)?.code === "READONLY") plan.onReadOnly();
       return false;
     },
   };

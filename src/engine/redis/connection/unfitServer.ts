@@ -18,12 +18,3 @@ export class UnfitServer extends Error {
     super(message);
   }
 }
-
-// READONLY is the code of a reply, or of a reply that a script passes on: "ERR user_script:141: READONLY You can't
-// …", and up to Redis 6.2 "ERR Error running script (call to f_…): @user_script:141: -READONLY You can't …".
-const READ_ONLY_REPLY = /(?:^|: )-?READONLY\b/;
-
-/** Returns true if an error reply says that the server is a replica, which accepts no writes. */
-export function isReadOnlyReply({ message }: Error): boolean {
-  return READ_ONLY_REPLY.test(message);
-}
