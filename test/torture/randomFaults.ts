@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Counts } from "./counts.js";
 import { FAULTS, FAULTS_APART } from "./faults/allFaults.js";
 import type { FaultKind } from "./faults/fault.js";
 import type { Random } from "./random.js";
-import type { Run } from "./run.js";
-import type { StandaloneStore } from "./stores/standaloneStore.js";
+import { Run } from "./run.js";
+import { StandaloneStore } from "./stores/standaloneStore.js";
+
+const EVENTS = 24;
 
 /** The most faults that are active at the same time. */
 const MAX_AT_ONCE = 3;
@@ -16,15 +19,44 @@ const MAX_CALM_MS = 500;
  */
 const REST_CHANCE = 0.3;
 
+/** How a fleet is put through faults. */
+export interface Ordeal {
+  rounds: number;
+  /** True if control planes publish to a separate Redis. Default: false. */
+  isApart?: boolean;
+  /** The faults to draw from. Default: every fault that fits the store. */
+  faults?: readonly FaultKind<StandaloneStore>[];
+}
+
+/**
+ * Puts a fleet of its own through faults drawn by chance, and adds what happened to the counts. Returns a description of
+ * the broken guarantees, or undefined if every guarantee held.
+ */
+export async function endureAtRandom(
+  seed: number,
+  counts: Counts,
+  { rounds, isApart = false, faults = isApart ? FAULTS_APART : FAULTS }: Ordeal,
+): Promise<string | undefined> {
+  const run = await Run.start(await StandaloneStore.start({ isApart }), { seed, events: EVENTS });
+  try {
+    await sufferAtRandom(run, run.random.fork("faults"), rounds, faults);
+    const violations = run.newViolations();
+    return violations.length === 0 ? undefined : run.describe(violations);
+  } finally {
+    counts.add(run.history, run.injected, run.fleet.store.refused);
+    await run.stop();
+  }
+}
+
 /**
  * Puts a fleet under load through rounds of faults, alone and combined, and brings it to rest in the end. Stops early
  * if a party has not recovered, because every further wait would time out.
  */
-export async function sufferAtRandom(
+async function sufferAtRandom(
   run: Run<StandaloneStore>,
   random: Random,
   rounds: number,
-  faults = run.fleet.store.isApart ? FAULTS_APART : FAULTS,
+  faults: readonly FaultKind<StandaloneStore>[],
 ): Promise<void> {
   for (let round = 1; round <= rounds && run.history.strandings.length === 0; round++) {
     run.workload.start();

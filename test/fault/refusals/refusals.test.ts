@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, describe, it } from "vitest";
 import type { FaultKind } from "../../torture/faults/fault.js";
 import { LONG_PROVOCATION } from "../../torture/faults/refusals/provokedRefusals.js";
@@ -6,9 +5,6 @@ import { LONG_REFUSALS, PROXIED_ERRORS } from "../../torture/faults/refusals/pro
 import { FleetPool } from "../../torture/fleet/fleetPool.js";
 import { chooseSeed } from "../../torture/random.js";
 import type { StandaloneStore } from "../../torture/stores/standaloneStore.js";
-
-/** How long the load goes on before and after a refusal. */
-const CALM_MS = 300;
 
 const seed = chooseSeed();
 const shared = new FleetPool(seed);
@@ -23,23 +19,15 @@ afterAll(async () => {
 
 const byName = (kinds: readonly FaultKind<StandaloneStore>[]) => kinds.map((kind) => [kind.name, kind] as const);
 
-function endure(fleets: FleetPool, { name, create }: FaultKind<StandaloneStore>): Promise<void> {
-  return fleets.trial(async (run) => {
-    await sleep(CALM_MS);
-    await run.suffer(name, create(run, run.random.fork(name)));
-    await sleep(CALM_MS);
-  });
-}
-
 describe("nothing that was published is lost, no call is answered INTERNAL (G1, G6, G9)", () => {
   it.concurrent.each(byName(PROXIED_ERRORS))(
     "while the state's Redis, apart from the ingest's, says no: %s",
-    (_, kind) => endure(apart, kind),
+    (_, kind) => apart.endure(kind),
     600_000,
   );
 });
 
 describe("a replica is not ready while its own writes fail for long (G9)", () => {
-  it.concurrent.each(byName(LONG_REFUSALS))("%s", (_, kind) => endure(apart, kind), 600_000);
-  it.concurrent("Redis refuses all writes for long", () => endure(shared, LONG_PROVOCATION), 600_000);
+  it.concurrent.each(byName(LONG_REFUSALS))("%s", (_, kind) => apart.endure(kind), 600_000);
+  it.concurrent("Redis refuses all writes for long", () => shared.endure(LONG_PROVOCATION), 600_000);
 });

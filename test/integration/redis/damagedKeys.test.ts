@@ -1,35 +1,23 @@
 import { randomUUID } from "node:crypto";
-import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService, SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { eventKeys } from "../../../src/engine/redis/keys.js";
-import type { GrpcClient } from "../../../src/lib/grpcService.js";
-import type { Replica } from "../../../src/server/start.js";
-import { connect, watchOn } from "../../support/clients/watchClient.js";
-import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
+import { watchOn } from "../../support/clients/watchClient.js";
+import { type ReplicaPair, startReplicaPair } from "../../support/redis/startReplicaPair.js";
 import { parseExposition } from "../../support/scrape.js";
-import { startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
 const { watchPermissions: _, ...permissions } = PermissionService.method;
 
-let redis: RedisServer;
-let other: Redis;
-let replicas: Replica[];
-let clients: [GrpcClient, GrpcClient];
+let other: ReplicaPair["other"];
+let replicas: ReplicaPair["replicas"];
+let clients: ReplicaPair["clients"];
+let close: ReplicaPair["close"] | undefined;
 beforeAll(async () => {
-  redis = await startRedis();
-  other = new Redis(redis.url);
-  replicas = await Promise.all([startSquelch({ redisUrl: redis.url }), startSquelch({ redisUrl: redis.url })]);
-  clients = replicas.map(({ grpcAddress }) => connect(grpcAddress)) as [GrpcClient, GrpcClient];
+  ({ other, replicas, clients, close } = await startReplicaPair());
 });
-afterAll(async () => {
-  for (const client of clients ?? []) client.close();
-  other?.disconnect();
-  await Promise.all((replicas ?? []).map((replica) => replica.close()));
-  await redis?.stop();
-});
+afterAll(() => close?.());
 
 const assign = (eventId: string, userId: string, channelIds: string[]) =>
   clients[0].unary(permissions.setUserChannels, { eventId, userId, channelIds });

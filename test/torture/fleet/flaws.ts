@@ -9,6 +9,7 @@ import {
   countTicketsOfOthers,
   dropOnUnknownError,
   probeByReading,
+  silenceIngest,
   stayWithDemoted,
 } from "./refusalFlaws.js";
 
@@ -149,10 +150,12 @@ export const FLAWS = {
   probesByReading: {
     description: "a replica that can read takes itself for ready",
     decorateEngine: probeByReading,
+    patch: silenceIngest,
   },
   countsTicketsOfOthers: {
     description: "a replica that sees the tickets of others takes itself for ready",
     decorateEngine: countTicketsOfOthers,
+    patch: silenceIngest,
   },
   staysWithDemoted: {
     description: "a connection to a server that has become a replica is not given up",

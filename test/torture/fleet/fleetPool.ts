@@ -1,6 +1,11 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { Counts } from "../counts.js";
+import type { FaultKind } from "../faults/fault.js";
 import { Run } from "../run.js";
 import { type StandaloneOptions, StandaloneStore } from "../stores/standaloneStore.js";
+
+/** How long the load goes on before and after a fault, ms. */
+const CALM_MS = 300;
 
 /** Fleets that are reused from one trial to the next, because starting one takes longer than most faults. */
 export class FleetPool {
@@ -30,6 +35,19 @@ export class FleetPool {
       throw error;
     }
     this.#idle.push(run);
+  }
+
+  /**
+   * Puts a fleet under load through one fault.
+   *
+   * @throws Error as {@link FleetPool.trial} does
+   */
+  endure({ name, create }: FaultKind<StandaloneStore>): Promise<void> {
+    return this.trial(async (run) => {
+      await sleep(CALM_MS);
+      await run.suffer(name, create(run, run.random.fork(name)));
+      await sleep(CALM_MS);
+    });
   }
 
   /** Ends all fleets. */

@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { Redis } from "ioredis";
 import { SquelchError } from "../../../src/domain/errors.js";
 import type { Engine } from "../../../src/domain/ports/engine.js";
+import { Ingest } from "../../../src/server/state/ingest.js";
 
 /** How long a replica goes on being healthy without a proof, ms. */
 const PROOF_MS = 6_000;
@@ -81,6 +82,11 @@ export function countTicketsOfOthers(engine: Engine): Engine {
       await engine.close();
     },
   };
+}
+
+/** The ingest does not report that its updates are rejected. It would show what a wrong probe hides. */
+export function silenceIngest(): void {
+  Ingest.prototype.problem = () => undefined;
 }
 
 /** A connection to a server that was demoted is not given up. */
