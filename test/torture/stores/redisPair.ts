@@ -52,6 +52,9 @@ export class RedisPair {
     const isFollowing = async ({ cli }: RedisServer, port: number) =>
       (await cli("ROLE")).startsWith(`slave\n127.0.0.1\n${port}\nconnected`);
     await waitFor(() => isFollowing(to, from.port), { timeoutMs: TIMEOUT_MS, message: "a replica that follows" });
+    // The replica follows a moment before the master counts it as online, which refuses FAILOVER until then.
+    const isOnline = async () => (await from.cli("INFO", "replication")).includes(`port=${to.port},state=online`);
+    await waitFor(isOnline, { timeoutMs: TIMEOUT_MS, message: "a replica that its master counts as online" });
     // Redis makes sure that the replica has all data before it takes over.
     await from.cli("FAILOVER", "TO", "127.0.0.1", `${to.port}`);
     await waitFor(() => isFollowing(from, to.port), { timeoutMs: TIMEOUT_MS, message: "the former master to follow" });
