@@ -44,7 +44,8 @@ export class RedisLink {
   /** Resolves and rejects as `start` of {@link Connections} does. */
   async start(): Promise<void> {
     this.probe.start();
-    this.connections.commands.on("ready", () => this.probe.probeNow());
+    // A connection that has just been lost or restored shows at once whether Redis still accepts writes.
+    for (const event of ["ready", "close"]) this.connections.commands.on(event, () => this.probe.probeNow());
     await this.connections.start();
   }
 

@@ -44,6 +44,13 @@ const REFUSALS: Refusal[] = [
   { name: "maxmemory reached", code: "OOM", ...config("maxmemory", "1", "0") },
   { name: "too few replicas", code: "NOREPLICAS", ...config("min-replicas-to-write", "1", "0") },
   {
+    name: "made a replica",
+    code: "READONLY",
+    // Its own link is down, so that what was written before is not replaced.
+    begin: (redis) => redis.cli("REPLICAOF", "127.0.0.1", "1"),
+    end: (redis) => redis.cli("REPLICAOF", "NO", "ONE"),
+  },
+  {
     name: "a disk that takes no snapshot",
     code: "MISCONF",
     async begin(redis) {

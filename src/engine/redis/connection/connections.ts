@@ -275,10 +275,12 @@ function toTarget(url: string): RedisTarget {
  */
 export function toStoreError(error: unknown, connection?: CommandConnection): unknown {
   if (error instanceof SquelchError) return error;
-  const reply = errorReplyOf(error) ?? (connection && !isTimeout(error) ? rejectionOf(connection) : undefined);
-  if (reply?.kind === "defect") return error;
+  const isLost = connection !== undefined && errorReplyOf(error) === undefined && !isTimeout(error);
+  const cause = (isLost && rejectionOf(connection)) || error;
+  const reply = errorReplyOf(cause);
+  if (reply?.kind === "defect") return cause;
   const message = reply === undefined ? describeLoss(error) : describeRefusal(reply);
-  return new SquelchError("unavailable", message, { cause: error });
+  return new SquelchError("unavailable", message, { cause });
 }
 
 function describeLoss(error: unknown): string {

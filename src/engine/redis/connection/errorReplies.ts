@@ -130,20 +130,20 @@ export function isDenied(error: unknown): boolean {
   return code === "NOPERM" || code === "COMMAND";
 }
 
-/** The error reply with which Redis last rejected each connection. It is deleted when the connection becomes ready. */
-const rejections = new WeakMap<object, ErrorReply>();
+/** The error with which Redis last rejected each connection. It is deleted when the connection becomes ready. */
+const rejections = new WeakMap<object, unknown>();
 
 /**
  * Remembers why a connection failed if Redis rejected it with an error reply, for example because of a wrong password.
  */
 export function noteRejection(connection: object, error: unknown): void {
-  const reply = errorReplyOf(error);
-  if (reply !== undefined) rejections.set(connection, reply);
+  if (errorReplyOf(error) !== undefined) rejections.set(connection, error);
 }
 
 /** Notes that a connection has left a server because it is a replica, so that commands on it fail as READONLY. */
 export function noteReplica(connection: object): void {
-  rejections.set(connection, readErrorReply("READONLY You can't write against a read only replica."));
+  const text = "READONLY You can't write against a read only replica.";
+  rejections.set(connection, Object.assign(new Error(text), { name: "ReplyError" }));
 }
 
 /** Forgets why Redis rejected a connection, once it is ready. */
@@ -151,8 +151,8 @@ export function forgetRejection(connection: object): void {
   rejections.delete(connection);
 }
 
-/** Returns the error reply with which Redis rejects a connection. Undefined if none is known. */
-export function rejectionOf(connection: object): ErrorReply | undefined {
+/** Returns the error with which Redis rejects a connection: {@link errorReplyOf} reads it. Undefined if none is known. */
+export function rejectionOf(connection: object): unknown {
   return rejections.get(connection);
 }
 
