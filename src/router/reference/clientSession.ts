@@ -6,7 +6,6 @@ import {
   channelListFrame,
   channelState,
   emergencyFrame,
-  emergencyRefusedFrame,
   errorFrame,
   FORCE_DISCONNECT_CODE,
   FrameError,
@@ -22,6 +21,7 @@ import {
 } from "../relay/frames.js";
 import type { RelaySocket } from "../relay/permissionRelay.js";
 import { banNotice } from "./admissions.js";
+import { Broadcasts } from "./broadcasts.js";
 import { type ClientIdentity, isDispatcher } from "./clientToken.js";
 import type { ChannelMember } from "./localChannels.js";
 import { isRefusal, refusalText } from "./routerCalls.js";
@@ -53,6 +53,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   readonly #context: RouterContext;
   readonly #joined = new Set<string>();
   readonly #transmissions: Transmissions;
+  readonly #broadcasts: Broadcasts;
   readonly #waiting = new WaitingPresses((channelId) => this.#askAgain(channelId));
   readonly #unfollow: () => void;
   #waitingFrames = 0;
@@ -64,6 +65,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     this.identity = identity;
     this.#context = context;
     this.#transmissions = new Transmissions(this, context);
+    this.#broadcasts = new Broadcasts(this, context);
     socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
     socket.on("error", (error) => this.#context.logger.debug({ err: error, userId: identity.userId }, "client failed"));
     this.ended = new Promise((resolve) => {
@@ -225,9 +227,9 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
       case "priority-ptt-stop":
         return this.#stopPtt(frame.id, frame.channelId);
       case "emergency-broadcast-start":
-        return this.#startBroadcast(frame.id, frame.replacePauseId);
+        return this.#broadcasts.start(frame.id, frame.replacePauseId);
       case "emergency-broadcast-stop":
-        return this.#stopBroadcast(frame.id);
+        return this.#broadcasts.stop(frame.id, frame.pauseId);
       case "ping":
         return this.send(pongFrame(frame.id));
       case "force-disconnect":
@@ -318,27 +320,6 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
       // The client has stopped speaking, also if the call failed.
       this.transmissionEnded(channelId);
     }
-  }
-
-  async #startBroadcast(id: FrameId | undefined, replacePauseId?: string): Promise<void> {
-    if (!isDispatcher(this.identity)) throw new FrameError("Permission denied: only dispatchers may broadcast", id);
-    const { calls } = this.#context;
-    try {
-      const { pauseId, expiresAtMs } = await calls.startBroadcast(this.identity, randomUUID(), replacePauseId);
-      this.send(replyFrame(id, { success: true, pauseId, expiresAt: expiresAtMs }));
-    } catch (error) {
-      const standing = isRefusal(error) ? await calls.getPause(this.identity.eventId) : undefined;
-      if (standing === undefined) throw error;
-      this.send(emergencyRefusedFrame(id, standing));
-    }
-  }
-
-  async #stopBroadcast(id: FrameId | undefined): Promise<void> {
-    if (!isDispatcher(this.identity)) throw new FrameError("Permission denied: only dispatchers may broadcast", id);
-    const pause = await this.#context.calls.getPause(this.identity.eventId);
-    if (pause === undefined) throw new FrameError("There is no emergency broadcast to stop", id);
-    await this.#context.calls.stopBroadcast(this.identity, pause.pauseId);
-    this.send(replyFrame(id, { success: true, pauseId: pause.pauseId }));
   }
 
   async #forceDisconnect(id: FrameId | undefined, targetUserId: string, reason: string): Promise<void> {

@@ -28,7 +28,12 @@ export type ClientFrame = { id?: FrameId } & (
       replacePauseId?: string;
     }
   | { type: "force-disconnect"; targetUserId: string /** Empty if not given. */; reason: string }
-  | { type: "emergency-broadcast-stop" | "ping" }
+  | {
+      type: "emergency-broadcast-stop";
+      /** The id of the pause to end. If not given, the pause that this connection started. */
+      pauseId?: string;
+    }
+  | { type: "ping" }
 );
 
 /** A frame of a client is not valid, or its request is not possible. The client sees the message. */
@@ -105,7 +110,10 @@ export function parseClientFrame(text: string): ClientFrame {
       if (typeof reason !== "string") throw new FrameError("reason must be a text", id);
       return { ...head, type, targetUserId: parseId("targetUserId", data.targetUserId, id), reason };
     }
-    case "emergency-broadcast-stop":
+    case "emergency-broadcast-stop": {
+      const pauseId = parseOptionalId("pauseId", data.pauseId, id);
+      return { ...head, type, ...(pauseId !== undefined && { pauseId }) };
+    }
     case "ping":
       return { ...head, type };
     default:
@@ -247,7 +255,10 @@ export function emergencyFrame(
   return encode({ type: `emergency-broadcast-${edge}`, data: { ...dispatcherFields(pause), channelId } });
 }
 
-/** Returns the reply to an `emergency-broadcast-start` that was refused because the event is already paused. */
+/**
+ * Returns the reply to an `emergency-broadcast-start` or `emergency-broadcast-stop` that was refused because another pause
+ * stands. Its data names the pause, so that the client can replace or end that pause by its id.
+ */
 export function emergencyRefusedFrame(id: FrameId | undefined, standing: SpeakerPause): string {
   const { pauseId, reason, expiresAtMs } = standing;
   const dispatcher = dispatcherFields(standing);
