@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type RawData, WebSocket } from "ws";
 import type { FloorPriority } from "../../domain/floor.js";
 import {
+  type ChannelStateData,
   type ClientFrame,
   channelListFrame,
   channelState,
@@ -267,7 +268,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     await this.#transmissions.stopQuietly([channelId]);
     this.#joined.delete(channelId);
     this.#context.channels.leave(channelId, this, "user-left");
-    this.send(replyFrame(id, { success: true, channelId }));
+    this.send(replyFrame(id, { success: true, channelId, state: this.#knownState(channelId) }));
   }
 
   async #startPtt(id: FrameId | undefined, channelId: string, priority: FloorPriority, waits = false): Promise<void> {
@@ -306,19 +307,38 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     this.send(pttDeniedFrame(denial));
   }
 
+  // Succeeds also if there is nothing to release: a client may mute its microphone only after a success.
   async #stopPtt(id: FrameId | undefined, channelId: string): Promise<void> {
-    if (this.#waiting.forget(channelId)) {
-      await this.#transmissions.giveUp(channelId);
-      this.send(replyFrame(id, { success: true, state: this.#context.channels.state(channelId) }));
+    if (this.#waiting.forget(channelId)) await this.#transmissions.giveUp(channelId);
+    if (!this.#transmissions.holds(channelId)) {
+      this.send(replyFrame(id, { success: true, state: this.#knownState(channelId) }));
       return;
     }
-    if (!this.#transmissions.holds(channelId)) throw new FrameError("You do not hold the floor of this channel", id);
     try {
-      await this.#transmissions.stop(channelId);
-      this.send(replyFrame(id, { success: true, state: channelState(channelId, undefined) }));
+      const wasHeld = await this.#transmissions.stop(channelId);
+      const state = wasHeld ? channelState(channelId, undefined) : await this.#storedState(channelId);
+      this.send(replyFrame(id, { success: true, state }));
     } finally {
       // The client has stopped speaking, also if the call failed.
       this.transmissionEnded(channelId);
+    }
+  }
+
+  // The speaker of a channel that the client may not join stays hidden.
+  #knownState(channelId: string): ChannelStateData {
+    const { channels, speakers } = this.#context;
+    if (this.#joined.has(channelId)) return channels.state(channelId);
+    const { eventId } = this.identity;
+    return channelState(channelId, this.#isPermitted(channelId) ? speakers.speakerOf(eventId, channelId) : undefined);
+  }
+
+  // The watch may not have delivered yet that this client lost the floor.
+  async #storedState(channelId: string): Promise<ChannelStateData> {
+    try {
+      return channelState(channelId, (await this.#context.calls.getChannel(channelId))?.holder);
+    } catch (error) {
+      this.#context.logger.warn({ channelId, reason: refusalText(error) }, "speaker of the channel could not be read");
+      return this.#knownState(channelId);
     }
   }
 

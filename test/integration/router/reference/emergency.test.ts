@@ -36,7 +36,9 @@ describe("an emergency", () => {
       data: { denied: true },
       error: expect.stringContaining("Dora"),
     });
-    expect((await victim.request("ptt-stop", { channelId: "a" })).error).toContain("do not hold");
+    expect(await victim.request("ptt-stop", { channelId: "a" }), "pitfall 36").toMatchObject({
+      data: { success: true, state: { currentSpeaker: "dora", isBusy: true } },
+    });
     const late = await joinA(there, "late");
     expect(late.frames.slice(0, 2)).toMatchObject([
       { type: "channel-list" },
