@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { jwtVerify } from "jose";
 import { idProblem } from "../../domain/id.js";
+import { toUserName } from "./userName.js";
 
 /** The subprotocol that the router selects if a client offers it. */
 export const SUBPROTOCOL = "voiceping";
@@ -50,7 +51,7 @@ export async function verifyClientToken(token: string, secret: Uint8Array): Prom
     throw new TokenError("Invalid or expired token", { cause: error });
   }
   const userId = readId(claims, "userId");
-  const userName = claims.userName === undefined ? userId : String(claims.userName);
+  const userName = toUserName(claims.userName, userId);
   const role = String(claims.eventRole ?? claims.role ?? "USER");
   const channelIds = Array.isArray(claims.channelIds) ? claims.channelIds.map(toId).filter(isId) : [];
   const globalRole = String(claims.globalRole ?? "NONE");
