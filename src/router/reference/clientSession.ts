@@ -19,14 +19,16 @@ import {
   pttInterruptedFrame,
   pttQueuedReply,
   replyFrame,
+  TOKEN_EXPIRED_CODE,
 } from "../relay/frames.js";
 import type { RelaySocket } from "../relay/permissionRelay.js";
 import { banNotice } from "./admissions.js";
 import { Broadcasts } from "./broadcasts.js";
-import { type ClientIdentity, isDispatcher } from "./clientToken.js";
+import { type ClientIdentity, type ClientToken, isDispatcher, TokenError, verifyClientToken } from "./clientToken.js";
 import type { ChannelMember } from "./localChannels.js";
 import { isRefusal, refusalText } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
+import { TokenLifetime } from "./tokenLifetime.js";
 import { type PressOutcome, type Speaker, Transmissions } from "./transmissions.js";
 import { WaitingPresses } from "./waitingPresses.js";
 
@@ -55,18 +57,20 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   readonly #joined = new Set<string>();
   readonly #transmissions: Transmissions;
   readonly #broadcasts: Broadcasts;
+  readonly #lifetime: TokenLifetime;
   readonly #waiting = new WaitingPresses((channelId) => this.#askAgain(channelId));
   readonly #unfollow: () => void;
   #waitingFrames = 0;
   #work: Promise<void> = Promise.resolve();
 
   /** Sends the channel list and registers with the relay. The session stays registered until the socket closes. */
-  constructor(socket: WebSocket, identity: ClientIdentity, context: RouterContext) {
+  constructor(socket: WebSocket, { identity, endsAtMs }: ClientToken, context: RouterContext) {
     this.#socket = socket;
     this.identity = identity;
     this.#context = context;
     this.#transmissions = new Transmissions(this, context);
     this.#broadcasts = new Broadcasts(this, context);
+    this.#lifetime = new TokenLifetime(endsAtMs, () => this.close(TOKEN_EXPIRED_CODE, "Your token has expired"));
     socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
     socket.on("error", (error) => this.#context.logger.debug({ err: error, userId: identity.userId }, "client failed"));
     this.ended = new Promise((resolve) => {
@@ -89,7 +93,8 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   close(code: number, reason: string): void {
     this.#socket.close(code, reason);
     // The client may not answer the close frame, so the socket is destroyed after a grace time.
-    if (code === FORCE_DISCONNECT_CODE) setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
+    const isForced = code === FORCE_DISCONNECT_CODE || code === TOKEN_EXPIRED_CODE;
+    if (isForced) setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
   }
 
   joinedChannels(): Iterable<string> {
@@ -176,6 +181,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   }
 
   async #end(): Promise<void> {
+    this.#lifetime.end();
     this.#context.relay.unregister(this);
     for (const channelId of this.#joined) this.#context.channels.leave(channelId, this, "user-disconnected");
     this.#joined.clear();
@@ -231,6 +237,8 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
         return this.#broadcasts.start(frame.id, frame.replacePauseId);
       case "emergency-broadcast-stop":
         return this.#broadcasts.stop(frame.id, frame.pauseId);
+      case "renew-token":
+        return this.#renewToken(frame.id, frame.token);
       case "ping":
         return this.send(pongFrame(frame.id));
       case "force-disconnect":
@@ -340,6 +348,21 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
       this.#context.logger.warn({ channelId, reason: refusalText(error) }, "speaker of the channel could not be read");
       return this.#knownState(channelId);
     }
+  }
+
+  // The session keeps its user and event. The name and the roles are those of the new token.
+  async #renewToken(id: FrameId | undefined, token: string): Promise<void> {
+    const { identity, endsAtMs } = await verifyClientToken(token, this.#context.tokenRules).catch((error: unknown) => {
+      throw error instanceof TokenError ? new FrameError(error.message, id) : error;
+    });
+    const { userId, eventId, userName, role, globalRole } = identity;
+    if (userId !== this.identity.userId || eventId !== this.identity.eventId) {
+      throw new FrameError("The token is for another user or another event; connect again to use it", id);
+    }
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    Object.assign(this.identity, { userName, role, globalRole });
+    this.#lifetime.extend(endsAtMs);
+    this.send(replyFrame(id, { success: true, expiresAt: endsAtMs }));
   }
 
   async #forceDisconnect(id: FrameId | undefined, targetUserId: string, reason: string): Promise<void> {
