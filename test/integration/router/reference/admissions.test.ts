@@ -49,7 +49,7 @@ describe("connecting", () => {
       ["401", unsigned],
       ["401", "nonsense"],
       ["401", await signToken("another secret", { userId: "u1", eventId: "e1" })],
-      ["401", await signToken(SECRET, { userId: "u1", eventId: "e1" }, "-1s")],
+      ["401", await signToken(SECRET, { userId: "u1", eventId: "e1" }, "-10s")],
       ["401 Invalid token: eventId", await signToken(SECRET, { userId: "u1" })],
       ["401 Invalid token: userId", await signToken(SECRET, { userId: "", eventId: "e1" })],
       ["403", await signToken(SECRET, { userId: "u1", eventId: "e2" })],

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { FloorPriority } from "../../../../gen/squelch/v1/model_pb.js";
 import type { WsClient } from "../../../support/clients/wsClient.js";
 import {
+  connect,
   held,
   joinA,
   server,
@@ -59,7 +60,9 @@ describe("the floor", () => {
     ).toMatchObject({
       currentSpeaker: "ann",
     });
-    expect((await ben.request("ptt-stop", { channelId: "a" })).error).toContain("do not hold");
+    expect(await ben.request("ptt-stop", { channelId: "a" })).toMatchObject({
+      data: { success: true, state: { channelId: "a", currentSpeaker: "ann", isBusy: true } },
+    });
     expect(held("a")).toBe("ann");
   });
 
@@ -100,7 +103,9 @@ describe("the floor", () => {
     await ben.request("ptt-start", { channelId: "a" });
     await ben.request("ptt-stop", { channelId: "a" });
     server.setLease("a", { leaseId: 99n, userId: "zoe", userName: "Zoe", sessionId: "s", startedAtMs: 5 });
-    expect((await ann.request("ptt-stop", { channelId: "a" })).error).toContain("not held");
+    expect(await ann.request("ptt-stop", { channelId: "a" }), "pitfall 36").toMatchObject({
+      data: { success: true, state: { currentSpeaker: "zoe" } },
+    });
     expect((await ben.next("speaker-changed", 2)).data).toMatchObject({ currentSpeaker: "zoe", lockTimestamp: 5 });
     expect(ben.of("speaker-changed")).toHaveLength(2);
   });
@@ -146,8 +151,30 @@ describe("the floor", () => {
     server.setLease("a", { leaseId: 99n, userId: "zoe", userName: "Zoe", sessionId: "s", startedAtMs: 5 });
     expect((await speaker.next("ptt-interrupted")).data).toMatchObject({ channelId: "a" });
     expect((await listener.next("speaker-changed", 2)).data).toMatchObject({ currentSpeaker: "zoe" });
-    expect((await speaker.request("ptt-stop", { channelId: "a" })).error).toContain("do not hold");
+    expect(await speaker.request("ptt-stop", { channelId: "a" })).toMatchObject({
+      data: { success: true, state: { currentSpeaker: "zoe" } },
+    });
     expect(held("a")).toBe("zoe");
+  });
+
+  it("pitfall 36: a stop without anything to stop succeeds with the present state, on any channel", async () => {
+    const router = await startRouter();
+    const [ann, dora] = [await joinA(router, "ann"), await joinA(router, "dora", { role: "DISPATCH" })];
+    const free = { currentSpeaker: null, isBusy: false };
+    await ann.request("ptt-start", { channelId: "a" });
+    server.pause("e1", { reason: "cut" });
+    await ann.next("ptt-interrupted");
+    for (const type of ["ptt-stop", "priority-ptt-stop", "leave-channel", "leave-channel", "ptt-stop"]) {
+      expect(await ann.request(type, { channelId: "a" }), type).toMatchObject({
+        ...{ type: "channel-state", data: { success: true, state: { channelId: "a", ...free } } },
+      });
+    }
+    expect(await dora.request("emergency-broadcast-stop")).toMatchObject({ data: { success: true } });
+    await dora.request("ptt-start", { channelId: "a" });
+    const outsider = await connect(router, "out");
+    expect(await outsider.request("ptt-stop", { channelId: "a" }), "the speaker stays hidden").toMatchObject({
+      data: { success: true, state: free },
+    });
   });
 
   it("with priority is for dispatchers alone", async () => {
