@@ -32,6 +32,7 @@ import {
 import { LocalChannels } from "./localChannels.js";
 import { RouterCalls } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
+import { Sessions } from "./sessions.js";
 
 const PATH = "/ws";
 const MAX_FRAME_BYTES = 64 * 1024;
@@ -94,12 +95,12 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
   const logger = options.logger ?? createLogger("squelch-router");
   const client = new PermissionClient({ ...clientOptions, routerId, logger });
   const speakers = new ChannelClient(client.rpc, { ...(retryDelayMs !== undefined && { retryDelayMs }), logger });
-  const context = createContext(client, speakers, cut, routerId, logger, tokenRules);
-  const sessions = new Set<ClientSession>();
+  const sessions = new Sessions();
+  const context = createContext(client, speakers, cut, routerId, logger, tokenRules, sessions);
   followFloors(context, sessions);
   const admissions = new Admissions(context);
   client.on("fresh", () => {
-    for (const session of sessions) void admissions.lookAgain(session);
+    for (const session of sessions.all()) void admissions.lookAgain(session);
   });
 
   const sockets = new WebSocketServer({
@@ -140,9 +141,7 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
   }
 
   function open(webSocket: WebSocket, token: ClientToken): void {
-    const session = new ClientSession(webSocket, token, context);
-    sessions.add(session);
-    void session.ended.then(() => sessions.delete(session));
+    sessions.add(new ClientSession(webSocket, token, context));
   }
 
   const pinging = setInterval(pingClients(sockets), PING_INTERVAL_MS).unref();
@@ -157,7 +156,7 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
       http.closeAllConnections();
     }, CLOSE_GRACE_MS);
     await stopped;
-    await Promise.all([...sessions].map((session) => session.ended));
+    await Promise.all(sessions.all().map((session) => session.ended));
     clearTimeout(grace);
     speakers.close();
     await client.close();
@@ -189,6 +188,7 @@ function createContext(
   routerId: string,
   logger: Logger,
   tokenRules: TokenRules,
+  sessions: Sessions,
 ): RouterContext {
   const losses = new Map<string, number>();
   const countLoss = ({ eventId }: { eventId: string }) => void losses.set(eventId, (losses.get(eventId) ?? 0) + 1);
@@ -202,39 +202,38 @@ function createContext(
     calls: new RouterCalls(client.rpc, routerId),
     logger,
     tokenRules,
+    sessionsOf: (user) => sessions.ofUser(user),
     floorLosses: (eventId) => losses.get(eventId) ?? 0,
   };
 }
 
 // These listeners are registered after those of the relay, so clients first learn that they lost a floor.
-function followFloors({ client, speakers, channels }: RouterContext, sessions: Set<ClientSession>): void {
+function followFloors({ client, speakers, channels }: RouterContext, sessions: Sessions): void {
   speakers.on("speakerChanged", ({ eventId, channelId, holder }) => channels.setHolder(eventId, channelId, holder));
-  const sessionsOf = (eventId: string, userId?: string) =>
-    [...sessions].filter(({ identity }) => {
-      return identity.eventId === eventId && (userId === undefined || identity.userId === userId);
-    });
   // A pause gives its broadcaster new leases, also for floors that the broadcaster held before. They end with the pause.
   client.on("paused", ({ eventId, pause: { broadcaster } }) => {
     if (broadcaster === undefined) return;
-    for (const session of sessionsOf(eventId, broadcaster.userId)) void session.renewTransmissions();
+    const { userId } = broadcaster;
+    for (const session of sessions.ofUser({ eventId, userId })) void session.renewTransmissions();
   });
   client.on("resumed", ({ eventId, pause }) => {
     if (pause?.broadcaster === undefined) return;
-    for (const session of sessionsOf(eventId, pause.broadcaster.userId)) void session.verifyTransmissions();
+    const { userId } = pause.broadcaster;
+    for (const session of sessions.ofUser({ eventId, userId })) void session.verifyTransmissions();
   });
   // A waiting request is repeated every 2 s. These events show earlier that it has an outcome.
-  client.on("floorGranted", ({ channelId, queueId }) => {
-    for (const session of sessions) session.requestEnded(channelId, queueId);
+  client.on("floorGranted", ({ eventId, speaker: { userId }, channelId, queueId }) => {
+    for (const session of sessions.ofUser({ eventId, userId })) session.requestEnded(channelId, queueId);
   });
-  client.on("floorDenied", ({ channelId, queueId }) => {
-    for (const session of sessions) session.requestEnded(channelId, queueId);
+  client.on("floorDenied", ({ eventId, userId, channelId, queueId }) => {
+    for (const session of sessions.ofUser({ eventId, userId })) session.requestEnded(channelId, queueId);
   });
   client.on("paused", ({ eventId, pause: { reason } }) => {
-    for (const session of sessionsOf(eventId)) session.allRequestsEnded(reason);
+    for (const session of sessions.ofEvent(eventId)) session.allRequestsEnded(reason);
   });
   // A snapshot does not show floors that were lost before it.
   client.on("resynced", ({ eventId }) => {
-    for (const session of sessionsOf(eventId)) void session.verifyTransmissions();
+    for (const session of sessions.ofEvent(eventId)) void session.verifyTransmissions();
   });
 }
 
@@ -254,6 +253,8 @@ function pingClients(sockets: WebSocketServer): () => void {
   const unanswered = new WeakSet<WebSocket>();
   return () => {
     for (const webSocket of sockets.clients) {
+      // The answer to a ping waits behind frames that the router has not read yet.
+      if (webSocket.isPaused) continue;
       if (unanswered.has(webSocket)) {
         webSocket.terminate();
         continue;

@@ -2,9 +2,19 @@ import type { Logger } from "../../lib/logger.js";
 import type { ChannelClient } from "../client/channelClient.js";
 import type { PermissionClient } from "../client/permissionClient.js";
 import type { PermissionRelay } from "../relay/permissionRelay.js";
-import type { TokenRules } from "./clientToken.js";
+import type { ClientIdentity, TokenRules } from "./clientToken.js";
 import type { LocalChannels } from "./localChannels.js";
 import type { RouterCalls } from "./routerCalls.js";
+
+/** Another connection of the same user. */
+export interface OtherSession {
+  isTransmitting(channelId: string): boolean;
+  /**
+   * Releases the floor if the client does not answer a ping. Resolves with true if the floor was released, with false if the
+   * client has answered.
+   */
+  yieldFloor(channelId: string, patienceMs: number): Promise<boolean>;
+}
 
 /** What the sessions of one reference router share. */
 export interface RouterContext {
@@ -17,6 +27,8 @@ export interface RouterContext {
   readonly logger: Logger;
   /** How the router verifies the tokens of its clients. */
   readonly tokenRules: TokenRules;
+  /** Returns the connections of a user in the event. */
+  sessionsOf(this: void, user: Pick<ClientIdentity, "eventId" | "userId">): OtherSession[];
   /** Returns how many changes that take floors away this router has received for the event. */
   floorLosses(this: void, eventId: string): number;
 }

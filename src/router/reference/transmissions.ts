@@ -6,6 +6,11 @@ import type { RouterContext } from "./routerContext.js";
 
 /** How often a lease is renewed while the client transmits, ms. */
 const RENEWAL_INTERVAL_MS = 2_000;
+/**
+ * How long the client may take to answer a ping before its floor is released, ms. A client that stops to answer after a
+ * renewal loses the floor 5 s later: before its lease ends.
+ */
+const PATIENCE_MS = 3_000;
 /** The wait before a failed release is retried, ms. */
 const RELEASE_RETRY_MS = 1_000;
 
@@ -29,6 +34,8 @@ export interface Speaker {
   /** Different for each connection, also of the same user. */
   readonly sessionId: string;
   send(frame: string): void;
+  /** Pings the client. Resolves with false if it does not answer in time. */
+  answers(patienceMs: number): Promise<boolean>;
   /** Called when the client has finished speaking on the channel. */
   transmissionEnded(channelId: string): void;
 }
@@ -37,8 +44,8 @@ export interface Speaker {
 export type PressOutcome = PttOutcome | { granted: false; place?: undefined; cause: "lost" };
 
 /**
- * The floors that one client holds, from grant to release, loss or end of the lease. While the client transmits, its
- * leases are renewed. A failed release is retried until the lease has ended.
+ * The floors that one client holds, from grant to release, loss or end of the lease. While the client transmits and answers
+ * pings, its leases are renewed. A failed release is retried until the lease has ended.
  */
 export class Transmissions {
   readonly #speaker: Speaker;
@@ -150,6 +157,17 @@ export class Transmissions {
     );
   }
 
+  /** Releases the floor of a client that does not answer. The floor of a broadcaster stays: other connections may use it. */
+  async endUnanswered(channelId: string): Promise<void> {
+    const transmission = this.#active.get(channelId);
+    if (transmission === undefined || transmission.isReleased) return;
+    const { eventId, userId } = this.#speaker.identity;
+    this.#context.logger.info({ channelId, eventId, userId }, "client does not answer, releasing its floor");
+    if (this.#context.client.pauseOf(eventId)?.broadcaster?.userId === userId) this.#forget(channelId, transmission);
+    else await this.stopQuietly([channelId]);
+    this.#interrupt(channelId, "Your connection did not answer");
+  }
+
   /** Records that the store has taken the floor away. */
   lose(channelId: string): void {
     const transmission = this.#active.get(channelId);
@@ -237,7 +255,14 @@ export class Transmissions {
 
   #renewLater(channelId: string, transmission: Transmission): void {
     clearTimeout(transmission.next);
-    transmission.next = setTimeout(() => void this.#renew(channelId, transmission), RENEWAL_INTERVAL_MS).unref();
+    const renew = () => void this.#renewIfAlive(channelId, transmission);
+    transmission.next = setTimeout(renew, RENEWAL_INTERVAL_MS).unref();
+  }
+
+  async #renewIfAlive(channelId: string, transmission: Transmission): Promise<void> {
+    const isAlive = await this.#speaker.answers(PATIENCE_MS);
+    if (this.#active.get(channelId) !== transmission || transmission.isReleased) return;
+    await (isAlive ? this.#renew(channelId, transmission) : this.endUnanswered(channelId));
   }
 
   async #renew(channelId: string, transmission: Transmission): Promise<void> {

@@ -136,13 +136,40 @@ describe("a socket", () => {
     expect(client.closed?.code).toBe(1013);
   });
 
-  it("that asks faster than can be answered is closed", async () => {
+  it("pitfall 40: that sends 500 frames at once gets an answer to each, in order", async () => {
+    const router = await startRouter();
+    server.setUserChannels("e1", "u1", ["a"]);
+    const client = await connect(router, "u1");
+    for (let id = 1; id <= 500; id += 1) {
+      client.socket.send(JSON.stringify({ type: "join-channel", id, data: { channelId: "a" } }));
+    }
+    await client.next("channel-state", 500);
+    expect(client.of("channel-state").map(({ id }) => id)).toEqual(
+      Array.from({ length: 500 }, (_, index) => index + 1),
+    );
+    expect(client.of("channel-state").every(({ data }) => data.success)).toBe(true);
+    expect(client.closed).toBeUndefined();
+  });
+
+  it("pitfall 40: is not read while its requests wait, and is closed all the same where its user is disconnected", async () => {
     const router = await startRouter();
     const client = await joinA(router, "u1");
-    server.gates.set("startPtt", new Promise(() => undefined));
-    for (let index = 0; index < 100; index += 1) client.socket.send('{"type":"ptt-start","data":{"channelId":"a"}}');
+    let answer: (value?: unknown) => void = () => undefined;
+    server.gates.set(
+      "getChannelState",
+      new Promise((resolve) => {
+        answer = resolve;
+      }),
+    );
+    // More than the buffers of both sockets can hold.
+    const frame = `{"type":"join-channel","data":{"channelId":"a","padding":"${"x".repeat(60_000)}"}}`;
+    for (let index = 0; index < 400; index += 1) client.socket.send(frame);
+    await waitFor(() => server.callsOf("getChannelState").length > 1);
+    expect(client.socket.bufferedAmount, "the router has stopped reading").toBeGreaterThan(0);
+    server.append("e1", { case: "userDisconnected", value: { userId: "u1", reason: "out" } });
     await waitFor(() => client.closed);
-    expect(client.closed?.code).toBe(1008);
+    expect(client.closed?.code).toBe(4003);
+    answer();
   });
 });
 
