@@ -31,11 +31,8 @@ export type {
   ResyncNotice,
   UnbanNotice,
 } from "./client/permissionEvents.js";
-export {
-  type ReferenceRouter,
-  type ReferenceRouterOptions,
-  startReferenceRouter,
-} from "./reference/referenceRouter.js";
+export type { ReferenceRouterOptions } from "./reference/options.js";
+export { type ReferenceRouter, startReferenceRouter } from "./reference/referenceRouter.js";
 export {
   type ChannelStateData,
   type ClientFrame,

@@ -1,26 +1,17 @@
 import { randomUUID } from "node:crypto";
-import { createServer, type IncomingMessage, STATUS_CODES } from "node:http";
+import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Duplex } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type WebSocket, WebSocketServer } from "ws";
 import { SquelchError } from "../../domain/errors.js";
-import {
-  checkOptions,
-  DURATION_MS,
-  type OptionRule,
-  type OptionRules,
-  oneOf,
-  required,
-  TEXT,
-  TEXTS,
-} from "../../domain/options.js";
+import { checkOptions } from "../../domain/options.js";
 import { type HostPort, parseHostPort } from "../../lib/hostPort.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { ChannelClient } from "../client/channelClient.js";
-import { PERMISSION_CLIENT_RULES, PermissionClient, type PermissionClientOptions } from "../client/permissionClient.js";
+import { PermissionClient } from "../client/permissionClient.js";
 import { type CutPolicy, PermissionRelay } from "../relay/permissionRelay.js";
 import { Admissions, Refusal } from "./admissions.js";
-import { ClientSession } from "./clientSession.js";
+import { ClientSockets, refuse } from "./clientSockets.js";
 import {
   type ClientToken,
   readClientToken,
@@ -30,43 +21,19 @@ import {
   verifyClientToken,
 } from "./clientToken.js";
 import { LocalChannels } from "./localChannels.js";
+import { parseSecrets, REFERENCE_ROUTER_RULES, type ReferenceRouterOptions, withDefaults } from "./options.js";
 import { RouterCalls } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
+import { ClientSession } from "./session/clientSession.js";
 import { Sessions } from "./sessions.js";
 
 const PATH = "/ws";
 const MAX_FRAME_BYTES = 64 * 1024;
 const PING_INTERVAL_MS = 30_000;
+/** How long clients may take to close their connections when the router stops, ms. */
 const CLOSE_GRACE_MS = 1_000;
-const DEFAULT_TOKEN_HORIZON_MS = 24 * 60 * 60 * 1_000;
-
-/** The options of a reference router: those of {@link PermissionClient}, and those for its own clients. */
-export interface ReferenceRouterOptions extends Omit<PermissionClientOptions, "routerId"> {
-  /** The `host:port` on which it listens for clients. Port 0 picks a free port. */
-  listen: string;
-  /** The secret that verifies the tokens of clients (HS256). With several, each verifies, so that secrets can be rotated. */
-  jwtSecret: string | readonly string[];
-  /** How far ahead the end of a client's token may lie, ms. Default: 86,400,000 (24 h). */
-  tokenHorizonMs?: number;
-  /** The id of this router in the logs and metrics of the replicas. Default: a random id. */
-  routerId?: string;
-  /** When a speaking user who lost the channel is removed from it. Default: `afterTransmission`. */
-  cut?: CutPolicy;
-}
-
-const TEXT_OR_TEXTS: OptionRule = {
-  expected: "a string or an array of strings",
-  isValid: (value) => TEXT.isValid(value) || TEXTS.isValid(value),
-};
-
-const OPTION_RULES: OptionRules<ReferenceRouterOptions> = {
-  ...PERMISSION_CLIENT_RULES,
-  routerId: TEXT,
-  listen: required({ ...TEXT, expected: "host:port" }),
-  jwtSecret: required(TEXT_OR_TEXTS),
-  tokenHorizonMs: DURATION_MS,
-  cut: oneOf("atOnce", "afterTransmission"),
-};
+/** How long the router waits for the release of floors when it stops, ms. The floors that are left expire. */
+const RELEASE_TIMEOUT_MS = 5_000;
 
 /** A running reference router. */
 export interface ReferenceRouter {
@@ -86,17 +53,18 @@ export interface ReferenceRouter {
  * @throws the error of Node.js if it cannot listen on the address
  */
 export async function startReferenceRouter(options: ReferenceRouterOptions): Promise<ReferenceRouter> {
-  checkOptions("startReferenceRouter", options, OPTION_RULES);
-  const { jwtSecret, tokenHorizonMs = DEFAULT_TOKEN_HORIZON_MS, ...others } = options;
-  const { listen: listenAddress, cut = "afterTransmission", ...clientOptions } = others;
+  checkOptions("startReferenceRouter", options, REFERENCE_ROUTER_RULES);
+  const { listen: listenAddress, jwtSecret, tokenHorizonMs, cut, ...others } = options;
+  const { maxSockets, maxSocketsPerUser, maxSocketsPerAddress, ...clientOptions } = others;
+  const own = withDefaults(options);
   const { routerId = `router-${randomUUID()}`, retryDelayMs } = clientOptions;
   const listen = parseListenAddress(listenAddress);
-  const tokenRules = { secrets: parseSecrets([jwtSecret].flat()), horizonMs: tokenHorizonMs };
+  const tokenRules = { secrets: parseSecrets(jwtSecret), horizonMs: own.tokenHorizonMs };
   const logger = options.logger ?? createLogger("squelch-router");
   const client = new PermissionClient({ ...clientOptions, routerId, logger });
   const speakers = new ChannelClient(client.rpc, { ...(retryDelayMs !== undefined && { retryDelayMs }), logger });
   const sessions = new Sessions();
-  const context = createContext(client, speakers, cut, routerId, logger, tokenRules, sessions);
+  const context = createContext(client, speakers, own.cut, routerId, logger, tokenRules, sessions);
   followFloors(context, sessions);
   const admissions = new Admissions(context);
   client.on("fresh", () => {
@@ -111,13 +79,21 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
   const http = createServer((_request, response) => {
     response.writeHead(426, { "content-type": "text/plain" }).end(`Connect a WebSocket to ${PATH}\n`);
   });
+  const clientSockets = new ClientSockets(http, own, logger);
   http.on("upgrade", (request, socket, head) => {
+    if (socket.writableEnded) return;
     socket.on("error", (error) => logger.debug({ err: error }, "client failed"));
     void identify(request)
       .then((token) =>
         admissions.admit(token.identity, () => {
           if (isClosing) throw new Refusal(503, "The router is shutting down");
-          sockets.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, token));
+          if (sessions.ofUser(token.identity).length >= own.maxSocketsPerUser) {
+            throw new Refusal(429, "You have too many connections");
+          }
+          sockets.handleUpgrade(request, socket, head, (webSocket) => {
+            clientSockets.admit(socket);
+            sessions.add(new ClientSession(webSocket, token, context));
+          });
         }),
       )
       .catch((error: unknown) => {
@@ -140,10 +116,6 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
     return verified;
   }
 
-  function open(webSocket: WebSocket, token: ClientToken): void {
-    sessions.add(new ClientSession(webSocket, token, context));
-  }
-
   const pinging = setInterval(pingClients(sockets), PING_INTERVAL_MS).unref();
   let isClosing = false;
   async function closeAll(): Promise<void> {
@@ -151,13 +123,11 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
     clearInterval(pinging);
     const stopped = new Promise((resolve) => http.close(resolve));
     for (const webSocket of sockets.clients) webSocket.close(1001, "The router is shutting down");
-    const grace = setTimeout(() => {
-      for (const webSocket of sockets.clients) webSocket.terminate();
-      http.closeAllConnections();
-    }, CLOSE_GRACE_MS);
+    const grace = setTimeout(() => clientSockets.destroyAll(), CLOSE_GRACE_MS);
     await stopped;
-    await Promise.all(sessions.all().map((session) => session.ended));
     clearTimeout(grace);
+    const released = Promise.all(sessions.all().map((session) => session.ended));
+    await Promise.race([released, sleep(RELEASE_TIMEOUT_MS, undefined, { ref: false })]);
     speakers.close();
     await client.close();
   }
@@ -237,17 +207,6 @@ function followFloors({ client, speakers, channels }: RouterContext, sessions: S
   });
 }
 
-function refuse(socket: Duplex, status: number, message: string): void {
-  const body = `${message}\n`;
-  const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-    "Connection: close",
-    "Content-Type: text/plain",
-    `Content-Length: ${Buffer.byteLength(body)}`,
-  ];
-  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
-}
-
 // Pings all clients. Closes the connection of a client that has not answered the previous ping.
 function pingClients(sockets: WebSocketServer): () => void {
   const unanswered = new WeakSet<WebSocket>();
@@ -264,13 +223,6 @@ function pingClients(sockets: WebSocketServer): () => void {
       webSocket.ping();
     }
   };
-}
-
-function parseSecrets(secrets: readonly string[]): Uint8Array[] {
-  if (secrets.length === 0 || secrets.includes("")) {
-    throw new SquelchError("invalidArgument", "jwtSecret: must not be empty");
-  }
-  return secrets.map((secret) => new TextEncoder().encode(secret));
 }
 
 function parseListenAddress(address: string): HostPort {

@@ -1,4 +1,4 @@
-import type { ClientSession } from "./clientSession.js";
+import type { ClientSession } from "./session/clientSession.js";
 
 /** The user of a session in its event. */
 interface SessionUser {

@@ -43,7 +43,11 @@ export async function startRouter(options: Partial<ReferenceRouterOptions> = {})
 }
 
 /** Connects a client of the event `e1`. */
-export async function connect(router: ReferenceRouter, userId: string, claims: Record<string, unknown> = {}) {
+export async function connect(
+  router: Pick<ReferenceRouter, "wsAddress">,
+  userId: string,
+  claims: Record<string, unknown> = {},
+) {
   const client = await WsClient.connect(
     router.wsAddress,
     await signToken(SECRET, { userId, eventId: "e1", ...claims }),
@@ -53,7 +57,11 @@ export async function connect(router: ReferenceRouter, userId: string, claims: R
 }
 
 /** Connects a user who has the channel `a`, and joins it. */
-export async function joinA(router: ReferenceRouter, userId: string, claims: Record<string, unknown> = {}) {
+export async function joinA(
+  router: Pick<ReferenceRouter, "wsAddress">,
+  userId: string,
+  claims: Record<string, unknown> = {},
+) {
   if (!server.event("e1").users.has(userId)) server.setUserChannels("e1", userId, ["a"]);
   const client = await connect(router, userId, claims);
   expect(await client.request("join-channel", { channelId: "a" })).toMatchObject({ data: { success: true } });

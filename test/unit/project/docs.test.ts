@@ -66,7 +66,7 @@ describe("docs/configuration.md", () => {
     ["## Library: `squelch-ptt/router`", "src/router/client/permissionClient.ts", "PermissionClientOptions"],
     ["## Library: `squelch-ptt/router`", "src/router/relay/permissionRelay.ts", "PermissionRelayOptions"],
     ["## Library: `squelch-ptt/router`", "src/router/client/channelClient.ts", "ChannelClientOptions"],
-    ["## Library: `squelch-ptt/router`", "src/router/reference/referenceRouter.ts", "ReferenceRouterOptions"],
+    ["## Library: `squelch-ptt/router`", "src/router/reference/options.ts", "ReferenceRouterOptions"],
     ["## Library: `squelch-ptt/server`", "src/server/state/channelState.ts", "ChannelStateOptions"],
   ])("lists under %s the options of %s", (heading, path, name) => {
     const options = optionsOf(path, name);

@@ -3,6 +3,7 @@ import { DEFAULT_ADDRESS } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
 import { CommandFailure } from "../../failure.js";
 import { silenceGrpcLog, untilStopped } from "../../lifetime.js";
+import { parseCount } from "../../output/count.js";
 import { parsePositiveDuration } from "../../output/duration.js";
 import { addSecurityOptions, readSecurity, type SecurityOptions } from "../../security.js";
 
@@ -15,6 +16,9 @@ interface RouterOptions extends SecurityOptions {
   tokenHorizon?: number;
   routerId?: string;
   cut: "at-once" | "after-transmission";
+  maxSockets?: number;
+  maxSocketsPerUser?: number;
+  maxSocketsPerAddress?: number;
 }
 
 /** Adds `squelch router`, which runs the reference WebSocket router until SIGTERM or SIGINT. */
@@ -39,7 +43,10 @@ export function addRouterCommand(program: Command, context: CommandContext): voi
       new Option("--cut <when>", "when a speaking user who lost the channel is removed from it")
         .choices(["at-once", "after-transmission"])
         .default("after-transmission"),
-    );
+    )
+    .option("--max-sockets <count>", "the most connections of clients (default: 10000)", parseCount)
+    .option("--max-sockets-per-user <count>", "the most connections of one user in one event (default: 20)", parseCount)
+    .option("--max-sockets-per-address <count>", "the most connections from one IP address (default: all)", parseCount);
   addSecurityOptions(command)
     .addHelpText("after", "\nExample:\n  squelch router --listen 127.0.0.1:0 --jwt-secret secret")
     .action(async (options: RouterOptions) => {
@@ -69,10 +76,19 @@ export function addRouterCommand(program: Command, context: CommandContext): voi
         }),
         ...(options.routerId === undefined ? {} : { routerId: options.routerId }),
         cut: options.cut === "at-once" ? "atOnce" : "afterTransmission",
+        ...readLimits(options),
         logger,
       });
       logger.info({ wsAddress: router.wsAddress }, "listening");
       await stopped;
       await router.close();
     });
+}
+
+function readLimits({ maxSockets, maxSocketsPerUser, maxSocketsPerAddress }: RouterOptions) {
+  return {
+    ...(maxSockets !== undefined && { maxSockets }),
+    ...(maxSocketsPerUser !== undefined && { maxSocketsPerUser }),
+    ...(maxSocketsPerAddress !== undefined && { maxSocketsPerAddress }),
+  };
 }

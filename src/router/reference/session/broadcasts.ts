@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
-import type { SpeakerPause } from "../../domain/floor.js";
-import { emergencyRefusedFrame, FrameError, type FrameId, replyFrame } from "../relay/frames.js";
-import { type ClientIdentity, isDispatcher } from "./clientToken.js";
-import { isRefusal } from "./routerCalls.js";
-import type { RouterContext } from "./routerContext.js";
+import type { SpeakerPause } from "../../../domain/floor.js";
+import { emergencyRefusedFrame, FrameError, type FrameId, replyFrame } from "../../relay/frames.js";
+import { type ClientIdentity, isDispatcher } from "../clientToken.js";
+import { isRefusal } from "../routerCalls.js";
+import type { RouterContext } from "../routerContext.js";
 
 /** The client that broadcasts. */
 interface Dispatcher {

@@ -1,8 +1,8 @@
-import type { FloorPriority } from "../../domain/floor.js";
-import { pttInterruptedFrame } from "../relay/frames.js";
-import type { ClientIdentity } from "./clientToken.js";
-import { isRefusal, isStaleLease, type PttOutcome, refusalText } from "./routerCalls.js";
-import type { RouterContext } from "./routerContext.js";
+import type { FloorPriority } from "../../../domain/floor.js";
+import { pttInterruptedFrame } from "../../relay/frames.js";
+import type { ClientIdentity } from "../clientToken.js";
+import { isRefusal, isStaleLease, type PttOutcome, refusalText } from "../routerCalls.js";
+import type { RouterContext } from "../routerContext.js";
 
 /** How often a lease is renewed while the client transmits, ms. */
 const RENEWAL_INTERVAL_MS = 2_000;

@@ -15,15 +15,15 @@ import {
   pttInterruptedFrame,
   replyFrame,
   TOKEN_EXPIRED_CODE,
-} from "../relay/frames.js";
-import type { RelaySocket } from "../relay/permissionRelay.js";
+} from "../../relay/frames.js";
+import type { RelaySocket } from "../../relay/permissionRelay.js";
+import { type ClientIdentity, type ClientToken, isDispatcher, TokenError, verifyClientToken } from "../clientToken.js";
+import type { ChannelMember } from "../localChannels.js";
+import { isRefusal, refusalText } from "../routerCalls.js";
+import type { OtherSession, RouterContext } from "../routerContext.js";
 import { Broadcasts } from "./broadcasts.js";
-import { type ClientIdentity, type ClientToken, isDispatcher, TokenError, verifyClientToken } from "./clientToken.js";
 import { Inbox } from "./inbox.js";
-import type { ChannelMember } from "./localChannels.js";
 import { Pulse } from "./pulse.js";
-import { isRefusal, refusalText } from "./routerCalls.js";
-import type { OtherSession, RouterContext } from "./routerContext.js";
 import { type ButtonClient, NOT_AUTHORIZED, TalkButton } from "./talkButton.js";
 import { TokenLifetime } from "./tokenLifetime.js";
 

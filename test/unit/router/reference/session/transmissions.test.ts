@@ -1,8 +1,8 @@
 import { status } from "@grpc/grpc-js";
 import { expect, it, vi } from "vitest";
-import { createLogger } from "../../../../src/lib/logger.js";
-import type { RouterContext } from "../../../../src/router/reference/routerContext.js";
-import { type Speaker, Transmissions } from "../../../../src/router/reference/transmissions.js";
+import { createLogger } from "../../../../../src/lib/logger.js";
+import type { RouterContext } from "../../../../../src/router/reference/routerContext.js";
+import { type Speaker, Transmissions } from "../../../../../src/router/reference/session/transmissions.js";
 
 const oneTooMany = Object.assign(new Error("too many calls"), { code: status.RESOURCE_EXHAUSTED });
 const identity = { userId: "u1", userName: "U1", eventId: "e1", role: "USER", globalRole: "NONE", channelIds: ["a"] };

@@ -1,5 +1,5 @@
-import type { FloorPriority } from "../../domain/floor.js";
-import type { FrameId } from "../relay/frames.js";
+import type { FloorPriority } from "../../../domain/floor.js";
+import type { FrameId } from "../../relay/frames.js";
 
 /** How often a waiting request is repeated, ms. A place in the queue lasts longer than this. */
 const REPEAT_INTERVAL_MS = 2_000;

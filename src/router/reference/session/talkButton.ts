@@ -1,4 +1,4 @@
-import type { FloorPriority } from "../../domain/floor.js";
+import type { FloorPriority } from "../../../domain/floor.js";
 import {
   type ChannelStateData,
   channelState,
@@ -9,10 +9,10 @@ import {
   pttDeniedReply,
   pttQueuedReply,
   replyFrame,
-} from "../relay/frames.js";
-import { banNotice } from "./admissions.js";
-import { refusalText } from "./routerCalls.js";
-import type { RouterContext } from "./routerContext.js";
+} from "../../relay/frames.js";
+import { banNotice } from "../admissions.js";
+import { refusalText } from "../routerCalls.js";
+import type { RouterContext } from "../routerContext.js";
 import { type PressOutcome, type Speaker, Transmissions } from "./transmissions.js";
 import { type WaitingPress, WaitingPresses } from "./waitingPresses.js";
 
