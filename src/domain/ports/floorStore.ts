@@ -164,8 +164,13 @@ export interface FloorStore {
    * Extends a lease by its lease time from now, at most to the end of its talk time. Returns the new expiry, ms since
    * 1970. Rejects with `failedPrecondition`, and changes nothing, if it is not the current lease; with `notFound` if no
    * event owns the channel.
+   *
+   * If the holder may no longer speak (banned, held back by the standing pause, or not a member of the channel), takes the
+   * floor away with cause `noPermission` and rejects with `failedPrecondition`. The leases of a broadcaster stay.
+   *
+   * @param ignoresMembership true to renew also the lease of a user who is not a member of the channel. Default: false
    */
-  renewPtt(channelId: string, leaseId: number): Promise<number>;
+  renewPtt(channelId: string, leaseId: number, ignoresMembership?: boolean): Promise<number>;
   /**
    * Releases the floor or gives up a waiting request. Rejects with `failedPrecondition` if the caller has neither; with
    * `notFound` if no event owns the channel.

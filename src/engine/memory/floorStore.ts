@@ -55,10 +55,20 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
       return toGrant(event, grant(state, event, request, leaseTimeMs));
     },
 
-    async renewPtt(channelId, leaseId) {
+    async renewPtt(channelId, leaseId, ignoresMembership = false) {
       const event = openEvent(state, state.eventOf(channelId).eventId);
       const lease = settledLease(state, event, channelId);
       if (lease?.leaseId !== leaseId) throw staleLease(channelId);
+      const { userId } = lease.speaker;
+      const maySpeakOn =
+        !isHeldBack(event.pause, userId) &&
+        state.standingBan(userId) === undefined &&
+        state.isAdmitted(event, { userId, channelId, ignoresMembership });
+      if (!lease.isBroadcast && !maySpeakOn) {
+        revoke(state, event, "", lease, "noPermission");
+        release(state, event, channelId);
+        throw staleLease(channelId);
+      }
       // Never set the expiry earlier, even if the clock was set back.
       const { expiresAtMs } = lease.speaker;
       const extendedMs = Math.min(state.now() + lease.leaseTimeMs, lease.talkUntilMs);

@@ -1,9 +1,10 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { FloorRevoked } from "../../../src/domain/change.js";
 import type { Engine } from "../../../src/domain/ports/engine.js";
 import type { FloorNews, PublishedSpeaker } from "../../../src/domain/ports/floorStore.js";
 import { waitFor } from "../../support/waitFor.js";
 import {
+  assign,
   collect,
   expectFailure,
   freshId,
@@ -111,6 +112,69 @@ export function describeLeases(getEngine: GetEngine): void {
     await engine.resumeSpeakers(eventId, paused.pauseId, "admin");
     await expectFailure(engine.renewPtt(cut, leaseId), "failedPrecondition");
     expect(await readRevocations(engine, eventId)).toEqual([]);
+  });
+
+  describe("a renewal takes the floor from a speaker", () => {
+    const end = { userId: "u", cause: "noPermission", byUserId: "", actor: "" };
+
+    async function speakAndLose(engine: Engine, lose: (eventId: string, channelId: string) => Promise<unknown>) {
+      const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
+      const { leaseId } = await take(engine, channelId, "u");
+      expect(await engine.renewPtt(channelId, leaseId)).toBeGreaterThan(0);
+      await lose(eventId, channelId);
+      await expectFailure(engine.renewPtt(channelId, leaseId), "failedPrecondition", "lease_id:", channelId);
+      return { eventId, channelId, leaseId };
+    }
+
+    test("whose membership was revoked", async () => {
+      const engine = getEngine();
+      const { eventId, channelId, leaseId } = await speakAndLose(engine, (event) => assign(engine, event, "u", []));
+      expect(await readRevocations(engine, eventId)).toEqual([{ channelId, ...end }]);
+      expect((await engine.getChannelState(channelId)).holder).toBeUndefined();
+      expect(await press(engine, channelId, "v")).toMatchObject({ granted: true });
+      await expectFailure(engine.renewPtt(channelId, leaseId), "failedPrecondition");
+      expect(await readRevocations(engine, eventId)).toHaveLength(1);
+    });
+
+    test("whose membership was revoked, unless memberships are not checked", async () => {
+      const engine = getEngine();
+      const { eventId, channelId } = await makeEvent(engine, ["v"]);
+      const { leaseId } = await take(engine, channelId, "u", { ignoresMembership: true });
+      expect(await engine.renewPtt(channelId, leaseId, true)).toBeGreaterThan(0);
+      await expectFailure(engine.renewPtt(channelId, leaseId), "failedPrecondition");
+      expect(await readRevocations(engine, eventId)).toEqual([{ channelId, ...end }]);
+    });
+
+    test("whose membership was revoked, for the next request that waits", async () => {
+      const engine = getEngine();
+      const { channelId } = await speakAndLose(engine, async (eventId, channel) => {
+        const queue = { waitMs: 30_000, limit: 5 };
+        expect(await press(engine, channel, "v", { queue })).toMatchObject({ place: { position: 1 } });
+        await assign(engine, eventId, "u", []);
+      });
+      expect((await engine.getChannelState(channelId)).holder).toMatchObject({ userId: "v" });
+    });
+
+    test("who was banned by a router", async () => {
+      const engine = getEngine();
+      const banned = freshId("banned");
+      const [here, there] = [await makeEvent(engine, [banned]), await makeEvent(engine, ["w"])];
+      const { leaseId } = await take(engine, here.channelId, banned);
+      // In the event of the ban the floor is taken at once. Other events learn of the ban later.
+      await engine.banUser({ eventId: there.eventId, userId: banned, reason: "", actor: "admin", durationMs: 60_000 });
+      const renewal = engine.renewPtt(here.channelId, leaseId);
+      if (engine.banScope === "event") expect(await renewal).toBeGreaterThan(0);
+      else await expectFailure(renewal, "failedPrecondition");
+    });
+
+    test("except a broadcaster, who needs no membership", async () => {
+      const engine = getEngine();
+      const { eventId, channelId } = await makeEvent(engine, ["u"]);
+      await pause(engine, eventId, { broadcaster: { userId: "guest", userName: "" } });
+      const { leaseId } = await take(engine, channelId, "guest", { ignoresMembership: true });
+      expect(await engine.renewPtt(channelId, leaseId)).toBeGreaterThan(0);
+      expect(await readRevocations(engine, eventId)).toEqual([]);
+    });
   });
 
   test("the broadcaster's leases last as long as the pause, renewed or not", async () => {

@@ -181,8 +181,8 @@ export function createFloorStore(
       return { granted: false, cause, holder: parseJson(holder), pause: parseJson(pause), ban: parseJson(ban) };
     },
 
-    async renewPtt(channelId, leaseId) {
-      const { result } = await runForChannel(channelId, "renew-ptt", { channelId, leaseId });
+    async renewPtt(channelId, leaseId, ignoresMembership = false) {
+      const { result } = await runForChannel(channelId, "renew-ptt", { channelId, leaseId, ignoresMembership });
       if (result[0] === "renewed") return result[1] as number;
       throw staleLease(channelId);
     },

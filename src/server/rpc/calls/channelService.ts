@@ -81,7 +81,7 @@ export function createChannelService(
     async renewPtt({ channelId, leaseId }) {
       parseId("channel_id", channelId);
       if (leaseId === 0n) throw new SquelchError("invalidArgument", "lease_id: must be given");
-      const expiresAtMs = await engine.renewPtt(channelId, parseCount("lease_id", leaseId));
+      const expiresAtMs = await engine.renewPtt(channelId, parseCount("lease_id", leaseId), !membershipCheck);
       return { expiresAt: timestampFromMs(expiresAtMs) };
     },
 

@@ -28,12 +28,5 @@ else
 end
 if not is_own then return answer({ 'stale' }) end
 
-forget_lease(request.channelId)
-local pause = read_pause()
-if pause then
-  publish_state(request.channelId, hold_channel(KEYS[8], pause))
-  return answer({ 'released' })
-end
-redis.call('DEL', KEYS[8])
-if not serve_queue(request.channelId, KEYS[8]) then publish_state(request.channelId, nil) end
+free_floor(request.channelId, KEYS[8])
 return answer({ 'released' })

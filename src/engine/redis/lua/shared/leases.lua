@@ -49,3 +49,16 @@ end
 local function settle_all_leases()
   return settle_leases(redis.call('HGETALL', context.leases))
 end
+
+-- Takes the floor of a channel from its holder: the standing pause holds it, else the next request that waits gets it, else
+-- it is free. Publishes the new state.
+local function free_floor(channel, key)
+  forget_lease(channel)
+  local pause = read_pause()
+  if pause then
+    publish_state(channel, hold_channel(key, pause))
+    return
+  end
+  redis.call('DEL', key)
+  if not serve_queue(channel, key) then publish_state(channel, nil) end
+end
