@@ -15,6 +15,8 @@ export interface ReferenceRouterOptions extends Omit<PermissionClientOptions, "r
   routerId?: string;
   /** When a speaking user who lost the channel is removed from it. Default: `afterTransmission`. */
   cut?: CutPolicy;
+  /** With `afterTransmission`: how long a user who lost the channel may go on speaking, ms. Default: 5,000. */
+  cutAfterMs?: number;
   /** The most TCP connections of clients, admitted or not. Default: 10,000. */
   maxSockets?: number;
   /** The most connections of one user in one event. Default: 20. */
@@ -41,6 +43,7 @@ export const REFERENCE_ROUTER_RULES: OptionRules<ReferenceRouterOptions> = {
   jwtSecret: required(TEXT_OR_TEXTS),
   tokenHorizonMs: DURATION_MS,
   cut: oneOf("atOnce", "afterTransmission"),
+  cutAfterMs: DURATION_MS,
   maxSockets: COUNT,
   maxSocketsPerUser: COUNT,
   maxSocketsPerAddress: COUNT,
@@ -55,6 +58,7 @@ export function withDefaults(options: OwnOptions): Required<OwnOptions> {
   return {
     tokenHorizonMs: options.tokenHorizonMs ?? 24 * 60 * 60 * 1_000,
     cut: options.cut ?? "afterTransmission",
+    cutAfterMs: options.cutAfterMs ?? 5_000,
     maxSockets,
     maxSocketsPerUser: options.maxSocketsPerUser ?? 20,
     maxSocketsPerAddress: options.maxSocketsPerAddress ?? maxSockets,

@@ -9,7 +9,7 @@ import { type HostPort, parseHostPort } from "../../lib/hostPort.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { ChannelClient } from "../client/channelClient.js";
 import { PermissionClient } from "../client/permissionClient.js";
-import { type CutPolicy, PermissionRelay } from "../relay/permissionRelay.js";
+import { PermissionRelay } from "../relay/permissionRelay.js";
 import { Admissions, Refusal } from "./admissions.js";
 import { ClientSockets, refuse } from "./clientSockets.js";
 import {
@@ -54,7 +54,7 @@ export interface ReferenceRouter {
  */
 export async function startReferenceRouter(options: ReferenceRouterOptions): Promise<ReferenceRouter> {
   checkOptions("startReferenceRouter", options, REFERENCE_ROUTER_RULES);
-  const { listen: listenAddress, jwtSecret, tokenHorizonMs, cut, ...others } = options;
+  const { listen: listenAddress, jwtSecret, tokenHorizonMs, cut, cutAfterMs, ...others } = options;
   const { maxSockets, maxSocketsPerUser, maxSocketsPerAddress, ...clientOptions } = others;
   const own = withDefaults(options);
   const { routerId = `router-${randomUUID()}`, retryDelayMs } = clientOptions;
@@ -64,7 +64,7 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
   const client = new PermissionClient({ ...clientOptions, routerId, logger });
   const speakers = new ChannelClient(client.rpc, { ...(retryDelayMs !== undefined && { retryDelayMs }), logger });
   const sessions = new Sessions();
-  const context = createContext(client, speakers, own.cut, routerId, logger, tokenRules, sessions);
+  const context = createContext(client, speakers, own, routerId, logger, tokenRules, sessions);
   followFloors(context, sessions);
   const admissions = new Admissions(context);
   client.on("fresh", () => {
@@ -154,7 +154,7 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
 function createContext(
   client: PermissionClient,
   speakers: ChannelClient,
-  cut: CutPolicy,
+  { cut, cutAfterMs }: Required<Pick<ReferenceRouterOptions, "cut" | "cutAfterMs">>,
   routerId: string,
   logger: Logger,
   tokenRules: TokenRules,
@@ -167,7 +167,7 @@ function createContext(
   return {
     client,
     speakers,
-    relay: new PermissionRelay(client, { cut, logger }),
+    relay: new PermissionRelay(client, { cut, cutAfterMs, logger }),
     channels: new LocalChannels(),
     calls: new RouterCalls(client.rpc, routerId),
     logger,

@@ -1,6 +1,6 @@
 import { SquelchError } from "../../domain/errors.js";
 import type { FloorRevokeCause, SpeakerPause } from "../../domain/floor.js";
-import { checkOptions, LOGGER, type OptionRules, oneOf } from "../../domain/options.js";
+import { checkOptions, DURATION_MS, LOGGER, type OptionRules, oneOf } from "../../domain/options.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import type { PermissionClient } from "../client/permissionClient.js";
 import type {
@@ -47,19 +47,25 @@ export interface SocketOwner {
   connectedAtMs?: number;
 }
 
-/** When a speaking user who lost the channel is removed from it: at once, or at the end of the transmission. */
+/**
+ * When a speaking user who lost the channel is removed from it: at once, or at the end of the transmission, but after 5 s at
+ * the latest (`cutAfterMs`).
+ */
 export type CutPolicy = "atOnce" | "afterTransmission";
 
 /** The options of a {@link PermissionRelay}. */
 export interface PermissionRelayOptions {
   /** Default: `afterTransmission`. */
   cut?: CutPolicy;
+  /** With `afterTransmission`: how long a user who lost the channel may go on speaking, ms. Default: 5,000. */
+  cutAfterMs?: number;
   /** Default: a logger that writes warnings and errors to stdout. */
   logger?: Logger;
 }
 
 const OPTION_RULES: OptionRules<PermissionRelayOptions> = {
   cut: oneOf("atOnce", "afterTransmission"),
+  cutAfterMs: DURATION_MS,
   logger: LOGGER,
 };
 
@@ -87,6 +93,7 @@ const revokeMessages: Record<FloorRevokeCause, string> = {
 export class PermissionRelay {
   readonly #client: PermissionClient;
   readonly #cut: CutPolicy;
+  readonly #cutAfterMs: number;
   readonly #logger: Logger;
   readonly #registrations = new Map<RelaySocket, Registration>();
   readonly #events = new Map<string, Map<string, Set<RelaySocket>>>();
@@ -99,6 +106,7 @@ export class PermissionRelay {
     checkOptions("PermissionRelay", options, OPTION_RULES);
     this.#client = client;
     this.#cut = options.cut ?? "afterTransmission";
+    this.#cutAfterMs = options.cutAfterMs ?? 5_000;
     this.#logger = options.logger ?? createLogger("squelch-router", "warn");
     client.on("change", (change) => this.#change(change));
     client.on("paused", (notice) => this.#pause(notice));
@@ -172,7 +180,12 @@ export class PermissionRelay {
         if (!mustWait) socket.leaveChannel(channelId);
         else if (!pendingRemovals?.has(channelId)) {
           // The revocation counts as applied when the transmission has ended.
-          pendingRemovals?.set(channelId, this.#client.deferApplied(eventId));
+          const applied = this.#client.deferApplied(eventId);
+          const timer = setTimeout(() => this.transmissionEnded(socket, channelId), this.#cutAfterMs).unref();
+          pendingRemovals?.set(channelId, () => {
+            clearTimeout(timer);
+            applied();
+          });
         }
       });
     }

@@ -37,7 +37,7 @@ describe("options of the public classes and functions", () => {
     [
       "a name that is like none",
       () => new PermissionRelay(new PermissionClient(VALID), untyped({ timeoutSeconds: 5 })),
-      "timeoutSeconds: PermissionRelay has no such option; it has cut, logger",
+      "timeoutSeconds: PermissionRelay has no such option; it has cut, cutAfterMs, logger",
     ],
     [
       "a value of a wrong type",

@@ -16,6 +16,7 @@ interface RouterOptions extends SecurityOptions {
   tokenHorizon?: number;
   routerId?: string;
   cut: "at-once" | "after-transmission";
+  cutAfter?: number;
   maxSockets?: number;
   maxSocketsPerUser?: number;
   maxSocketsPerAddress?: number;
@@ -43,6 +44,11 @@ export function addRouterCommand(program: Command, context: CommandContext): voi
       new Option("--cut <when>", "when a speaking user who lost the channel is removed from it")
         .choices(["at-once", "after-transmission"])
         .default("after-transmission"),
+    )
+    .option(
+      "--cut-after <duration>",
+      "how long a user who lost the channel may finish speaking at the most (default: 5s)",
+      parsePositiveDuration,
     )
     .option("--max-sockets <count>", "the most connections of clients (default: 10000)", parseCount)
     .option("--max-sockets-per-user <count>", "the most connections of one user in one event (default: 20)", parseCount)
@@ -76,6 +82,7 @@ export function addRouterCommand(program: Command, context: CommandContext): voi
         }),
         ...(options.routerId === undefined ? {} : { routerId: options.routerId }),
         cut: options.cut === "at-once" ? "atOnce" : "afterTransmission",
+        ...(options.cutAfter !== undefined && { cutAfterMs: options.cutAfter }),
         ...readLimits(options),
         logger,
       });

@@ -26,6 +26,7 @@ import { Inbox } from "./inbox.js";
 import { Pulse } from "./pulse.js";
 import { type ButtonClient, NOT_AUTHORIZED, TalkButton } from "./talkButton.js";
 import { TokenLifetime } from "./tokenLifetime.js";
+import { NOT_PERMITTED } from "./transmissions.js";
 
 /** A client with more unread bytes than this is disconnected. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
@@ -135,7 +136,7 @@ export class ClientSession implements RelaySocket, ChannelMember, ButtonClient, 
   leaveChannel(channelId: string): void {
     if (!this.#joined.delete(channelId)) return;
     if (this.isTransmitting(channelId)) {
-      this.send(pttInterruptedFrame(channelId, "", "You may no longer speak on this channel"));
+      this.send(pttInterruptedFrame(channelId, "", NOT_PERMITTED));
     }
     this.#button.revoke(channelId);
     this.#context.channels.leave(channelId, this, "user-left");

@@ -32,7 +32,6 @@ const OTHER_PATIENCE_MS = 2_000;
 /** The client at the button. */
 export interface ButtonClient extends Speaker {
   hasJoined(channelId: string): boolean;
-  isPermitted(channelId: string): boolean;
   /** Returns the state of a channel as far as this router knows it and the client may see it. */
   knownState(channelId: string): ChannelStateData;
   /** Runs a task in turn with the client's frames, unless the connection has closed. Answers its errors. */

@@ -14,6 +14,9 @@ const PATIENCE_MS = 3_000;
 /** The wait before a failed release is retried, ms. */
 const RELEASE_RETRY_MS = 1_000;
 
+/** The message to a user who lost the channel while speaking. */
+export const NOT_PERMITTED = "You may no longer speak on this channel";
+
 interface Transmission {
   leaseId: bigint;
   startedAtMs: number;
@@ -34,6 +37,8 @@ export interface Speaker {
   /** Different for each connection, also of the same user. */
   readonly sessionId: string;
   send(frame: string): void;
+  /** True if the user may speak on the channel, as far as this router knows. */
+  isPermitted(channelId: string): boolean;
   /** Pings the client. Resolves with false if it does not answer in time. */
   answers(patienceMs: number): Promise<boolean>;
   /** Called when the client has finished speaking on the channel. */
@@ -247,10 +252,14 @@ export class Transmissions {
   #expire(channelId: string, transmission: Transmission, hasTalkedOut: boolean): void {
     if (this.#active.get(channelId) !== transmission) return;
     this.#forget(channelId, transmission);
-    const message = hasTalkedOut
-      ? "You have talked for too long"
-      : "The connection to the service failed, so you lost the floor";
+    const message = this.#endOfLease(channelId, hasTalkedOut);
     if (!transmission.isReleased) this.#interrupt(channelId, message);
+  }
+
+  #endOfLease(channelId: string, hasTalkedOut: boolean): string {
+    if (hasTalkedOut) return "You have talked for too long";
+    if (!this.#speaker.isPermitted(channelId)) return NOT_PERMITTED;
+    return "The connection to the service failed, so you lost the floor";
   }
 
   #renewLater(channelId: string, transmission: Transmission): void {
@@ -260,6 +269,11 @@ export class Transmissions {
   }
 
   async #renewIfAlive(channelId: string, transmission: Transmission): Promise<void> {
+    // The store takes the floor from a user who may no longer speak. The relay lets the user finish before.
+    if (!this.#speaker.isPermitted(channelId)) {
+      this.#renewLater(channelId, transmission);
+      return;
+    }
     const isAlive = await this.#speaker.answers(PATIENCE_MS);
     if (this.#active.get(channelId) !== transmission || transmission.isReleased) return;
     await (isAlive ? this.#renew(channelId, transmission) : this.endUnanswered(channelId));
@@ -275,7 +289,7 @@ export class Transmissions {
       if (isOver()) return;
       if (isStaleLease(error)) {
         this.#forget(channelId, transmission);
-        this.#interrupt(channelId, "The floor was taken away");
+        this.#interrupt(channelId, this.#speaker.isPermitted(channelId) ? "The floor was taken away" : NOT_PERMITTED);
         return;
       }
       const { userId } = this.#speaker.identity;

@@ -59,6 +59,21 @@ describe("permissions", () => {
     expect((await client.request("ptt-start", { channelId: "a" })).error).toContain("Join the channel");
   });
 
+  it("that are lost end a transmission after 5 s at the latest, and are not renewed until then", async () => {
+    const router = await startRouter();
+    const [client, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
+    await client.request("ptt-start", { channelId: "a" });
+    server.setUserChannels("e1", "u1", []);
+    await client.next("permission-update");
+    const revokedAtMs = performance.now();
+    const { data } = await client.next("ptt-interrupted");
+    expect(data).toMatchObject({ channelId: "a", message: "You may no longer speak on this channel" });
+    expect(performance.now() - revokedAtMs).toBeGreaterThan(3_000);
+    expect(performance.now() - revokedAtMs).toBeLessThan(5_500);
+    expect((await listener.next("speaker-changed", 2)).data).toMatchObject({ isBusy: false });
+    expect(server.callsOf("renewPtt")).toEqual([]);
+  });
+
   it("take the floor away at once where that is wanted", async () => {
     const router = await startRouter({ cut: "atOnce" });
     const [client, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];

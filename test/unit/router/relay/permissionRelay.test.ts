@@ -128,6 +128,27 @@ describe("permission changes", () => {
     expect(regranted.joined).toContain("a");
   });
 
+  it("cuts a revoked speaker who does not finish in time", () => {
+    vi.useFakeTimers();
+    try {
+      const relay = new PermissionRelay(client, { logger, cutAfterMs: 5_000 });
+      const [talker, regranted] = [new TestSocket("a"), new TestSocket("a")];
+      relay.register(talker, { eventId: "e", userId: "u" });
+      relay.register(regranted, { eventId: "e", userId: "v" });
+      for (const socket of [talker, regranted]) socket.transmitting.set("a", 1);
+      client.emit("change", change("u", [], ["a"]));
+      client.emit("change", change("v", [], ["a"]));
+      vi.advanceTimersByTime(4_999);
+      expect([...talker.joined]).toEqual(["a"]);
+      client.emit("change", change("v", ["a"], [], ["a"]));
+      vi.advanceTimersByTime(1);
+      expect([...talker.joined]).toEqual([]);
+      expect([...regranted.joined]).toEqual(["a"]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("pitfall 4: another event's change does not reach the same user here", () => {
     const relay = startRelay();
     const socket = new TestSocket("a");

@@ -8,8 +8,15 @@ const oneTooMany = Object.assign(new Error("too many calls"), { code: status.RES
 const identity = { userId: "u1", userName: "U1", eventId: "e1", role: "USER", globalRole: "NONE", channelIds: ["a"] };
 
 function createTransmissions(calls: object) {
-  const answers = async () => true;
-  const speaker: Speaker = { identity, sessionId: "s1", send: vi.fn(), answers, transmissionEnded: vi.fn() };
+  const [answers, isPermitted] = [async () => true, () => true];
+  const speaker: Speaker = {
+    identity,
+    sessionId: "s1",
+    send: vi.fn(),
+    answers,
+    isPermitted,
+    transmissionEnded: vi.fn(),
+  };
   const context = { calls, floorLosses: () => 0, logger: createLogger("test", "silent") };
   return new Transmissions(speaker, context as unknown as RouterContext);
 }
