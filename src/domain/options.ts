@@ -30,6 +30,7 @@ export const TEXT_OR_FUNCTION: OptionRule = {
   expected: "a string, or a function that returns one",
   isValid: (value) => isText(value) || isFunction(value),
 };
+export const BOOLEAN: OptionRule = { expected: "true or false", isValid: (value) => typeof value === "boolean" };
 export const FUNCTION: OptionRule = { expected: "a function", isValid: isFunction };
 export const OBJECT: OptionRule = { expected: "an object", isValid: isObject };
 export const LOGGER: OptionRule = {

@@ -7,6 +7,7 @@ export {
   type ChannelStateCallback,
   ChannelStateManager,
   type ChannelStateOptions,
+  type StartPttResult,
 } from "./state/channelState.js";
 export {
   type PermissionChangeHandler,

@@ -22,6 +22,8 @@ export interface StartPttRequest {
   leaseTimeMs: number;
   /** True to grant the floor also to a user who is not a member of the channel. Default: false. */
   ignoresMembership?: boolean;
+  /** True to grant the floor to any user while the event has no memberships at all. Default: false. */
+  admitsAllWithoutMembers?: boolean;
   actor: string;
   /**
    * How to wait if another user holds the floor: at most `waitMs` unless the request is repeated, with at most `limit`

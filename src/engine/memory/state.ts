@@ -134,12 +134,14 @@ export class MemoryState {
     return entry.revision;
   }
 
-  /** Returns true if the user is a member of the channel, or if the request ignores membership. */
+  /** Returns true if the user is a member of the channel, or if the request needs no membership. */
   isAdmitted(
     event: EventRecord,
-    { userId, channelId, ignoresMembership }: Pick<StartPttRequest, "userId" | "channelId" | "ignoresMembership">,
+    request: Pick<StartPttRequest, "userId" | "channelId" | "ignoresMembership" | "admitsAllWithoutMembers">,
   ): boolean {
-    return ignoresMembership || (event.members.get(userId)?.channelIds.includes(channelId) ?? false);
+    const { userId, channelId, ignoresMembership, admitsAllWithoutMembers } = request;
+    if (ignoresMembership || (admitsAllWithoutMembers && event.members.size === 0)) return true;
+    return event.members.get(userId)?.channelIds.includes(channelId) ?? false;
   }
 
   /** Returns the user's ban unless it has expired. */

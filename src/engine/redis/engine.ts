@@ -24,6 +24,7 @@ import { createFleetStore } from "./stores/fleetStore.js";
 import { createFloorStore } from "./stores/floorStore.js";
 import { createLogStore } from "./stores/logStore.js";
 import { createMembershipStore } from "./stores/membershipStore.js";
+import { createPlainLocks, type PlainLocks } from "./stores/plainLocks.js";
 
 /** The interval at which `channel:events` is compared with the channel indexes of the events. */
 const ADOPTION_INTERVAL_MS = 10_000;
@@ -70,6 +71,8 @@ export interface WriteRefusals {
 export type RedisEngine = Engine & {
   /** Delivers the control plane's updates. Undefined if this engine does not receive them. */
   readonly ingest: IngestSource | undefined;
+  /** The floors of channels that no event owns. Undefined in the Cluster layout, where such a channel has no floor. */
+  readonly locks: PlainLocks | undefined;
   /** The subscribers: one, or two if the ingest uses its own Redis. */
   readonly subscribers: readonly Subscriber[];
   /**
@@ -193,6 +196,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     ...createFleetStore(state.run),
     ...createAuditStore(commands, auditLength),
     hasLegacyRouters: legacyRouters,
+    locks: layout === "legacy" ? createPlainLocks(commands, state.run) : undefined,
 
     ingest: isHeard
       ? {

@@ -1,11 +1,11 @@
 import { SquelchError } from "../../domain/errors.js";
-import { DEFAULT_TALK_TIME_MS } from "../../domain/floor.js";
+import { type ActiveSpeaker, DEFAULT_TALK_TIME_MS, type FloorDenyCause } from "../../domain/floor.js";
 import { parseId } from "../../domain/id.js";
-import { checkOptions, LOGGER, type OptionRules, TEXT } from "../../domain/options.js";
-import type { Engine } from "../../domain/ports/engine.js";
+import { BOOLEAN, checkOptions, LOGGER, type OptionRules, TEXT } from "../../domain/options.js";
 import type { PublishedSpeaker } from "../../domain/ports/floorStore.js";
 import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
-import { createRedisEngine } from "../../engine/redis/engine.js";
+import { createRedisEngine, type RedisEngine } from "../../engine/redis/engine.js";
+import type { PlainLocks } from "../../engine/redis/stores/plainLocks.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { redisFromEnvironment } from "../config.js";
 
@@ -31,10 +31,26 @@ export interface ChannelStateOptions {
    * same value as for the replicas.
    */
   redisUrl?: string;
+  /**
+   * True to deny the floor to users without membership also in an event that has no memberships at all. Default: false, so
+   * that a fleet without memberships keeps working.
+   */
+  strict?: boolean;
   logger?: Logger;
 }
 
-const OPTION_RULES: OptionRules<ChannelStateOptions> = { redisUrl: TEXT, logger: LOGGER };
+const OPTION_RULES: OptionRules<ChannelStateOptions> = { redisUrl: TEXT, strict: BOOLEAN, logger: LOGGER };
+
+/** The result of `startPtt`. */
+export interface StartPttResult {
+  success: boolean;
+  /** The state after the attempt. */
+  state: ChannelState;
+  /** Why the floor was denied. */
+  cause?: FloorDenyCause;
+  /** The user who speaks, if the floor was denied and there is one. */
+  holder?: Pick<ActiveSpeaker, "userId" | "userName" | "startedAtMs">;
+}
 
 interface Subscription {
   /** One entry for each call of subscribeToChannel, so a callback may occur more than once. */
@@ -44,8 +60,11 @@ interface Subscription {
 
 /**
  * Provides speaker locks and the assignment of channels to events for a process that connects to Redis itself. Each
- * method rejects with a SquelchError: `unavailable` if Redis cannot be reached, `invalidArgument` for an invalid id,
- * `notFound` for a channel that belongs to no event. So an empty answer always means that there are none.
+ * method rejects with a SquelchError: `unavailable` if Redis cannot be reached, `invalidArgument` for an invalid id. So an
+ * empty answer always means that there are none. It works with and without replicas of the service.
+ *
+ * A channel that belongs to no event has a plain lock of 30 s as its floor, as in a fleet without the service. In the Cluster
+ * layout it has none: there, calls for such a channel reject with `notFound`.
  *
  * @example
  * const channels = new ChannelStateManager();
@@ -53,12 +72,14 @@ interface Subscription {
  * await channels.setChannelEvent("stage-left", "festival");
  */
 export class ChannelStateManager {
-  readonly #engine: Engine;
+  readonly #engine: RedisEngine;
+  readonly #isStrict: boolean;
   readonly #subscriptions = new Map<string, Subscription>();
 
   /** @throws SquelchError `invalidArgument` if an option is missing, unknown or not valid */
   constructor(options: ChannelStateOptions = {}) {
     checkOptions("ChannelStateManager", options, OPTION_RULES);
+    this.#isStrict = options.strict ?? false;
     const logger = options.logger ?? createLogger("ChannelState");
     const { redisUrl, redisLayout } = redisFromEnvironment(options.redisUrl);
     this.#engine = createRedisEngine({ url: redisUrl, layout: redisLayout, logger });
@@ -116,16 +137,22 @@ export class ChannelStateManager {
   }
 
   /**
-   * Takes the floor for 30 s if event, membership, pause and holder allow it. `state` in the result is the state after
-   * the attempt.
+   * Takes the floor for 30 s if membership, ban, pause and holder allow it. Memberships are checked only in an event that has
+   * any, unless `strict` is set.
    */
-  async startPtt(
-    channelId: string,
-    userId: string,
-    userName: string,
-  ): Promise<{ success: boolean; state: ChannelState }> {
+  async startPtt(channelId: string, userId: string, userName: string): Promise<StartPttResult> {
     parseId("channelId", channelId);
     parseId("userId", userId);
+    return this.#unlessUnowned(
+      () => this.#startPtt(channelId, userId, userName),
+      async (locks) => {
+        const { granted, holder } = await locks.take(channelId, userId, userName);
+        return granted ? toGrant(channelId, holder) : toDenial(channelId, "anotherHasPermission", holder);
+      },
+    );
+  }
+
+  async #startPtt(channelId: string, userId: string, userName: string): Promise<StartPttResult> {
     const outcome = await this.#engine.startPtt({
       channelId,
       userId,
@@ -134,16 +161,23 @@ export class ChannelStateManager {
       priority: "normal",
       talkTimeMs: DEFAULT_TALK_TIME_MS,
       leaseTimeMs: DEFAULT_TALK_TIME_MS,
+      admitsAllWithoutMembers: !this.#isStrict,
       actor: ACTOR,
     });
-    const holder = outcome.granted ? outcome.speaker : outcome.holder;
-    return { success: outcome.granted, state: toChannelState(channelId, holder) };
+    if (outcome.granted) return toGrant(channelId, outcome.speaker);
+    // A request that does not wait gets no place in a queue.
+    return toDenial(channelId, outcome.place ? "anotherHasPermission" : outcome.cause, outcome.holder);
   }
 
   /** Releases the floor if the user holds it; otherwise changes nothing. Returns the state after the attempt. */
   async stopPtt(channelId: string, userId: string): Promise<ChannelState> {
+    parseId("channelId", channelId);
+    parseId("userId", userId);
     try {
-      await this.#engine.stopPtt(channelId, { userId, sessionId: "" });
+      await this.#unlessUnowned(
+        () => this.#engine.stopPtt(channelId, { userId, sessionId: "" }),
+        (locks) => locks.release(channelId, userId),
+      );
     } catch (error) {
       const isOther = error instanceof SquelchError && error.code === "failedPrecondition";
       if (!isOther) throw error;
@@ -152,8 +186,24 @@ export class ChannelStateManager {
   }
 
   async getChannelState(channelId: string): Promise<ChannelState> {
-    const { holder } = await this.#engine.getChannelState(parseId("channelId", channelId));
+    parseId("channelId", channelId);
+    const holder = await this.#unlessUnowned(
+      async () => (await this.#engine.getChannelState(channelId)).holder,
+      (locks) => locks.read(channelId),
+    );
     return toChannelState(channelId, holder);
+  }
+
+  // Calls `unowned` instead if no event owns the channel.
+  async #unlessUnowned<T>(owned: () => Promise<T>, unowned: (locks: PlainLocks) => Promise<T>): Promise<T> {
+    const { locks } = this.#engine;
+    try {
+      return await owned();
+    } catch (error) {
+      const isUnowned = error instanceof SquelchError && error.code === "notFound";
+      if (!isUnowned || locks === undefined) throw error;
+      return unowned(locks);
+    }
   }
 
   /**
@@ -190,6 +240,17 @@ export class ChannelStateManager {
     this.#subscriptions.set(channelId, subscription);
     return subscription;
   }
+}
+
+function toGrant(channelId: string, holder: PublishedSpeaker | undefined): StartPttResult {
+  return { success: true, state: toChannelState(channelId, holder) };
+}
+
+function toDenial(channelId: string, cause: FloorDenyCause, speaker: PublishedSpeaker | undefined): StartPttResult {
+  const state = toChannelState(channelId, speaker);
+  if (speaker === undefined) return { success: false, state, cause };
+  const { userId, userName, startedAtMs } = speaker;
+  return { success: false, state, cause, holder: { userId, userName, startedAtMs } };
 }
 
 function toChannelState(channelId: string, holder: PublishedSpeaker | undefined): ChannelState {

@@ -109,6 +109,7 @@ export class PermissionSyncManager {
       }),
     );
     await this.#connections?.startSubscriptions();
+    await this.#subscriber.settled();
   }
 
   /** Stops the subscription. No callback is called after that. Idempotent. */
@@ -145,7 +146,7 @@ export class PermissionSyncManager {
       return;
     }
     const { userId, eventId, channelIds, action } = update;
-    this.#logger.debug({ userId, eventId, action, channels: channelIds.length }, "membership update");
+    this.#logger.info({ userId, eventId, action, channels: channelIds.length }, "membership update");
     this.#onPermissionChange(userId, eventId, channelIds, action, position);
   }
 }

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { FLOOR_PRIORITIES, type FloorPriority, outranks } from "../../../src/domain/floor.js";
 import type { PttHolder, PublishedSpeaker, StartPttRequest } from "../../../src/domain/ports/floorStore.js";
 import {
+  assign,
   collect,
   expectFailure,
   freshId,
@@ -273,6 +274,20 @@ export function describeFloor(getEngine: GetEngine): void {
       expect(kinds.filter((kind) => kind === "floorRevoked")).toHaveLength(cut);
     });
     await fc.assert(history, { numRuns: 40 });
+  });
+
+  test("a press may need no membership while the event has none", async () => {
+    const engine = getEngine();
+    const eventId = freshId("event");
+    const channelId = freshId("channel");
+    await engine.setChannelEvent(channelId, eventId, "admin", false);
+    const terms = { admitsAllWithoutMembers: true };
+    expect(await press(engine, channelId, "u")).toMatchObject({ cause: "receiveOnly" });
+    expect(await press(engine, channelId, "u", terms)).toMatchObject({ granted: true });
+    await engine.stopPtt(channelId, { userId: "u", sessionId: "" });
+    await assign(engine, eventId, "member", [channelId]);
+    expect(await press(engine, channelId, "u", terms)).toMatchObject({ cause: "receiveOnly" });
+    expect(await press(engine, channelId, "member", terms)).toMatchObject({ granted: true });
   });
 
   test("without the membership check, event, ban, pause, holder and priority still decide", async () => {

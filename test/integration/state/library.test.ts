@@ -102,7 +102,7 @@ describe("ChannelStateManager in a process of its own", () => {
 
       for (let leave = 0; leave < 9; leave++) await channels("unsubscribeFromChannel", "stage");
       expect(await redis.cli("PUBSUB", "NUMSUB", "channel:stage:events")).toMatch(/\s0$/);
-      expect(await channels("getChannelState", "nowhere")).toMatchObject({ error: "notFound" });
+      expect(await channels("getChannelState", "nowhere")).toMatchObject({ currentSpeaker: null, isBusy: false });
     } finally {
       client.close();
       await replica.close();

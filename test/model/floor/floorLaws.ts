@@ -43,6 +43,13 @@ export interface Lock {
   goneAtMs: number;
 }
 
+/** A renewal that the store accepted. Times are ms by the clock of the machine, on which Redis runs. */
+export interface Renewal {
+  grant: Grant;
+  askedAtMs: number;
+  answeredAtMs: number;
+}
+
 /** A pause, and the pause that it asked to replace. */
 export interface MadePause {
   pauseId: string;
@@ -53,6 +60,7 @@ export interface MadePause {
 export interface FloorHistory {
   pauses: MadePause[];
   grants: Grant[];
+  renewals: Renewal[];
   waits: Wait[];
   locks: Lock[];
   /**
@@ -70,6 +78,7 @@ export function findBreaches(history: FloorHistory): string[] {
     ...rising(history),
     ...oneEnd(history),
     ...bounded(history),
+    ...entitled(history),
     ...outranked(history),
     ...oneHolder(history),
     ...latched(history),
@@ -133,6 +142,21 @@ function bounded({ grants }: FloorHistory): string[] {
     ...overdue.map((grant) => `${nameOf(grant)} was renewed beyond its talk time`),
     ...late.map((grant) => `${nameOf(grant)} was renewed after it had been given back`),
   ];
+}
+
+// No lease is renewed for a user who is certainly not a member of the channel.
+function entitled({ renewals, published }: FloorHistory): string[] {
+  return renewals.flatMap(({ grant, askedAtMs, answeredAtMs }) => {
+    const changes = published.flatMap((one) =>
+      "kind" in one && one.kind === "membershipChanged" && one.userId === grant.userId ? [one] : [],
+    );
+    const before = changes.findLast(({ timeMs }) => timeMs < askedAtMs);
+    const isUncertain = changes.some(
+      ({ timeMs, channelIds }) => timeMs >= askedAtMs && timeMs <= answeredAtMs && channelIds.includes(grant.channelId),
+    );
+    if (before === undefined || isUncertain || before.channelIds.includes(grant.channelId)) return [];
+    return [`${nameOf(grant)} was renewed for a user who is not a member`];
+  });
 }
 
 // A user who pre-empts a lease has the higher priority. The next holder is published right after the end.

@@ -125,11 +125,8 @@ test.concurrent.each([
     "if not holder or holder.leaseId ~= request.leaseId then return answer({ 'stale' }) end",
     "if not holder then return answer({ 'stale' }) end",
   ],
-  [
-    "a release that forgets who waits",
-    "if not serve_queue(request.channelId, KEYS[8]) then publish",
-    "if true then publish",
-  ],
+  ["a renewal for a user who is not a member", "if not may_speak_on() then", "if false then"],
+  ["a release that forgets who waits", "if not serve_queue(channel, key) then publish", "if true then publish"],
   [
     "a queue in which the youngest is next",
     "while queue[position] and goes_before(queue[position], entry) do",

@@ -7,7 +7,7 @@ import { parseFloorNews } from "../../../src/engine/redis/stores/floorStore.js";
 import { parsePublishedEntries } from "../../../src/engine/redis/stores/logEntry.js";
 import { createLogger } from "../../../src/lib/logger.js";
 import { Hub } from "../../../src/server/feed/hub.js";
-import { makeEvent, pause, readWholeLog, untilRunOut } from "../../contract/fixtures.js";
+import { assign, makeEvent, pause, readWholeLog, untilRunOut } from "../../contract/fixtures.js";
 import { waitFor } from "../../support/waitFor.js";
 import type { FloorHistory, Grant } from "./floorLaws.js";
 import { noteGrant, orStale } from "./floorNotes.js";
@@ -36,7 +36,9 @@ export interface FloorGame {
  * before it returns.
  */
 export async function playFloors(url: string, { random, durationMs, isWatched }: FloorGame): Promise<FloorHistory> {
-  const history: FloorHistory = { grants: [], waits: [], locks: [], pauses: [], deletions: [], published: [] };
+  const history: FloorHistory = {
+    ...{ grants: [], renewals: [], waits: [], locks: [], pauses: [], deletions: [], published: [] },
+  };
   const engines = [0, 1].map(() => createRedisEngine({ url, logger }));
   const hubs = engines.map((engine) => new Hub(engine, logger));
   const raw = new Redis(url);
@@ -79,11 +81,13 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
         }
         const next = pick(["renews", "renews", "stops", "stops", "goes without a word"] as const);
         if (next === "renews") {
+          const askedAtMs = Date.now();
           const expiresAtMs = await orStale(replica.renewPtt(held.channelId, held.leaseId));
           if (expiresAtMs === undefined) {
             held = undefined;
           } else {
             held.expiresAtMs = Math.max(held.expiresAtMs, expiresAtMs);
+            history.renewals.push({ grant: held, askedAtMs, answeredAtMs: Date.now() });
             if (held.releases > 0) held.lateRenewals += 1;
           }
         } else if (next === "stops") {
@@ -148,6 +152,14 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
       }),
     );
 
+    // Users lose their channels now and then, and get them back.
+    const revocations = repeat(100, async () => {
+      const userId = pick(USERS);
+      await assign(pick(engines), eventId, userId, []);
+      await sleep(100 + random() * 200);
+      await assign(pick(engines), eventId, userId, channelIds);
+    });
+
     const faults = repeat(1_500, async () => {
       const clients = String(await raw.call("CLIENT", "LIST"));
       const lines = clients.split("\n").filter((line) => line.includes(`name=${SUBSCRIPTIONS}`));
@@ -155,7 +167,7 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
       if (id !== undefined) await raw.call("CLIENT", "KILL", "ID", id);
     });
 
-    await Promise.all([...sessions, ...waiters, ...legacy, ...dispatchers, faults]);
+    await Promise.all([...sessions, ...waiters, ...legacy, ...dispatchers, revocations, faults]);
     await untilRunOut(engine, eventId);
     await waitFor(async () => (await engine.endLeases(eventId)).length === 0, { message: "all leases to end" });
     const last = (await readWholeLog(engine, eventId)).at(-1);

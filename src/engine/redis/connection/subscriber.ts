@@ -23,11 +23,14 @@ export class Subscriber {
   readonly #channels = new Map<string, Set<MessageListener>>();
   readonly #listeners = new Set<SubscriberListener>();
   #connected = false;
+  #subscribing: Promise<void> = Promise.resolve();
 
   constructor(connection: Redis, logger: Logger) {
     this.#connection = connection;
     this.#logger = logger;
-    connection.on("ready", () => void this.#resubscribe());
+    connection.on("ready", () => {
+      this.#subscribing = this.#resubscribe();
+    });
     connection.on("close", () => this.#interrupt());
     connection.on("messageBuffer", (channel: Buffer, message: Buffer) => this.#deliver(channel.toString(), message));
   }
@@ -35,6 +38,11 @@ export class Subscriber {
   /** True while every channel is subscribed. */
   get isConnected(): boolean {
     return this.#connected;
+  }
+
+  /** Resolves when the connection that is open now has subscribed every channel or has failed; at once if none is open. */
+  async settled(): Promise<void> {
+    await this.#subscribing;
   }
 
   listen(listener: SubscriberListener): Unsubscribe {

@@ -31,6 +31,7 @@ export type ScriptName =
   | "read-speakers"
   | "read-user-permissions"
   | "release-channel"
+  | "release-lock"
   | "renew-epoch"
   | "renew-ptt"
   | "resume-speakers"
@@ -39,6 +40,7 @@ export type ScriptName =
   | "start-ptt"
   | "stop-ptt"
   | "sync-members"
+  | "take-lock"
   | "take-ticket"
   | "unban-user"
   | "uphold-pause";

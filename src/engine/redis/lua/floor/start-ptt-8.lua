@@ -6,7 +6,7 @@
 -- KEYS[7] hash: channel -> event
 -- KEYS[8] speaker key of the channel
 -- ARGV[2] request: JSON of {channelId, userId, userName, sessionId, priority, talkTimeMs, leaseTimeMs, ignoresMembership,
---         actor, queue: {waitMs, limit: how many may wait}, absent if the request must not wait}; times in ms
+--         admitsAllWithoutMembers, actor, queue: {waitMs, limit: how many may wait}, absent if the request must not wait}; times in ms
 -- Returns { 'granted', lease id, speaker JSON, talk until (ms) }
 --      or { 'queued', holder JSON, queue id, position from 1, how many wait, when the wait ends (ms) }
 --      or { 'denied', cause, holder JSON or false, pause JSON or false, JSON of the user's ban or nil }

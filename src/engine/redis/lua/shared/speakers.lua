@@ -37,6 +37,7 @@ end
 -- Returns true if the user who asks for a floor has the channel, or needs no membership for this request.
 local function is_admitted(request, channel)
   if request.ignoresMembership then return true end
+  if request.admitsAllWithoutMembers and redis.call('EXISTS', MEMBERS) == 0 then return true end
   local raw = redis.call('HGET', MEMBERS, request.userId)
   if not raw then return false end
   for _, own in ipairs(cjson.decode(raw).c) do
