@@ -81,13 +81,21 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
         }
         const next = pick(["renews", "renews", "stops", "stops", "goes without a word"] as const);
         if (next === "renews") {
+          const isRevoked = random() < 0.2;
+          if (isRevoked) {
+            await assign(pick(engines), eventId, userId, []);
+            // Times are compared by the millisecond.
+            await sleep(2);
+          }
           const askedAtMs = Date.now();
           const expiresAtMs = await orStale(replica.renewPtt(held.channelId, held.leaseId));
+          const answeredAtMs = Date.now();
+          if (isRevoked) await assign(pick(engines), eventId, userId, channelIds);
           if (expiresAtMs === undefined) {
             held = undefined;
           } else {
             held.expiresAtMs = Math.max(held.expiresAtMs, expiresAtMs);
-            history.renewals.push({ grant: held, askedAtMs, answeredAtMs: Date.now() });
+            history.renewals.push({ grant: held, askedAtMs, answeredAtMs });
             if (held.releases > 0) held.lateRenewals += 1;
           }
         } else if (next === "stops") {
@@ -152,14 +160,6 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
       }),
     );
 
-    // Users lose their channels now and then, and get them back.
-    const revocations = repeat(100, async () => {
-      const userId = pick(USERS);
-      await assign(pick(engines), eventId, userId, []);
-      await sleep(100 + random() * 200);
-      await assign(pick(engines), eventId, userId, channelIds);
-    });
-
     const faults = repeat(1_500, async () => {
       const clients = String(await raw.call("CLIENT", "LIST"));
       const lines = clients.split("\n").filter((line) => line.includes(`name=${SUBSCRIPTIONS}`));
@@ -167,7 +167,7 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
       if (id !== undefined) await raw.call("CLIENT", "KILL", "ID", id);
     });
 
-    await Promise.all([...sessions, ...waiters, ...legacy, ...dispatchers, revocations, faults]);
+    await Promise.all([...sessions, ...waiters, ...legacy, ...dispatchers, faults]);
     await untilRunOut(engine, eventId);
     await waitFor(async () => (await engine.endLeases(eventId)).length === 0, { message: "all leases to end" });
     const last = (await readWholeLog(engine, eventId)).at(-1);
