@@ -66,6 +66,11 @@ export const INGEST_APPLIED = "squelch:ingest:applied";
 
 /** List of the fleet's audit entries, the newest first. */
 export const FLEET_AUDIT = "audit:log";
+
+/** Returns the key of the list of the fleet's audit entries of one actor, the newest first. */
+export function actorAudit(actorId: string): string {
+  return `audit:actor:${actorId}`;
+}
 /** Pub/sub channel on which the control plane publishes assignments. */
 export const MEMBERSHIP_UPDATES = "vp:membership_updates";
 /** Hash: channel id → event id. */

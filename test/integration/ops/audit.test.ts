@@ -101,6 +101,26 @@ it("is in the trail of the VoicePing fleet too", async () => {
   });
 });
 
+it("names a user in the VoicePing trail by the bare user id, and keeps the entries of each actor", async () => {
+  const asUser = new Metadata();
+  asUser.set("squelch-actor", "user:dora");
+  await client.unary(pauseAllSpeakers, { eventId, reason: "Storm", duration: { seconds: 0n } }, { metadata: asUser });
+  await client.unary(pauseAllSpeakers, { eventId, reason: "Fire", duration: { seconds: 0n } }, { metadata });
+  await recorded(2);
+  const list = async (key: string) => {
+    const lines = (await redis.cli("LRANGE", key, "0", "-1")).split("\n").filter((line) => line !== "");
+    return lines.map((line) => JSON.parse(line) as { id: string; actorId: string; eventId: string });
+  };
+  const all = (await list("audit:log")).filter((entry) => entry.eventId === eventId);
+  expect(all.map(({ actorId }) => actorId).sort()).toEqual(["cli:anna", "dora"]);
+  for (const actorId of ["dora", "cli:anna"]) {
+    await waitFor(async () => (await list(`audit:actor:${actorId}`)).some((entry) => entry.eventId === eventId));
+    const own = (await list(`audit:actor:${actorId}`)).filter((entry) => entry.eventId === eventId);
+    expect(own).toEqual(all.filter((entry) => entry.actorId === actorId));
+  }
+  expect(Number(await redis.cli("PTTL", "audit:actor:dora"))).toBeGreaterThan(0);
+});
+
 it("G9: what happened while Redis was away is written when it is back", async () => {
   await client.unary(setUserChannels, { eventId, userId: "u1", channelIds: ["a"] });
   await recorded(1);

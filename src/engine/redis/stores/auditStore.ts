@@ -3,12 +3,16 @@ import type { AuditEntry, AuditRecord } from "../../../domain/audit.js";
 import type { AuditStore } from "../../../domain/ports/auditStore.js";
 import { attempt } from "../connection/connections.js";
 import type { CommandConnection } from "../connection/openConnection.js";
-import { AUDIT, FLEET_AUDIT } from "../keys.js";
+import { AUDIT, actorAudit, FLEET_AUDIT } from "../keys.js";
 
 /** The number of entries that one read returns while the entries of some events are searched. */
 const PAGE = 1_000;
 /** The most entries that a VoicePing fleet keeps in its own audit list. */
 const FLEET_AUDIT_LENGTH = 10_000;
+/** The most entries of one actor that are kept. */
+const ACTOR_AUDIT_LENGTH = 1_000;
+/** How long the list of an actor is kept after its newest entry, ms: 30 days. */
+const ACTOR_AUDIT_TTL_MS = 30 * 24 * 60 * 60 * 1_000;
 
 /** The name of each action in the audit list of a VoicePing fleet. */
 const FLEET_ACTIONS: Readonly<Record<string, string>> = {
@@ -21,12 +25,17 @@ const FLEET_ACTIONS: Readonly<Record<string, string>> = {
   UnbanUser: "security.unban",
 };
 
+/** Returns an actor as a VoicePing fleet names it: a user by the bare user id. */
+function toActorId(actor: string): string {
+  return actor.replace(/^user:/, "");
+}
+
 /** Converts a record to the format of a VoicePing fleet's audit list. */
 function toFleetEntry({ timeMs, actor, action, eventId, target, outcome, requestId, detail }: AuditRecord): string {
   const isRefused = outcome === "PERMISSION_DENIED" || outcome === "UNAUTHENTICATED";
   return JSON.stringify({
     id: randomUUID(),
-    actorId: actor,
+    actorId: toActorId(actor),
     eventId: eventId || null,
     action: isRefused ? "permission.denied" : (FLEET_ACTIONS[action] ?? `squelch.${action}`),
     targetId: target || null,
@@ -36,15 +45,24 @@ function toFleetEntry({ timeMs, actor, action, eventId, target, outcome, request
 }
 
 /**
- * {@link AuditStore} on Redis. Writes to Squelch's own stream and to the audit list of a VoicePing fleet. The two
- * writes run one after the other, because in a Cluster they go to different nodes.
+ * {@link AuditStore} on Redis. Writes to Squelch's own stream and to the audit lists of a VoicePing fleet: one of all
+ * entries, and one of each actor. Each write is a command of its own, because in a Cluster they go to different nodes.
  *
  * @param length the approximate number of entries that the stream keeps
  */
 export function createAuditStore(commands: CommandConnection, length: number): AuditStore {
-  // Redis may reject one of the two writes. A retry must not add copies to the other list.
+  // Redis may reject one of the writes. A retry must not add copies to the other lists.
   const inStream = new WeakSet<AuditRecord>();
   const inList = new WeakSet<AuditRecord>();
+  const inActorList = new WeakSet<AuditRecord>();
+  // An entry is the same in both lists, also after a retry.
+  const entries = new WeakMap<AuditRecord, string>();
+
+  function entryOf(record: AuditRecord): string {
+    const entry = entries.get(record) ?? toFleetEntry(record);
+    entries.set(record, entry);
+    return entry;
+  }
 
   async function appendToStream(record: AuditRecord): Promise<void> {
     await attempt(commands.xadd(AUDIT, "MAXLEN", "~", length, "*", "record", JSON.stringify(record)));
@@ -53,9 +71,26 @@ export function createAuditStore(commands: CommandConnection, length: number): A
 
   async function appendToList(records: readonly AuditRecord[]): Promise<void> {
     if (records.length === 0) return;
-    await attempt(commands.lpush(FLEET_AUDIT, ...records.map(toFleetEntry)));
+    await attempt(commands.lpush(FLEET_AUDIT, ...records.map(entryOf)));
     for (const record of records) inList.add(record);
     await attempt(commands.ltrim(FLEET_AUDIT, 0, FLEET_AUDIT_LENGTH - 1));
+  }
+
+  async function appendToActorList(actorId: string, records: readonly AuditRecord[]): Promise<void> {
+    const key = actorAudit(actorId);
+    await attempt(commands.lpush(key, ...records.map(entryOf)));
+    for (const record of records) inActorList.add(record);
+    await attempt(commands.ltrim(key, 0, ACTOR_AUDIT_LENGTH - 1));
+    await attempt(commands.pexpire(key, ACTOR_AUDIT_TTL_MS));
+  }
+
+  function appendToActorLists(records: readonly AuditRecord[]): Promise<void>[] {
+    const byActor = new Map<string, AuditRecord[]>();
+    for (const record of records) {
+      const actorId = toActorId(record.actor);
+      byActor.set(actorId, [...(byActor.get(actorId) ?? []), record]);
+    }
+    return [...byActor].map(([actorId, own]) => appendToActorList(actorId, own));
   }
 
   return {
@@ -63,6 +98,7 @@ export function createAuditStore(commands: CommandConnection, length: number): A
       const results = await Promise.allSettled([
         ...records.filter((record) => !inStream.has(record)).map(appendToStream),
         appendToList(records.filter((record) => !inList.has(record))),
+        ...appendToActorLists(records.filter((record) => !inActorList.has(record))),
       ]);
       const failure = results.find((result) => result.status === "rejected");
       if (failure !== undefined) throw failure.reason;
