@@ -49,7 +49,7 @@ export {
   type PttDenial,
   parseClientFrame,
   permissionUpdateFrame,
-  pongFrame,
+  pongFrames,
   presenceFrame,
   pttDeniedFrame,
   pttDeniedReply,

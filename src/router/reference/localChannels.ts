@@ -35,8 +35,8 @@ export class LocalChannels {
     const joined = this.#channels.get(channelId) ?? { eventId, members: new Set<ChannelMember>(), holder };
     this.#channels.set(channelId, joined);
     this.setHolder(eventId, channelId, holder);
-    this.#announcePresence(channelId, member, "user-joined");
     joined.members.add(member);
+    this.#announcePresence(channelId, member, "user-joined");
   }
 
   /** Removes a member and notifies the others. Does nothing if the client is not a member. */
@@ -50,6 +50,17 @@ export class LocalChannels {
   /** Returns the speaker of a channel; undefined if the floor is free or no client of this router has joined. */
   holder(channelId: string): Holder | undefined {
     return this.#channels.get(channelId)?.holder;
+  }
+
+  /** Returns how many users have joined a channel through this router. A user with several connections counts once. */
+  userCount(channelId: string): number {
+    const members = this.#channels.get(channelId)?.members ?? [];
+    return new Set([...members].map(({ identity }) => identity.userId)).size;
+  }
+
+  /** True if the user has joined the channel through this router, on any connection. */
+  hasUser(channelId: string, userId: string): boolean {
+    return [...(this.#channels.get(channelId)?.members ?? [])].some(({ identity }) => identity.userId === userId);
   }
 
   /** Returns the channel state for the frames to clients. */
@@ -73,7 +84,7 @@ export class LocalChannels {
     member: ChannelMember,
     action: "user-joined" | "user-left" | "user-disconnected",
   ): void {
-    const frame = presenceFrame(this.state(channelId), action, member.identity);
+    const frame = presenceFrame(this.state(channelId), action, member.identity, this.userCount(channelId));
     for (const other of this.#channels.get(channelId)?.members ?? []) {
       if (other !== member) other.send(frame);
     }

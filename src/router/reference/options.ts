@@ -1,5 +1,14 @@
 import { SquelchError } from "../../domain/errors.js";
-import { DURATION_MS, type OptionRule, type OptionRules, oneOf, required, TEXT, TEXTS } from "../../domain/options.js";
+import {
+  DURATION_MS,
+  DURATION_MS_OR_0,
+  type OptionRule,
+  type OptionRules,
+  oneOf,
+  required,
+  TEXT,
+  TEXTS,
+} from "../../domain/options.js";
 import { PERMISSION_CLIENT_RULES, type PermissionClientOptions } from "../client/permissionClient.js";
 import type { CutPolicy } from "../relay/permissionRelay.js";
 
@@ -23,6 +32,14 @@ export interface ReferenceRouterOptions extends Omit<PermissionClientOptions, "r
   maxSocketsPerUser?: number;
   /** The most TCP connections from one IP address. Default: as `maxSockets`. */
   maxSocketsPerAddress?: number;
+  /** The most channels that one connection may join. Default: no limit. */
+  maxChannelsPerSocket?: number;
+  /** The most channels that the connection of a dispatcher may join. Default: no limit. */
+  maxChannelsPerDispatcher?: number;
+  /** The most users that may join one channel through this router. Default: no limit. */
+  maxUsersPerChannel?: number;
+  /** An emergency broadcast whose button was held for less is refused as an accident, ms. Default: 2,000. */
+  minHoldMs?: number;
 }
 
 const TEXT_OR_TEXTS: OptionRule = {
@@ -47,10 +64,20 @@ export const REFERENCE_ROUTER_RULES: OptionRules<ReferenceRouterOptions> = {
   maxSockets: COUNT,
   maxSocketsPerUser: COUNT,
   maxSocketsPerAddress: COUNT,
+  maxChannelsPerSocket: COUNT,
+  maxChannelsPerDispatcher: COUNT,
+  maxUsersPerChannel: COUNT,
+  minHoldMs: DURATION_MS_OR_0,
 };
 
 /** The options with defaults that {@link PermissionClient} does not take. */
-type OwnOptions = Omit<ReferenceRouterOptions, keyof PermissionClientOptions | "listen" | "jwtSecret">;
+export type OwnOptions = Omit<ReferenceRouterOptions, keyof PermissionClientOptions | "listen" | "jwtSecret">;
+
+/** Returns the options of the {@link PermissionClient} alone, because it refuses all others. */
+export function clientOptionsOf(options: ReferenceRouterOptions): Omit<PermissionClientOptions, "routerId"> {
+  const isOfClient = ([name]: [string, unknown]) => Object.hasOwn(PERMISSION_CLIENT_RULES, name);
+  return Object.fromEntries(Object.entries(options).filter(isOfClient)) as Omit<PermissionClientOptions, "routerId">;
+}
 
 /** Returns the values of the options with defaults. */
 export function withDefaults(options: OwnOptions): Required<OwnOptions> {
@@ -62,6 +89,10 @@ export function withDefaults(options: OwnOptions): Required<OwnOptions> {
     maxSockets,
     maxSocketsPerUser: options.maxSocketsPerUser ?? 20,
     maxSocketsPerAddress: options.maxSocketsPerAddress ?? maxSockets,
+    maxChannelsPerSocket: options.maxChannelsPerSocket ?? Number.POSITIVE_INFINITY,
+    maxChannelsPerDispatcher: options.maxChannelsPerDispatcher ?? Number.POSITIVE_INFINITY,
+    maxUsersPerChannel: options.maxUsersPerChannel ?? Number.POSITIVE_INFINITY,
+    minHoldMs: options.minHoldMs ?? 2_000,
   };
 }
 

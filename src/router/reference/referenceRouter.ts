@@ -21,7 +21,14 @@ import {
   verifyClientToken,
 } from "./clientToken.js";
 import { LocalChannels } from "./localChannels.js";
-import { parseSecrets, REFERENCE_ROUTER_RULES, type ReferenceRouterOptions, withDefaults } from "./options.js";
+import {
+  clientOptionsOf,
+  type OwnOptions,
+  parseSecrets,
+  REFERENCE_ROUTER_RULES,
+  type ReferenceRouterOptions,
+  withDefaults,
+} from "./options.js";
 import { RouterCalls } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
 import { ClientSession } from "./session/clientSession.js";
@@ -54,14 +61,12 @@ export interface ReferenceRouter {
  */
 export async function startReferenceRouter(options: ReferenceRouterOptions): Promise<ReferenceRouter> {
   checkOptions("startReferenceRouter", options, REFERENCE_ROUTER_RULES);
-  const { listen: listenAddress, jwtSecret, tokenHorizonMs, cut, cutAfterMs, ...others } = options;
-  const { maxSockets, maxSocketsPerUser, maxSocketsPerAddress, ...clientOptions } = others;
+  const { listen: listenAddress, jwtSecret, routerId = `router-${randomUUID()}`, retryDelayMs } = options;
   const own = withDefaults(options);
-  const { routerId = `router-${randomUUID()}`, retryDelayMs } = clientOptions;
   const listen = parseListenAddress(listenAddress);
   const tokenRules = { secrets: parseSecrets(jwtSecret), horizonMs: own.tokenHorizonMs };
   const logger = options.logger ?? createLogger("squelch-router");
-  const client = new PermissionClient({ ...clientOptions, routerId, logger });
+  const client = new PermissionClient({ ...clientOptionsOf(options), routerId, logger });
   const speakers = new ChannelClient(client.rpc, { ...(retryDelayMs !== undefined && { retryDelayMs }), logger });
   const sessions = new Sessions();
   const context = createContext(client, speakers, own, routerId, logger, tokenRules, sessions);
@@ -154,7 +159,7 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
 function createContext(
   client: PermissionClient,
   speakers: ChannelClient,
-  { cut, cutAfterMs }: Required<Pick<ReferenceRouterOptions, "cut" | "cutAfterMs">>,
+  own: Required<OwnOptions>,
   routerId: string,
   logger: Logger,
   tokenRules: TokenRules,
@@ -167,10 +172,11 @@ function createContext(
   return {
     client,
     speakers,
-    relay: new PermissionRelay(client, { cut, cutAfterMs, logger }),
+    relay: new PermissionRelay(client, { cut: own.cut, cutAfterMs: own.cutAfterMs, logger }),
     channels: new LocalChannels(),
     calls: new RouterCalls(client.rpc, routerId),
     logger,
+    limits: own,
     tokenRules,
     sessionsOf: (user) => sessions.ofUser(user),
     floorLosses: (eventId) => losses.get(eventId) ?? 0,

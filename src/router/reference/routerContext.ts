@@ -16,6 +16,17 @@ export interface OtherSession {
   yieldFloor(channelId: string, patienceMs: number): Promise<boolean>;
 }
 
+/** What clients may do. */
+export interface ClientLimits {
+  readonly maxChannelsPerSocket: number;
+  /** As `maxChannelsPerSocket`, for dispatchers. */
+  readonly maxChannelsPerDispatcher: number;
+  /** The most users that join one channel through this router. */
+  readonly maxUsersPerChannel: number;
+  /** A broadcast whose button was held for less is refused, ms. */
+  readonly minHoldMs: number;
+}
+
 /** What the sessions of one reference router share. */
 export interface RouterContext {
   readonly client: PermissionClient;
@@ -25,6 +36,7 @@ export interface RouterContext {
   readonly channels: LocalChannels;
   readonly calls: RouterCalls;
   readonly logger: Logger;
+  readonly limits: ClientLimits;
   /** How the router verifies the tokens of its clients. */
   readonly tokenRules: TokenRules;
   /** Returns the connections of a user in the event. */

@@ -179,9 +179,9 @@ function encode(frame: ServerFrame): string {
   return JSON.stringify(frame);
 }
 
-/** Returns a `channel-list` frame, the first frame of every connection. */
+/** Returns a `channel-list` frame, the first frame of every connection. Clients know the role `USER` as `GENERAL`. */
 export function channelListFrame(channels: readonly string[], role: string, globalRole: string): string {
-  return encode({ type: "channel-list", data: { channels, role, globalRole } });
+  return encode({ type: "channel-list", data: { channels, role: role === "USER" ? "GENERAL" : role, globalRole } });
 }
 
 /** `permission-update`, with each of the fields that one client or another reads. */
@@ -196,14 +196,19 @@ export function replyFrame(id: FrameId | undefined, data: object): string {
   return encode({ type: "channel-state", id, data });
 }
 
-/** Returns a `channel-state` frame for a user who joined or left the channel. */
+/**
+ * Returns a `channel-state` frame for a user who joined or left the channel.
+ *
+ * @param userCount how many users are on the channel now
+ */
 export function presenceFrame(
   state: ChannelStateData,
   action: "user-joined" | "user-left" | "user-disconnected",
   user: { userId: string; userName: string },
+  userCount: number,
 ): string {
   const { userId, userName } = user;
-  return encode({ type: "channel-state", data: { ...state, action, userId, userName } });
+  return encode({ type: "channel-state", data: { ...state, action, userId, userName, userCount } });
 }
 
 /** Returns a `speaker-changed` frame: the channel has a new speaker or no speaker. */
@@ -289,9 +294,13 @@ export function forceDisconnectFrame(reason: string): string {
   return encode({ type: "force-disconnect", data: { reason } });
 }
 
-/** Returns the reply to `ping`. */
-export function pongFrame(id: FrameId | undefined): string {
-  return encode({ type: "pong", id });
+/**
+ * Returns the frames that answer `ping`. Some clients wait for a frame `pong`, others for a reply with the id of their
+ * request, so a request with an id gets both.
+ */
+export function pongFrames(id: FrameId | undefined): string[] {
+  const pong = encode({ type: "pong" });
+  return id === undefined ? [pong] : [replyFrame(id, { type: "pong" }), pong];
 }
 
 /** Returns an `error` frame: a request failed or was not valid. */

@@ -143,7 +143,7 @@ describe("a disconnection", () => {
     proxy.heal();
     await waitFor(() => old.closed, { timeoutMs: 10_000, message: "the old socket to be closed" });
     expect(old.closed).toMatchObject({ code: 4003 });
-    expect(await young.request("ping")).toMatchObject({ type: "pong" });
+    expect(await young.request("ping")).toMatchObject({ data: { type: "pong" } });
     expect(young.closed).toBeUndefined();
   });
 });
@@ -182,7 +182,7 @@ describe("a ban", () => {
     }
     const { outcome } = await press(there, "anna");
     expect(outcome).toMatchObject({ case: "denied", value: { cause: FloorDenyCause.RECEIVE_ONLY, ban } });
-    expect(await bystander.request("ping")).toMatchObject({ type: "pong" });
+    expect(await bystander.request("ping")).toMatchObject({ data: { type: "pong" } });
 
     for (const eventId of [here, there]) {
       await waitFor(() => logged(eventId, "userUnbanned").length > 0, { message: "the end of the ban" });

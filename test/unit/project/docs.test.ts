@@ -144,6 +144,7 @@ describe("docs/protocol.md", () => {
         keys.probeKey("<number>"),
         keys.AUDIT,
         keys.FLEET_AUDIT,
+        keys.actorAudit("<actor id>"),
         keys.assignedChannelsKey("<user id>"),
         keys.CHANNEL_EVENTS,
         keys.CHANNEL_MOVES,

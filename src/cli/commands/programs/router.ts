@@ -1,10 +1,11 @@
 import { type Command, Option } from "commander";
+import type { ReferenceRouterOptions } from "../../../router/reference/options.js";
 import { DEFAULT_ADDRESS } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
 import { CommandFailure } from "../../failure.js";
 import { silenceGrpcLog, untilStopped } from "../../lifetime.js";
 import { parseCount } from "../../output/count.js";
-import { parsePositiveDuration } from "../../output/duration.js";
+import { parseDurationText, parsePositiveDuration } from "../../output/duration.js";
 import { addSecurityOptions, readSecurity, type SecurityOptions } from "../../security.js";
 
 const DEFAULT_LISTEN = "127.0.0.1:8090";
@@ -20,6 +21,10 @@ interface RouterOptions extends SecurityOptions {
   maxSockets?: number;
   maxSocketsPerUser?: number;
   maxSocketsPerAddress?: number;
+  maxChannelsPerSocket?: number;
+  maxChannelsPerDispatcher?: number;
+  maxUsersPerChannel?: number;
+  minHold?: number;
 }
 
 /** Adds `squelch router`, which runs the reference WebSocket router until SIGTERM or SIGINT. */
@@ -52,7 +57,19 @@ export function addRouterCommand(program: Command, context: CommandContext): voi
     )
     .option("--max-sockets <count>", "the most connections of clients (default: 10000)", parseCount)
     .option("--max-sockets-per-user <count>", "the most connections of one user in one event (default: 20)", parseCount)
-    .option("--max-sockets-per-address <count>", "the most connections from one IP address (default: all)", parseCount);
+    .option("--max-sockets-per-address <count>", "the most connections from one IP address (default: all)", parseCount)
+    .option("--max-channels-per-socket <count>", "the most channels of one connection (default: no limit)", parseCount)
+    .option(
+      "--max-channels-per-dispatcher <count>",
+      "the most channels of a dispatcher's connection (default: no limit)",
+      parseCount,
+    )
+    .option("--max-users-per-channel <count>", "the most users on one channel (default: no limit)", parseCount)
+    .option(
+      "--min-hold <duration>",
+      "a shorter press of the emergency button is refused as an accident (default: 2s)",
+      parseDurationText,
+    );
   addSecurityOptions(command)
     .addHelpText("after", "\nExample:\n  squelch router --listen 127.0.0.1:0 --jwt-secret secret")
     .action(async (options: RouterOptions) => {
@@ -82,7 +99,6 @@ export function addRouterCommand(program: Command, context: CommandContext): voi
         }),
         ...(options.routerId === undefined ? {} : { routerId: options.routerId }),
         cut: options.cut === "at-once" ? "atOnce" : "afterTransmission",
-        ...(options.cutAfter !== undefined && { cutAfterMs: options.cutAfter }),
         ...readLimits(options),
         logger,
       });
@@ -92,10 +108,17 @@ export function addRouterCommand(program: Command, context: CommandContext): voi
     });
 }
 
-function readLimits({ maxSockets, maxSocketsPerUser, maxSocketsPerAddress }: RouterOptions) {
+function readLimits(options: RouterOptions): Partial<ReferenceRouterOptions> {
+  const { cutAfter: cutAfterMs, minHold: minHoldMs, maxSockets, maxSocketsPerUser, maxSocketsPerAddress } = options;
+  const { maxChannelsPerSocket, maxChannelsPerDispatcher, maxUsersPerChannel } = options;
   return {
+    ...(cutAfterMs !== undefined && { cutAfterMs }),
+    ...(minHoldMs !== undefined && { minHoldMs }),
     ...(maxSockets !== undefined && { maxSockets }),
     ...(maxSocketsPerUser !== undefined && { maxSocketsPerUser }),
     ...(maxSocketsPerAddress !== undefined && { maxSocketsPerAddress }),
+    ...(maxChannelsPerSocket !== undefined && { maxChannelsPerSocket }),
+    ...(maxChannelsPerDispatcher !== undefined && { maxChannelsPerDispatcher }),
+    ...(maxUsersPerChannel !== undefined && { maxUsersPerChannel }),
   };
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { SpeakerPause } from "../../../domain/floor.js";
-import { emergencyRefusedFrame, FrameError, type FrameId, replyFrame } from "../../relay/frames.js";
+import { type ClientFrame, emergencyRefusedFrame, FrameError, type FrameId, replyFrame } from "../../relay/frames.js";
 import { type ClientIdentity, isDispatcher } from "../clientToken.js";
 import { isRefusal } from "../routerCalls.js";
 import type { RouterContext } from "../routerContext.js";
@@ -10,6 +10,8 @@ interface Dispatcher {
   readonly identity: ClientIdentity;
   send(frame: string): void;
 }
+
+type StartFrame = Extract<ClientFrame, { type: "emergency-broadcast-start" }>;
 
 /** The emergency broadcasts of one session. A session ends its own broadcast only, or the pause that the client names. */
 export class Broadcasts {
@@ -23,10 +25,16 @@ export class Broadcasts {
     this.#context = context;
   }
 
-  /** Answers `emergency-broadcast-start`. */
-  async start(id: FrameId | undefined, replacePauseId?: string): Promise<void> {
+  /** Answers `emergency-broadcast-start`. A button that was pressed for a moment only is taken for an accident. */
+  async start({ id, holdDurationMs, replacePauseId }: StartFrame): Promise<void> {
     this.#checkRole(id);
-    const { calls } = this.#context;
+    const { calls, limits } = this.#context;
+    if (holdDurationMs !== undefined && holdDurationMs < limits.minHoldMs) {
+      throw new FrameError(
+        `Hold the button for ${limits.minHoldMs} ms to broadcast; you held it for ${holdDurationMs} ms`,
+        id,
+      );
+    }
     const { identity } = this.#dispatcher;
     try {
       const { pauseId, expiresAtMs } = await calls.startBroadcast(identity, randomUUID(), replacePauseId);

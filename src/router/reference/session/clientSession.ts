@@ -11,7 +11,7 @@ import {
   FrameError,
   type FrameId,
   parseClientFrame,
-  pongFrame,
+  pongFrames,
   pttInterruptedFrame,
   replyFrame,
   TOKEN_EXPIRED_CODE,
@@ -219,13 +219,14 @@ export class ClientSession implements RelaySocket, ChannelMember, ButtonClient, 
       case "priority-ptt-stop":
         return this.#button.release(frame.id, frame.channelId);
       case "emergency-broadcast-start":
-        return this.#broadcasts.start(frame.id, frame.replacePauseId);
+        return this.#broadcasts.start(frame);
       case "emergency-broadcast-stop":
         return this.#broadcasts.stop(frame.id, frame.pauseId);
       case "renew-token":
         return this.#renewToken(frame.id, frame.token);
       case "ping":
-        return this.send(pongFrame(frame.id));
+        for (const pong of pongFrames(frame.id)) this.send(pong);
+        return;
       case "force-disconnect":
         return this.#forceDisconnect(frame.id, frame.targetUserId, frame.reason);
     }
@@ -238,6 +239,7 @@ export class ClientSession implements RelaySocket, ChannelMember, ButtonClient, 
     const stored = await calls.getChannel(channelId);
     if (stored === undefined) await calls.adoptChannel(channelId, eventId);
     else if (stored.eventId !== eventId) throw new FrameError("The channel belongs to another event", id);
+    this.#checkLimits(id, channelId);
     const isCurrent = await speakers.whenCurrent(eventId, SPEAKERS_PATIENCE_MS);
     // The socket and the permissions may have changed during the calls.
     if (this.#socket.readyState !== WebSocket.OPEN) return;
@@ -246,9 +248,23 @@ export class ClientSession implements RelaySocket, ChannelMember, ButtonClient, 
     if (this.#joined.has(channelId)) channels.setHolder(eventId, channelId, holder);
     else channels.join(channelId, this, holder);
     this.#joined.add(channelId);
-    this.send(replyFrame(id, { success: true, channelId, state: channels.state(channelId) }));
+    const userCount = channels.userCount(channelId);
+    this.send(replyFrame(id, { success: true, channelId, state: channels.state(channelId), userCount }));
     const pause = client.pauseOf(eventId);
     if (pause) this.send(emergencyFrame("start", pause, channelId));
+  }
+
+  #checkLimits(id: FrameId | undefined, channelId: string): void {
+    if (this.#joined.has(channelId)) return;
+    const { channels, limits } = this.#context;
+    const maxChannels = isDispatcher(this.identity) ? limits.maxChannelsPerDispatcher : limits.maxChannelsPerSocket;
+    if (this.#joined.size >= maxChannels) {
+      throw new FrameError(`You have joined ${maxChannels} channels already; leave one first`, id);
+    }
+    const isNew = !channels.hasUser(channelId, this.identity.userId);
+    if (isNew && channels.userCount(channelId) >= limits.maxUsersPerChannel) {
+      throw new FrameError(`The channel is full: it has ${limits.maxUsersPerChannel} users`, id);
+    }
   }
 
   async #leave(id: FrameId | undefined, channelId: string): Promise<void> {
@@ -275,6 +291,7 @@ export class ClientSession implements RelaySocket, ChannelMember, ButtonClient, 
 
   async #forceDisconnect(id: FrameId | undefined, targetUserId: string, reason: string): Promise<void> {
     if (!isDispatcher(this.identity)) throw new FrameError("Permission denied: only dispatchers may disconnect", id);
+    if (targetUserId === this.identity.userId) throw new FrameError("You cannot disconnect yourself", id);
     await this.#context.calls.disconnectUser(this.identity, targetUserId, reason);
     this.send(replyFrame(id, { success: true, targetUserId }));
   }

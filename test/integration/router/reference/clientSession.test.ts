@@ -112,7 +112,7 @@ describe("a socket", () => {
       client.socket.send(frame);
     }
     await client.next("error", 5);
-    expect(await client.request("ping")).toMatchObject({ type: "pong" });
+    expect(await client.request("ping")).toMatchObject({ type: "channel-state", data: { type: "pong" } });
     expect(await client.request("leave-channel", { channelId: "a" })).toMatchObject({ data: { success: true } });
   });
 
