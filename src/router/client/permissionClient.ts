@@ -235,6 +235,14 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
     return this.#mirror.pause(eventId);
   }
 
+  /**
+   * Returns when a user was last disconnected by force, ms since 1970 by the clock of the store; 0 if never. Returns undefined
+   * if the store has not reported it yet.
+   */
+  disconnectedAtMsOf(eventId: string, userId: string): number | undefined {
+    return this.#mirror.disconnectedAtMs(eventId, userId);
+  }
+
   /** Records that a user is connected. The client reads connected users while the stream is not healthy. Idempotent. */
   trackUser(eventId: string, userId: string): void {
     const users = this.#tracked.get(eventId) ?? new Set();

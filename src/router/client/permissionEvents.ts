@@ -86,7 +86,10 @@ export interface DisconnectNotice {
   eventId: string;
   userId: string;
   reason: string;
-  /** Close only sockets that connected before this time, in ms since 1970. Infinity means all sockets. */
+  /**
+   * Close only sockets that connected before this time, in ms since 1970 by the clock of the store. Infinity means all
+   * sockets.
+   */
   connectedBeforeMs: number;
 }
 

@@ -28,6 +28,8 @@ interface EventMirror {
   /** Undefined before the first snapshot. Until then the state comes from heartbeats only. */
   cursor: LogPlace | undefined;
   users: Map<string, MirroredUser>;
+  /** When users were last disconnected by force, ms since 1970 by the clock of the store. By user id. */
+  disconnectedAtMs: Map<string, number>;
   pause: SpeakerPause | undefined;
   pauseKnownAt: LogPlace;
 }
@@ -63,6 +65,15 @@ export class PermissionMirror {
     return this.#events.get(eventId)?.users.get(userId)?.channelIds;
   }
 
+  /**
+   * Returns when a user was last disconnected by force, ms since 1970 by the clock of the store; 0 if never. Returns undefined
+   * if the store has not reported it yet.
+   */
+  disconnectedAtMs(eventId: string, userId: string): number | undefined {
+    const event = this.#events.get(eventId);
+    return event?.disconnectedAtMs.get(userId) ?? (event?.cursor && 0);
+  }
+
   /** Returns the current pause of an event; undefined if the event is not paused. */
   pause(eventId: string): SpeakerPause | undefined {
     return this.#events.get(eventId)?.pause;
@@ -93,6 +104,7 @@ export class PermissionMirror {
       const isNewer = !wasReset && known?.epoch === place.epoch && known.revision > place.revision;
       const user = isNewer ? known : { ...place, channelIds, disconnectedAtMs };
       after.set(userId, user);
+      if (user.disconnectedAtMs > 0) event.disconnectedAtMs.set(userId, user.disconnectedAtMs);
       notices.push(...differences(eventId, userId, known, user, "snapshot"));
     };
     for (const user of snapshot.users) put(user.userId, user.channelIds, msOf(user.disconnectedAt));
@@ -168,7 +180,9 @@ export class PermissionMirror {
       case "userDisconnected": {
         const { userId, reason } = change.kind.value;
         const user = event.users.get(userId);
-        if (user) user.disconnectedAtMs = Math.max(user.disconnectedAtMs, msOf(change.time));
+        const atMs = Math.max(event.disconnectedAtMs.get(userId) ?? 0, msOf(change.time));
+        event.disconnectedAtMs.set(userId, atMs);
+        if (user) user.disconnectedAtMs = atMs;
         return [{ name: "disconnect", arguments: [{ eventId, userId, reason, connectedBeforeMs: Infinity }] }];
       }
       case "userBanned": {
@@ -219,7 +233,8 @@ export class PermissionMirror {
   #event(eventId: string): EventMirror {
     let event = this.#events.get(eventId);
     if (event === undefined) {
-      event = { cursor: undefined, users: new Map(), pause: undefined, pauseKnownAt: NOWHERE };
+      const [users, disconnectedAtMs] = [new Map(), new Map()];
+      event = { cursor: undefined, users, disconnectedAtMs, pause: undefined, pauseKnownAt: NOWHERE };
       this.#events.set(eventId, event);
     }
     return event;

@@ -31,8 +31,8 @@ export interface AdmittedClient {
 
 interface Pending {
   identity: ClientIdentity;
-  sinceMs: number;
-  isDisconnected: boolean;
+  /** The newest forced disconnection since the client asked to connect, ms by the clock of the store. */
+  disconnectedAtMs: number;
 }
 
 /**
@@ -51,7 +51,7 @@ export class Admissions {
     context.client.on("disconnect", ({ eventId, userId, connectedBeforeMs }) => {
       for (const pending of this.#pending) {
         const isMeant = pending.identity.eventId === eventId && pending.identity.userId === userId;
-        if (isMeant && pending.sinceMs < connectedBeforeMs) pending.isDisconnected = true;
+        if (isMeant) pending.disconnectedAtMs = Math.max(pending.disconnectedAtMs, connectedBeforeMs);
       }
     });
   }
@@ -62,12 +62,14 @@ export class Admissions {
    * @throws Refusal if the client may not connect
    */
   async admit(identity: ClientIdentity, connect: () => void): Promise<void> {
-    const pending: Pending = { identity, sinceMs: Date.now(), isDisconnected: false };
+    const { eventId, userId } = identity;
+    const beforeMs = this.#context.client.disconnectedAtMsOf(eventId, userId) ?? Date.now();
+    const pending: Pending = { identity, disconnectedAtMs: 0 };
     this.#pending.add(pending);
     try {
       const ban = await this.#ask(identity);
       if (ban !== undefined) throw new Refusal(403, banNotice(ban));
-      if (pending.isDisconnected) throw new Refusal(403, "You were disconnected");
+      if (pending.disconnectedAtMs > beforeMs) throw new Refusal(403, "You were disconnected");
       connect();
     } finally {
       this.#pending.delete(pending);

@@ -43,7 +43,10 @@ export interface RelaySocket {
 export interface SocketOwner {
   eventId: string;
   userId: string;
-  /** The time of the connection, in ms since 1970. Default: now. */
+  /**
+   * The time of the connection, in ms since 1970 by the clock of the store. Default: the last forced disconnection of the user
+   * that the client knows, so every later disconnection closes the socket, whatever clock this router has.
+   */
   connectedAtMs?: number;
 }
 
@@ -121,7 +124,8 @@ export class PermissionRelay {
    */
   register(socket: RelaySocket, owner: SocketOwner): void {
     this.unregister(socket);
-    const { eventId, userId, connectedAtMs = Date.now() } = owner;
+    const { eventId, userId } = owner;
+    const connectedAtMs = owner.connectedAtMs ?? this.#client.disconnectedAtMsOf(eventId, userId) ?? Date.now();
     this.#registrations.set(socket, { eventId, userId, connectedAtMs, pendingRemovals: new Map() });
     const users = this.#events.get(eventId) ?? new Map<string, Set<RelaySocket>>();
     this.#events.set(eventId, users);

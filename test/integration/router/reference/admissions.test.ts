@@ -167,6 +167,36 @@ describe("a user who is put out", () => {
     });
   });
 
+  it("pitfall 41: is closed after a snapshot, however far ahead the router's clock is", async () => {
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 120_000 });
+    try {
+      const storeNow = () => Date.now() - 120_000;
+      // The first disconnection is older than all sockets.
+      server.event("e1").users.set("u1", { channelIds: [], disconnectedAtMs: storeNow() - 60_000 });
+      const router = await startRouter();
+      const witness = await connect(router, "u2");
+      server.setUserChannels("e1", "u2", ["a"]);
+      await witness.next("permission-update");
+      const client = await connect(router, "u1");
+      server.reset("e1", "epoch-2", { u1: [], u2: [] });
+      server.event("e1").users.set("u1", { channelIds: [], disconnectedAtMs: storeNow() - 60_000 });
+      server.failChannelWatches(status.UNAVAILABLE);
+      server.stop();
+      await server.start();
+      await witness.next("permission-update", 2);
+      expect(client.closed, "the old disconnection").toBeUndefined();
+      server.reset("e1", "epoch-3", { u1: [], u2: ["a"] });
+      server.event("e1").users.set("u1", { channelIds: [], disconnectedAtMs: storeNow() });
+      server.stop();
+      await server.start();
+      await waitFor(() => client.closed);
+      expect(client.closed?.code).toBe(4003);
+      expect(witness.closed).toBeUndefined();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("and could not be asked about is disconnected as soon as the store says so", async () => {
     const router = await startRouter();
     server.setUserChannels("e1", "u2", ["a"]);
