@@ -30,7 +30,8 @@ export interface PauseOptions {
 /** Measures how every speaker of an event is silenced and a dispatcher gets every channel. */
 export const pause: Scenario<PauseOptions> = {
   name: "pause",
-  title: "Silences every speaker of an event for a dispatcher's broadcast, compared with the commands of a public router",
+  title:
+    "Silences every speaker of an event for a dispatcher's broadcast, compared with the commands of a public router",
   columns: { ...DISTANCE_COLUMN, ...WAY_COLUMNS },
   full: {
     distances: [
