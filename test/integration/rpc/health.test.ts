@@ -13,7 +13,7 @@ afterEach(async () => {
 const SERVING = 1;
 const NOT_SERVING = 2;
 
-// grpc.health.v1 by hand: a request is field 1, the service; an answer is field 1, the status.
+// Encodes grpc.health.v1 by hand: field 1 of a request is the service, field 1 of an answer is the status.
 function check(client: Client, service: string): Promise<number | undefined> {
   const request = Buffer.from([10, service.length, ...Buffer.from(service)]);
   return new Promise((resolve, reject) => {
@@ -48,7 +48,7 @@ describe("health", () => {
     expect([await get("/healthz"), await get("/readyz"), await get("/nothing")]).toEqual([200, 200, 404]);
   });
 
-  it("is not serving, though alive, until changes from Redis are proven to arrive (pitfalls 7, 28)", async () => {
+  it("is not serving, but alive, until changes from Redis are proven to arrive (pitfalls 7, 28)", async () => {
     const port = await findFreePort();
     const { replica, client } = await start(`redis://127.0.0.1:${port}`);
     expect(await check(client, "")).toBe(NOT_SERVING);
@@ -57,7 +57,7 @@ describe("health", () => {
     expect((await fetch(`http://${replica.httpAddress}/healthz`)).status).toBe(200);
     const redis = await startRedis({ port });
     await waitFor(async () => (await check(client, "")) === SERVING, { timeoutMs: 15_000 });
-    // Before the Redis it is connected to.
+    // A proxy before the Redis of the replica.
     await replica.close();
     await redis.stop();
   });

@@ -20,8 +20,8 @@ const variables = CONFIG_OPTIONS.map(({ env }) => env);
 const portOf = (address: string) => parseHostPort(address)?.port;
 
 /**
- * The same value; `unread` returns the paths of what was never looked at: the validators look at each property that they
- * know and pass over the others, so that a misspelt one would go unnoticed.
+ * Returns a copy of a value that records which of its parts are read. `unread` returns the paths of the other parts. Validators
+ * read each property that they know and ignore the others, so they would not notice a misspelt one.
  */
 function watchReads<T extends object>(value: T): { watched: T; unread: () => string[] } {
   const unread = new Set<string>();

@@ -16,7 +16,7 @@ describe("squelch status", () => {
       },
     });
 
-  it("shows a replica that is well", async () => {
+  it("shows a healthy replica", async () => {
     const { run, address } = await replica(true);
     expect(await run("status")).toEqual({
       exitCode: 0,
@@ -35,7 +35,7 @@ describe("squelch status", () => {
     ]);
   });
 
-  it("with --fleet shows every replica, and how far each router is; fails if a replica is not well", async () => {
+  it("with --fleet shows every replica, and the progress of each router; fails if a replica is unhealthy", async () => {
     const at = (ms: number) => ({ seconds: 1_700_000_000n, nanos: ms * 1_000_000 });
     const fleet = (feedHealthy: boolean) => ({
       time: at(900),
@@ -93,7 +93,7 @@ describe("squelch status", () => {
     });
   });
 
-  it("with --reconcile has the memberships compared first, and says what that came to", async () => {
+  it("with --reconcile requests a comparison of the memberships first, and prints its result", async () => {
     const counts = { comparedUsers: 1_200, changedUsers: 3, ambiguousUsers: 0 };
     const { run, calls } = await fakeCommandLine({
       reconcileMemberships: () => ({ generation: 1_700_000_000_000n, ...counts }),
@@ -111,7 +111,7 @@ describe("squelch status", () => {
     ]);
   });
 
-  it("with --reconcile fails where there is nothing to compare with", async () => {
+  it("with --reconcile fails if there is nothing to compare with", async () => {
     const { run, calls } = await fakeCommandLine({
       reconcileMemberships: () => {
         throw new FakeFailure(status.FAILED_PRECONDITION, "there is nothing to compare");
@@ -125,7 +125,7 @@ describe("squelch status", () => {
     expect(calls).toHaveLength(1);
   });
 
-  it("fails where the feed is not healthy, having shown what it knows", async () => {
+  it("fails if the feed is not healthy, after it has shown what it knows", async () => {
     const { run, address } = await replica(false);
     const { exitCode, stdout, stderr } = await run("status");
     expect(exitCode).toBe(1);

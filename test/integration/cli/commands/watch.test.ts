@@ -53,7 +53,7 @@ describe("squelch watch", () => {
     throw new FakeFailure(status.UNAVAILABLE, "the replica is stopping; reconnect with your cursors");
   };
 
-  it("prints what happens, and why it ended", async () => {
+  it("prints each change, and why the stream ended", async () => {
     const { run, address } = await fakeCommandLine({ watchPermissions });
     expect(await run("watch", "e1")).toEqual({
       exitCode: 1,
@@ -105,7 +105,7 @@ describe("squelch watch", () => {
     });
   });
 
-  it("notices a replica that says nothing at all, and one that stops sending checkpoints", async () => {
+  it("notices a replica that sends nothing, and one that stops sending checkpoints", async () => {
     const { run, address } = await fakeCommandLine({
       watchPermissions: async function* (request, cancelled) {
         if (request.eventIds[0] === "once") yield { payload: { case: "snapshot", value: snapshot } };
@@ -121,7 +121,7 @@ describe("squelch watch", () => {
     }
   });
 
-  it("is not bound by the timeout of a call", async () => {
+  it("has no timeout of a call", async () => {
     const { run } = await fakeCommandLine({
       watchPermissions: async function* () {
         yield { payload: { case: "snapshot", value: snapshot } };
