@@ -14,8 +14,8 @@ import { type RedisServer, startRedis } from "../../support/redis/startRedis.js"
 import { spawnSquelch, startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-// Pauses of events that nobody watches, beside a router that writes Redis itself: they must not need the replica that
-// made them.
+// Tests pauses of events without watchers, beside a router that writes Redis itself. A pause must not depend on the
+// replica that made it.
 const { pauseAllSpeakers, resumeSpeakers, setUserChannels } = PermissionService.method;
 /** The longest time until a speaker who got past a pause is cut, and until the end of a pause is announced, ms (G5, pitfall 33). */
 const PROMISED_MS = 250;
