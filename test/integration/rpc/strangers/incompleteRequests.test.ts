@@ -3,11 +3,11 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp
 import { connect } from "node:net";
 import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
-import type { Replica } from "../../../src/server/start.js";
-import { bearer, connectBothServers } from "../../support/clients/callBothServers.js";
-import { startSquelch } from "../../support/startSquelch.js";
-import { mintToken, TOKEN_SECRET } from "../../support/tokens.js";
+import { PermissionService } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import type { Replica } from "../../../../src/server/start.js";
+import { bearer, connectBothServers } from "../../../support/clients/callBothServers.js";
+import { startSquelch } from "../../../support/startSquelch.js";
+import { mintToken, TOKEN_SECRET } from "../../../support/tokens.js";
 
 /** A client has 10 s, and the server looks once a second. */
 const ENDED_WITHIN_MS = 13_000;
