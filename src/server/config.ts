@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { BlockList, isIP } from "node:net";
 import { DEFAULT_AUDIT_LENGTH } from "../domain/audit.js";
 import { SquelchError } from "../domain/errors.js";
 import { DEFAULT_EVENT_LIMITS, MOST_CHANNELS_PER_USER } from "../domain/eventLimits.js";
@@ -57,6 +57,7 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
       return undefined;
     }
   };
+  const maxConnections = readWhole("maxConnections", 1, 100_000, 5_000);
   const config: ServerConfig = {
     redisUrl: readRedisUrl("redisUrl"),
     ingestRedisUrl: readRedisUrl("ingestRedisUrl"),
@@ -90,7 +91,9 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     ),
     maxStreams: readWhole("maxStreams", 1, 100_000, 100),
     maxCallsPerS: readWhole("maxCallsPerS", 1, 1_000_000, 1_000),
-    maxConnections: readWhole("maxConnections", 1, 100_000, 5_000),
+    maxConnections,
+    maxConnectionsPerAddress: readWhole("maxConnectionsPerAddress", 1, 100_000, Math.ceil(maxConnections / 2)),
+    proxies: read("proxies", parseNetworks, "IP addresses or networks as 10.0.0.0/8", loopback()),
     maxUsersPerEvent: readWhole("maxUsersPerEvent", 1, 1_000_000, DEFAULT_EVENT_LIMITS.maxUsersPerEvent),
     maxChannelsPerUser: readWhole(
       "maxChannelsPerUser",
@@ -196,6 +199,28 @@ function parseOrigins(text: string): string[] | undefined {
     (origin) => origin === "*" || (URL.canParse(origin) && new URL(origin).origin === origin),
   );
   return areOrigins ? origins : undefined;
+}
+
+function loopback(): BlockList {
+  const list = new BlockList();
+  list.addSubnet("127.0.0.0", 8, "ipv4");
+  list.addAddress("::1", "ipv6");
+  return list;
+}
+
+// Loopback is always among them: every tool of this machine connects from there.
+function parseNetworks(text: string): BlockList | undefined {
+  const list = loopback();
+  for (const network of text.split(",").map((part) => part.trim())) {
+    if (network === "") continue;
+    const [address = "", bits, ...rest] = network.split("/");
+    const family = isIP(address);
+    const longest = family === 4 ? 32 : 128;
+    const length = bits === undefined ? longest : parseWhole(bits, 0, longest);
+    if (family === 0 || length === undefined || rest.length > 0) return undefined;
+    list.addSubnet(address, length, family === 4 ? "ipv4" : "ipv6");
+  }
+  return list;
 }
 
 function asItIs(text: string): string {

@@ -1,3 +1,4 @@
+import type { BlockList } from "node:net";
 import { LOG_LEVELS, type LogLevel } from "../lib/logger.js";
 
 export const REDIS_LAYOUTS = ["legacy", "cluster"] as const;
@@ -32,6 +33,9 @@ export interface ServerConfig {
   maxStreams: number;
   maxCallsPerS: number;
   maxConnections: number;
+  maxConnectionsPerAddress: number;
+  /** The addresses to which that limit does not apply: loopback and the named proxies. */
+  proxies: BlockList;
   maxUsersPerEvent: number;
   maxChannelsPerUser: number;
   logLength: number;
@@ -211,8 +215,24 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     name: "maxConnections",
     flag: "--max-connections",
     env: "SQUELCH_MAX_CONNECTIONS",
-    description: "how many connections each address accepts, 1 to 100000; further connections are closed at once",
+    description: "how many connections a listener takes, 1 to 100000; it closes further ones at once",
     defaultText: "5000",
+  },
+  {
+    name: "maxConnectionsPerAddress",
+    flag: "--max-connections-per-address",
+    env: "SQUELCH_MAX_CONNECTIONS_PER_ADDRESS",
+    description:
+      "how many connections a listener takes from one IP address, 1 to 100000; loopback and --proxies have no such limit",
+    defaultText: "half of --max-connections",
+  },
+  {
+    name: "proxies",
+    flag: "--proxies",
+    env: "SQUELCH_PROXIES",
+    description:
+      "IP addresses or networks (10.0.0.0/8) of proxies, which connect for many clients, separated by commas",
+    defaultText: "none",
   },
   {
     name: "maxUsersPerEvent",

@@ -20,6 +20,7 @@ import { countFloor } from "./ops/floorMetrics.js";
 import { countOverLimit, createLimitRefusals, type LimitRefusals } from "./ops/limitMetrics.js";
 import { exposeMetrics } from "./ops/metrics.js";
 import { addEpochMetrics, addRedisMetrics, addScriptMetrics } from "./ops/redisMetrics.js";
+import type { ConnectionRules } from "./rpc/connectionLimit.js";
 import { startGrpcServer } from "./rpc/grpc/grpcServer.js";
 import { type Readiness, startHttpServer } from "./rpc/http/httpServer.js";
 import { createStaticFiles } from "./rpc/http/staticFiles.js";
@@ -35,6 +36,8 @@ import type { Ingest } from "./state/ingest.js";
 const START_PATIENCE_MS = 3_000;
 /** The interval at which the health service is updated, ms. */
 const HEALTH_INTERVAL_MS = 500;
+/** How many calls one connection may have open at least: a proxy sends the calls of many callers over one. */
+const MIN_STREAMS_PER_CONNECTION = 1_000;
 
 /** Where the build puts the web console. */
 const CONSOLE_FOLDER = join(PACKAGE_FOLDER, "dist", "console");
@@ -118,9 +121,19 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
     }
     const origins = { corsOrigins: config.corsOrigins, onlyLoopbackNames };
     const pages = { readiness, metrics: () => exposeMetrics(registry), console: createStaticFiles(CONSOLE_FOLDER) };
-    const connections = { max: config.maxConnections, onRefused: () => void refused.connections++ };
+    const connections: ConnectionRules = {
+      max: config.maxConnections,
+      maxPerAddress: config.maxConnectionsPerAddress,
+      unlimited: config.proxies,
+      onRefused: (limit) => void refused[limit]++,
+    };
+    const grpcConnections = {
+      ...connections,
+      maxStreams: Math.max(config.maxStreams, MIN_STREAMS_PER_CONNECTION),
+      mustIdentify: isAuthenticated(config),
+    };
     const http = await startHttpServer(config.httpAddress, connections, tls, origins, pages, serving);
-    const grpc = await startGrpcServer(config.grpcAddress, connections, tls, authenticator, serving).catch(
+    const grpc = await startGrpcServer(config.grpcAddress, grpcConnections, tls, authenticator, serving).catch(
       async (error: unknown) => {
         await http.close(0);
         throw error;
