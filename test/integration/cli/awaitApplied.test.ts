@@ -89,7 +89,7 @@ describe("--wait", () => {
     const { exitCode, stdout } = await run("pause", "e1", "--wait", "0");
     expect([exitCode, stdout.split("\n")[1]]).toEqual([
       0,
-      "no router is connected: there is nobody who would have to act on it",
+      "no router is connected, so no router has to act on the change",
     ]);
   });
 

@@ -63,7 +63,7 @@ describe("G9: a command that fails prints one line with a remedy, and exits with
     ["RESOURCE_EXHAUSTED", "too big", "ADDRESS refuses for now: too big; try again later"],
     ["PERMISSION_DENIED", "not yours", "ADDRESS does not permit this: not yours"],
     ["UNAUTHENTICATED", "no token", "ADDRESS does not permit this: no token"],
-    ["INTERNAL", "broken\nbadly", "ADDRESS failed: broken; badly; its log says more"],
+    ["INTERNAL", "broken\nbadly", "ADDRESS failed: broken; badly; see its log for details"],
     ["CANCELLED", "gone", "the connection to ADDRESS was lost: gone; try again"],
   ];
   it.each(lines)("%s", async (code, details, line) => {

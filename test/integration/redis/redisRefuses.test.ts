@@ -260,7 +260,7 @@ describe.concurrent("squelch status of a replica that Redis refuses", () => {
     expect(shown.stdout).toContain("problem  Redis is full (OOM): raise maxmemory");
     expect(shown.stdout).toContain("not healthy: Redis is full (OOM): raise maxmemory");
     expect(shown.stderr).toBe(
-      `squelch: changes do not reach ${replica.grpcAddress}; it serves what it knows, Redis is full (OOM): raise maxmemory\n`,
+      `squelch: changes do not reach ${replica.grpcAddress}, it serves its last data; Redis is full (OOM): raise maxmemory\n`,
     );
   });
 });

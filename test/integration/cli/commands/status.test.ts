@@ -75,10 +75,10 @@ describe("squelch status", () => {
     const { exitCode, stdout } = await well.run("status", "--fleet");
     expect(exitCode).toBe(0);
     expect(stdout.split("\n").slice(-7)).toEqual([
-      "REPLICA  GRPC         FEED     WATCHES  EVENTS  HEARD",
+      "REPLICA  GRPC         FEED     WATCHES  EVENTS  REPORTED",
       "r-1      127.0.0.1:1  healthy  2        3       0.5 s ago",
       "r-2      127.0.0.1:2  healthy  0        0       0.9 s ago",
-      "ROUTER  CONNECTED  EVENTS  BEHIND IN  MOST BEHIND                  HEARD",
+      "ROUTER  CONNECTED  EVENTS  BEHIND IN  MOST BEHIND                  REPORTED",
       "east    r-1        2       0          -                            0.1 s ago",
       "west    no         2       2          e2: 3 unconfirmed for 9.0 s  0.9 s ago",
       "",
@@ -89,7 +89,7 @@ describe("squelch status", () => {
     const sick = await start(false);
     expect(await sick.run("status", "--fleet")).toMatchObject({
       exitCode: 1,
-      stderr: "squelch: changes do not reach r-2; look at the log there and at Redis\n",
+      stderr: "squelch: changes do not reach r-2; check the log of the replica and Redis\n",
     });
   });
 
@@ -103,7 +103,7 @@ describe("squelch status", () => {
       },
     });
     expect((await run("status", "--reconcile")).stdout).toContain(
-      "compared 1200 users with the control plane's keys: 3 changed, 0 left as they are because the keys do not tell\n",
+      "compared 1200 users with the control plane's keys: 3 changed, 0 unchanged because the keys give no clear answer\n",
     );
     expect(calls.map(({ method }) => method)).toEqual(["reconcileMemberships", "watchPermissions"]);
     expect(jsonLines(await run("status", "--reconcile", "--json"))).toMatchObject([
@@ -130,8 +130,6 @@ describe("squelch status", () => {
     const { exitCode, stdout, stderr } = await run("status");
     expect(exitCode).toBe(1);
     expect(stdout).toContain("not healthy");
-    expect(stderr).toBe(
-      `squelch: changes do not reach ${address}; it serves what it knows, look at its log and at Redis\n`,
-    );
+    expect(stderr).toBe(`squelch: changes do not reach ${address}, it serves its last data; check its log and Redis\n`);
   });
 });

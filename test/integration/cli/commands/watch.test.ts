@@ -61,7 +61,7 @@ describe("squelch watch", () => {
         "e1 snapshot (initial) at revision 7: 1 user",
         "caught up with 1 event, feed healthy",
         "e1 #8 2026-01-31T12:00:02Z anna now has a, b (+b -c) by control-plane",
-        `e1 #9 2026-01-31T12:00:03Z ${pauseLine}, in the place of p0, cut: anna on stage by x`,
+        `e1 #9 2026-01-31T12:00:03Z ${pauseLine}, replaces p0, cut: anna on stage by x`,
         "feed not healthy: changes may be missing",
         "",
       ].join("\n"),
