@@ -36,7 +36,8 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     if (text === undefined || text === "") return fallback;
     const value = parse(text);
     if (value === undefined) {
-      const given = name === "tokenSecret" ? "" : `, not "${redactRedisUrl(text)}"`;
+      const isSecret = name === "tokenSecret" || name === "tokenJwks";
+      const given = isSecret ? "" : `, not "${redactRedisUrl(text)}"`;
       problems.push(`${flag} (${variable}): must be ${expected}${given}`);
     }
     return value ?? fallback;
@@ -68,7 +69,12 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     logLevel: read("logLevel", parseLogLevel, `one of ${LOG_LEVELS.join(", ")}`, "info"),
     tokenSecret: read("tokenSecret", parseSecret, `at least ${MIN_SECRET_BYTES} bytes`, undefined),
     tokenSecretFile: read("tokenSecretFile", asItIs, "a file", undefined),
-    tokenJwks: read("tokenJwks", parseKeyLocation, "a file, an https URL, or an http URL of this machine", undefined),
+    tokenJwks: read(
+      "tokenJwks",
+      parseKeyLocation,
+      "a file, an https URL, or an http URL of this machine, without user and password",
+      undefined,
+    ),
     tokenAudience: read("tokenAudience", asItIs, "a text", "squelch"),
     tokenIssuer: read("tokenIssuer", asItIs, "a text", undefined),
     tlsCert: read("tlsCert", asItIs, "a file", undefined),
@@ -235,7 +241,9 @@ function parseSecret(text: string): string | undefined {
 function parseKeyLocation(text: string): string | undefined {
   if (!/^https?:/.test(text)) return text;
   if (!URL.canParse(text)) return undefined;
-  const { protocol, hostname } = new URL(text);
+  const { protocol, hostname, username, password } = new URL(text);
+  // A fetch refuses such a URL with an error that quotes it.
+  if (username !== "" || password !== "") return undefined;
   return protocol === "https:" || isLoopback(`${hostname}:80`) ? text : undefined;
 }
 
