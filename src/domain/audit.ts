@@ -26,7 +26,7 @@ export interface AuditEntry extends AuditRecord {
 
 /** Selects entries to read, the newest first. */
 export interface AuditQuery {
-  /** Only entries of these events. Undefined: all entries, those without an event included. */
+  /** Only entries of these events. Undefined: all entries, including those without an event. */
   eventIds?: readonly string[] | undefined;
   /** Only entries older than this one. */
   before?: string | undefined;
@@ -34,5 +34,5 @@ export interface AuditQuery {
   limit: number;
 }
 
-/** About how many entries the trail keeps. */
+/** The approximate number of entries that the trail keeps. */
 export const DEFAULT_AUDIT_LENGTH = 10_000;

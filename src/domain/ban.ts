@@ -1,8 +1,8 @@
 import { SquelchError } from "./errors.js";
 
 /**
- * A ban: the user may neither connect nor speak. Other programs write bans too, and may leave out all but the user and
- * the end. Times are ms since 1970.
+ * A ban: the user may neither connect nor speak. Other programs also write bans. Only the user and the end are always
+ * present. Times are ms since 1970.
  */
 export interface UserBan {
   userId: string;

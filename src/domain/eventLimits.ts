@@ -6,11 +6,11 @@ export const MOST_CHANNELS_PER_USER = 2_000;
 
 /** The limits of one event. All replicas of a store should have the same ones. */
 export interface EventLimits {
-  /** The most users of an event, users without channels included. */
+  /** The most users of an event, including users without channels. */
   maxUsersPerEvent: number;
   /** The most channels of one user in one event; at most {@link MOST_CHANNELS_PER_USER}. */
   maxChannelsPerUser: number;
-  /** How many of the newest entries the log of an event keeps. Redis keeps slightly more. */
+  /** The number of newest entries that the log of an event keeps. Redis keeps slightly more. */
   logLength: number;
 }
 

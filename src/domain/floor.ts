@@ -15,8 +15,8 @@ export const MIN_QUEUE_MS = 1_000;
 export const MAX_QUEUE_MS = 60_000;
 
 /**
- * How long the lease of a waiting request lasts unless it is renewed. It is short because the waiting client may have gone.
- * The router must learn of the grant and renew the lease within this time.
+ * How long the lease of a waiting request lasts unless it is renewed. It is short because the waiting client may have
+ * left. The router must receive the grant and renew the lease within this time.
  */
 export const CLAIM_TIME_MS = 3_000;
 

@@ -2,7 +2,7 @@ import { SquelchError } from "./errors.js";
 
 /** The longest time that a timer of Node.js can wait, ms. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
-/** How many letters a misspelt name may differ from the name that is suggested. */
+/** The most letters in which a misspelt name may differ from the suggested name. */
 const MAX_DISTANCE = 2;
 
 /** What the value of one option must be. */
@@ -93,7 +93,7 @@ function suggest(name: string, known: readonly string[]): string {
   return `it has ${known.join(", ")}`;
 }
 
-// How many letters have to be added, removed or replaced to make one text of the other (Levenshtein).
+// Returns the number of letters to add, remove or replace that turns one text into the other (Levenshtein distance).
 function distanceOf(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, index) => index);
   for (const [index, letter] of [...one].entries()) {

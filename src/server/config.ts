@@ -36,7 +36,8 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     if (text === undefined || text === "") return fallback;
     const value = parse(text);
     if (value === undefined) {
-      const given = name === "tokenSecret" ? "" : `, not "${redactRedisUrl(text)}"`;
+      const isSecret = name === "tokenSecret" || name === "tokenJwks";
+      const given = isSecret ? "" : `, not "${redactRedisUrl(text)}"`;
       problems.push(`${flag} (${variable}): must be ${expected}${given}`);
     }
     return value ?? fallback;
@@ -68,12 +69,19 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     logLevel: read("logLevel", parseLogLevel, `one of ${LOG_LEVELS.join(", ")}`, "info"),
     tokenSecret: read("tokenSecret", parseSecret, `at least ${MIN_SECRET_BYTES} bytes`, undefined),
     tokenSecretFile: read("tokenSecretFile", asItIs, "a file", undefined),
-    tokenJwks: read("tokenJwks", parseKeyLocation, "a file, an https URL, or an http URL of this machine", undefined),
+    tokenJwks: read(
+      "tokenJwks",
+      parseKeyLocation,
+      "a file, an https URL, or an http URL of this machine, without user and password",
+      undefined,
+    ),
     tokenAudience: read("tokenAudience", asItIs, "a text", "squelch"),
     tokenIssuer: read("tokenIssuer", asItIs, "a text", undefined),
+    revokedTokens: read("revokedTokens", asItIs, "a file", undefined),
     tlsCert: read("tlsCert", asItIs, "a file", undefined),
     tlsKey: read("tlsKey", asItIs, "a file", undefined),
     tlsClientCa: read("tlsClientCa", asItIs, "a file", undefined),
+    tlsClientCrl: read("tlsClientCrl", asItIs, "a file", undefined),
     insecure: read("insecure", parseSwitch, "on or off", false),
     legacyRouters: read("legacyRouters", parseSwitch, "on or off", true),
     membershipCheck: read("membershipCheck", parseSwitch, "on or off", true),
@@ -120,12 +128,14 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
         "give --token-secret, --token-jwks or --tls-client-ca, use loopback, or --insecure on",
     );
   }
-  const { tokenSecret, tokenSecretFile, tlsCert, tlsKey, tlsClientCa } = config;
+  const { tokenSecret, tokenSecretFile, tlsCert, tlsKey, tlsClientCa, tlsClientCrl } = config;
   if (tokenSecret !== undefined && tokenSecretFile !== undefined) {
     problems.push("--token-secret: must not be given beside --token-secret-file");
   }
   if ((tlsCert === undefined) !== (tlsKey === undefined)) problems.push("--tls-cert: must be given with --tls-key");
   if (tlsClientCa !== undefined && tlsCert === undefined) problems.push("--tls-client-ca: needs --tls-cert too");
+  if (tlsClientCrl !== undefined && tlsClientCa === undefined)
+    problems.push("--tls-client-crl: needs --tls-client-ca too");
   const { redisUrl, ingestRedisUrl, redisLayout } = config;
   if (redisUrl !== undefined && redisLayout !== "cluster" && parseRedisUrl(redisUrl).topology === "cluster") {
     problems.push(
@@ -139,7 +149,7 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
   return config;
 }
 
-/** True if callers have to prove who they are. */
+/** True if callers must authenticate. */
 export function isAuthenticated(config: ServerConfig): boolean {
   const { tokenSecret, tokenSecretFile, tokenJwks, tlsClientCa } = config;
   return [tokenSecret, tokenSecretFile, tokenJwks, tlsClientCa].some((way) => way !== undefined);
@@ -207,7 +217,7 @@ function loopback(): BlockList {
   return list;
 }
 
-// Loopback is always among them: every tool of this machine connects from there.
+// Loopback is always included, because every tool of this machine connects from there.
 function parseNetworks(text: string): BlockList | undefined {
   const list = loopback();
   for (const network of text.split(",").map((part) => part.trim())) {
@@ -234,7 +244,9 @@ function parseSecret(text: string): string | undefined {
 function parseKeyLocation(text: string): string | undefined {
   if (!/^https?:/.test(text)) return text;
   if (!URL.canParse(text)) return undefined;
-  const { protocol, hostname } = new URL(text);
+  const { protocol, hostname, username, password } = new URL(text);
+  // A fetch refuses such a URL with an error that quotes it.
+  if (username !== "" || password !== "") return undefined;
   return protocol === "https:" || isLoopback(`${hostname}:80`) ? text : undefined;
 }
 

@@ -69,7 +69,10 @@ interface Source {
 export async function start(config: ServerConfig, seams: Seams = {}): Promise<Replica> {
   const logger = createLogger("squelch", config.logLevel);
   const tls = openTlsFiles(config, logger);
-  const authenticator = await createAuthenticator(config, logger.child({ component: "Auth" }));
+  const authenticator = await createAuthenticator(config, logger.child({ component: "Auth" })).catch((error) => {
+    tls?.close();
+    throw error;
+  });
   const registry = new Registry();
   const refused = createLimitRefusals(registry);
   const source =

@@ -17,6 +17,7 @@ const REQUIREMENTS: readonly { command: string[]; packages: string[] }[] = [
   { command: [CHROMIUM, "--version"], packages: ["chromium"] },
   { command: [NGINX, "-v"], packages: ["nginx-light"] },
   { command: [HAPROXY, "-v"], packages: ["haproxy"] },
+  { command: ["openssl", "version"], packages: ["openssl"] },
   { command: ["protoc", "--version"], packages: ["protobuf-compiler"] },
   // The types that every schema may import. They are in a separate package of Debian.
   { command: ["test", "-e", "/usr/include/google/protobuf/timestamp.proto"], packages: ["libprotobuf-dev"] },
@@ -48,7 +49,7 @@ export function ensureSystemPackages(): void {
   if (missing.length > 0) {
     throw new Error(
       `The tests need programs that are not installed. On Debian: sudo apt-get install ${missing.join(" ")}\n` +
-        "Elsewhere: Redis 7, protoc with google/protobuf in /usr/include, grpc_python_plugin, a Chromium at /usr/bin/chromium, nginx and HAProxy in /usr/sbin, and a /usr/bin/python3 with grpcio and protobuf.",
+        "Elsewhere: Redis 7, openssl, protoc with google/protobuf in /usr/include, grpc_python_plugin, a Chromium at /usr/bin/chromium, nginx and HAProxy in /usr/sbin, and a /usr/bin/python3 with grpcio and protobuf.",
     );
   }
 }

@@ -93,10 +93,10 @@ export interface FloorChange {
   lookAtMs?: number | undefined;
 }
 
-/** Changes of speakers in one event, as the store publishes them. */
+/** Published changes of speakers in one event. */
 export interface FloorNews {
   epoch: string;
-  /** One above the version of the news before. A gap shows that news were missed. */
+  /** One higher than the version of the previous message. A gap shows that messages were missed. */
   version: number;
   /** When the store made the changes, ms since 1970 by the store's clock. */
   timeMs: number;
@@ -149,9 +149,9 @@ export interface PauseOutcome {
 }
 
 /**
- * The floors of channels, each held under a lease that can expire. Every grant has exactly one end: a release, a cut that
- * the pause lists, or a `floorRevoked` change with its cause. The store announces an expiry in the next step that looks at
- * the channel (so before the next grant), when the event is loaded, or in `endLeases`.
+ * The floors of channels, each held under a lease that can expire. Every grant has exactly one end: a release, a cut
+ * that the pause lists, or a `floorRevoked` change with its cause. The store announces an expiry in the next step that
+ * reads the channel (so before the next grant), when the event is loaded, or in `endLeases`.
  *
  * The step that ends a lease gives the floor to the next waiting request, under a lease of at most 3 s, and announces it
  * as `floorRequestGranted`. Every waiting request has exactly one end: that grant, a `floorRequestDenied` change, a pause,
@@ -187,8 +187,8 @@ export interface FloorStore {
   /** Ends a pause and returns the revision. Rejects with `failedPrecondition` if that pause does not stand. */
   resumeSpeakers(eventId: string, pauseId: string, actor: string): Promise<number>;
   /**
-   * Upholds a standing pause: takes floors that have become free, floors of new channels included, and cuts speakers who
-   * took a floor without asking the store. It may skip that if it was done within the last 110 ms. Announces the end of an
+   * Upholds a standing pause: takes floors that have become free, including those of new channels, and cuts speakers
+   * who took a floor without a call. It may skip that if it was done within the last 110 ms. Announces the end of an
    * expired pause. Returns whether a pause stands.
    */
   upholdPause(eventId: string): Promise<boolean>;
@@ -196,7 +196,7 @@ export interface FloorStore {
   listPausedEvents(): Promise<string[]>;
   /**
    * Announces expired leases and expired waiting requests on these channels; on all channels of the event by default.
-   * Returns when to look again. The list may name a channel twice.
+   * Returns when to check again. The list may name a channel twice.
    */
   endLeases(eventId: string, channelIds?: readonly string[]): Promise<DueLook[]>;
   /**

@@ -16,7 +16,7 @@ export interface MembershipUpdate {
 
 export interface MembershipOutcome {
   /**
-   * `changed`: the update made a new revision. `unchanged`: it made no difference, its position was stored. `stale`: a
+   * `changed`: the update made a new revision. `unchanged`: the channels stayed the same, and its position was stored. `stale`: a
    * write at the same or a later position was there before, and nothing was written.
    */
   status: "changed" | "unchanged" | "stale";
@@ -27,7 +27,7 @@ export interface MembershipOutcome {
   /** Channels that were left out because another event owns them. */
   foreignChannelIds: string[];
   /**
-   * The limit that kept something out. `users_per_event`: the user was new to a full event, and nothing was written.
+   * The limit that excluded the user or a channel. `users_per_event`: the user was new to a full event, and nothing was written.
    * `channels_per_user`: the list was too long, and only those of its channels were kept that the user had before.
    */
   overLimit?: MembershipLimit | undefined;
@@ -97,7 +97,7 @@ export interface MembershipStore {
   setUserChannels(write: SetUserChannelsWrite): Promise<SetUserChannelsOutcome>;
   /**
    * Replaces the memberships of a whole event in one step, at a new ticket. Users who are not named lose all channels.
-   * Updates published before the ticket no longer apply to any user of the event. Rejects with `failedPrecondition` if
+   * Updates from before the ticket are no longer applied to any user of the event. Rejects with `failedPrecondition` if
    * another event owns a channel, and with `resourceExhausted` if a user would have too many channels or the event too
    * many users. A rejected sync changes nothing.
    */

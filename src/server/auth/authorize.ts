@@ -6,7 +6,7 @@ import { type Right, rights } from "./rights.js";
 /** Returns the event that owns a channel. */
 export type FindEvent = (channelId: string) => Promise<string | undefined>;
 
-/** Resolves if the caller may make a request. Otherwise rejects with `permissionDenied` and names what is missing. */
+/** Resolves if the caller may make a request. Otherwise rejects with `permissionDenied` and names the missing right. */
 export type Authorize = (identity: Identity, request: unknown) => Promise<void>;
 
 /** Creates the check of one method from the table of rights. */

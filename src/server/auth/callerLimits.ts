@@ -8,7 +8,7 @@ const MANY_CALLERS = 1_000;
 
 interface Use {
   streams: number;
-  /** How many calls the caller may make at this moment. */
+  /** The number of calls that the caller may make at this moment. */
   credit: number;
   creditedAtMs: number;
 }

@@ -67,11 +67,11 @@ export class EventFeed {
   #headTimeMs: number | undefined;
   // Epochs that this feed has followed and left, the oldest first.
   readonly #leftEpochs = new Set<string>();
-  // True if a change has arrived with a revision that the feed has, but newer than its newest: the store may have gone back.
+  // True if a change has arrived whose revision the feed already has, but which was made later than its newest change. The store may have gone back.
   #hasSeenReuse = false;
   #isClosed = false;
   #flushScheduled = false;
-  // When the store accepted the oldest change that the readers do not know of yet, ms since 1970.
+  // When the store accepted the oldest change that was not passed to the readers yet, ms since 1970.
   #unflushedSinceMs: number | undefined;
   #unfollow: Unsubscribe | undefined;
 
@@ -171,8 +171,8 @@ export class EventFeed {
   }
 
   /**
-   * Returns a snapshot from which `batchAfter` can continue. The newest snapshot is returned while that is true of it, so
-   * that many readers share one. Otherwise a new one is encoded, and of the older ones only the newest is kept.
+   * Returns a snapshot from which `batchAfter` can continue. As long as the newest snapshot is one, it is returned, so
+   * that many readers share it. Otherwise a new one is encoded, and only the newest of the older ones is kept.
    */
   snapshot(): Snapshot {
     const [newest, older] = this.#snapshots;
@@ -221,7 +221,7 @@ export class EventFeed {
     return this.#syncing;
   }
 
-  /** Entries may have been missed: the feed is not in sync until `synchronise` has been through. */
+  /** Entries may have been missed, so the feed is not in sync until `synchronise` has finished. */
   doubt(): void {
     this.#isInSync = false;
   }

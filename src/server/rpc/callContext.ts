@@ -18,14 +18,14 @@ export interface Caller {
   identity: Identity;
 }
 
-/** What a handler knows of a call beside its request. */
+/** The data of a call for its handler, besides the request. */
 export interface CallContext {
   readonly identity: Identity;
-  /** The caller's name. The log of the event has it as the author of a change. */
+  /** The caller's name. The log of the event records it as the actor of a change. */
   readonly actor: string;
   /** Names the call in logs and in the audit trail. */
   readonly requestId: string;
-  /** When to answer at the latest, by `performance.now()`, so that the answer arrives in time. */
+  /** The latest time for the answer, by `performance.now()`, so that the answer arrives in time. */
   readonly answerBeforeMs: number;
   /**
    * Aborted when the work for the call should stop: the client has cancelled, the time is up, the caller's token has
@@ -43,7 +43,7 @@ export function createHead(read: (key: string) => string | undefined, certificat
   return {
     authorization: read("authorization"),
     actor: read(ACTOR_KEY),
-    // A longer name is refused. It is cut here because the refusal goes into logs and into the audit trail.
+    // A longer name is refused. It is shortened here because logs and the audit trail record the refusal.
     requestId: read(REQUEST_ID_KEY)?.slice(0, MAX_ID_BYTES + 1) ?? randomUUID(),
     traceparent: read("traceparent"),
     certificate,

@@ -190,7 +190,7 @@ it("files that are broken later change nothing", async () => {
   const problems: unknown[] = [];
   const logger = { error: ({ err }: { err: unknown }) => problems.push(err), info: () => undefined };
   const files = openTlsFiles(
-    { tlsCert: path("server.crt"), tlsKey: path("server.key"), tlsClientCa },
+    { tlsCert: path("server.crt"), tlsKey: path("server.key"), tlsClientCa, tlsClientCrl: undefined },
     logger as unknown as Logger,
   );
   closers.push(() => files?.close());

@@ -1,7 +1,7 @@
 import type { WatchSink } from "../watcher.js";
 import type { EventSpeakers, SpeakersReader } from "./eventSpeakers.js";
 
-/** How many bytes one write collects. A pause changes thousands of channels, and a write for each of them is slow. */
+/** The number of bytes that one write collects. A pause changes thousands of channels, and a write for each of them would be slow. */
 const MAX_WRITE_BYTES = 16 << 10;
 
 /** The progress of one event on the stream. */
@@ -20,7 +20,7 @@ interface Place {
 export class ChannelWatcher {
   readonly #sink: WatchSink;
   readonly #places = new Map<string, Place>();
-  /** Events with something to send. They take turns, in the order of this set. */
+  /** Events with unsent changes. They take turns, in the order of this set. */
   readonly #pending = new Set<Place>();
   #isWriting = false;
   #isOpen = true;
@@ -94,7 +94,7 @@ function hasNews({ isSnapshotDue, changed }: Place): boolean {
   return isSnapshotDue || changed.size > 0;
 }
 
-// Of a place that has news.
+// Returns the next frame of an event with unsent changes.
 function takeFrame(place: Place): Buffer {
   const { speakers, changed } = place;
   if (place.isSnapshotDue) {

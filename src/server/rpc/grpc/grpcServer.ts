@@ -1,5 +1,6 @@
 import type { ServerHttp2Session } from "node:http2";
 import { type AddressInfo, createServer } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { DescService } from "@bufbuild/protobuf";
 import { Server, type ServerDuplexStream, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { grpcServiceDefinition } from "../../../lib/grpcService.js";
@@ -7,13 +8,14 @@ import { type HostPort, parseHostPort } from "../../../lib/hostPort.js";
 import type { Authenticator } from "../../auth/authenticator.js";
 import { services } from "../../contract.js";
 import { endIfAbandoned } from "../abandonedSessions.js";
+import { CertifiedConnections } from "../certifiedConnections.js";
 import { ConnectionLimit, type ConnectionRules } from "../connectionLimit.js";
 import { MAX_REQUEST_BYTES, type Serving } from "../serving.js";
 import type { TlsFiles } from "../tlsFiles.js";
 import { admitting, headOf } from "./grpcAdmission.js";
 import { createGrpcHandler } from "./grpcCalls.js";
 import { createGrpcCredentials } from "./grpcCredentials.js";
-import { GrpcSessions } from "./grpcSessions.js";
+import { endSession, GrpcSessions } from "./grpcSessions.js";
 import { Health } from "./health.js";
 import { createReflection } from "./reflection.js";
 import { withEndings } from "./withEndings.js";
@@ -26,18 +28,18 @@ const IDLE_TIMEOUT_MS = 300_000;
 
 /** The gRPC listener. */
 export interface GrpcServer {
-  /** host:port that it really listens on. */
+  /** The real address of the listener, host:port. */
   address: string;
   /** Sets the answer of health checks, for the whole server and for each service. */
   setServing(isServing: boolean): void;
   /**
-   * Takes no more connections, makes clients go to other replicas for new calls, and lets calls finish for up to
-   * `timeoutMs`. Then it cuts all connections.
+   * Stops accepting connections, sends clients to other replicas for new calls, and lets calls finish for up to
+   * `timeoutMs`. Then it closes all connections.
    */
   close(timeoutMs: number): Promise<void>;
 }
 
-/** Which connections the gRPC listener takes, and what each may hold. */
+/** The limits of the gRPC listener for all connections and for each. */
 export interface GrpcConnectionRules extends ConnectionRules {
   /** How many calls may be open on one connection. */
   maxStreams: number;
@@ -56,6 +58,7 @@ export async function startGrpcServer(
   const { logger } = serving;
   const { endings } = serving.shutdown;
   const sessions = new GrpcSessions(connections.mustIdentify);
+  const certified = tls && new CertifiedConnections(tls);
   const server = new Server({
     "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
     "grpc.max_send_message_length": -1,
@@ -64,7 +67,7 @@ export async function startGrpcServer(
     "grpc.max_connection_idle_ms": IDLE_TIMEOUT_MS,
     "grpc.max_concurrent_streams": connections.maxStreams,
     interceptors: [admitting(serving, (peer) => sessions.identified(peer))],
-    // Its counts of connections and streams are not read.
+    // This turns off counts of connections and streams, which are not used.
     "grpc.enable_channelz": 0,
   });
   const health = new Health(services);
@@ -80,8 +83,9 @@ export async function startGrpcServer(
   onSession(server, (session) => {
     endIfAbandoned(session, logger);
     sessions.watch(session);
+    certified?.add(session.socket as TLSSocket, () => endSession(session));
   });
-  // The listener of grpc-js takes any number of connections, so this one takes its place.
+  // The listener of grpc-js accepts any number of connections, so this listener replaces it.
   const injector = server.createConnectionInjector(createGrpcCredentials(tls));
   const limit = new ConnectionLimit(connections);
   const listener = createServer({ noDelay: true }, (socket) => {
@@ -116,6 +120,7 @@ export async function startGrpcServer(
       clearTimeout(timer);
       server.forceShutdown();
       sessions.close();
+      certified?.close();
     },
   };
 }

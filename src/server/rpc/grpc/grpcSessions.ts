@@ -6,7 +6,7 @@ import { HEALTH_PATH, MAX_HEALTH_REQUEST_BYTES } from "./health.js";
 
 /** How long the client of a connection may take to show a token or a certificate, ms. */
 const IDENTIFY_TIMEOUT_MS = 10_000;
-/** How long the calls of a client without a token or certificate may take to end after that, ms. */
+/** How long the calls on a connection may take to end when it is closed, ms. */
 const LEAVE_TIMEOUT_MS = 1_000;
 /** The interval between checks of incomplete requests, ms. */
 const CHECK_INTERVAL_MS = 1_000;
@@ -61,11 +61,7 @@ export class GrpcSessions {
   #awaitIdentity(session: ServerHttp2Session): void {
     const { remoteAddress, remotePort } = session.socket;
     const peer = `${remoteAddress}:${remotePort}`;
-    const end = () => {
-      session.close();
-      setTimeout(() => session.destroy(), LEAVE_TIMEOUT_MS).unref();
-    };
-    this.#strangers.set(peer, setTimeout(end, IDENTIFY_TIMEOUT_MS).unref());
+    this.#strangers.set(peer, setTimeout(() => endSession(session), IDENTIFY_TIMEOUT_MS).unref());
     session.once("close", () => this.identified(peer));
   }
 
@@ -84,6 +80,12 @@ export class GrpcSessions {
       stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
     }
   }
+}
+
+/** Takes no more calls on a connection, lets those that are open finish for 1 s, and closes it. */
+export function endSession(session: ServerHttp2Session): void {
+  session.close();
+  setTimeout(() => session.destroy(), LEAVE_TIMEOUT_MS).unref();
 }
 
 // The client then sees RESOURCE_EXHAUSTED. Listening does not make the stream flow earlier: grpc-js pauses it at once.

@@ -9,7 +9,7 @@ type Watch = ServerWritableStream<{ service: string }, { status: Status }>;
 /** How many health watches may be open at the same time. Probes make single checks; a client needs one watch at most. */
 const MAX_WATCHES = 1_000;
 
-/** Every method of the health service has a path that begins so. */
+/** The prefix of the paths of all methods of the health service. */
 export const HEALTH_PATH = "/grpc.health.v1.Health/";
 
 /** The largest health request, bytes. The names of our services are much shorter. */
@@ -53,7 +53,7 @@ export class Health {
     else callback({ code: status.NOT_FOUND, details });
   }
 
-  // The status of an unknown service never changes here, so such a watch is not kept. It stays open as the protocol asks.
+  // The status of an unknown service never changes here, so such a watch is not kept. It stays open, as the protocol requires.
   #watch(call: Watch): void {
     if (!this.#names.has(call.request.service)) {
       call.write({ status: "SERVICE_UNKNOWN" });

@@ -5,6 +5,6 @@ import { toStatus } from "../status.js";
 export function toConnectError(error: unknown): ConnectError {
   const { code, details, metadata } = toStatus(error);
   const headers = metadata?.getMap() as Record<string, string> | undefined;
-  // Connect and gRPC number their codes alike.
+  // Connect and gRPC use equal numbers for their codes.
   return new ConnectError(details, code as number, headers);
 }

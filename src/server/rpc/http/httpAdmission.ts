@@ -6,7 +6,7 @@ import type { Serving } from "../serving.js";
 import { toConnectError } from "./connectError.js";
 import { peerOf } from "./httpPeer.js";
 
-/** What the handler of a call knows of its client. */
+/** The client of a call, for the handler of the call. */
 interface Client {
   /** host:port. */
   address: string;

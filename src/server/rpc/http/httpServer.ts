@@ -24,7 +24,7 @@ const JSON_OPTIONS = { ignoreUnknownFields: false, textDecoder: new TextDecoder(
 /** Whether this replica can be used, and the reason if it cannot. */
 export type Readiness = { ready: true } | { ready: false; reason: string };
 
-/** What the HTTP server serves beside the calls. */
+/** The other pages that the HTTP server serves. */
 export interface HttpPages {
   readiness(): Readiness;
   metrics(): Promise<string>;
@@ -34,9 +34,9 @@ export interface HttpPages {
 
 /** The HTTP listener: the services as Connect and gRPC-Web, health, metrics and the web console. */
 export interface HttpServer {
-  /** host:port that it really listens on. */
+  /** The real address of the listener, host:port. */
   address: string;
-  /** Takes no more connections, lets answers that are on their way finish for up to `timeoutMs`, and cuts the rest. */
+  /** Stops accepting connections, lets running answers finish for up to `timeoutMs`, and closes the remaining connections. */
   close(timeoutMs: number): Promise<void>;
 }
 
@@ -131,20 +131,20 @@ async function serveCall(
     const answer = await call(admitted(call, asked, request, serving));
     await universalResponseToNodeResponse(answer, response);
   } catch (error) {
-    // The client is gone, or its request is not valid HTTP.
+    // The client has disconnected, or its request is not valid HTTP.
     serving.logger.debug({ err: error, path: call.requestPath }, "call could not be answered");
     if (response.headersSent) response.destroy();
     else answerJson(response, 400, { code: "invalid_argument", message: "the request cannot be understood" });
   }
 }
 
-// A client that sends a part of a request and then nothing holds no connection for long.
+// Closes a connection soon after a client stops in the middle of a request.
 function endIfIncomplete(request: IncomingMessage): void {
   const timer = setTimeout(() => request.destroy(), REQUEST_TIMEOUT_MS);
   for (const ending of ["end", "close"]) request.once(ending, () => clearTimeout(timer));
 }
 
-// A proxy passes each message on as it comes: nginx, for one, otherwise collects an answer until 8 KB are full.
+// This makes a proxy pass on each message at once. Without it, nginx for example collects 8 KB of an answer.
 function setStreamHeaders(response: ServerResponse): void {
   response.setHeader("x-accel-buffering", "no");
   response.setHeader("cache-control", "no-store, no-transform");

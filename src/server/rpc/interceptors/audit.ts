@@ -9,7 +9,7 @@ import type { CallHead } from "../callContext.js";
 import type { OngoingCall } from "../ongoingCall.js";
 import { toStatus } from "../status.js";
 
-/** What a request is about. */
+/** The subject of a request: the event and the target that it concerns. */
 interface Subject {
   eventId?: string | undefined;
   target?: string | undefined;
@@ -19,7 +19,7 @@ interface Subject {
 }
 
 /**
- * What the request of each method is about; undefined for a method that changes nothing. A method without an entry does
+ * Returns the subject of the requests of each method; undefined for a method that changes nothing. A method without an entry does
  * not compile.
  */
 const subjects: { readonly [Name in MethodName]: ((request: RequestOf<Name>) => Subject) | undefined } = {
@@ -61,7 +61,7 @@ const subjects: { readonly [Name in MethodName]: ((request: RequestOf<Name>) => 
 /** The longest text of a record. A longer one comes from a request that was refused. */
 const MAX_TEXT = 512;
 
-/** Where calls are recorded, and which. */
+/** The audit trail, and the rules for what it records. */
 export interface Recording {
   trail: AuditTrail;
   /** Finds the event of a channel; undefined if the channel belongs to no event. */
