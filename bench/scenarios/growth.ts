@@ -14,7 +14,7 @@ const MAX_CONNECTIONS = 8;
 /** The rate of changes. It is so low that each change to 1,000 watchers is sent separately: batches would cost less. */
 const CHANGES_PER_SECOND = 100;
 
-/** What exists while changes are made. */
+/** The sizes of the fleet while changes are made. */
 export interface Surroundings {
   /** The number of watchers of the event that changes. */
   watchers: number;

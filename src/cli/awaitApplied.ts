@@ -64,7 +64,7 @@ export async function awaitRouters(
   const names = formatIds(response.missing.map(({ routerId }) => routerId));
   throw new CommandFailure(
     `revision ${change.revision} of ${change.eventId} is not known to be in force on ${names}; ` +
-      "look after them, their clients may still act on what was true before",
+      "check them: their clients may still act on the earlier state",
   );
 }
 

@@ -145,6 +145,6 @@ export async function main(): Promise<void> {
   const exitCode = await run(process.argv.slice(2), process);
   const end = () => process.exit(exitCode);
   void logOutput.written().then(() => process.stdout.write("", end));
-  // A signal is not made to wait for a reader who may never come.
+  // A signal must not wait for a reader of stdout, which may never read.
   if (wasStopped()) setTimeout(end, LAST_OUTPUT_MS);
 }

@@ -5,7 +5,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 /** The most letters in which a misspelt name may differ from the suggested name. */
 const MAX_DISTANCE = 2;
 
-/** What the value of one option must be. */
+/** The rule for the value of one option. */
 export interface OptionRule {
   /** Completes the sentence "must be …". */
   expected: string;

@@ -36,10 +36,10 @@ import type { Ingest } from "./state/ingest.js";
 const START_PATIENCE_MS = 3_000;
 /** The interval at which the health service is updated, ms. */
 const HEALTH_INTERVAL_MS = 500;
-/** How many calls one connection may have open at least: a proxy sends the calls of many callers over one. */
+/** The least number of calls that one connection may have open, because a proxy sends the calls of many callers over one connection. */
 const MIN_STREAMS_PER_CONNECTION = 1_000;
 
-/** Where the build puts the web console. */
+/** The folder of the built web console. */
 const CONSOLE_FOLDER = join(PACKAGE_FOLDER, "dist", "console");
 
 /** A running replica. */

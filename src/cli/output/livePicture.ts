@@ -151,7 +151,7 @@ function describeStanding({ expiresAt, reason, broadcaster }: SpeakerPause, nowM
   return `${clock} left${voice}${reason === "" ? "" : ` (${reason})`}`;
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the escapes of colours are what is looked for.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: this searches for the escapes of colours.
 const escapes = /(\u001b\[\d+m)/;
 
 /** Cuts a line to `columns` characters. Colours do not count and are all kept. */

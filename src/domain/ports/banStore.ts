@@ -38,7 +38,7 @@ export interface BanStore {
   /** Returns the bans in effect in an event. The first to end comes first. */
   listBans(eventId: string): Promise<UserBan[]>;
   /**
-   * Appends to the event's log what it lacks: the ends of bans, and bans made outside of this event against users with an
+   * Appends missing entries to the event's log: the ends of bans, and bans made outside of this event against users with an
    * entry in it, who are disconnected too. Returns the time until the next of the announced bans ends, ms; undefined if
    * none of them has an end.
    */

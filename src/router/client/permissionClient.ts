@@ -73,7 +73,7 @@ export interface PermissionClientOptions {
   logger?: Logger;
 }
 
-/** What the value of each option must be. */
+/** The rules for the values of the options. */
 export const PERMISSION_CLIENT_RULES: OptionRules<PermissionClientOptions> = {
   address: required({ ...TEXT, expected: "host:port, or host:port,host:port of all replicas" }),
   routerId: required({ ...TEXT, expected: "a string that names this router" }),
@@ -149,8 +149,8 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
       "grpc.max_receive_message_length": 16 * 1024 * 1024,
       "grpc.keepalive_time_ms": 10_000,
       "grpc.keepalive_timeout_ms": 5_000,
-      // A connection must stand again before the stream tries it. In a rolling restart, the connection to a restarted
-      // replica must stand before the next replica stops.
+      // A connection must be restored before the stream tries it. In a rolling restart, the connection to a restarted
+      // replica must be open before the next replica stops.
       "grpc.initial_reconnect_backoff_ms": 250,
       "grpc.max_reconnect_backoff_ms": 1_000,
       "grpc.use_local_subchannel_pool": 1,

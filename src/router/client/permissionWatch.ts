@@ -26,7 +26,7 @@ export interface PermissionWatchOptions {
   retryDelayMs: (attempt: number) => number;
 }
 
-/** Receives what a watch delivers. */
+/** Receives the messages of a watch. */
 export interface PermissionWatchListener {
   notice(notice: Notice): void;
   /** Called when all notices of the messages received so far for an event were passed on. */

@@ -198,7 +198,7 @@ export class EventFeed {
   }
 
   /**
-   * Compares the head of the feed with the end of the log, and reads what the feed lacks. Concurrent calls share one
+   * Compares the head of the feed with the end of the log, and reads the missing entries. Concurrent calls share one
    * outcome. If it rejects with `unavailable`, the feed keeps its state and counts as out of sync.
    */
   synchronise(): Promise<void> {

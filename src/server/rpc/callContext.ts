@@ -12,7 +12,7 @@ export interface CallHead extends Credentials {
   traceparent: string | undefined;
 }
 
-/** Who makes a call. */
+/** The caller of a call, with its headers and connection. */
 export interface Caller {
   head: CallHead;
   identity: Identity;

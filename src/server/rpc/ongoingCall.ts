@@ -19,7 +19,7 @@ export class OngoingCall implements CallContext {
 
   /**
    * @param clientWaitsMs how long the client waits for the answer, from now; Infinity if it set no deadline
-   * @param endings what a shutdown ends
+   * @param endings the streams and calls that a shutdown ends
    */
   constructor({ head, identity }: Caller, clientWaitsMs: number, endings: Endings) {
     this.head = head;
@@ -57,7 +57,7 @@ export class OngoingCall implements CallContext {
   startTimer(longestMs: number): void {
     const nowMs = performance.now();
     const leftMs = Math.min(longestMs, this.#clientGivesUpMs - nowMs);
-    // Leaves time for a last look at the store, and for the answer to arrive.
+    // Leaves time for a last read of the store, and for the answer to arrive.
     this.#answerBeforeMs = nowMs + leftMs - Math.min(300, leftMs / 4);
     const clientLeftMs = this.#clientGivesUpMs - nowMs;
     const budgetMs = Math.min(longestMs, clientLeftMs - Math.min(100, clientLeftMs / 10));

@@ -9,7 +9,7 @@ export const MAX_REQUEST_BYTES = 4 << 20;
 /** How long a client may take to send a request, ms. Calls with a stream of requests may take longer. */
 export const REQUEST_TIMEOUT_MS = 10_000;
 
-/** What the gRPC and the HTTP server have in common. */
+/** The common parts of the gRPC server and the HTTP server. */
 export interface Serving {
   /** Called with the headers of each call, before its message is read. */
   admit: Admit;

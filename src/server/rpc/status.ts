@@ -25,7 +25,7 @@ export class CallCancelled extends Error {
   }
 }
 
-/** True for an error that means a mistake in Squelch, as opposed to a failure that its callers know how to handle. */
+/** True for an error that is a mistake in Squelch. Callers know how to handle all other failures. */
 export function isDefect(error: unknown): boolean {
   return !(error instanceof SquelchError || error instanceof CallCancelled);
 }

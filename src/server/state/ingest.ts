@@ -21,8 +21,7 @@ const ACTOR = "control-plane";
 export interface IngestCounts {
   applied: number;
   /**
-   * Updates that found a full queue, or that still waited at the stop. A reconcile repairs what they would have
-   * changed.
+   * Updates that found a full queue, or that still waited at the stop. A reconcile repairs the missing changes.
    */
   dropped: number;
   /** Updates that named a channel of another event. */

@@ -12,7 +12,7 @@ export interface AssignedEntry {
 export type Verdict =
   | { kind: "write"; eventId: string; channelIds: string[] }
   | { kind: "nothing" }
-  /** The evidence allows more than one reading: the state is kept. */
+  /** The evidence is not clear, so the state does not change. */
   | { kind: "ambiguous"; reason: string };
 
 const nothing: Verdict = { kind: "nothing" };

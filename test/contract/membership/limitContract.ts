@@ -28,7 +28,7 @@ async function expectRefused(
   expect(await engine.getChannelEvent(unheardOf)).toBeUndefined();
 }
 
-/** What an engine with {@link SMALL_LIMITS} must do. */
+/** Tests the limits of an engine with {@link SMALL_LIMITS}. */
 export function describeLimits(getEngine: GetEngine): void {
   test("a new user of a full event is refused, in a write and in a seed; nothing is written", async () => {
     const engine = getEngine();

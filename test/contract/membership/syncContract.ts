@@ -112,7 +112,7 @@ export function describeSync(getEngine: GetEngine): void {
     expect(await channelsOf(engine, eventId)).toEqual(users);
     expect(await sync(engine, eventId, users)).toMatchObject({ changedUsers: 0 });
 
-    // As others write them.
+    // This is the form in which other programs write them.
     for (const userId of odd) await assign(engine, eventId, userId, odd);
     expect(await sync(engine, eventId, Object.fromEntries(odd.map((id) => [id, odd])))).toMatchObject({
       changedUsers: 0,

@@ -13,7 +13,7 @@ import { mintToken, TOKEN_SECRET } from "../../support/tokens.js";
 import { waitFor } from "../../support/waitFor.js";
 
 const TLS = { tlsCert: "test/support/tls/server.crt", tlsKey: "test/support/tls/server.key" };
-/** A credential that is taken away must end what it has opened within this time. */
+/** The longest time until the streams of a removed credential end. */
 const ENDED_WITHIN_MS = 30_000;
 
 let folder: string;

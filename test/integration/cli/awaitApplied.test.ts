@@ -80,7 +80,7 @@ describe("--wait", () => {
     expect([exitCode, stderr]).toEqual([
       1,
       "squelch: revision 8 of e1 is not known to be in force on r2, r3, r4; " +
-        "look after them, their clients may still act on what was true before\n",
+        "check them: their clients may still act on the earlier state\n",
     ]);
   });
 

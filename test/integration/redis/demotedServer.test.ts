@@ -19,7 +19,7 @@ vi.setConfig({ testTimeout: 60_000 });
 
 type OnTestFinished = TestContext["onTestFinished"];
 
-/** A primary, a replica of it, and a proxy in the place of a name that leads to one of them. */
+/** A primary, a replica of it, and a proxy instead of a name that leads to one of them. */
 async function open(onTestFinished: OnTestFinished) {
   const start = async (...args: string[]) => {
     const redis = await startRedis({ args: ["--repl-diskless-sync-delay", "0", "--shutdown-timeout", "0", ...args] });

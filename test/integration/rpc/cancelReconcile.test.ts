@@ -86,7 +86,7 @@ async function expectStopped(): Promise<void> {
   expect(writes).toHaveLength(1);
   release();
   const { changedUsers } = await client.unary(reconcileMemberships, {});
-  expect(changedUsers, "what the stopped one has left").toBe(1);
+  expect(changedUsers, "the remaining difference").toBe(1);
   const [stopped, ...later] = writes;
   expect(later).not.toContain(stopped);
 }

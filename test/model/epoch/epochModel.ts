@@ -6,7 +6,7 @@ export const FLAWS = {
   "old members unnoticed": "scripts that change or load members do not look for the newest change in them",
   "added members unnoticed": "a sync does not compare how many members there are with how many were added",
   "log ahead unnoticed": "a script does not begin a new epoch where the log is ahead of its meta",
-  "loss of meta continues": "a script that finds no meta goes on in the epoch of the log",
+  "loss of meta continues": "a script that finds no meta continues in the epoch of the log",
   "going back unnoticed": "a replica that is ahead of the store reads the picture again, in the same epoch",
   "left epoch unnoticed": "a replica follows an epoch that it has left",
   "passing unnoticed": "a replica does not compare the time of its newest entry with that in the log",

@@ -312,7 +312,8 @@ function onePause({ pauses, published }: FloorHistory): string[] {
       standing = undefined;
     } else if (one.kind === "speakersPaused") {
       const { pause, replacedPauseId } = one;
-      if (replacedPauseId !== standing?.pauseId) breaches.push(`${pause.pauseId} does not say what it replaced`);
+      if (replacedPauseId !== standing?.pauseId)
+        breaches.push(`${pause.pauseId} does not record the pause that it replaced`);
       const { replacePauseId } = pauses.find(({ pauseId }) => pauseId === pause.pauseId) ?? {};
       const speaksOn = pause.broadcaster && pause.broadcaster.userId === standing?.broadcaster?.userId;
       const mayReplace = replacePauseId === undefined ? speaksOn : replacePauseId === standing?.pauseId;

@@ -150,7 +150,7 @@ test.concurrent.each([
     "  local is_held = user",
     "  if replaced and raw and string.find(raw, replaced, 1, true) then return end\n  local is_held = user",
   ],
-  ["a pause that leaves those who wait", "redis.call('UNLINK', context.queue)", ""],
+  ["a pause that keeps waiting requests", "redis.call('UNLINK', context.queue)", ""],
   [
     "an end of a wait that is not published",
     "      append_request_denied(channel, request, 'anotherHasPermission')\n",

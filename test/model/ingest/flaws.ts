@@ -16,7 +16,7 @@ export const FLAWS = {
   "raised unapplied": "the watermark is raised to the newest ticket seen, whatever still waits",
   "raised from above": "the watermark is raised by a replica whose subscription began above it",
   "keys read first": "a reconcile reads the keys before it takes its ticket",
-  "keys read once": "a reconcile does not read again what is empty or shrunken",
+  "keys read once": "a reconcile does not read an empty or smaller set again",
   "rpc overwritten": "a reconcile overwrites what came over RPC",
 
   "equal keys skipped": "a reconcile does not raise the position where key and state agree",

@@ -73,7 +73,7 @@ export class WsClient {
     return this.frames.filter((frame) => frame.type === type);
   }
 
-  /** Resolves with a frame of the type as soon as there are at least `count`: with the last of these. */
+  /** Resolves with frame number `count` of the type as soon as it has arrived. */
   next(type: string, count = 1): Promise<ReceivedFrame> {
     return waitFor(() => this.of(type)[count - 1], {
       message: () => `${count} × ${type}; received ${JSON.stringify(this.frames)}`,

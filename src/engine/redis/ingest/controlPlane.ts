@@ -30,7 +30,7 @@ const SCAN_COUNT = 1_000;
 const READ_BATCH = 500;
 
 /**
- * Reads and writes what the control plane keeps in Redis beside its messages. This is weak evidence: a user's set holds
+ * Reads and writes the data that the control plane keeps in Redis besides its messages. This is weak evidence: a user's set holds
  * only the channels of the event that was recomputed last, and it is replaced in two steps. Each call rejects with
  * `unavailable` if Redis cannot be reached.
  */

@@ -23,7 +23,7 @@ export interface EventScriptOptions {
   /**
    * Receives each new epoch that a script of this process has begun, except the first of an event.
    *
-   * @param deleted what was deleted from damaged keys
+   * @param deleted the deleted keys and values
    */
   observeNewEpoch?: (eventId: string, reason: NewEpochReason, deleted: readonly string[]) => void;
 }
@@ -33,7 +33,7 @@ interface ChannelScript {
   channelIds: readonly string[];
   args: readonly (string | number)[];
   /**
-   * What happens to channels without a known owner, if they belong to no event: `each` one is claimed for this event, or
+   * How to handle channels without a known owner that belong to no event: `each` one is claimed for this event, or
    * `all` unless one of them belongs to another event. Default: each.
    */
   claim?: "each" | "all";
@@ -41,7 +41,7 @@ interface ChannelScript {
   ticket?: number | undefined;
 }
 
-/** What every script of an event gets. */
+/** The keys and the context that every script of an event gets. */
 interface Frame {
   eventKeys: readonly string[];
   /** The part of the context that does not vary. */
@@ -112,7 +112,7 @@ export class EventScripts {
   readonly #registered = new Set<string>();
   readonly #begun = new Set<string>();
   readonly #frames = new Map<string, Frame>();
-  // By event: until when it is not mended again, by `performance.now()`.
+  // The earliest time of the next mend of each event, by `performance.now()`.
   readonly #notMendedUntilMs = new Map<string, number>();
 
   constructor(connection: CommandConnection, options: EventScriptOptions) {
@@ -155,7 +155,7 @@ export class EventScripts {
   }
 
   /**
-   * Runs a step that reads or writes keys of an event, and parses what it has read. If it fails on damaged keys, mends
+   * Runs a step that reads or writes keys of an event, and parses the result. If it fails on damaged keys, mends
    * the event and runs the step once more: keys of the wrong type and unreadable values are deleted, and watchers get a
    * snapshot in a new epoch.
    */

@@ -50,7 +50,7 @@ export function callerOf({ metadata }: { metadata: Metadata }): Caller {
   return caller;
 }
 
-/** Reads who calls from the metadata and the connection of a call of grpc-js. */
+/** Reads the credentials of the caller from the metadata and the connection of a call of grpc-js. */
 export function headOf(call: Pick<ServerUnaryCall<unknown, unknown>, "metadata" | "getAuthContext">): CallHead {
   const { metadata } = call;
   return createHead(

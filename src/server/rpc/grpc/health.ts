@@ -17,7 +17,7 @@ export const MAX_HEALTH_REQUEST_BYTES = 1_024;
 
 /**
  * Answers gRPC health checks (grpc.health.v1) for the whole server, whose name is empty, and for each service by name. All
- * share one status. Probes have no token, so the service keeps nothing of what a caller sends.
+ * share one status. Probes have no token, so the service stores nothing that a caller sends.
  */
 export class Health {
   readonly #names: ReadonlySet<string>;

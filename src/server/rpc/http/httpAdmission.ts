@@ -10,7 +10,7 @@ import { peerOf } from "./httpPeer.js";
 interface Client {
   /** host:port. */
   address: string;
-  /** Resolves with the caller, who is identified once. Rejects if the call is not to be served. */
+  /** Resolves with the caller, who is identified once. Rejects if the call must not be served. */
   admit(): Promise<Caller>;
 }
 

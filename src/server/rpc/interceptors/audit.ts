@@ -151,7 +151,7 @@ function createRecorder(method: DescMethod, changesSomething: boolean, recording
       timeMs: Date.now(),
       actor,
       action: method.name,
-      // Where the request names a channel only, the store knows the event.
+      // If the request names only a channel, the store knows the event.
       eventId: clip(eventId ?? (target === "" ? "" : ((await recording.eventOf(target).catch(() => "")) ?? ""))),
       target: clip(target),
       outcome,

@@ -8,7 +8,7 @@ import { toStatus } from "../status.js";
 import { type Recording, recordUnidentified } from "./audit.js";
 import { isWaitingCall } from "./bound.js";
 
-/** Finds out who makes a call. Rejects if the call is not to be served. */
+/** Identifies the caller of a call. Rejects if the call must not be served. */
 export type Admit = (method: DescMethod, head: CallHead) => Promise<Caller>;
 
 /**

@@ -54,7 +54,7 @@ describe("permissions", () => {
     await client.next("permission-update");
     expect(await client.request("ptt-start", { channelId: "a" })).toMatchObject({ data: { denied: true } });
     expect(await client.next("ptt-denied")).toMatchObject({ data: { channelId: "a", cause: "receiveOnly" } });
-    expect(held("a"), "the current transmission goes on").toBe("u1");
+    expect(held("a"), "the current transmission continues").toBe("u1");
     expect(await client.request("ptt-stop", { channelId: "a" })).toMatchObject({ data: { success: true } });
     expect((await client.request("ptt-start", { channelId: "a" })).error).toContain("Join the channel");
   });

@@ -140,7 +140,7 @@ describe("the floor", () => {
     await waitFor(() => server.callsOf("renewPtt").length === 4);
     const [first, second, third, fourth] = server.callsOf("renewPtt").map(({ leaseId }) => leaseId);
     expect([second, third]).toEqual([first, first]);
-    expect(fourth, "nothing renews what was given back").not.toBe(first);
+    expect(fourth, "a released lease is not renewed").not.toBe(first);
     expect(speaker.of("ptt-interrupted")).toEqual([]);
   });
 
