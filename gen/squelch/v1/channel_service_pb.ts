@@ -184,7 +184,7 @@ export type StartPttRequest = Message<"squelch.v1.StartPttRequest"> & {
   priority: FloorPriority;
 
   /**
-   * The longest time that the user may hold the floor, however often the lease is renewed: from 1 s to the limit in the
+   * The longest time that the user may hold the floor, even if the lease is renewed: from 1 s to the limit in the
    * replica's configuration (5 min by default). Default: 30 s, or the limit if that is lower.
    *
    * @generated from field: google.protobuf.Duration talk_time = 6;

@@ -78,7 +78,7 @@ export const LINK_FAULTS: readonly FaultKind<StandaloneStore>[] = [
     ...troubled(run, redisLink(run, random), ["toClient"], { kind: "swallowed" }),
     holdMs: SUBSCRIPTION_NOTICED_MS,
   })),
-  linkFault("what Redis sends to a replica is held up", (run, random) =>
+  linkFault("data from Redis to a replica is delayed", (run, random) =>
     troubled(run, redisLink(run, random), ["toClient"], { kind: "held" }),
   ),
   linkFault("a router is cut off from all replicas", (run, random) => {
@@ -95,11 +95,11 @@ export const LINK_FAULTS: readonly FaultKind<StandaloneStore>[] = [
   ),
   linkFault("data from a router is dropped", (run, random) => ofBusyLink(run, random, ["toServer"])),
   linkFault("data to a router is dropped", (run, random) => ofBusyLink(run, random, ["toClient"])),
-  linkFault("a router takes what it is sent only slowly", (run, random) => {
+  linkFault("a router reads slowly", (run, random) => {
     const link = routerLink(run, random);
     return troubled(run, link, ["toClient"], { kind: "throttled", bytesPerSecond: 4_000 });
   }),
-  linkFault("a router takes nothing for a while", (run, random) => {
+  linkFault("a router reads nothing for a while", (run, random) => {
     const router = random.pick(run.fleet.routers);
     return {
       parties: [router.name],

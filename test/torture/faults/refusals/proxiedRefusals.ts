@@ -86,7 +86,7 @@ function drawn(run: Run<StandaloneStore>, random: Random, error: ErrorName): Fau
 /** Rejects random commands of random replicas with random errors. */
 export const PROXIED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   {
-    name: "commands are answered with an error in the place of Redis",
+    name: "commands are rejected with an error instead of reaching Redis",
     uses: "refusal",
     create: (run, random) => drawn(run, random, random.pick(Object.keys(ERROR_TEXTS) as ErrorName[])),
   },
