@@ -72,7 +72,7 @@ async function showRouters(output: CommandContext["output"], response: AwaitAppl
   const { inForce: applied, missing } = response;
   const count = applied.length + missing.length;
   if (count === 0) {
-    await output.line("no router is connected: there is nobody who would have to act on it");
+    await output.line("no router is connected, so no router has to act on the change");
     return;
   }
   await output.line(`in force on ${applied.length} of ${formatCount(count, "router")}${describeDelay(applied)}`);

@@ -161,10 +161,9 @@ export interface RedisConfig extends Pick<ServerConfig, "ingestRedisUrl" | "redi
 }
 
 /**
- * The Redis of a library user who names none, or only its URL.
+ * Returns the Redis options of the library from the environment. `redisUrl` replaces SQUELCH_REDIS_URL.
  *
- * @throws SquelchError `invalidArgument` if SQUELCH_REDIS_URL is missing too, or what SQUELCH_* variables say of Redis is
- *   wrong.
+ * @throws SquelchError `invalidArgument` if both are missing, or if the SQUELCH_* variables for Redis are not valid
  */
 export function redisFromEnvironment(redisUrl: string | undefined, env: NodeJS.ProcessEnv = process.env): RedisConfig {
   const { SQUELCH_REDIS_URL, SQUELCH_INGEST_REDIS_URL, SQUELCH_REDIS_LAYOUT } = env;

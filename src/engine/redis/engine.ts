@@ -216,7 +216,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     async start() {
       for (const link of links) {
         link.connections.commands.on("ready", () => void checkEviction(link));
-        // After Redis rejected writes, missing work is repeated, whichever Redis rejected them.
+        // After each Redis that has rejected writes, missing work is repeated.
         link.probe.onAccepted(doubt);
       }
       subscriber.subscribeWhenConnected(NEW_EVENTS, (eventId) => beginEpoch(eventId.toString()));

@@ -86,7 +86,7 @@ export class TokenVerifier {
     try {
       algorithm = decodeProtectedHeader(token).alg;
     } catch {
-      throw refusal("is no signed JSON web token");
+      throw refusal("is not a signed JSON web token");
     }
     const source = this.#sources.find(({ algorithms }) => algorithms.includes(algorithm ?? ""));
     if (source === undefined) throw refusal("is signed by an algorithm that is not accepted here");

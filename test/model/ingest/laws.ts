@@ -117,7 +117,7 @@ function shortfallOf(verdict: Verdict | undefined, eventId: string): Shortfall |
   return verdict.eventId === eventId ? undefined : "another event";
 }
 
-// A reconcile invents nothing: it writes only complete lists that the control plane once wrote.
+// A reconcile writes only complete lists that the control plane once wrote.
 function checkJudgements(model: IngestModel): void {
   const { redis, assigned } = model;
   for (const judgement of redis.history.judgements) {

@@ -33,7 +33,7 @@ const kind = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Kind>("ticket") },
 );
 
-/** The stream of a Redis in which these kinds of messages were published. */
+/** Returns the stream of a Redis in which messages of these kinds were published. */
 function publishInModel(kinds: readonly Kind[]): RedisModel {
   const model = new RedisModel(new Set());
   for (const [index, next] of kinds.entries()) {

@@ -1,12 +1,12 @@
 import type { StandaloneStore } from "../stores/standaloneStore.js";
 import { type FaultKind, replicaNames } from "./fault.js";
 
-/** How long the former master goes on as a replica: longer than a client that stays with it may be ready, ms. */
+/** How long the former master stays a replica: longer than a client that stays with it may report to be ready, ms. */
 const DEMOTED_MS = 14_000;
-/** How soon clients must have left the successor, once the first server is the master again, which takes a moment, ms. */
+/** The longest time until clients have left the successor after the first server has become the master again, ms. */
 const LEFT_AGAIN_MS = 8_000;
 
-/** The effect of a load balancer, or of a name that leads elsewhere, on open connections. */
+/** Faults in which a load balancer, or a changed name, leads to another server while connections are open. */
 export const DEMOTION_FAULTS: readonly FaultKind<StandaloneStore>[] = [
   {
     name: "Redis becomes a replica, and new connections lead to its successor",

@@ -18,7 +18,7 @@ export interface Fault {
     /** True if Redis accepts commands on new connections. */
     isOverForNewConnections?: boolean;
   };
-  /** The time until the effect shows, ms. A run may hold the fault for longer. */
+  /** The time until the effect is visible, ms. A run may hold the fault for longer. */
   holdMs?: number;
   inject(): Promise<void> | void;
   cease(): Promise<void> | void;

@@ -4,7 +4,7 @@ import { NO_REVOCATIONS } from "../../../src/server/auth/revocations.js";
 import { TokenVerifier } from "../../../src/server/auth/tokenVerifier.js";
 import { mintToken } from "../../support/tokens.js";
 
-it("a token that is being verified while its key goes is not believed", async () => {
+it("a token is rejected if its key is removed while the token is verified", async () => {
   let goOn: (claims: JWTPayload) => void = () => undefined;
   const answers: Promise<JWTPayload>[] = [new Promise((resolve) => (goOn = resolve))];
   const source = {

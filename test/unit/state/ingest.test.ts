@@ -13,9 +13,9 @@ const wrongType = () => toStoreError(reply("WRONGTYPE Operation against a key ho
 const timedOut = () => toStoreError(new Error("Command timed out"));
 
 describe("Ingest", () => {
-  /** What the store judged, in order, by event. */
+  /** The updates that the store has judged, in order, by event. */
   let judged: Record<string, string[]>;
-  /** What the store answers to a batch instead of judging it. */
+  /** The store's answer to a batch, instead of judging it. */
   let failure: (eventId: string, updates: readonly MembershipUpdate[]) => unknown;
   let reopened: number;
   let reconciles: number;
@@ -57,7 +57,7 @@ describe("Ingest", () => {
     ["full", full],
     ["of an unknown error", unknown],
     ["silent", timedOut],
-  ])("keeps each update in its order while the store is %s, and goes on soon after", async (_, error) => {
+  ])("keeps each update in its order while the store is %s, and continues soon after", async (_, error) => {
     failure = (eventId) => (eventId === "e1" ? error() : undefined);
     for (let update = 0; update < 150; update++) accept("e1", `u${update % 7}`, `${update}`);
     accept("e2", "u", "other");
@@ -65,7 +65,7 @@ describe("Ingest", () => {
     await vi.advanceTimersByTimeAsync(30_000);
     expect(judged).toEqual({ e2: ["u other"] });
     expect(ingest.queued().updates).toBe(150);
-    // The watermark must not pass what waits.
+    // The watermark must not pass waiting updates.
     expect(ingest.appliedThrough()).toBeUndefined();
     failure = () => undefined;
     await vi.advanceTimersByTimeAsync(2_000);
@@ -74,7 +74,7 @@ describe("Ingest", () => {
     expect(ingest.counts).toMatchObject({ applied: 151, dropped: 0 });
   });
 
-  it("asks for a reconcile after a refusal, not after a connection that was lost", async () => {
+  it("requests a reconcile after a refusal, not after a lost connection", async () => {
     for (const [error, expected] of [
       [timedOut, 0],
       [full, 1],
@@ -88,7 +88,7 @@ describe("Ingest", () => {
     }
   });
 
-  it("says why updates wait once that lasts, but not of a defect, which concerns one user", async () => {
+  it("reports why updates have been waiting for long, but not for a defect, which concerns one user", async () => {
     failure = (eventId) => (eventId === "e1" ? full() : wrongType());
     accept("e2", "u", "1");
     await vi.advanceTimersByTimeAsync(10_000);
@@ -131,7 +131,7 @@ describe("Ingest", () => {
     expect(ingest.counts.dropped).toBe(2);
   });
 
-  it("does not let the watermark pass what still waits at the stop", async () => {
+  it("does not let the watermark pass updates that still wait at the stop", async () => {
     failure = full;
     accept("e1", "u", "1");
     ingest.acceptTicket(++generation);
@@ -144,7 +144,7 @@ describe("Ingest", () => {
     expect(ingest.counts.dropped).toBe(1);
   });
 
-  it("takes an error without a code for one to try again", () => {
+  it("tries again after an error without a code", () => {
     expect(unknown()).toBeInstanceOf(SquelchError);
     expect(wrongType()).not.toBeInstanceOf(SquelchError);
   });

@@ -70,11 +70,11 @@ function historyOf({
 const textOf = (history: History) => checkRefusals(history).map(({ law, text }) => `${law} ${text}`);
 
 describe("the law of refusals", () => {
-  it("finds nothing where an update was kept and the replica said that it could not write", () => {
+  it("finds nothing if an update was kept and the replica reported that it could not write", () => {
     expect(textOf(historyOf())).toEqual([]);
   });
 
-  it("finds an update that is lost, also where Redis refused nothing when it was published", () => {
+  it("finds an update that is lost, also if Redis refused nothing when it was published", () => {
     const lost = historyOf();
     lost.witnessed.pop();
     expect(textOf(lost)).toEqual([expect.stringMatching(/^G1 w0 .* in force never/)]);
@@ -88,7 +88,7 @@ describe("the law of refusals", () => {
     expect(textOf(historyOf({ toldMs: 26_100 }))).toEqual([expect.stringMatching(/had not arrived at w0 by 26000/)]);
   });
 
-  it("grants the time for which the machine had no CPU, and for which another fault lasted", () => {
+  it("allows for time in which the machine had no CPU or another fault lasted", () => {
     const busy = historyOf({ appliedMs: 25_100, toldMs: 25_200 });
     busy.cpuWaits = [{ at: 21_000, ms: 500 }];
     expect(textOf(busy)).toEqual([]);
@@ -97,7 +97,7 @@ describe("the law of refusals", () => {
     expect(textOf(cut)).toEqual([]);
   });
 
-  it("does not ask for an update that no replica was there to hear, or that Redis has lost", () => {
+  it("does not expect an update that no replica could receive, or that Redis has lost", () => {
     const deaf = historyOf();
     deaf.witnessed.pop();
     deaf.troubles.push({ party: "r0", fault: "another", isDeaf: true, from: 14_000, to: 16_000 });

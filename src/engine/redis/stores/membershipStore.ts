@@ -15,7 +15,7 @@ import type { EventScripts } from "../scripts/eventScripts.js";
 import { parseJson } from "../scripts/scripts.js";
 import { parseMember } from "./logStore.js";
 
-/** The answer of a script whose ticket, taken elsewhere, was not higher than the position that it would overwrite. */
+/** The answer of a script if the given ticket is not higher than the position that it would overwrite. */
 type Behind = ["behind", atLeast: number];
 type Foreign = ["foreign", channelId: string, owner: string];
 type OverLimit = ["limit", limit: MembershipLimit];

@@ -23,13 +23,13 @@ describe("squelch permissions", () => {
     ]);
   });
 
-  it("distinguishes a user who never had an entry from one without channels", async () => {
+  it("distinguishes a user that never had an entry from one without channels", async () => {
     const { run } = await fakeCommandLine({ getUserPermissions: () => ({ known: false }) });
     const { exitCode, stdout } = await run("permissions", "e1", "anna");
     expect([exitCode, stdout]).toEqual([0, "nothing was ever assigned to anna in e1\n"]);
   });
 
-  it("shows everybody without a user, from the chunks of a snapshot that may start over", async () => {
+  it("shows all users if none is named, from the chunks of a snapshot that may start over", async () => {
     const chunk = (chunkIndex: number, userId: string, complete: boolean) => ({
       payload: {
         case: "snapshot" as const,
@@ -91,7 +91,7 @@ describe("squelch assign", () => {
     });
   });
 
-  it("revokes all without a channel, and its help says so", async () => {
+  it("revokes all channels if none is named, and its help says so", async () => {
     const { run, calls } = await fakeCommandLine({ setUserChannels: () => ({ revision: 9n, removed: ["gate"] }) });
     expect(jsonLines(await run("assign", "e1", "anna", "--json"))).toEqual([
       { revision: "9", added: [], removed: ["gate"], superseded: false },
@@ -100,7 +100,7 @@ describe("squelch assign", () => {
     expect((await run("assign", "--help")).stdout).toContain("none revokes all");
   });
 
-  it("says when nothing was written", async () => {
+  it("prints when nothing was written", async () => {
     const { run, calls } = await fakeCommandLine({ setUserChannels: () => ({ superseded: true, revision: 3n }) });
     expect((await run("assign", "e1", "anna", "a", "--only-if-unknown")).stdout).toContain(
       "nothing was written: the user has an entry",
@@ -117,7 +117,7 @@ describe("squelch channels", () => {
     expect(jsonLines(await run("channels", "e1", "--json"))).toEqual([{ channelIds: ["gate", "stage"] }]);
   });
 
-  it("adds channels first if requested, and takes none from another event", async () => {
+  it("adds channels first if requested, but none of another event", async () => {
     const { run, calls } = await fakeCommandLine({ setChannelEvent: () => ({}), listEventChannels: () => ({}) });
     expect((await run("channels", "e1", "--add", "gate", "stage")).stdout).toBe("no channel belongs to e1\n");
     expect(calls.map(({ method, request }) => [method, request])).toMatchObject([

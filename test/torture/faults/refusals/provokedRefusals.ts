@@ -7,9 +7,9 @@ import { type Fault, type FaultKind, replicaNames } from "../fault.js";
 
 type StandaloneRun = Run<StandaloneStore>;
 
-/** More replicas than any Redis in these tests has. */
+/** A number of replicas that no Redis in these tests has. */
 const MANY_REPLICAS = "9";
-/** Redis cannot write files here, whatever the rights of its user. */
+/** A path where Redis cannot write files, even with all rights. */
 const UNWRITABLE_DIRECTORY = "/proc";
 /** No server listens on this port. */
 const NO_MASTER = ["127.0.0.1", "1"];
@@ -57,7 +57,7 @@ function provoked(run: StandaloneRun, random: Random, provocation: Provocation):
   };
 }
 
-// One at a time. If Redis was restarted meanwhile, the cause is gone, and ending it does nothing.
+// Only one such fault runs at a time. If Redis was restarted meanwhile, the cause has ended, and ending it again does nothing.
 function refusal(
   name: string,
   provocation: Provocation | (() => Provocation),
@@ -74,7 +74,7 @@ const takeRights =
   };
 const restoreRights: Provocation["end"] = (store) => store.restoreRights();
 
-/** Makes Redis reject each write, while the tests can see at once that the cause is over. */
+/** Makes Redis reject each write in such a way that the tests notice its end at once. */
 const NO_REPLICAS: Provocation = {
   begin: (store) => config(store, "min-replicas-to-write", MANY_REPLICAS),
   end: (store) => config(store, "min-replicas-to-write", "0"),
@@ -119,7 +119,7 @@ function busyScript(): Provocation {
       });
       await ended;
     },
-    // Nothing is published meanwhile, but connections may be given up.
+    // No message is published meanwhile, but connections may be closed.
     readyAgainMs: CONNECT_AGAIN_MS,
   };
 }
@@ -155,7 +155,7 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
     mayBeLong: true,
   }),
   refusal(
-    "Redis is a replica of a server that is away (READONLY)",
+    "Redis is a replica of an unreachable server (READONLY)",
     {
       begin: ({ admin }) => admin.call("REPLICAOF", ...NO_MASTER),
       end: ({ admin }) => admin.call("REPLICAOF", "NO", "ONE"),
@@ -163,7 +163,7 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
     "redis",
   ),
   refusal(
-    "Redis is a replica that serves nothing (MASTERDOWN)",
+    "Redis is a replica without data to serve (MASTERDOWN)",
     {
       begin: async (store) => {
         await config(store, "replica-serve-stale-data", "no");
@@ -222,7 +222,7 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   }),
 ];
 
-/** All writes of all replicas are rejected for so long that each replica has to report it. */
+/** Rejects all writes of all replicas for so long that each replica must report it. */
 export const LONG_PROVOCATION: FaultKind<StandaloneStore> = refusal("Redis refuses all writes for long", {
   ...NO_REPLICAS,
   holdMs: LONG_MS,
