@@ -28,11 +28,9 @@ export function createIngest(
   const syncLogger = logger.child({ component: "PermissionSync" }, logLevel === "info" ? { level: "warn" } : {});
   const sync = new PermissionSyncManager(
     (userId, eventId, channelIds, action, position) => {
-      // A message before the first ticket of a connection has no position in the order.
-      if (position === undefined) {
-        ingest.counts.unplaced++;
-        logger.warn({ eventId, userId }, "update ignored: it came before the first ticket");
-      } else ingest.accept(eventId, { userId, channelIds, action }, position);
+      const update = { userId, channelIds, action };
+      if (position === undefined) ingest.acceptEarly(eventId, update);
+      else ingest.accept(eventId, update, position);
     },
     { subscriber, observer: ingest, logger: syncLogger },
   );

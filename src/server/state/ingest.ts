@@ -9,6 +9,10 @@ import type { Logger } from "../../lib/logger.js";
 const MAX_BATCH = 100;
 /** The most updates of one event that wait. */
 const MAX_QUEUED_UPDATES = 10_000;
+/** The most users with an update that waits for the first ticket of the subscription. */
+const MAX_EARLY_USERS = 10_000;
+/** Greater than the number of messages between two tickets. */
+const EARLY_COUNT = Number.MAX_SAFE_INTEGER;
 /** The first wait before updates are applied again, ms. Each following wait is twice as long, up to the longest. */
 const FIRST_RETRY_MS = 250;
 const LONGEST_RETRY_MS = 2_000;
@@ -27,9 +31,14 @@ export interface IngestCounts {
   dropped: number;
   /** Updates that named a channel of another event. */
   foreign: number;
-  /** Updates that came before the first ticket of a connection, so that they have no position in the order. */
+  /**
+   * Updates that came before the first ticket of a subscription, and for which no ticket came or too many waited. They
+   * count as missed, so that the watermark does not pass them until another replica or a reconcile has applied them.
+   */
   unplaced: number;
 }
+
+type ReceivedUpdate = Pick<MembershipUpdate, "userId" | "channelIds" | "action">;
 
 interface QueuedUpdate extends MembershipUpdate {
   /** The number of the message among all accepted messages. */
@@ -74,6 +83,8 @@ export class Ingest {
   readonly #reopen: () => void;
   readonly #requestReconcile: () => void;
   readonly #queues = new Map<string, EventQueue>();
+  /** The newest update of each user of an event that came before the first ticket of the subscription. */
+  readonly #early = new Map<string, { eventId: string; update: ReceivedUpdate }>();
   readonly #abort = new AbortController();
   #sequence = 0;
   #openedAt: number | undefined;
@@ -143,24 +154,38 @@ export class Ingest {
 
   /** Handles a ticket that came through the subscription. */
   acceptTicket(generation: number): void {
+    // No ticket lies between these updates and this one. So they come after every write with a lower ticket, and each
+    // replica that has received them gives them this position.
+    const position = { generation: generation - 1, count: EARLY_COUNT };
+    for (const { eventId, update } of this.#early.values()) this.accept(eventId, update, position);
+    this.#early.clear();
     this.#openedAt ??= generation;
     this.#newestTicket = { generation, sequence: this.#sequence };
   }
 
   /** Handles a break of the subscription: messages may be missing from now on. */
   interrupt(): void {
+    this.#dropEarly(this.#early.size, "updates dropped because the subscription ended before its first ticket");
     this.#openedAt = undefined;
     this.#newestTicket = undefined;
     this.#awaitedTicket = undefined;
     this.#appliedThrough = undefined;
   }
 
+  /**
+   * Keeps an update that came before the first ticket of the subscription. That ticket gives it a position. Redis may
+   * reject tickets for a long time after the subscription was opened.
+   */
+  acceptEarly(eventId: string, update: ReceivedUpdate): void {
+    const key = `${eventId} ${update.userId}`;
+    // A newer update replaces an older one of the same user.
+    this.#early.delete(key);
+    this.#early.set(key, { eventId, update });
+    if (this.#early.size > MAX_EARLY_USERS) this.#dropEarly(1, "update dropped because too many wait for a ticket");
+  }
+
   /** Queues an update. Its outcome is logged and counted. */
-  accept(
-    eventId: string,
-    update: Pick<MembershipUpdate, "userId" | "channelIds" | "action">,
-    position: Position,
-  ): void {
+  accept(eventId: string, update: ReceivedUpdate, position: Position): void {
     const queue = this.#queues.get(eventId);
     const { userId, channelIds, action } = update;
     const acceptedMs = performance.now();
@@ -191,10 +216,23 @@ export class Ingest {
   stop(): void {
     if (this.#abort.signal.aborted) return;
     this.#abort.abort();
+    this.#dropEarly(this.#early.size, "updates dropped because the replica stopped before the first ticket");
     const { updates } = this.queued();
     if (updates === 0) return;
     this.counts.dropped += updates;
     this.#logger.warn({ updates }, "stopped while updates waited, other replicas or a reconcile will apply them");
+  }
+
+  // Drops the oldest ones.
+  #dropEarly(updates: number, message: string): void {
+    if (updates === 0) return;
+    let left = updates;
+    for (const key of this.#early.keys()) {
+      if (left-- === 0) break;
+      this.#early.delete(key);
+    }
+    this.counts.unplaced += updates;
+    this.#logger.warn({ updates }, message);
   }
 
   #oldestUnapplied(): number {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Position } from "../../../src/domain/cursor.js";
 import { SquelchError } from "../../../src/domain/errors.js";
 import type { Engine } from "../../../src/domain/ports/engine.js";
 import type { MembershipUpdate } from "../../../src/domain/ports/membershipStore.js";
@@ -15,6 +16,8 @@ const timedOut = () => toStoreError(new Error("Command timed out"));
 describe("Ingest", () => {
   /** What the store judged, in order, by event. */
   let judged: Record<string, string[]>;
+  /** The positions of what the store judged, in order. */
+  let positions: Position[];
   /** What the store answers to a batch instead of judging it. */
   let failure: (eventId: string, updates: readonly MembershipUpdate[]) => unknown;
   let reopened: number;
@@ -25,6 +28,7 @@ describe("Ingest", () => {
   beforeEach(() => {
     vi.useFakeTimers();
     judged = {};
+    positions = [];
     failure = () => undefined;
     reopened = 0;
     reconciles = 0;
@@ -34,6 +38,7 @@ describe("Ingest", () => {
         const error = failure(eventId, updates);
         if (error !== undefined) throw error;
         judged[eventId] = [...(judged[eventId] ?? []), ...updates.map(({ userId, action }) => `${userId} ${action}`)];
+        positions.push(...updates.map(({ position }) => position));
         return updates.map(() => ({ status: "changed", foreignChannelIds: [] }));
       },
     } as unknown as Engine;
@@ -142,6 +147,40 @@ describe("Ingest", () => {
     expect(judged).toEqual({});
     expect(ingest.appliedThrough()).toBeUndefined();
     expect(ingest.counts.dropped).toBe(1);
+  });
+
+  it("gives updates that came before the first ticket a place between that ticket and every earlier one (G6)", async () => {
+    ingest.interrupt();
+    const early = (userId: string, action: string) => ingest.acceptEarly("e1", { userId, channelIds: [], action });
+    early("u1", "first");
+    early("u2", "first");
+    early("u1", "second");
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(judged).toEqual({});
+    generation += 7;
+    ingest.acceptTicket(generation);
+    accept("e1", "u2", "second");
+    await vi.advanceTimersByTimeAsync(0);
+    expect(judged.e1).toEqual(["u2 first", "u1 second", "u2 second"]);
+    const [before, ...others] = positions.slice(0, 2);
+    expect(before?.generation).toBe(generation - 1);
+    // The last message that another replica may have counted after the earlier ticket comes before it.
+    expect(before?.count).toBeGreaterThan(1e12);
+    expect(others).toEqual([before]);
+    expect(ingest.openedAt).toBe(generation);
+    expect(ingest.appliedThrough()).toBe(generation);
+  });
+
+  it("counts early updates as unplaced if the subscription ends without a ticket, or too many wait", async () => {
+    ingest.interrupt();
+    for (let user = 0; user < 10_001; user++)
+      ingest.acceptEarly("e1", { userId: `u${user}`, channelIds: [], action: "a" });
+    expect(ingest.counts.unplaced).toBe(1);
+    ingest.interrupt();
+    ingest.acceptTicket(++generation);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(judged).toEqual({});
+    expect(ingest.counts.unplaced).toBe(10_001);
   });
 
   it("takes an error without a code for one to try again", () => {
