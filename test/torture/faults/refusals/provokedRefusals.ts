@@ -20,8 +20,6 @@ const FLUSH_PACE_MS = 100;
 /** Longer than the time after which replicas must report that they are not ready, ms. */
 const LONG_MS = 12_000;
 const LONG_CHANCE = 0.15;
-/** A client that cannot connect waits longer after each attempt. */
-const CONNECT_AGAIN_MS = 12_000;
 
 interface Provocation {
   begin(store: StandaloneStore, random: Random): Promise<unknown>;
@@ -30,7 +28,6 @@ interface Provocation {
   isReceived?: boolean;
   /** True if each write of each replica is rejected; default true. */
   isTotal?: boolean;
-  readyAgainMs?: number;
   /** True if the fault may last long. */
   mayBeLong?: boolean;
   holdMs?: number;
@@ -39,14 +36,14 @@ interface Provocation {
 const config = ({ admin }: StandaloneStore, name: string, value: string) => admin.config("SET", name, value);
 
 function provoked(run: StandaloneRun, random: Random, provocation: Provocation): Fault {
-  const { begin, end, isReceived = false, isTotal = true, readyAgainMs, mayBeLong = false, holdMs } = provocation;
+  const { begin, end, isReceived = false, isTotal = true, mayBeLong = false, holdMs } = provocation;
   const { store } = run.fleet;
   const replicas = replicaNames(run);
   const isLong = mayBeLong && random.chance(LONG_CHANCE);
   return {
     parties: replicas,
     isDeaf: !isReceived,
-    refuses: { replicas, isTotal, ...(readyAgainMs !== undefined && { readyAgainMs }) },
+    refuses: { replicas, isTotal },
     ...(isLong ? { holdMs: LONG_MS } : holdMs !== undefined && { holdMs }),
     async inject() {
       await begin(store, random);
@@ -119,8 +116,6 @@ function busyScript(): Provocation {
       });
       await ended;
     },
-    // Nothing is published meanwhile, but connections may be given up.
-    readyAgainMs: CONNECT_AGAIN_MS,
   };
 }
 
@@ -173,7 +168,6 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
         await store.admin.call("REPLICAOF", "NO", "ONE");
         await config(store, "replica-serve-stale-data", "yes");
       },
-      readyAgainMs: CONNECT_AGAIN_MS,
     },
     "redis",
   ),
@@ -196,7 +190,6 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
       await store.killClients("pubsub");
     },
     end: restoreRights,
-    readyAgainMs: CONNECT_AGAIN_MS,
   }),
   refusal("Redis takes no more clients, and breaks connections (max number of clients)", {
     begin: async (store) => {
@@ -205,7 +198,6 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
       await store.killClients("pubsub");
     },
     end: (store) => config(store, "maxclients", "10000"),
-    readyAgainMs: CONNECT_AGAIN_MS,
   }),
   refusal("Redis holds writes back (CLIENT PAUSE)", {
     begin: ({ admin }) => admin.call("CLIENT", "PAUSE", "60000", "WRITE"),
