@@ -5,7 +5,7 @@ import type { Logger } from "../../lib/logger.js";
 import type { ServerConfig } from "../configOptions.js";
 import { addIngestMetrics } from "../ops/ingestMetrics.js";
 import { createCatchUp } from "./catchUp.js";
-import { Ingest } from "./ingest.js";
+import { Ingest, type UpdateSource } from "./ingest.js";
 import { PermissionSyncManager } from "./permissionSync.js";
 import { Reconciler } from "./reconciler.js";
 import { Watermark } from "./watermark.js";
@@ -21,7 +21,13 @@ export function createIngest(
   const { controlPlane, subscriber } = source;
   const ingestLogger = logger.child({ component: "Ingest" });
   const requestReconcile = () => reconciler.request();
-  const ingest = new Ingest(engine, () => subscriber.reconnect(), requestReconcile, ingestLogger);
+  const updateSource: UpdateSource = {
+    reopen: () => subscriber.reconnect(),
+    requestReconcile,
+    isRefused: () => source.isRefused,
+    readAssignedChannels: (userIds) => controlPlane.readAssignedChannels(userIds),
+  };
+  const ingest = new Ingest(engine, updateSource, ingestLogger);
   const reconciler: Reconciler = new Reconciler(engine, controlPlane, ingest, ingestLogger);
   const watermark = new Watermark(ingest, controlPlane, reconciler, ingestLogger);
   // A log line for each update would cost more than applying the update, so the service logs them only at "debug".
@@ -35,7 +41,10 @@ export function createIngest(
     { subscriber, observer: ingest, logger: syncLogger },
   );
   addIngestMetrics(registry, { ingest, sync, watermark, reconciler });
-  source.onStateDoubtful(requestReconcile);
+  source.onStateDoubtful(() => {
+    ingest.retry();
+    requestReconcile();
+  });
   return {
     ingest,
     catchUp: createCatchUp(engine, watermark, reconciler),

@@ -229,6 +229,34 @@ describe.concurrent("a subscription that is opened again while Redis refuses tic
   });
 });
 
+describe.concurrent("a revocation of which Redis rejected the control plane's DEL", () => {
+  it("is not undone by a reconcile, until the set is written again (G6)", { timeout: 60_000 }, async ({
+    onTestFinished,
+  }) => {
+    const { state, replica, eventId, publish, watch } = await open(false, onTestFinished);
+    const client = connect(replica.grpcAddress);
+    onTestFinished(() => client.close());
+    const channelsOfAnna = () => watch.picture.channelsOf(eventId, "anna");
+    await state.cli("SADD", "u.anna.g", `${eventId}-a`, `${eventId}-b`);
+    await state.cli("CONFIG", "SET", "min-replicas-to-write", "1");
+    await expect(state.cli("DEL", "u.anna.g")).rejects.toThrow("NOREPLICAS");
+    await publish("anna", []);
+    await sleep(2_000);
+    await state.cli("CONFIG", "SET", "min-replicas-to-write", "0");
+    await waitFor(() => channelsOfAnna()?.length === 0, { timeoutMs: CHECKPOINT_MS + 5_000 });
+    const reconciles = () => scrapeValue(replica.httpAddress, 'squelch_reconciles_total{outcome="done"}');
+    await waitFor(async () => ((await reconciles()) ?? 0) > 0, { timeoutMs: 10_000 });
+    const outcome = await client.unary(calls.reconcileMemberships, {});
+    expect(outcome).toMatchObject({ changedUsers: 0, ambiguousUsers: 1 });
+    expect(channelsOfAnna()).toEqual([]);
+
+    // An update that nobody received.
+    await state.cli("SREM", "u.anna.g", `${eventId}-b`);
+    await client.unary(calls.reconcileMemberships, {});
+    await waitFor(() => channelsOfAnna()?.length === 1);
+  });
+});
+
 describe.concurrent("a replica that Redis does not let in", () => {
   it("says so with the remedy, and comes back when it is let in again", { timeout: 60_000 }, async ({
     onTestFinished,

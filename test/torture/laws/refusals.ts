@@ -91,7 +91,7 @@ function checkInForce(history: History): Violation[] {
   const order = new Order(history, history.witnessed.length);
   const entries = history.witnessed.flatMap((record) => (record.kind === "entry" ? [record] : []));
   if (history.refusals.length === 0) return [];
-  const now = Math.max(0, ...history.rests.map(({ at }) => at));
+  const restedAt = Math.max(0, ...history.rests.map(({ at }) => at));
   const positionsOf = new Map([...history.routers].map(([router, records]) => [router, collectPositions(records)]));
   const rank = new Map<string, number>();
   for (const record of history.witnessed) if (record.kind === "published") rank.set(record.writeId, rank.size);
@@ -115,7 +115,7 @@ function checkInForce(history: History): Violation[] {
       });
       const byMs = by + waitedBetween(history.cpuWaits, at, by);
       const name = `${id} for ${userId} in ${eventId}, published at ${Math.round(at)} ms,`;
-      if (byMs > now) return [];
+      if (byMs > restedAt) return [];
       if (effect === undefined || effect.at > byMs) {
         // A user who already had these channels needs no change. After a loss the log does not show which channels a
         // user had.
@@ -124,11 +124,13 @@ function checkInForce(history: History): Violation[] {
         if ((last?.entry.channels ?? "") === channels || (isForgotten && channels === "")) return [];
         const late = effect === undefined ? "never" : `only at ${Math.round(effect.at)} ms`;
         const text = `${name} as [${channels}] was in force ${late}, not by ${Math.round(byMs)} ms`;
-        return [{ law: "G1", at: by, text: `${text}; in the log: ${describeEntries(all, at)}` }];
+        const stored = history.rests.at(-1)?.store.get(eventId)?.members.get(userId);
+        const now = stored && `[${stored.channels}] of ${stored.position.generation}-${stored.position.count}`;
+        return [{ law: "G1", at: by, text: `${text}; in the log: ${describeEntries(all, at)}; at rest: ${now}` }];
       }
       const toldBy = byMs + CHECKPOINT_INTERVAL_MS;
       const toldByMs = toldBy + waitedBetween(history.cpuWaits, byMs, toldBy);
-      if (toldByMs > now) return [];
+      if (toldByMs > restedAt) return [];
       return routersBehind(history, positionsOf, effect.entry, at, toldByMs).map((router) => {
         return { law: "G1", at: by, text: `${name} had not arrived at ${router} by ${Math.round(toldByMs)} ms` };
       });

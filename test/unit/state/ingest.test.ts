@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Position } from "../../../src/domain/cursor.js";
 import { SquelchError } from "../../../src/domain/errors.js";
@@ -6,6 +7,7 @@ import type { MembershipUpdate } from "../../../src/domain/ports/membershipStore
 import { toStoreError } from "../../../src/engine/redis/connection/connections.js";
 import { createLogger } from "../../../src/lib/logger.js";
 import { Ingest } from "../../../src/server/state/ingest.js";
+import { digestKey } from "../../../src/server/state/staleKeys.js";
 
 const reply = (message: string) => Object.assign(new Error(message), { name: "ReplyError" });
 const full = () => toStoreError(reply("ERR user_script:141: OOM command not allowed script: x"));
@@ -24,11 +26,17 @@ describe("Ingest", () => {
   let reconciles: number;
   let ingest: Ingest;
   let generation: number;
+  let isRefused: boolean;
+  /** The control plane's sets, by user. */
+  let sets: Record<string, string[]>;
+  /** The marks of what the store judged, in order. */
+  let staleKeys: (string | undefined)[];
 
   beforeEach(() => {
     vi.useFakeTimers();
     judged = {};
     positions = [];
+    staleKeys = [];
     failure = () => undefined;
     reopened = 0;
     reconciles = 0;
@@ -39,15 +47,19 @@ describe("Ingest", () => {
         if (error !== undefined) throw error;
         judged[eventId] = [...(judged[eventId] ?? []), ...updates.map(({ userId, action }) => `${userId} ${action}`)];
         positions.push(...updates.map(({ position }) => position));
+        staleKeys.push(...updates.map(({ staleKey }) => staleKey));
         return updates.map(() => ({ status: "changed", foreignChannelIds: [] }));
       },
     } as unknown as Engine;
-    ingest = new Ingest(
-      engine,
-      () => void reopened++,
-      () => void reconciles++,
-      createLogger("test", "silent"),
-    );
+    isRefused = false;
+    sets = {};
+    const source = {
+      reopen: () => void reopened++,
+      requestReconcile: () => void reconciles++,
+      isRefused: () => isRefused,
+      readAssignedChannels: async (userIds: readonly string[]) => userIds.map((userId) => sets[userId] ?? []),
+    };
+    ingest = new Ingest(engine, source, createLogger("test", "silent"));
     ingest.acceptTicket(++generation);
   });
   afterEach(() => {
@@ -181,6 +193,61 @@ describe("Ingest", () => {
     await vi.advanceTimersByTimeAsync(1_000);
     expect(judged).toEqual({});
     expect(ingest.counts.unplaced).toBe(10_001);
+  });
+
+  it("lets a reconcile wait until everything that was published before its ticket is applied", async () => {
+    vi.useRealTimers();
+    const { signal } = new AbortController();
+    failure = full;
+    accept("e1", "anna", "waits");
+    ingest.acceptTicket(++generation);
+    accept("e1", "ben", "later");
+    await ingest.awaitApplied(generation, signal, ["ben"]);
+    let isApplied = false;
+    const applied = ingest.awaitApplied(generation, signal).then(() => {
+      isApplied = true;
+    });
+    await sleep(100);
+    expect(isApplied).toBe(false);
+    failure = () => undefined;
+    ingest.retry();
+    await applied;
+    expect(judged.e1?.[0]).toBe("anna waits");
+    failure = full;
+    accept("e1", "anna", "waits");
+    const waiting = ingest.awaitApplied(generation + 1, signal);
+    ingest.acceptTicket(++generation);
+    await expect(waiting).rejects.toMatchObject({ code: "unavailable" });
+  });
+
+  it("marks a set that the control plane could not write before it published the update", async () => {
+    sets = { anna: ["a", "b"], ben: ["a"] };
+    const publish = (userId: string, channelIds: string[]) =>
+      ingest.accept("e1", { userId, channelIds, action: "a" }, { generation, count: 1 });
+    const judgedMarks = async () => {
+      await vi.advanceTimersByTimeAsync(2_000);
+      return staleKeys.splice(0);
+    };
+    publish("anna", []);
+    expect(await judgedMarks()).toEqual([undefined]);
+    isRefused = true;
+    publish("anna", []);
+    publish("ben", ["a"]);
+    expect(await judgedMarks()).toEqual([digestKey(["b", "a"]), undefined]);
+    isRefused = false;
+    failure = full;
+    publish("anna", ["a"]);
+    await vi.advanceTimersByTimeAsync(100);
+    failure = () => undefined;
+    expect(await judgedMarks()).toEqual([digestKey(["a", "b"])]);
+    // The set may be newer than the update, because later updates may have been missed.
+    isRefused = true;
+    failure = full;
+    publish("anna", []);
+    await vi.advanceTimersByTimeAsync(100);
+    ingest.interrupt();
+    failure = () => undefined;
+    expect(await judgedMarks()).toEqual([undefined]);
   });
 
   it("takes an error without a code for one to try again", () => {
