@@ -8,7 +8,7 @@ export type Rights = "acl" | "acl-cluster" | "acl-ingest";
 const ACL_PASSWORD = "password";
 
 /** The `ACL SETUSER` lines of docs/operations.md, word by word. */
-function aclLines(rights: Rights): string[][] {
+export function aclLines(rights: Rights): string[][] {
   const [, block] = new RegExp(`^\`\`\`${rights}\n(.*?)^\`\`\`$`, "ms").exec(read("docs/operations.md")) ?? [];
   if (block === undefined) throw new Error(`docs/operations.md has no block of ${rights}`);
   return block
