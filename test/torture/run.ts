@@ -15,8 +15,6 @@ import type { Store } from "./stores/store.js";
 
 /** How long a fault is held by default, ms. */
 const HOLD_MS = 1_500;
-/** The longest time until a replica must be ready again after its writes are accepted, ms. */
-const READY_AGAIN_MS = 5_000;
 /** The longest time to settle. It is enough for a reconcile, which comes after 4 to 6 s, on a very busy machine. */
 const SETTLE_MS = 60_000;
 const POLL_MS = 50;
@@ -97,7 +95,10 @@ export class Run<S extends Store = Store> {
     await sleep(holdMs);
     if (refusal !== undefined) refusal.heldUntil = performance.now();
     await fault.cease();
-    if (refusal?.to === Number.POSITIVE_INFINITY) refusal.to = performance.now();
+    if (refusal !== undefined) {
+      refusal.ceasedAt = performance.now();
+      refusal.to = Math.min(refusal.to, refusal.ceasedAt);
+    }
     await trouble.recovered();
   }
 
@@ -187,10 +188,10 @@ export class Run<S extends Store = Store> {
 
   #beginRefusal(fault: string, refuses: NonNullable<Fault["refuses"]>): Refusal {
     const from = performance.now();
-    const { replicas, isTotal, readyAgainMs = READY_AGAIN_MS, isOverForNewConnections = false } = refuses;
+    const { replicas, isTotal, isOverForNewConnections = false } = refuses;
     const never = Number.POSITIVE_INFINITY;
     const to = isOverForNewConnections ? from : never;
-    const refusal: Refusal = { fault, from, heldUntil: never, to, replicas, isTotal, readyAgainMs };
+    const refusal: Refusal = { fault, from, heldUntil: never, ceasedAt: never, to, replicas, isTotal };
     this.history.refusals.push(refusal);
     return refusal;
   }

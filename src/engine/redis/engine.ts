@@ -55,6 +55,8 @@ export interface RedisEngineOptions {
 export interface IngestSource {
   readonly subscriber: Subscriber;
   readonly controlPlane: ControlPlane;
+  /** True while the Redis of the control plane rejects this replica's writes, as far as it knows. */
+  readonly isRefused: boolean;
   /** Calls back when the state may have lost writes although no update was missed: a reconcile then compares them. */
   onStateDoubtful(listener: () => void): Unsubscribe;
 }
@@ -197,6 +199,9 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     ingest: isHeard
       ? {
           subscriber: source.subscriber,
+          get isRefused() {
+            return source.probe.isRefused;
+          },
           controlPlane: mendingControlPlane(createControlPlane(commands, source), scripts),
           onStateDoubtful(listener) {
             doubtListeners.add(listener);

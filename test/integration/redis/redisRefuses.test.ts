@@ -208,8 +208,57 @@ describe.concurrent("while Redis refuses writes", () => {
   });
 });
 
-describe.concurrent("a replica that Redis does not admit", () => {
-  it("reports this with the remedy, and recovers when it is admitted again", { timeout: 60_000 }, async ({
+describe.concurrent("a subscription that is opened again while Redis refuses tickets", () => {
+  it("keeps what is published before its first ticket, also if no key proves it (G3)", { timeout: 60_000 }, async ({
+    onTestFinished,
+  }) => {
+    const { state, replica, eventId, publish, watch } = await open(false, onTestFinished);
+    const interruptions = async () =>
+      (await scrapeValue(replica.httpAddress, "squelch_subscription_interruptions_total")) ?? 0;
+    const subscribers = async () =>
+      Number((await state.cli("PUBSUB", "NUMSUB", "vp:membership_updates")).split("\n")[1]);
+    await state.cli("CONFIG", "SET", "min-replicas-to-write", "1");
+    const before = await interruptions();
+    await state.cli("CLIENT", "KILL", "TYPE", "pubsub");
+    await waitFor(async () => (await interruptions()) > before && (await subscribers()) === 1);
+    await publish("anna", [`${eventId}-a`]);
+    await publish("anna", []);
+    await sleep(2_000);
+    await state.cli("CONFIG", "SET", "min-replicas-to-write", "0");
+    await waitFor(() => watch.picture.channelsOf(eventId, "anna")?.length === 0, { timeoutMs: CHECKPOINT_MS + 5_000 });
+  });
+});
+
+describe.concurrent("a revocation of which Redis rejected the control plane's DEL", () => {
+  it("is not undone by a reconcile, until the set is written again (G6)", { timeout: 60_000 }, async ({
+    onTestFinished,
+  }) => {
+    const { state, replica, eventId, publish, watch } = await open(false, onTestFinished);
+    const client = connect(replica.grpcAddress);
+    onTestFinished(() => client.close());
+    const channelsOfAnna = () => watch.picture.channelsOf(eventId, "anna");
+    await state.cli("SADD", "u.anna.g", `${eventId}-a`, `${eventId}-b`);
+    await state.cli("CONFIG", "SET", "min-replicas-to-write", "1");
+    await expect(state.cli("DEL", "u.anna.g")).rejects.toThrow("NOREPLICAS");
+    await publish("anna", []);
+    await sleep(2_000);
+    await state.cli("CONFIG", "SET", "min-replicas-to-write", "0");
+    await waitFor(() => channelsOfAnna()?.length === 0, { timeoutMs: CHECKPOINT_MS + 5_000 });
+    const reconciles = () => scrapeValue(replica.httpAddress, 'squelch_reconciles_total{outcome="done"}');
+    await waitFor(async () => ((await reconciles()) ?? 0) > 0, { timeoutMs: 10_000 });
+    const outcome = await client.unary(calls.reconcileMemberships, {});
+    expect(outcome).toMatchObject({ changedUsers: 0, ambiguousUsers: 1 });
+    expect(channelsOfAnna()).toEqual([]);
+
+    // An update that nobody received.
+    await state.cli("SREM", "u.anna.g", `${eventId}-b`);
+    await client.unary(calls.reconcileMemberships, {});
+    await waitFor(() => channelsOfAnna()?.length === 1);
+  });
+});
+
+describe.concurrent("a replica that Redis does not let in", () => {
+  it("says so with the remedy, and comes back when it is let in again", { timeout: 60_000 }, async ({
     onTestFinished,
   }) => {
     const { state, readiness } = await open(false, onTestFinished);
@@ -218,8 +267,10 @@ describe.concurrent("a replica that Redis does not admit", () => {
     await waitFor(async () => (await readiness()).reason?.includes("(WRONGPASS): correct them in the URL"), {
       timeoutMs: 15_000,
     });
+    // For so long that the wait of a connection that cannot reach its server would exceed the limit below.
+    await sleep(8_000);
     await state.cli("ACL", "SETUSER", "squelch", ">secret");
-    await waitFor(async () => (await readiness()).status === 200, { timeoutMs: 30_000 });
+    await waitFor(async () => (await readiness()).status === 200, { timeoutMs: 5_000 });
   });
 });
 

@@ -7,6 +7,9 @@ export const FLAWS = {
   "positions without count": "positions are compared by generation alone",
   "malformed not counted": "one replica does not count malformed messages",
   "early messages taken": "a replica does not wait for the first ticket of its connection",
+  "early messages all taken": "a replica applies each message before the first ticket, not only the newest of a user",
+  "early messages counted":
+    "a message before the first ticket comes as early after the ticket before it as messages do",
   "clock alone": "a ticket is Redis's clock, whatever the last ticket was",
   "rpc ticket late": "a write over RPC raises the counter, but its ticket is published in a later step",
   "position kept if equal": "a write without difference leaves the stored position as it is",

@@ -7,8 +7,8 @@ export type Rights = "acl" | "acl-cluster" | "acl-ingest";
 /** The password in the lines of the page. */
 const ACL_PASSWORD = "password";
 
-/** Returns the `ACL SETUSER` lines of docs/operations.md, split into words. */
-function aclLines(rights: Rights): string[][] {
+/** The `ACL SETUSER` lines of docs/operations.md, word by word. */
+export function aclLines(rights: Rights): string[][] {
   const [, block] = new RegExp(`^\`\`\`${rights}\n(.*?)^\`\`\`$`, "ms").exec(read("docs/operations.md")) ?? [];
   if (block === undefined) throw new Error(`docs/operations.md has no block of ${rights}`);
   return block

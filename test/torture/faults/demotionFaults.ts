@@ -3,8 +3,6 @@ import { type FaultKind, replicaNames } from "./fault.js";
 
 /** How long the former master stays a replica: longer than a client that stays with it may report to be ready, ms. */
 const DEMOTED_MS = 14_000;
-/** The longest time until clients have left the successor after the first server has become the master again, ms. */
-const LEFT_AGAIN_MS = 8_000;
 
 /** Faults in which a load balancer, or a changed name, leads to another server while connections are open. */
 export const DEMOTION_FAULTS: readonly FaultKind<StandaloneStore>[] = [
@@ -16,10 +14,7 @@ export const DEMOTION_FAULTS: readonly FaultKind<StandaloneStore>[] = [
       const { store, controlPlanes } = run.fleet;
       return {
         parties: replicaNames(run),
-        refuses: {
-          ...{ replicas: replicaNames(run), isTotal: true, isOverForNewConnections: true },
-          readyAgainMs: LEFT_AGAIN_MS,
-        },
+        refuses: { replicas: replicaNames(run), isTotal: true, isOverForNewConnections: true },
         holdMs: DEMOTED_MS,
         inject: () => store.handOver(controlPlanes),
         cease: () => store.takeBack(controlPlanes),

@@ -13,8 +13,6 @@ export interface Fault {
     replicas: readonly string[];
     /** True if each write of these replicas is rejected. */
     isTotal: boolean;
-    /** The longest time until they must be ready again, ms; default 5,000. */
-    readyAgainMs?: number;
     /** True if Redis accepts commands on new connections. */
     isOverForNewConnections?: boolean;
   };

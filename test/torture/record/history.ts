@@ -92,16 +92,16 @@ export interface Refusal {
   fault: string;
   /** The time from which on commands were rejected. */
   from: number;
-  /** The time at which the cause began to cease. */
+  /** When the cause began to cease. */
   heldUntil: number;
-  /** The time from which no command was refused. It is the beginning if clients only need to connect again. */
+  /** When the cause had ceased. */
+  ceasedAt: number;
+  /** From then on no command was refused: from the beginning, if clients need only connect anew. */
   to: number;
   /** The replicas whose commands were rejected. */
   replicas: readonly string[];
   /** True if each of their writes was rejected. */
   isTotal: boolean;
-  /** The longest time after it until they must be ready again, ms. */
-  readyAgainMs: number;
 }
 
 /** The readiness that a replica reported. */

@@ -37,7 +37,20 @@ describe("the wait before a connection is reopened", () => {
     }
   });
 
-  it("is 0 once after an orderly close of a connection that was open for a second (pitfall 59)", () => {
+  it("stays a second while the server rejects the connection with an error reply", () => {
+    const delay = new RetryDelay(true);
+    for (let times = 0; times < 10; times++) {
+      delay.noteError(Object.assign(new Error("WRONGPASS invalid username-password pair"), { name: "ReplyError" }));
+      delay.noteError(new Error("read ECONNRESET"));
+      expect(delay.nextMs()).toBeLessThanOrEqual(1_000);
+    }
+    delay.noteError(new Error("connect ECONNREFUSED"));
+    delay.nextMs();
+    delay.noteError(new Error("connect ECONNREFUSED"));
+    expect(delay.nextMs()).toBeGreaterThanOrEqual(1_500);
+  });
+
+  it("is none after an orderly close of a connection that stood for a second (pitfall 59), once", () => {
     const delay = new RetryDelay(true);
     delay.noteReady();
     vi.advanceTimersByTime(1_000);

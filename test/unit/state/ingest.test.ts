@@ -1,10 +1,13 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Position } from "../../../src/domain/cursor.js";
 import { SquelchError } from "../../../src/domain/errors.js";
 import type { Engine } from "../../../src/domain/ports/engine.js";
 import type { MembershipUpdate } from "../../../src/domain/ports/membershipStore.js";
 import { toStoreError } from "../../../src/engine/redis/connection/connections.js";
 import { createLogger } from "../../../src/lib/logger.js";
 import { Ingest } from "../../../src/server/state/ingest.js";
+import { digestKey } from "../../../src/server/state/staleKeys.js";
 
 const reply = (message: string) => Object.assign(new Error(message), { name: "ReplyError" });
 const full = () => toStoreError(reply("ERR user_script:141: OOM command not allowed script: x"));
@@ -15,16 +18,25 @@ const timedOut = () => toStoreError(new Error("Command timed out"));
 describe("Ingest", () => {
   /** The updates that the store has judged, in order, by event. */
   let judged: Record<string, string[]>;
-  /** The store's answer to a batch, instead of judging it. */
+  /** The positions of what the store judged, in order. */
+  let positions: Position[];
+  /** What the store answers to a batch instead of judging it. */
   let failure: (eventId: string, updates: readonly MembershipUpdate[]) => unknown;
   let reopened: number;
   let reconciles: number;
   let ingest: Ingest;
   let generation: number;
+  let isRefused: boolean;
+  /** The control plane's sets, by user. */
+  let sets: Record<string, string[]>;
+  /** The marks of what the store judged, in order. */
+  let staleKeys: (string | undefined)[];
 
   beforeEach(() => {
     vi.useFakeTimers();
     judged = {};
+    positions = [];
+    staleKeys = [];
     failure = () => undefined;
     reopened = 0;
     reconciles = 0;
@@ -34,15 +46,20 @@ describe("Ingest", () => {
         const error = failure(eventId, updates);
         if (error !== undefined) throw error;
         judged[eventId] = [...(judged[eventId] ?? []), ...updates.map(({ userId, action }) => `${userId} ${action}`)];
+        positions.push(...updates.map(({ position }) => position));
+        staleKeys.push(...updates.map(({ staleKey }) => staleKey));
         return updates.map(() => ({ status: "changed", foreignChannelIds: [] }));
       },
     } as unknown as Engine;
-    ingest = new Ingest(
-      engine,
-      () => void reopened++,
-      () => void reconciles++,
-      createLogger("test", "silent"),
-    );
+    isRefused = false;
+    sets = {};
+    const source = {
+      reopen: () => void reopened++,
+      requestReconcile: () => void reconciles++,
+      isRefused: () => isRefused,
+      readAssignedChannels: async (userIds: readonly string[]) => userIds.map((userId) => sets[userId] ?? []),
+    };
+    ingest = new Ingest(engine, source, createLogger("test", "silent"));
     ingest.acceptTicket(++generation);
   });
   afterEach(() => {
@@ -144,7 +161,96 @@ describe("Ingest", () => {
     expect(ingest.counts.dropped).toBe(1);
   });
 
-  it("tries again after an error without a code", () => {
+  it("gives updates that came before the first ticket a place between that ticket and every earlier one (G6)", async () => {
+    ingest.interrupt();
+    const early = (userId: string, action: string) => ingest.acceptEarly("e1", { userId, channelIds: [], action });
+    early("u1", "first");
+    early("u2", "first");
+    early("u1", "second");
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(judged).toEqual({});
+    generation += 7;
+    ingest.acceptTicket(generation);
+    accept("e1", "u2", "second");
+    await vi.advanceTimersByTimeAsync(0);
+    expect(judged.e1).toEqual(["u2 first", "u1 second", "u2 second"]);
+    const [before, ...others] = positions.slice(0, 2);
+    expect(before?.generation).toBe(generation - 1);
+    // The last message that another replica may have counted after the earlier ticket comes before it.
+    expect(before?.count).toBeGreaterThan(1e12);
+    expect(others).toEqual([before]);
+    expect(ingest.openedAt).toBe(generation);
+    expect(ingest.appliedThrough()).toBe(generation);
+  });
+
+  it("counts early updates as unplaced if the subscription ends without a ticket, or too many wait", async () => {
+    ingest.interrupt();
+    for (let user = 0; user < 10_001; user++)
+      ingest.acceptEarly("e1", { userId: `u${user}`, channelIds: [], action: "a" });
+    expect(ingest.counts.unplaced).toBe(1);
+    ingest.interrupt();
+    ingest.acceptTicket(++generation);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(judged).toEqual({});
+    expect(ingest.counts.unplaced).toBe(10_001);
+  });
+
+  it("lets a reconcile wait until everything that was published before its ticket is applied", async () => {
+    vi.useRealTimers();
+    const { signal } = new AbortController();
+    failure = full;
+    accept("e1", "anna", "waits");
+    ingest.acceptTicket(++generation);
+    accept("e1", "ben", "later");
+    await ingest.awaitApplied(generation, signal, ["ben"]);
+    let isApplied = false;
+    const applied = ingest.awaitApplied(generation, signal).then(() => {
+      isApplied = true;
+    });
+    await sleep(100);
+    expect(isApplied).toBe(false);
+    failure = () => undefined;
+    ingest.retry();
+    await applied;
+    expect(judged.e1?.[0]).toBe("anna waits");
+    failure = full;
+    accept("e1", "anna", "waits");
+    const waiting = ingest.awaitApplied(generation + 1, signal);
+    ingest.acceptTicket(++generation);
+    await expect(waiting).rejects.toMatchObject({ code: "unavailable" });
+  });
+
+  it("marks a set that the control plane could not write before it published the update", async () => {
+    sets = { anna: ["a", "b"], ben: ["a"] };
+    const publish = (userId: string, channelIds: string[]) =>
+      ingest.accept("e1", { userId, channelIds, action: "a" }, { generation, count: 1 });
+    const judgedMarks = async () => {
+      await vi.advanceTimersByTimeAsync(2_000);
+      return staleKeys.splice(0);
+    };
+    publish("anna", []);
+    expect(await judgedMarks()).toEqual([undefined]);
+    isRefused = true;
+    publish("anna", []);
+    publish("ben", ["a"]);
+    expect(await judgedMarks()).toEqual([digestKey(["b", "a"]), undefined]);
+    isRefused = false;
+    failure = full;
+    publish("anna", ["a"]);
+    await vi.advanceTimersByTimeAsync(100);
+    failure = () => undefined;
+    expect(await judgedMarks()).toEqual([digestKey(["a", "b"])]);
+    // The set may be newer than the update, because later updates may have been missed.
+    isRefused = true;
+    failure = full;
+    publish("anna", []);
+    await vi.advanceTimersByTimeAsync(100);
+    ingest.interrupt();
+    failure = () => undefined;
+    expect(await judgedMarks()).toEqual([undefined]);
+  });
+
+  it("takes an error without a code for one to try again", () => {
     expect(unknown()).toBeInstanceOf(SquelchError);
     expect(wrongType()).not.toBeInstanceOf(SquelchError);
   });

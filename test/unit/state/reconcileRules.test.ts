@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type AssignedEntry, judgeUser } from "../../../src/server/state/reconcileRules.js";
+import { digestKey } from "../../../src/server/state/staleKeys.js";
 
 const owners: Record<string, string> = { a: "e1", b: "e1", x: "e2" };
 const eventOf = (channelId: string) => owners[channelId];
@@ -33,7 +34,16 @@ describe("judgeUser", () => {
     expect(judgeUser([], eventOf, [entry({ channelIds: [] })])).toEqual(emptied);
   });
 
-  it("does not change what was written over RPC", () => {
+  it("leaves alone what is newer than the set, until the set changes", () => {
+    const revoked = entry({ channelIds: [], staleKey: digestKey(["a"]) });
+    expect(judgeUser(["a"], eventOf, [revoked])).toMatchObject({ kind: "ambiguous" });
+    expect(judgeUser(["a", "b"], eventOf, [revoked])).toMatchObject({ kind: "write", channelIds: ["a", "b"] });
+    const granted = entry({ staleKey: digestKey([]) });
+    expect(judgeUser([], eventOf, [granted])).toMatchObject({ kind: "ambiguous" });
+    expect(judgeUser(["a"], eventOf, [granted])).toMatchObject({ kind: "write" });
+  });
+
+  it("leaves alone what was written over RPC", () => {
     expect(judgeUser(["a", "b"], eventOf, [entry({ isByRpc: true })])).toEqual({ kind: "nothing" });
     expect(judgeUser([], eventOf, [entry({ isByRpc: true })])).toEqual({ kind: "nothing" });
   });

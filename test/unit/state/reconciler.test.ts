@@ -43,6 +43,7 @@ describe("Reconciler", () => {
       get openedAt() {
         return openedAt;
       },
+      awaitApplied: async () => undefined,
     };
     reconciler = new Reconciler(engine, controlPlane, ingest, createLogger("test", "silent"));
   });
@@ -143,7 +144,12 @@ describe("reconcile", () => {
       readChannelEvents: async (channelIds: readonly string[]) => channelIds.map((channelId) => `e-${channelId}`),
     } as unknown as ControlPlane;
     const { signal } = new AbortController();
-    const options = { onAmbiguous: () => undefined, onOverLimit: () => undefined, signal };
+    const options = {
+      awaitApplied: async () => undefined,
+      onAmbiguous: () => undefined,
+      onOverLimit: () => undefined,
+      signal,
+    };
     await expect(reconcile(engine, controlPlane, options)).rejects.toThrow("WRONGTYPE");
     expect(written).toEqual(["e-b"]);
   });

@@ -66,8 +66,11 @@ export function createMembershipStore(
       const channelIds = [...new Set(updates.flatMap((update) => update.channelIds))];
       const args = [
         JSON.stringify(channelIds),
-        ...updates.map(({ userId, channelIds, action, actor, position, isReconciled }) =>
-          JSON.stringify({ userId, channelIds, action, actor, position: formatPosition(position), isReconciled }),
+        ...updates.map(({ userId, channelIds, action, actor, position, isReconciled, staleKey }) =>
+          JSON.stringify({
+            ...{ userId, channelIds, action, actor, isReconciled, staleKey },
+            position: formatPosition(position),
+          }),
         ),
       ];
       return JSON.parse((await scripts.runForChannels(eventId, "apply-memberships", { channelIds, args })) as string);

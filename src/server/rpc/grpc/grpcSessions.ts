@@ -6,7 +6,7 @@ import { HEALTH_PATH, MAX_HEALTH_REQUEST_BYTES } from "./health.js";
 
 /** How long the client of a connection may take to show a token or a certificate, ms. */
 const IDENTIFY_TIMEOUT_MS = 10_000;
-/** How long the calls on a connection may take to end when it is closed, ms. */
+/** How long the calls on a connection may take to end when the server closes it, ms. */
 const LEAVE_TIMEOUT_MS = 1_000;
 /** The interval between checks of incomplete requests, ms. */
 const CHECK_INTERVAL_MS = 1_000;

@@ -20,17 +20,14 @@ const FLUSH_PACE_MS = 100;
 /** Longer than the time after which replicas must report that they are not ready, ms. */
 const LONG_MS = 12_000;
 const LONG_CHANCE = 0.15;
-/** A client that cannot connect waits longer after each attempt. */
-const CONNECT_AGAIN_MS = 12_000;
 
 interface Provocation {
-  begin(store: StandaloneStore, random: Random): Promise<unknown>;
+  begin(store: StandaloneStore, random: Random, run: StandaloneRun): Promise<unknown>;
   end(store: StandaloneStore): Promise<unknown>;
   /** True if replicas still receive published messages. */
   isReceived?: boolean;
   /** True if each write of each replica is rejected; default true. */
   isTotal?: boolean;
-  readyAgainMs?: number;
   /** True if the fault may last long. */
   mayBeLong?: boolean;
   holdMs?: number;
@@ -39,17 +36,17 @@ interface Provocation {
 const config = ({ admin }: StandaloneStore, name: string, value: string) => admin.config("SET", name, value);
 
 function provoked(run: StandaloneRun, random: Random, provocation: Provocation): Fault {
-  const { begin, end, isReceived = false, isTotal = true, readyAgainMs, mayBeLong = false, holdMs } = provocation;
+  const { begin, end, isReceived = false, isTotal = true, mayBeLong = false, holdMs } = provocation;
   const { store } = run.fleet;
   const replicas = replicaNames(run);
   const isLong = mayBeLong && random.chance(LONG_CHANCE);
   return {
     parties: replicas,
     isDeaf: !isReceived,
-    refuses: { replicas, isTotal, ...(readyAgainMs !== undefined && { readyAgainMs }) },
+    refuses: { replicas, isTotal },
     ...(isLong ? { holdMs: LONG_MS } : holdMs !== undefined && { holdMs }),
     async inject() {
-      await begin(store, random);
+      await begin(store, random, run);
     },
     async cease() {
       await end(store);
@@ -80,6 +77,25 @@ const NO_REPLICAS: Provocation = {
   end: (store) => config(store, "min-replicas-to-write", "0"),
   isReceived: true,
 };
+
+/** Breaks all subscriptions of replicas and waits until they are open again. Until then replicas may miss messages. */
+async function breakSubscriptions(run: StandaloneRun): Promise<void> {
+  const { fleet } = run;
+  const { admin } = fleet.store;
+  const from = performance.now();
+  const names = replicaNames(run);
+  const list = async () => String(await admin.call("CLIENT", "LIST", "TYPE", "pubsub")).split("\n");
+  const idsOf = (lines: string[], name: string) =>
+    lines.flatMap((line) => (line.includes(`user=${name} `) ? (/^id=(\d+)/.exec(line)?.[1] ?? []) : []));
+  const broken = await list();
+  await fleet.store.killClients("pubsub");
+  const areOpenAgain = async () => {
+    const lines = await list();
+    return names.every((name) => idsOf(lines, name).some((id) => !idsOf(broken, name).includes(id)));
+  };
+  await waitFor(areOpenAgain, { timeoutMs: 30_000, message: "subscriptions that are open again" });
+  fleet.noteTrouble("subscriptions are broken", names, from);
+}
 
 async function failToSave(store: StandaloneStore): Promise<void> {
   await config(store, "save", "3600 1000000");
@@ -119,8 +135,6 @@ function busyScript(): Provocation {
       });
       await ended;
     },
-    // No message is published meanwhile, but connections may be closed.
-    readyAgainMs: CONNECT_AGAIN_MS,
   };
 }
 
@@ -139,6 +153,15 @@ function flushScripts(): Provocation {
 /** Rejections by a real Redis, for a short or a long time. */
 export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   refusal("Redis has too few replicas to write (NOREPLICAS)", { ...NO_REPLICAS, mayBeLong: true }),
+  refusal("Redis rejects writes while replicas open their subscriptions again", {
+    begin: async (store, random, run) => {
+      await NO_REPLICAS.begin(store, random, run);
+      await breakSubscriptions(run);
+    },
+    end: NO_REPLICAS.end,
+    isReceived: true,
+    mayBeLong: true,
+  }),
   refusal("Redis is full (OOM)", {
     begin: (store) => config(store, "maxmemory", "1"),
     end: (store) => config(store, "maxmemory", "0"),
@@ -173,7 +196,6 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
         await store.admin.call("REPLICAOF", "NO", "ONE");
         await config(store, "replica-serve-stale-data", "yes");
       },
-      readyAgainMs: CONNECT_AGAIN_MS,
     },
     "redis",
   ),
@@ -190,13 +212,13 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
     isReceived: true,
   }),
   refusal("the users of replicas are switched off, and their connections broken (WRONGPASS)", {
-    begin: async (store, random) => {
-      await takeRights("off")(store, random);
+    begin: async (store, random, run) => {
+      await takeRights("off")(store, random, run);
       await store.killClients("normal");
       await store.killClients("pubsub");
     },
     end: restoreRights,
-    readyAgainMs: CONNECT_AGAIN_MS,
+    mayBeLong: true,
   }),
   refusal("Redis takes no more clients, and breaks connections (max number of clients)", {
     begin: async (store) => {
@@ -205,7 +227,7 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
       await store.killClients("pubsub");
     },
     end: (store) => config(store, "maxclients", "10000"),
-    readyAgainMs: CONNECT_AGAIN_MS,
+    mayBeLong: true,
   }),
   refusal("Redis holds writes back (CLIENT PAUSE)", {
     begin: ({ admin }) => admin.call("CLIENT", "PAUSE", "60000", "WRITE"),

@@ -8,8 +8,6 @@ import { drawForm, ERROR_TEXTS, type ErrorName, errorReplyTo } from "./errorRepl
 /** So long that replicas must notice, ms. */
 const LONG_MS = 12_000;
 const LONG_CHANCE = 0.15;
-/** A client that is rejected while it connects waits longer after each attempt. */
-const CONNECT_AGAIN_MS = 12_000;
 
 /** Commands of replicas that write. Redis counts every script as a write before it runs the script. */
 const WRITES = new Set([
@@ -53,7 +51,7 @@ function proxiedRefusal({ fleet }: Run<StandaloneStore>, random: Random, refusal
   return {
     parties: replicas,
     isDeaf: isOfEverything || LEAVING.has(error),
-    refuses: { replicas, isTotal, ...(isOfEverything && { readyAgainMs: CONNECT_AGAIN_MS }) },
+    refuses: { replicas, isTotal },
     ...(refusal.holdMs !== undefined && { holdMs: refusal.holdMs }),
     inject() {
       for (const name of replicas) {
