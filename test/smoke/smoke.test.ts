@@ -16,7 +16,7 @@ function squelch(...args: string[]): Promise<string> {
   return runProgram(process.execPath, ["bin/squelch", ...args, "--address", replica.grpcAddress]);
 }
 
-it(`the demo takes a grant, a press, a pause and a revocation to the clients (Node.js ${process.version})`, async () => {
+it(`the demo delivers a grant, a press, a pause and a revocation to the clients (Node.js ${process.version})`, async () => {
   const output = await runProgram(process.execPath, ["bin/squelch", "demo"], { timeoutMs: 30_000 });
   for (const step of ["grant", "speech", "pause", "refusal", "resume", "revocation"]) {
     expect(output).toMatch(new RegExp(`^${step} +\\d+\\.\\d ms `, "m"));

@@ -3,14 +3,14 @@ import { SquelchError } from "../../domain/errors.js";
 import { followFiles } from "../../lib/followFiles.js";
 import type { Logger } from "../../lib/logger.js";
 
-/** Which tokens and callers are no longer accepted. */
+/** The tokens and callers that are no longer accepted. */
 export interface Revocations {
   /** @param id the claim `jti` of the caller's token, if there is one */
   isRevoked(name: string, id: unknown): boolean;
   close(): void;
 }
 
-/** Nothing is revoked. */
+/** A list in which nothing is revoked. */
 export const NO_REVOCATIONS: Revocations = { isRevoked: () => false, close: () => undefined };
 
 /**

@@ -1,16 +1,16 @@
 import type { TLSSocket } from "node:tls";
 import type { TlsFiles } from "./tlsFiles.js";
 
-/** How often the certificates of clients are checked for having expired, ms. */
+/** The interval between checks for expired client certificates, ms. */
 const CHECK_INTERVAL_MS = 5_000;
-/** The time over which connections are closed after the CAs or the revocations have changed, ms: not all at once. */
+/** The time over which connections are closed after the CAs or the revocations have changed, ms, so that they do not all close at once. */
 const SPREAD_MS = 20_000;
 
 type ClientSocket = Pick<TLSSocket, "authorized" | "getPeerCertificate" | "once">;
 
 /**
- * The connections of one server with a client certificate. Each is closed when its certificate expires. When the CAs or the
- * revoked certificates change, all are closed within 20 s: a client whose certificate is still good connects again, and is
+ * The connections of one server with a client certificate. Each is closed when its certificate expires. When the CAs or
+ * the revoked certificates change, all are closed within 20 s: a client with a valid certificate connects again, and is
  * verified again.
  */
 export class CertifiedConnections {

@@ -15,7 +15,7 @@ const ACTOR = "channel-state-manager";
 /** The state of one channel's floor, in the format that routers use. */
 export interface ChannelState {
   channelId: string;
-  /** The user who speaks; null if the channel is free. */
+  /** The id of the speaker; null if the channel is free. */
   currentSpeaker: string | null;
   speakerName: string | null;
   isBusy: boolean;

@@ -1,13 +1,13 @@
 import type { MembershipUpdate } from "../../domain/ports/membershipStore.js";
 
-/** The most users of events of whom an update is kept. */
+/** The most users, counted for each event, with a stored update. */
 const MAX_USERS = 10_000;
 
-/** An update that came before the first ticket of a subscription, so that it has no position yet. */
+/** An update that arrived before the first ticket of a subscription, so it has no position yet. */
 export interface EarlyUpdate {
   eventId: string;
   update: Pick<MembershipUpdate, "userId" | "channelIds" | "action">;
-  /** True if the control plane's Redis rejected writes when it came. */
+  /** True if the control plane's Redis rejected writes when the update arrived. */
   isUnderRefusal: boolean;
 }
 
@@ -22,7 +22,7 @@ export class EarlyUpdates {
     return this.#updates.size;
   }
 
-  /** Keeps an update. Returns false if the oldest update was dropped because too many wait. */
+  /** Stores an update. Returns false if the oldest update was dropped because too many wait. */
   add(early: EarlyUpdate): boolean {
     const key = `${early.eventId} ${early.update.userId}`;
     this.#updates.delete(key);
@@ -33,7 +33,7 @@ export class EarlyUpdates {
     return false;
   }
 
-  /** Returns all updates, in the order in which they came, and forgets them. */
+  /** Returns all updates in their order of arrival, and removes them. */
   take(): EarlyUpdate[] {
     const updates = [...this.#updates.values()];
     this.#updates.clear();

@@ -9,9 +9,9 @@ export interface QueuedUpdate extends MembershipUpdate {
   sequence: number;
   /** When the update was accepted, by the monotonic clock. */
   acceptedMs: number;
-  /** The subscription through which it came. */
+  /** The subscription that delivered it. */
   subscription: number;
-  /** True if the control plane's Redis rejected writes when it came. */
+  /** True if the control plane's Redis rejected writes when the update arrived. */
   isUnderRefusal: boolean;
 }
 
@@ -23,7 +23,7 @@ export interface EventQueue {
    * overtake them.
    */
   stuckUsers: Set<string>;
-  /** How many updates are applied together: one while the update that causes a failure is searched for. */
+  /** The number of updates that are applied together: one during the search for the update that causes a failure. */
   batchSize: number;
   /** Ends the wait of a queue in which all updates wait because of defects. */
   wake?: (() => void) | undefined;

@@ -32,7 +32,7 @@ async function start(overrides: Record<string, string>): Promise<Replica> {
   return replica;
 }
 
-/** Calls both servers. `tls` has the client certificate; undefined: no TLS. */
+/** Calls both servers. `tls` contains the client certificate. Without it there is no TLS. */
 function clientsOf({ grpcAddress, httpAddress }: Replica, tls?: { cert: Buffer; key: Buffer }) {
   const scheme = tls === undefined ? "http" : "https";
   const nodeOptions = { ...tls, rejectUnauthorized: false };
@@ -43,7 +43,7 @@ function clientsOf({ grpcAddress, httpAddress }: Replica, tls?: { cert: Buffer; 
 }
 type Client = ReturnType<typeof clientsOf>[number];
 
-/** Opens a watch, and resolves with a promise of its end once it stands. */
+/** Opens a watch. When it is open, resolves with a promise of its end. */
 async function watch(client: Client, headers: Record<string, string> = {}) {
   let hasOpened = false;
   const ended = (async () => {
@@ -63,8 +63,8 @@ async function ask(client: Client, headers: Record<string, string> = {}): Promis
   return await codeOf(client.getUserPermissions({ eventId: "festival", userId: "anna" }, { headers }));
 }
 
-describe("a token that is revoked", () => {
-  it("by its id or by its caller ends its streams and calls, and others go on, on both servers", async () => {
+describe("a revoked token", () => {
+  it("by its id or by its caller ends its streams and calls, and others continue, on both servers", async () => {
     const revokedTokens = join(folder, "revoked");
     writeFileSync(revokedTokens, "# Tokens that were lost.\n\n");
     const replica = await start({ tokenSecret: TOKEN_SECRET, revokedTokens });
@@ -92,7 +92,7 @@ describe("a token that is revoked", () => {
     }
   });
 
-  it("is named in a file in which a wrong line is an error at the start, and changes nothing later", async () => {
+  it("is named in a file; a wrong line is an error at the start, and changes nothing later", async () => {
     const revokedTokens = join(folder, "revoked");
     const flags = { tokenSecret: TOKEN_SECRET, revokedTokens };
     await expect(startSquelch(flags)).rejects.toThrow(/^--revoked-tokens: .* cannot be read \(ENOENT\)/);
@@ -155,7 +155,7 @@ describe("a client certificate", { timeout: 60_000 }, () => {
     for (const client of clients) expect(await ask(client)).toBe("Unauthenticated");
   });
 
-  it("needs a list of revocations that can be read", async () => {
+  it("needs a readable list of revocations", async () => {
     const tlsClientCrl = join(folder, "clientCa.crl");
     writeFileSync(tlsClientCrl, "no list");
     await expect(startSquelch({ ...TLS, tlsClientCa, tlsClientCrl })).rejects.toThrow(/^--tls-client-crl: /);
@@ -163,7 +163,7 @@ describe("a client certificate", { timeout: 60_000 }, () => {
     expect(config).toThrow("--tls-client-crl: needs --tls-client-ca too");
   });
 
-  it("is refused where its caller is revoked by name", async () => {
+  it("is refused if its caller is revoked by name", async () => {
     const revokedTokens = join(folder, "revoked");
     writeFileSync(revokedTokens, "sub router-1\n");
     const replica = await start({ ...TLS, tlsClientCa, revokedTokens });

@@ -12,7 +12,7 @@ import { waitFor } from "../../support/waitFor.js";
 
 const { banUser, listAuditEntries, pauseAllSpeakers, reconcileMemberships, setUserChannels } = PermissionService.method;
 
-/** A replica serves without these. They name connections, examine the server, or confirm what was written. */
+/** A replica can serve without these commands. They name connections, examine the server, or confirm writes. */
 const OPTIONAL = ["client|setname", "info", "ping", "role", "select", "eval", "unsubscribe", "wait"];
 const RIGHTS = aclLines("acl")
   .flat()
@@ -21,7 +21,7 @@ const RIGHTS = aclLines("acl")
 /** The number of replicas that lose rights at the same time. */
 const LANES = 4;
 
-/** Uses the replica in each way. Returns what its callers are told. */
+/** Uses the replica in each way. Returns the errors that its callers receive. */
 async function use(client: GrpcClient): Promise<string[]> {
   const eventId = randomUUID();
   const calls = [
@@ -65,7 +65,7 @@ async function startLane(onTestFinished: TestContext["onTestFinished"]) {
   const isReady = async () => (await readinessOf(replica)).ok;
   await waitFor(isReady);
 
-  /** Takes one right away until a caller, the readiness or the log names the denied command, then gives it back. */
+  /** Removes one right until a caller, the readiness or the log names the denied command, then restores it. */
   return async (right: string) => {
     const told: string[] = [];
     const loggedBefore = replica.lines.length;
@@ -84,7 +84,7 @@ async function startLane(onTestFinished: TestContext["onTestFinished"]) {
   };
 }
 
-describe.concurrent("a right of docs/operations.md that is taken away", () => {
+describe.concurrent("a removed right of docs/operations.md", () => {
   const lanes = Array.from({ length: LANES }, (_, lane) => RIGHTS.filter((__, index) => index % LANES === lane));
   it.for(lanes.map((rights) => ({ rights, names: rights.join(", ") })))(
     "is named, and callers get UNAVAILABLE (G9): $names",

@@ -24,7 +24,7 @@ basicConstraints = critical, CA:true
 keyUsage = keyCertSign, cRLSign
 `;
 
-/** A CA of client certificates in a folder of its own, made with openssl. */
+/** A CA of client certificates in its own folder, made with openssl. */
 export interface ClientCa {
   /** The certificate of the CA, PEM. */
   readonly certificate: Buffer;

@@ -28,7 +28,7 @@ function limitOf(flags: Record<string, string>) {
   };
   const limit = new ConnectionLimit(rules);
   const sockets: FakeSocket[] = [];
-  /** Opens connections from an address, and returns how many of them were taken. */
+  /** Opens connections from an address, and returns the number of accepted connections. */
   const open = (address: string, count: number) => {
     const opened = Array.from({ length: count }, () => new FakeSocket(address));
     sockets.push(...opened);
@@ -38,7 +38,7 @@ function limitOf(flags: Record<string, string>) {
 }
 
 describe("connections per address", () => {
-  it("are at most half of all by default, and a closed one makes room", () => {
+  it("are limited to half of all by default, and a closed connection makes room", () => {
     const { open, refused, sockets } = limitOf({ maxConnections: "10" });
     expect([open("192.0.2.1", 7), open("192.0.2.2", 5)]).toEqual([5, 5]);
     expect(refused).toEqual(["connections_per_address", "connections_per_address"]);

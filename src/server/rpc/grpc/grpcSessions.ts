@@ -82,7 +82,7 @@ export class GrpcSessions {
   }
 }
 
-/** Takes no more calls on a connection, lets those that are open finish for 1 s, and closes it. */
+/** Stops accepting calls on a connection, lets open calls finish for 1 s, and closes the connection. */
 export function endSession(session: ServerHttp2Session): void {
   session.close();
   setTimeout(() => session.destroy(), LEAVE_TIMEOUT_MS).unref();

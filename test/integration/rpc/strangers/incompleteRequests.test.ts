@@ -35,7 +35,7 @@ function startRequest(session: ClientHttp2Session, path: string, headers: object
   return stream.on("error", () => undefined);
 }
 
-/** Resolves with how many ms from now the connection or the stream ends. */
+/** Resolves with the time until the connection or the stream ends, ms. */
 function endOf(ending: { once(event: "close", listener: () => void): unknown }): Promise<number> {
   const startedAtMs = performance.now();
   return new Promise((resolve) => ending.once("close", () => resolve(performance.now() - startedAtMs)));
@@ -46,14 +46,14 @@ function expectEnd(endedAfterMs: number): void {
   expect(endedAfterMs).toBeLessThan(ENDED_WITHIN_MS);
 }
 
-describe.concurrent("pitfall 48: a client that shows no token, or sends half of a request", {
+describe.concurrent("pitfall 48: a client without a token, or with an incomplete request", {
   timeout: TEST_TIMEOUT_MS,
 }, () => {
   it("loses a gRPC connection on which it makes no call", async () => {
     expectEnd(await endOf(openGrpc()));
   });
 
-  it("loses a gRPC connection on which it makes health checks only, and their watches", async () => {
+  it("loses a gRPC connection on which it makes only health checks, and their watches", async () => {
     const session = openGrpc();
     const watch = startRequest(session, "/grpc.health.v1.Health/Watch");
     watch.end(Buffer.alloc(5));
@@ -69,7 +69,7 @@ describe.concurrent("pitfall 48: a client that shows no token, or sends half of 
     expectEnd(await endOf(session));
   });
 
-  it("loses a health check that has not arrived whole", async () => {
+  it("loses an incomplete health check", async () => {
     const session = openGrpc();
     const stream = startRequest(session, "/grpc.health.v1.Health/Check");
     stream.write(Buffer.from([0, 0, 0, 0, 9, 10]));
@@ -77,7 +77,7 @@ describe.concurrent("pitfall 48: a client that shows no token, or sends half of 
     session.destroy();
   });
 
-  it("loses a call with a token that has not arrived whole, but keeps its connection", async () => {
+  it("loses an incomplete call with a token, but keeps its connection", async () => {
     const session = openGrpc();
     const path = "/squelch.v1.PermissionService/GetUserPermissions";
     const stream = startRequest(session, path, bearer(token));
@@ -87,7 +87,7 @@ describe.concurrent("pitfall 48: a client that shows no token, or sends half of 
     session.destroy();
   });
 
-  it("loses an HTTP connection on which its request does not arrive whole", async () => {
+  it("loses an HTTP connection with an incomplete request", async () => {
     const [host, port] = replica.httpAddress.split(":");
     const headers = { ...bearer(token), "content-type": "application/json", "content-length": 1_000 };
     const path = "/squelch.v1.PermissionService/GetUserPermissions";
@@ -107,7 +107,7 @@ describe.concurrent("pitfall 48: a client that shows no token, or sends half of 
     expectEnd(await endOf(socket.resume()));
   });
 
-  it("does not disturb a client that has shown a token", async () => {
+  it("does not affect a client with a token", async () => {
     const client = new Client(replica.grpcAddress, credentials.createInsecure());
     const metadata = new Metadata();
     metadata.set("authorization", `Bearer ${token}`);
