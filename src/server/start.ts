@@ -218,7 +218,7 @@ function createRedisSource(
   };
   if (redisEngine.ingest === undefined) {
     logger.warn(
-      "published assignments are ignored, because a Cluster does not keep their order; give --ingest-redis-url to receive them",
+      "channels are assigned by RPC only, because a Cluster does not keep the order of messages; set --ingest-redis-url",
     );
     return { engine, start, close: () => engine.close() };
   }
