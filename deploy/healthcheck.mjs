@@ -1,12 +1,12 @@
-// Exits with 0 if the replica of this container lives. It asks /healthz, not /readyz: whether Redis is there is nothing
-// that a restart of the replica could mend.
+// Exits with 0 if the replica of this container is alive. It reads /healthz and not /readyz, because a restart of the
+// replica cannot repair a lost connection to Redis.
 import { get as getPlain } from "node:http";
 import { get as getTls } from "node:https";
 
 const { SQUELCH_HTTP_ADDRESS = "127.0.0.1:8080", SQUELCH_TLS_CERT } = process.env;
 const port = SQUELCH_HTTP_ADDRESS.slice(SQUELCH_HTTP_ADDRESS.lastIndexOf(":") + 1);
 const get = SQUELCH_TLS_CERT ? getTls : getPlain;
-// Its certificate is for other names than this one, and who answers here is not in doubt.
+// The certificate has other names than loopback. It need not be verified on loopback.
 const options = { host: "127.0.0.1", port, path: "/healthz", timeout: 2_000, rejectUnauthorized: false };
 
 /** @param {string} problem */

@@ -1,6 +1,6 @@
-// Compiles src/ and gen/ into dist/, builds the web console into dist/console, and puts the Lua scripts beside the code
-// that loads them, since tsc copies no files of other kinds. The result is built aside and moved into place, so that a program that is running from dist/ never
-// sees half of it; a failed build leaves the old dist/ alone.
+// Compiles src/ and gen/ into dist/, builds the web console into dist/console, and copies the Lua scripts, which tsc does
+// not copy. It builds in a separate folder and moves the result into place at the end, so that a program that runs from
+// dist/ never sees an incomplete build. A failed build does not change dist/.
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, renameSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";

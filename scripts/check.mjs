@@ -1,5 +1,5 @@
-// Everything that can be said about the code without running it. Each step prints one line; the output of those that
-// fail is shown; all are run. Nothing here needs a network.
+// Runs all static checks of the code. Every step runs and prints one line. The output of a failed step is printed too. No
+// step needs a network.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ process.env.PATH = `${join(process.cwd(), "node_modules", ".bin")}${delimiter}${
 
 const generated = mkdtempSync(join(tmpdir(), "squelch-gen-"));
 
-/** Each step is a name and the commands that must all succeed. */
+/** The steps by name. All commands of a step must succeed. */
 const STEPS = {
   format: [
     ["biome", "format", "."],
@@ -21,7 +21,10 @@ const STEPS = {
     ["biome", "lint", "--error-on-warnings", "."],
     ["buf", "lint"],
   ],
-  layers: [["node", "scripts/checkLayers.mjs"]],
+  layers: [
+    ["node", "scripts/checkLayers.mjs"],
+    ["node", "scripts/checkFolders.mjs"],
+  ],
   types: [
     ["tsc", "--noEmit", "-p", "tsconfig.json"],
     ["tsc", "--noEmit", "-p", "src/console"],
@@ -30,7 +33,7 @@ const STEPS = {
     ["buf", "generate", "--output", generated],
     ["diff", "--recursive", "--unified", "gen", join(generated, "gen")],
   ],
-  // proto/baseline.binpb is the contract of the last release; `npm run baseline` makes it anew at the next.
+  // proto/baseline.binpb is the contract of the last release. `npm run baseline` updates it for a new release.
   "breaking changes": [["buf", "breaking", "--against", "proto/baseline.binpb"]],
   "dead code": [["knip", "--no-progress"]],
 };

@@ -1,11 +1,12 @@
-// Keeps the layers of src/ apart: a file imports from its own layer and from those named here, nothing else. The layer
-// of a file is the longest entry that its path begins with, so that src/server holds only the files directly in it.
+// Checks the layers of src/: a file may import only from its own layer and from the layers that LAYERS names for it. The
+// layer of a file is the longest entry that its path starts with. So the layer src/server has only the files directly in
+// that folder.
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const PURE = ["src/domain", "src/lib"];
-const BASE = [...PURE, "gen"];
+const BASE = [...PURE, "src/wire", "gen"];
 const ROUTER = ["src/router/client", "src/router/relay", "src/router/reference"];
 const ENGINES = ["src/engine/redis", "src/engine/memory"];
 
@@ -13,6 +14,7 @@ const ENGINES = ["src/engine/redis", "src/engine/memory"];
 const LAYERS = {
   "src/cli": ["src/server", "src/server/config.ts", "src/server/configOptions.ts", "src/router", ...ROUTER, ...BASE],
   "src/server": [
+    "src/server/contract.ts",
     "src/server/config.ts",
     "src/server/configOptions.ts",
     "src/server/auth",
@@ -25,6 +27,7 @@ const LAYERS = {
     ...BASE,
   ],
   "src/server/rpc": [
+    "src/server/contract.ts",
     "src/server/auth",
     "src/server/feed",
     "src/server/keepers",
@@ -45,7 +48,14 @@ const LAYERS = {
   "src/server/keepers": ["src/server/ops", ...BASE],
   "src/server/state": ["src/server/ops", "src/server/config.ts", "src/server/configOptions.ts", ...ENGINES, ...BASE],
   "src/server/ops": ["src/server/config.ts", "src/server/configOptions.ts", ...ENGINES, ...BASE],
-  "src/server/auth": ["src/server/ops", "src/server/config.ts", "src/server/configOptions.ts", ...BASE],
+  "src/server/contract.ts": ["gen"],
+  "src/server/auth": [
+    "src/server/contract.ts",
+    "src/server/ops",
+    "src/server/config.ts",
+    "src/server/configOptions.ts",
+    ...BASE,
+  ],
   "src/server/config.ts": ["src/server/configOptions.ts", ...PURE],
   "src/server/configOptions.ts": PURE,
   "src/router": [...ROUTER, ...BASE],
@@ -55,6 +65,7 @@ const LAYERS = {
   "src/console": BASE,
   "src/engine/redis": PURE,
   "src/engine/memory": PURE,
+  "src/wire": ["src/domain", "gen"],
   "src/domain": ["src/lib"],
   "src/lib": [],
   gen: [],
@@ -70,7 +81,7 @@ function layerOf(path) {
 }
 
 /**
- * The imports of one file that its layer forbids, one line each.
+ * Returns one line for each import of a file that its layer forbids.
  *
  * @param {string} path from the root of the repository
  * @param {string} source
@@ -78,12 +89,12 @@ function layerOf(path) {
  */
 export function findLayerBreaks(path, source) {
   const layer = layerOf(path);
-  if (layer === undefined) return [`${path}: belongs to no layer of scripts/checkLayers.mjs`];
+  if (layer === undefined) return [`${path}: does not belong to a layer of scripts/checkLayers.mjs`];
   return [...source.matchAll(IMPORT)].flatMap(([, specifier = ""]) => {
     const target = normalize(join(dirname(path), specifier)).replace(/\.js$/, ".ts");
     const targetLayer = layerOf(target) ?? "no layer";
     if (targetLayer === layer || LAYERS[layer]?.includes(targetLayer)) return [];
-    return [`${path}: imports ${target}, but ${layer} must not know ${targetLayer}`];
+    return [`${path}: imports ${target}, but ${layer} must not import from ${targetLayer}`];
   });
 }
 

@@ -1,6 +1,6 @@
-// Adds to package-lock.json the optional packages for other platforms that npm left out because its registry does not
-// carry them: without them `npm ci` refuses the lock file, and with them it passes them over. To be run after `npm
-// install` behind such a registry; a test says when it is needed.
+// Adds missing optional packages for other platforms to package-lock.json. npm leaves them out if its registry does not
+// have them, and `npm ci` then refuses the lock file. Run this after `npm install` with such a registry. A test fails when
+// it is needed.
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
@@ -28,7 +28,7 @@ const CPUS = {
  */
 
 /**
- * The packages that others in the lock file name as optional and that it does not have, by name.
+ * Returns the optional packages that the lock file names but does not contain, by name.
  *
  * @param {Lock} lock
  * @returns {Map<string, LockedPackage>}
@@ -40,7 +40,7 @@ export function findMissing(lock) {
     for (const [name, version] of Object.entries(optionalDependencies)) {
       if (present.has(name)) continue;
       const { os, cpu, libc } = platformOf(name);
-      // In npm's own order.
+      // The order that npm uses.
       missing.set(name, { version, cpu, ...(dev && { dev }), ...(libc && { libc }), optional: true, os });
     }
   }
@@ -54,7 +54,7 @@ export function findMissing(lock) {
 function platformOf(name) {
   const os = /android|darwin|freebsd|linux|openharmony|win32/.exec(name)?.[0];
   const cpu = Object.entries(CPUS).find(([word]) => name.includes(`-${word}`))?.[1];
-  if (os === undefined || cpu === undefined) throw new Error(`${name} does not say for which platform it is`);
+  if (os === undefined || cpu === undefined) throw new Error(`${name} has no platform in its name`);
   const abi = os === "linux" ? /musl|gnu/.exec(name)?.[0] : undefined;
   const libc = abi === undefined ? undefined : [abi === "musl" ? "musl" : "glibc"];
   return { os: [os], cpu: [cpu], libc };

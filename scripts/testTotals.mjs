@@ -1,11 +1,11 @@
-// Prints the totals of a test run as one line: `node scripts/testTotals.mjs FILE STATUS`, with the file that vitest's
-// JSON reporter wrote and the exit status of the run. Exits with 1 if anything failed: a run that left no readable file
-// is one failure, and so are a test file that could not be run and a run that failed outside of its tests.
+// Prints the totals of a test run as one line. Usage: `node scripts/testTotals.mjs FILE STATUS`, with the report of vitest's
+// JSON reporter and the exit status of the run. Exits with 1 if a test failed. An unreadable report counts as one failure,
+// and so do a test file that could not run and a run that failed outside of its tests.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 /**
- * @typedef {object} Report the part of vitest's JSON report that matters here
+ * @typedef {object} Report the part of vitest's JSON report that this script reads
  * @property {number} numPassedTests
  * @property {number} numPendingTests
  * @property {number} numTodoTests
@@ -13,8 +13,8 @@ import { fileURLToPath } from "node:url";
  */
 
 /**
- * @param {string} json what vitest's JSON reporter wrote; anything else counts as one failure
- * @param {boolean} succeeded whether the run itself says so
+ * @param {string} json the report of vitest's JSON reporter; another text counts as one failure
+ * @param {boolean} succeeded true if the run exited with status 0
  * @returns {{ passed: number, failed: number, skipped: number }}
  */
 export function countTests(json, succeeded) {

@@ -1,5 +1,5 @@
 import { DEFAULT_PAUSE_MS } from "../../src/domain/floor.js";
-import type { Engine } from "../../src/domain/ports.js";
+import type { Engine } from "../../src/domain/ports/engine.js";
 import { SpeakersStream } from "../clients/speakersStream.js";
 import { percentile } from "../report/percentiles.js";
 import { createEvent } from "../servers/busyChannels.js";

@@ -7,7 +7,7 @@ import {
   WatchPermissionsResponseSchema,
 } from "../../gen/squelch/v1/permission_service_pb.js";
 import { eventKeys } from "../../src/engine/redis/keys.js";
-import { splitAddress } from "../../src/server/config.js";
+import { type HostPort, parseHostPort } from "../../src/lib/hostPort.js";
 import { startChild } from "../../test/support/childProcess.js";
 import { sync } from "../../test/support/clients/syncClient.js";
 import { connect } from "../../test/support/clients/watchClient.js";
@@ -121,7 +121,7 @@ async function measureWatch(
 
 // The first checkpoint says that every event is complete.
 async function receiveUntilCheckpoint(address: string, eventIds: readonly string[], messages: Buffer[]): Promise<void> {
-  const { host, port } = splitAddress(address) as { host: string; port: number };
+  const { host, port } = parseHostPort(address) as HostPort;
   const { method, typeName } = PermissionService;
   const request = create(WatchPermissionsRequestSchema, { eventIds: [...eventIds] });
   const checkpointTag = (WatchPermissionsResponseSchema.field.checkpoint.number << 3) | 2;

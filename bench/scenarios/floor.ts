@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ChannelService, StartPttResponseSchema } from "../../gen/squelch/v1/channel_service_pb.js";
-import type { Engine } from "../../src/domain/ports.js";
+import type { Engine } from "../../src/domain/ports/engine.js";
 import { endChild, startChild } from "../../test/support/childProcess.js";
 import { encodeBareCall, encodeCall, type LeanCalls, openLeanCalls } from "../clients/leanCalls.js";
 import { percentile } from "../report/percentiles.js";

@@ -1,6 +1,6 @@
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import { DEFAULT_PAUSE_MS } from "../../src/domain/floor.js";
-import type { Engine } from "../../src/domain/ports.js";
+import type { Engine } from "../../src/domain/ports/engine.js";
 import { encodeCall, type LeanCalls, openLeanCalls } from "../clients/leanCalls.js";
 import { countFields } from "../clients/scanFields.js";
 import { createEvent, takeFloors } from "../servers/busyChannels.js";

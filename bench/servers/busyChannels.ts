@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis";
-import type { ChannelIndex } from "../../src/domain/ports.js";
+import type { ChannelIndex } from "../../src/domain/ports/channelIndex.js";
+import { batchesOf } from "../../src/lib/batchesOf.js";
 import { speakerKey } from "./publicRouter.js";
 
 /** Longer than any scenario runs, so that no floor expires by itself. */
@@ -17,8 +18,7 @@ export interface BusyEvent {
 /** Associates new channels with a new event. */
 export async function createEvent(index: ChannelIndex, eventId: string, channels: number): Promise<BusyEvent> {
   const channelIds = Array.from({ length: channels }, (_, number) => `${eventId}-channel-${number}`);
-  for (let first = 0; first < channels; first += BATCH) {
-    const batch = channelIds.slice(first, first + BATCH);
+  for (const batch of batchesOf(channelIds, BATCH)) {
     await Promise.all(batch.map((channelId) => index.setChannelEvent(channelId, eventId, "test", false)));
   }
   return { eventId, channelIds };

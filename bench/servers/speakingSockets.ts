@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
+import { batchesOf } from "../../src/lib/batchesOf.js";
 import { signToken } from "../../test/support/clients/wsClient.js";
 import { waitFor } from "../../test/support/waitFor.js";
 import { monotonicUs } from "../support/clock.js";
@@ -90,8 +91,7 @@ export class SpeakingSockets {
 
   // A few at a time: a router gives up a call that is not answered in 1.5 s.
   async #askAll(type: string): Promise<void> {
-    for (let first = 0; first < this.#clients.length; first += ASKING_AT_ONCE) {
-      const asking = this.#clients.slice(first, first + ASKING_AT_ONCE);
+    for (const asking of batchesOf(this.#clients, ASKING_AT_ONCE)) {
       await Promise.all(asking.map((client) => this.#askUntilDone(client, type)));
     }
   }

@@ -1,5 +1,5 @@
-// Keeps a picture of every user's channels through one WatchPermissions stream, and prints what changes as JSON lines
-// of {eventId, userId, channelIds, added, removed, revision}. A token is read from SQUELCH_TOKEN.
+// Keeps the channels of all users in memory through one WatchPermissions stream, and prints every change as a JSON line
+// of {eventId, userId, channelIds, added, removed, revision}. SQUELCH_TOKEN may have a token.
 package main
 
 import (
@@ -28,7 +28,7 @@ const checkpointInterval = 5 * time.Second
 
 var retryDelays = []time.Duration{1, 2, 4, 8, 16, 30} // seconds
 
-// difference is what somebody gained and lost.
+// difference has the channels that a user gained and lost.
 type difference struct {
 	EventID    string   `json:"eventId"`
 	UserID     string   `json:"userId"`
@@ -38,7 +38,7 @@ type difference struct {
 	Revision   uint64   `json:"revision"`
 }
 
-// mirror is what is known of the events: their users' channels, and how far that is true.
+// mirror has the channels of the users of all events, and the position of each event in its log.
 type mirror struct {
 	cursors map[string]*squelch.Cursor
 	users   map[string]map[string][]string
@@ -49,7 +49,7 @@ func newMirror() *mirror {
 	return &mirror{map[string]*squelch.Cursor{}, map[string]map[string][]string{}, map[string]map[string][]string{}}
 }
 
-// apply takes one message over and returns the differences.
+// apply applies one message and returns the differences.
 func (m *mirror) apply(response *squelch.WatchPermissionsResponse) ([]difference, error) {
 	switch payload := response.Payload.(type) {
 	case *squelch.WatchPermissionsResponse_Snapshot:
@@ -74,7 +74,7 @@ func (m *mirror) applySnapshot(chunk *squelch.Snapshot) []difference {
 	delete(m.chunks, chunk.EventId)
 	m.cursors[chunk.EventId] = chunk.Cursor
 	var differences []difference
-	// Whoever is not named has no channels any more.
+	// Users who are not in the snapshot have no channels any more.
 	for userID := range m.users[chunk.EventId] {
 		if _, isNamed := after[userID]; !isNamed {
 			differences = append(differences, m.setUser(chunk.EventId, userID, nil, chunk.Cursor.Revision)...)
@@ -92,7 +92,7 @@ func (m *mirror) applyChanges(batch *squelch.EventChanges) ([]difference, error)
 		cursor := m.cursors[batch.EventId]
 		if cursor == nil || cursor.Epoch != batch.Epoch || change.Revision != cursor.Revision+1 {
 			delete(m.cursors, batch.EventId)
-			return differences, fmt.Errorf("revision %d of %s does not follow", change.Revision, batch.EventId)
+			return differences, fmt.Errorf("revision %d of %s is not the next one", change.Revision, batch.EventId)
 		}
 		if changed := change.GetMembershipChanged(); changed != nil {
 			differences = append(differences, m.setUser(batch.EventId, changed.UserId, changed.ChannelIds, change.Revision)...)
@@ -116,7 +116,7 @@ func (m *mirror) setUser(eventID, userID string, channelIDs []string, revision u
 	return []difference{{eventID, userID, append([]string{}, channelIDs...), added, removed, revision}}
 }
 
-// without returns those of a that are not in b, ascending.
+// without returns the ids of a that are not in b, sorted.
 func without(a, b []string) []string {
 	known := map[string]bool{}
 	for _, one := range b {
@@ -132,7 +132,8 @@ func without(a, b []string) []string {
 	return rest
 }
 
-// watch opens one stream and follows it until it ends or is silent for three checkpoints; it tells whether the mirror was up to date.
+// watch follows one stream until it ends, or has no message for three checkpoint intervals. wasCaughtUp is true if the
+// mirror was up to date at some time.
 func watch(client squelch.PermissionServiceClient, m *mirror, eventIDs []string) (wasCaughtUp bool, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -1,12 +1,12 @@
-"""Keeps a picture of every user's channels through one WatchPermissions stream, and prints what changes.
+"""Keeps the channels of all users in memory through one WatchPermissions stream, and prints every change.
 
-Make the stubs first, then run it:
+Generate the stubs first, then run it:
 
     protoc -I proto --python_out=. --grpc_python_out=. \
         --plugin=protoc-gen-grpc_python=/usr/bin/grpc_python_plugin proto/squelch/v1/*.proto
     python3 mirror.py 127.0.0.1:50051,127.0.0.1:50052 [EVENT...]
 
-Each line is the JSON of {eventId, userId, channelIds, added, removed, revision}. A token is read from SQUELCH_TOKEN.
+Each line is the JSON of {eventId, userId, channelIds, added, removed, revision}. SQUELCH_TOKEN may have a token.
 """
 
 import json
@@ -21,16 +21,16 @@ from squelch.v1 import model_pb2, permission_service_pb2 as messages, permission
 
 CHECKPOINT_SECONDS = 5
 RETRY_SECONDS = [1, 2, 4, 8, 16, 30]
-# To repeat the same request is of no use after these: somebody has to change something first.
+# After these codes the same request fails again, until the request or the configuration changes.
 FINAL = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 
 
 class BrokenPromise(Exception):
-    """Changes did not follow what is known of the event."""
+    """A change was not the next one of the event's log."""
 
 
 class Mirror:
-    """What is known of the events: their users' channels, and how far that is true."""
+    """The channels of the users of all events, and the position of each event in its log."""
 
     def __init__(self):
         self.cursors = {}
@@ -38,7 +38,7 @@ class Mirror:
         self._chunks = {}
 
     def apply(self, response):
-        """Takes one message over; returns the differences."""
+        """Applies one message and returns the differences."""
         payload = response.WhichOneof("payload")
         if payload == "snapshot":
             return self._apply_snapshot(response.snapshot)
@@ -53,7 +53,7 @@ class Mirror:
         chunks.update((user.user_id, list(user.channel_ids)) for user in chunk.users)
         if not chunk.complete:
             return []
-        # Whoever is not named has no channels any more.
+        # Users who are not in the snapshot have no channels any more.
         after = self._chunks.pop(chunk.event_id)
         before = self._users.setdefault(chunk.event_id, {})
         self.cursors[chunk.event_id] = chunk.cursor
@@ -66,7 +66,7 @@ class Mirror:
             cursor = self.cursors.get(batch.event_id)
             if cursor is None or cursor.epoch != batch.epoch or change.revision != cursor.revision + 1:
                 self.cursors.pop(batch.event_id, None)
-                raise BrokenPromise(f"revision {change.revision} of {batch.event_id} does not follow")
+                raise BrokenPromise(f"revision {change.revision} of {batch.event_id} is not the next one")
             if change.WhichOneof("kind") == "membership_changed":
                 changed = change.membership_changed
                 place = (batch.event_id, change.revision)
@@ -89,9 +89,9 @@ class Mirror:
 
 
 def watch(stub, mirror, event_ids, metadata):
-    """Opens one stream and yields whether the mirror is up to date, and the differences, until the stream ends.
+    """Opens one stream. Yields, for each message, if the mirror is up to date, and the differences.
 
-    Keepalive ends a stream whose replica has vanished.
+    Returns when the stream ends. The keepalive of the connection ends a stream if its replica is gone.
     """
     request = messages.WatchPermissionsRequest(
         event_ids=event_ids, cursors=mirror.cursors.values(), checkpoint_interval={"seconds": CHECKPOINT_SECONDS}

@@ -1,9 +1,10 @@
-// A WebSocket router in one file: clients join channels, press to talk, and follow what the store decides.
+// A WebSocket router in one file: clients join channels and press to talk. The store decides who may do so.
 //
 //   SQUELCH_JWT_SECRET=… npx tsx router.mts 127.0.0.1:50051,127.0.0.1:50052 8090
 //
-// It speaks the frames join-channel, leave-channel, ptt-start and ptt-stop. `squelch router` is the same thing grown up:
-// emergencies, priorities, answers that never came, floors that could not be given back.
+// It supports the frames join-channel, leave-channel, ptt-start and ptt-stop. SQUELCH_TOKEN may have the router's own token
+// for the replicas. `squelch router` is a complete router: it also handles emergencies, priorities, lost answers and failed
+// releases.
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { jwtVerify } from "jose";
@@ -29,7 +30,8 @@ const LEASE = { seconds: 6n };
 
 const [address = "127.0.0.1:50051", port = "8090"] = process.argv.slice(2);
 const secret = new TextEncoder().encode(process.env.SQUELCH_JWT_SECRET ?? "");
-const client = new PermissionClient({ address, routerId: `example-${randomUUID()}` });
+const token = process.env.SQUELCH_TOKEN;
+const client = new PermissionClient({ address, routerId: `example-${randomUUID()}`, ...(token && { token }) });
 const relay = new PermissionRelay(client);
 const channels = new ChannelClient(client.rpc);
 const sessions = new Set<Session>();
@@ -40,11 +42,11 @@ interface Identity {
   userName: string;
 }
 
-/** One client's connection. The relay tells it what it has lost; it never decides by itself. */
+/** The connection of one client. The relay calls it when the client loses a channel or the floor. */
 class Session {
   readonly sessionId = randomUUID();
   readonly #joined = new Set<string>();
-  /** By channel, the lease under which the client speaks and the timer of its renewals. */
+  /** The lease of the client and the timer of its renewals, by channel. */
   readonly #speaking = new Map<string, { leaseId: bigint; renewing: NodeJS.Timeout }>();
 
   constructor(
@@ -52,7 +54,7 @@ class Session {
     readonly identity: Identity,
   ) {}
 
-  // What the relay needs.
+  // The methods that the relay calls.
   send = (frame: string) => this.socket.send(frame);
   close = (code: number, reason: string) => this.socket.close(code, reason);
   joinedChannels = () => this.#joined;
@@ -96,7 +98,7 @@ class Session {
         await this.#release(frame.channelId);
         return this.send(replyFrame(frame.id, state()));
       default:
-        throw new Error(`this router does not know ${frame.type}`);
+        throw new Error(`this router does not support ${frame.type}`);
     }
   }
 
@@ -116,7 +118,7 @@ class Session {
     }
     const { leaseId } = outcome.value;
     const renewing = setInterval(() => {
-      // Whatever the reason: without its lease the client must not be heard.
+      // Without a valid lease the client must not send audio, so a failed renewal stops it.
       client.rpc.unary(renewPtt, { channelId, leaseId }, deadline()).catch(() => this.stopTransmission(channelId));
     }, RENEWAL_MS);
     this.#speaking.set(channelId, { leaseId, renewing });
@@ -139,8 +141,9 @@ channels.on("speakerChanged", ({ eventId, channelId, holder }) => {
   }
 });
 client.start();
+await client.whenFresh();
 
-/** Who a connection is, by its token. Rejects if it is nobody's. */
+/** Returns the user of a connection, from its token. Rejects if the token is not valid. */
 async function identify({ url = "" }: IncomingMessage): Promise<Identity> {
   const token = new URL(url, "ws://router").searchParams.get("token") ?? "";
   const { payload } = await jwtVerify(token, secret, { algorithms: ["HS256"] });
@@ -176,7 +179,7 @@ server.on("connection", (socket, request) => {
     relay.unregister(session);
     sessions.delete(session);
     unfollow();
-    session.end().catch((error: Error) => console.error("a floor could not be given back:", error.message));
+    session.end().catch((error: Error) => console.error("release of a floor failed:", error.message));
   });
 });
 server.on("listening", () => console.log(`listening on ws://127.0.0.1:${port}`));

@@ -4,13 +4,14 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import type { Command } from "commander";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+import { parseHostPort } from "../lib/hostPort.js";
 import type { CommandContext } from "./context.js";
 import { CommandFailure, describeCallError } from "./failure.js";
 import { formatDuration, parsePositiveDuration } from "./output/duration.js";
 import { addSecurityOptions, readSecurity, type SecurityOptions } from "./security.js";
 import { CommandSession } from "./session.js";
 
-/** Where a replica listens if nobody says otherwise. */
+/** The default gRPC address of a replica. */
 export const DEFAULT_ADDRESS = "127.0.0.1:50051";
 const DEFAULT_TIMEOUT_MS = 5_000;
 
@@ -21,24 +22,24 @@ export interface ConnectionOptions extends SecurityOptions {
   json: boolean;
 }
 
-/** Gives a command `--address`, `--timeout` and `--json`, and the options of tokens and TLS. */
+/** Adds `--address`, `--timeout`, `--json` and the options for tokens and TLS to a command. */
 export function addConnectionOptions(command: Command, defaultTimeoutMs = DEFAULT_TIMEOUT_MS): Command {
   return addSecurityOptions(command)
-    .option("--address <host:port>", `the replica to ask (or SQUELCH_ADDRESS; default ${DEFAULT_ADDRESS})`)
+    .option("--address <host:port>", `the replica to call (or SQUELCH_ADDRESS; default ${DEFAULT_ADDRESS})`)
     .option(
       "--timeout <time>",
       `how long to wait for an answer (default ${formatDuration(defaultTimeoutMs)})`,
       parsePositiveDuration,
       defaultTimeoutMs,
     )
-    .option("--json", "print protobuf JSON, one line a message", false);
+    .option("--json", "print protobuf JSON, one line for each message", false);
 }
 
-/** A replica to call. */
+/** A connection to a replica. */
 export interface Connection {
   readonly address: string;
   readonly timeoutMs: number;
-  /** Calls end after `timeoutMs` unless they say otherwise. */
+  /** The timeout of a call is `timeoutMs` unless the call sets another one. */
   readonly permissions: Client<typeof PermissionService>;
   readonly channels: Client<typeof ChannelService>;
 }
@@ -46,7 +47,7 @@ export interface Connection {
 /**
  * Calls `use` with a connection and closes it afterwards.
  *
- * @throws CommandFailure that says what is wrong if a call fails; anything else that `use` throws as it is
+ * @throws CommandFailure with cause and remedy if a call fails. Other errors of `use` pass through unchanged
  */
 export async function withConnection<T>(
   context: CommandContext,
@@ -79,26 +80,25 @@ export async function withConnection<T>(
 }
 
 function parseAddress(address: string): string {
-  const match = /^(\[[\da-fA-F:.]+\]|[^\s:/@?#[\],]+):(\d{1,5})$/.exec(address);
-  if (match === null || Number(match[2]) > 65_535 || Number(match[2]) === 0) {
-    throw new CommandFailure(`"${address}" is no address; write host:port, for example ${DEFAULT_ADDRESS}`, 2);
+  if (!parseHostPort(address)?.port) {
+    throw new CommandFailure(`"${address}" is not a valid address; write host:port, for example ${DEFAULT_ADDRESS}`, 2);
   }
   return address;
 }
 
-// Who asks, for the actor of a change: a header carries only printable ASCII.
+// The actor of changes: the name of the user of this system. A header has only printable ASCII.
 function actor(): string {
   let name: string;
   try {
     name = userInfo().username;
   } catch {
-    // A user id without an entry in the password file, as in many containers.
+    // In many containers the user id has no entry in the password file.
     name = String(process.getuid?.() ?? "unknown");
   }
   return `cli:${name.replace(/[^\x21-\x7e]/g, "_")}`;
 }
 
-// Only where nobody has to prove anything the actor counts.
+// A replica uses the actor only if it requires no token or certificate.
 const nameCaller =
   (token: (() => string) | undefined): Interceptor =>
   (next) =>

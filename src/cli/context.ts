@@ -1,13 +1,13 @@
 import type { Readable, Writable } from "node:stream";
 import type { Output } from "./output/output.js";
 
-/** What a command has of the world around it. */
+/** The streams and environment variables of a command. */
 export interface CommandContext {
-  /** Where results go. */
+  /** Prints results. */
   readonly output: Output;
-  /** What is piped in. */
+  /** Standard input. */
   readonly stdin: Readable;
-  /** For people alone: progress, if it is a terminal. */
+  /** Standard error. It shows progress if it is a terminal. */
   readonly stderr: Writable & { isTTY?: boolean };
   readonly env: NodeJS.ProcessEnv;
 }

@@ -3,13 +3,13 @@ import { SquelchError } from "../domain/errors.js";
 import { formatDuration } from "./output/duration.js";
 import { printable } from "./output/output.js";
 
-/** A command that failed. The message is one line for people: what is wrong, and what to do about it. */
+/** A command failed. The message is one line for people: the cause and the remedy. */
 export class CommandFailure extends Error {
   override readonly name = "CommandFailure";
 
   constructor(
     message: string,
-    /** 1 if the command failed, 2 if it was misused. */
+    /** 1 if the command failed, 2 if its arguments are wrong. */
     readonly exitCode: 1 | 2 = 1,
     options?: { cause?: unknown },
   ) {
@@ -31,7 +31,7 @@ const SYSTEM_ERRORS: Record<string, string> = {
   EACCES: "permission denied",
 };
 
-// The codes that Node.js gave to an error and its causes.
+// Returns the Node.js error codes of an error and its causes.
 function systemCodes(error: unknown): string[] {
   const codes: string[] = [];
   for (let at = error; at instanceof Error && codes.length < 8; at = at.cause) {
@@ -40,7 +40,7 @@ function systemCodes(error: unknown): string[] {
   return codes;
 }
 
-/** Says why a call to the replica at `address` failed. Anything but a ConnectError is returned as it is. */
+/** Converts the error of a call to a CommandFailure with cause and remedy. Other errors are returned unchanged. */
 export function describeCallError(error: unknown, call: { address: string; timeoutMs: number }): unknown {
   if (!(error instanceof ConnectError)) return error;
   return new CommandFailure(callErrorLine(error, call), 1, { cause: error });
@@ -65,7 +65,7 @@ function callErrorLine(error: ConnectError, { address, timeoutMs }: { address: s
     case Code.FailedPrecondition:
       return said;
     case Code.Unavailable:
-      // A replica names the remedy itself.
+      // A message with a semicolon already has a remedy.
       return `${address} is unavailable: ${said.includes(";") ? said : `${said}; try again`}`;
     case Code.DeadlineExceeded:
       return `no answer from ${address} within ${formatDuration(timeoutMs)}; allow more time with --timeout`;
@@ -86,14 +86,14 @@ function callErrorLine(error: ConnectError, { address, timeoutMs }: { address: s
   }
 }
 
-// Node.js says "listen EADDRINUSE: address already in use 127.0.0.1:8080"; grpc-js wraps that in a message of its own.
+// The message of Node.js is "listen EADDRINUSE: address already in use 127.0.0.1:8080". grpc-js adds text around it.
 function listenErrorLine(message: string): string | undefined {
   const [, code = "", address] = /\b(?:listen|getaddrinfo) (E[A-Z_]+)\b.* ([^\s\]]+)\]?$/.exec(message) ?? [];
   if (address === undefined) return undefined;
   return `cannot listen on ${address}: ${SYSTEM_ERRORS[code] ?? code}; choose another address, port 0 for a free one`;
 }
 
-/** The line on stderr and the exit code for whatever a command threw. */
+/** Returns the line for stderr and the exit code for an error of a command. */
 export function describeFailure(error: unknown): { line: string; exitCode: 1 | 2 } {
   const text = error instanceof Error ? error.message : String(error);
   const line = printable(text.trim().replace(/\s*\n\s*/g, "; "));

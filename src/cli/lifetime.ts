@@ -1,13 +1,14 @@
+let stopRequested = false;
+
 /**
- * Resolves at the first SIGTERM or SIGINT. Call it before anything is started: from then on the process no longer
- * dies of the first signal. A second signal ends it at once with exit code 1.
+ * Resolves at the first SIGTERM or SIGINT. A second signal ends the process at once with exit code 1. Call it before
+ * anything starts: after the call the first signal no longer ends the process by itself.
  */
 export function untilStopped(): Promise<void> {
   return new Promise((resolve) => {
-    let stopping = false;
     const stop = () => {
-      if (stopping) process.exit(1);
-      stopping = true;
+      if (stopRequested) process.exit(1);
+      stopRequested = true;
       resolve();
     };
     process.on("SIGTERM", stop);
@@ -15,9 +16,14 @@ export function untilStopped(): Promise<void> {
   });
 }
 
+/** Whether the first of the signals that `untilStopped` waits for has come. */
+export function wasStopped(): boolean {
+  return stopRequested;
+}
+
 /**
- * Keeps grpc-js from writing to stderr by itself what is logged or told in one line anyway; GRPC_VERBOSITY, if set,
- * is honoured.
+ * Stops grpc-js from writing its own log to stderr, because the program logs or prints the same errors. Does nothing if
+ * GRPC_VERBOSITY is set.
  */
 export async function silenceGrpcLog(env: NodeJS.ProcessEnv): Promise<void> {
   if (env.GRPC_VERBOSITY) return;

@@ -1,6 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import { debuglog } from "node:util";
 import { Command, CommanderError, type Option } from "commander";
+import { logOutput, unblockTerminal } from "../lib/logOutput.js";
 import { version } from "../lib/ownPackage.js";
 import { addBanCommand } from "./commands/access/ban.js";
 import { addBansCommand } from "./commands/access/bans.js";
@@ -23,21 +24,25 @@ import { addTokenCommand } from "./commands/token.js";
 import { addWatchCommand } from "./commands/watch.js";
 import type { CommandContext } from "./context.js";
 import { CommandFailure, describeFailure } from "./failure.js";
+import { wasStopped } from "./lifetime.js";
 import { Output } from "./output/output.js";
 
 const EXAMPLES = `
 Exit codes: 0 done, 1 failed, 2 misused.
 
 Examples:
-  squelch demo                           see it work, nothing else needed
+  squelch demo                           see how it works, without other programs
   squelch serve                          run a replica in memory
   squelch assign festival anna stage     let anna hear and speak on stage
-  squelch watch festival                 see it arrive
-  squelch pause festival --reason Fire   silence everybody`;
+  squelch watch festival                 see the changes arrive
+  squelch pause festival --reason Fire   stop all speakers`;
+
+/** How long a program that a signal has stopped waits until its last output is read, ms. */
+const LAST_OUTPUT_MS = 500;
 
 const debug = debuglog("squelch");
 
-/** Where a run of the program reads and writes. */
+/** The streams and environment variables of one run of the program. */
 export interface Streams {
   stdin: Readable;
   stdout: Writable & { isTTY?: boolean };
@@ -46,8 +51,7 @@ export interface Streams {
 }
 
 /**
- * Runs the program once. Results go to stdout; whatever goes wrong becomes one line on stderr (its stack too with
- * NODE_DEBUG=squelch).
+ * Runs the program once. Results go to stdout. A failure becomes one line on stderr; NODE_DEBUG=squelch adds its stack.
  *
  * @param argv the arguments after the program's name
  * @returns the exit code: 0 done, 1 failed, 2 misused
@@ -76,7 +80,7 @@ function createProgram(context: CommandContext, stdout: Writable, stderr: Writab
     .configureOutput({
       writeOut: (text) => stdout.write(text),
       writeErr: (text) => stderr.write(text),
-      // Told in one line by run().
+      // run() prints the error in one line.
       outputError: () => undefined,
     })
     .exitOverride(rethrowAsMisuse("squelch"))
@@ -111,7 +115,7 @@ function createProgram(context: CommandContext, stdout: Writable, stderr: Writab
   return program;
 }
 
-// Numbers, lists and switches say in their own words what holds where they are not given.
+// Adds choices and text defaults. The descriptions of numbers, lists and switches have their defaults already.
 function describeOption({ description, argChoices, defaultValue }: Option): string {
   const extras = [
     ...(argChoices ? [`choices: ${argChoices.join(", ")}`] : []),
@@ -120,7 +124,7 @@ function describeOption({ description, argChoices, defaultValue }: Option): stri
   return extras.length === 0 ? description : `${description} (${extras.join("; ")})`;
 }
 
-// Help and version end as they are; everything else that commander finds is a misuse, told in one line.
+// Help and version pass through. Every other error of commander means wrong arguments and becomes one line.
 function rethrowAsMisuse(name: string): (error: CommanderError) => never {
   return (error) => {
     if (error.exitCode === 0 || error.code === "commander.help") throw error;
@@ -130,11 +134,17 @@ function rethrowAsMisuse(name: string): (error: CommanderError) => never {
 
 /** Runs the program with the arguments and streams of this process, and ends the process. */
 export async function main(): Promise<void> {
-  // Whoever read our output has gone, as in `squelch watch | head`.
+  unblockTerminal();
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
+    // A service outlives the reader of its log.
+    if (logOutput.isInUse) return;
+    // The reader of a command's results has gone, as in `squelch watch | head`, or its terminal has.
+    if (error.code === "EPIPE" || error.code === "EIO") process.exit(0);
     throw error;
   });
   const exitCode = await run(process.argv.slice(2), process);
-  process.stdout.write("", () => process.exit(exitCode));
+  const end = () => process.exit(exitCode);
+  void logOutput.written().then(() => process.stdout.write("", end));
+  // A signal is not made to wait for a reader who may never come.
+  if (wasStopped()) setTimeout(end, LAST_OUTPUT_MS);
 }

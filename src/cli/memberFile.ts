@@ -1,9 +1,9 @@
 import { SquelchError } from "../domain/errors.js";
 import { MemberList } from "../domain/memberSync.js";
-import type { UserChannels } from "../domain/ports.js";
+import type { UserChannels } from "../domain/ports/membershipStore.js";
 import { CommandFailure } from "./failure.js";
 
-/** How a file names users and their channels; {@link MEMBER_FILE_HELP} explains it. */
+/** The format of a file with users and their channels. {@link MEMBER_FILE_HELP} documents it. */
 export type MemberFormat = "ndjson" | "csv";
 
 /** The longest line, in UTF-16 code units. */
@@ -11,12 +11,11 @@ const MAX_LINE_LENGTH = 4 << 20;
 const HEADING = /^user(_?id)?,channel(_?id)?s?$/i;
 
 export const MEMBER_FILE_HELP = `
-The file names each user on a line of its own, with all channels that the user shall have; UTF-8, empty lines count for
-nothing.
+The file is UTF-8 and has one line for each user, with all channels that the user will have. Empty lines are ignored.
   ndjson   {"userId":"anna","channelIds":["stage","gate"]}
   csv      anna,stage;gate
-           A value in double quotes may have commas and "" for a quote. The first line may be the heading user,channels.
-           Spaces around a value are dropped; an id with ; or with spaces around it needs ndjson.`;
+           A value in double quotes may contain commas, and "" for a quote. The first line may be the heading user,channels.
+           Spaces around a value are removed. Use ndjson for an id with ; or with spaces around it.`;
 
 const EXPECTED: Record<MemberFormat, string> = {
   ndjson: 'write {"userId":"anna","channelIds":["stage"]}',
@@ -26,8 +25,8 @@ const EXPECTED: Record<MemberFormat, string> = {
 /**
  * Reads all users of a file.
  *
- * @param name what the file is called in failures
- * @throws CommandFailure that names the line if one is wrong, or the file has too many users
+ * @param name the name of the file in error messages
+ * @throws CommandFailure that names the line if a line is wrong or the file has too many users
  */
 export async function readMemberFile(
   source: AsyncIterable<Uint8Array>,
@@ -49,7 +48,7 @@ export async function readMemberFile(
   return members.users;
 }
 
-// What is wrong with a line, before it is known where it stands.
+// A problem of one line. The caller adds the line number.
 class LineProblem extends Error {}
 
 function explain(error: unknown, at: string, format: MemberFormat): unknown {
@@ -88,18 +87,19 @@ function parseJson(line: string): UserChannels {
   try {
     value = JSON.parse(line);
   } catch (error) {
-    throw new LineProblem("is no JSON", { cause: error });
+    throw new LineProblem("is not valid JSON", { cause: error });
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new LineProblem("is no JSON object");
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new LineProblem("is not a JSON object");
   const { userId, channelIds } = value as Partial<Record<keyof UserChannels, unknown>>;
-  if (typeof userId !== "string") throw new LineProblem("has no userId that is a string");
+  if (typeof userId !== "string") throw new LineProblem("has no userId, or it is not a string");
   if (!Array.isArray(channelIds) || !channelIds.every((id) => typeof id === "string")) {
-    throw new LineProblem("has no channelIds that are a list of strings");
+    throw new LineProblem("has no channelIds, or they are not a list of strings");
   }
   return { userId, channelIds };
 }
 
-// One value: in quotes, or up to the next comma.
+// Matches one value: in quotes, or up to the next comma.
 const CSV_VALUE = /(?:\s*"((?:[^"]|"")*)"\s*|([^",]*))(,|$)/y;
 
 function parseCsv(line: string): UserChannels {

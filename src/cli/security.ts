@@ -4,7 +4,7 @@ import { isToken } from "../lib/callToken.js";
 import type { CommandContext } from "./context.js";
 import { CommandFailure } from "./failure.js";
 
-/** How a command proves who it is, and whom it believes. */
+/** The options for the token and TLS of a command. */
 export interface SecurityOptions {
   token?: string;
   tokenFile?: string;
@@ -14,26 +14,30 @@ export interface SecurityOptions {
   key?: string;
 }
 
-/** Gives a command the options of tokens and TLS. */
+/** Adds the options for tokens and TLS to a command. */
 export function addSecurityOptions(command: Command): Command {
   return command
-    .option("--token <token>", "says who calls (or SQUELCH_TOKEN, which ps does not show)")
-    .option("--token-file <file>", "a file with the token, read anew for each call")
-    .option("--tls", "call over TLS, with the CAs of the system")
-    .option("--ca <file>", "call over TLS, with the CAs in this file (or SQUELCH_CA)")
-    .option("--cert <file>", "the client certificate chain, where it says who calls")
-    .option("--key <file>", "its private key");
+    .option("--token <token>", "the token of the caller (or SQUELCH_TOKEN, which ps does not show)")
+    .option("--token-file <file>", "a file with the token, read again for each call")
+    .option("--tls", "use TLS, with the CAs of the system")
+    .option("--ca <file>", "use TLS, with the CAs in this file (or SQUELCH_CA)")
+    .option("--cert <file>", "the client certificate chain, for replicas that identify callers by certificate")
+    .option("--key <file>", "the private key of the client certificate");
 }
 
-/** What the options come to. */
+/** The token and TLS settings of a command. */
 export interface Security {
-  /** Undefined: no token is sent. */
+  /** Returns the token. Undefined if no token is sent. */
   token: (() => string) | undefined;
-  /** Undefined: no TLS. */
+  /** Undefined if TLS is not used. */
   tls: { ca?: Buffer; cert?: Buffer; key?: Buffer } | undefined;
 }
 
-/** @throws CommandFailure if a file cannot be read, or options do not go together */
+/**
+ * Reads the token and TLS settings from the options and the environment.
+ *
+ * @throws CommandFailure if a file cannot be read, or two options cannot be combined
+ */
 export function readSecurity({ env }: CommandContext, options: SecurityOptions): Security {
   const { tokenFile, cert, key, tls } = options;
   const token = options.token ?? (tokenFile === undefined ? env.SQUELCH_TOKEN || undefined : undefined);
@@ -45,9 +49,9 @@ export function readSecurity({ env }: CommandContext, options: SecurityOptions):
   const isTls = tls === true || ca !== undefined || cert !== undefined;
   const readToken = () => {
     const read = tokenFile === undefined ? (token as string) : readOption("--token-file", tokenFile).toString();
-    // Whatever refused it later would quote it.
+    // A later check would quote the token in its error.
     if (isToken(read.trim())) return read.trim();
-    throw new CommandFailure("the token is empty, or has spaces, ends of lines or characters beyond ASCII", 2);
+    throw new CommandFailure("the token is empty, or has spaces, line breaks or non-ASCII characters", 2);
   };
   return {
     token: token === undefined && tokenFile === undefined ? undefined : readToken,
@@ -61,7 +65,11 @@ export function readSecurity({ env }: CommandContext, options: SecurityOptions):
   };
 }
 
-/** @throws CommandFailure if the file cannot be read */
+/**
+ * Reads the file that an option names.
+ *
+ * @throws CommandFailure if the file cannot be read
+ */
 export function readOption(flag: string, path: string): Buffer {
   try {
     return readFileSync(path);

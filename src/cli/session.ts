@@ -6,9 +6,9 @@ import type { GrpcTransportOptions } from "@connectrpc/connect-node";
 type SessionManager = NonNullable<GrpcTransportOptions["sessionManager"]>;
 
 /**
- * One HTTP/2 connection for the life of one command; it is not opened again. It listens to errors until it is gone:
- * connect-node's own manager stops at the first, and a peer that does not speak HTTP/2 causes two, of which the second
- * would end the process.
+ * The HTTP/2 connection of one command. It does not reconnect. It handles all errors of the connection: the session manager
+ * of connect-node handles only the first, and a server that does not speak HTTP/2 causes two. The second one would end the
+ * process.
  */
 export class CommandSession implements SessionManager {
   readonly #session: ClientHttp2Session;
@@ -20,24 +20,24 @@ export class CommandSession implements SessionManager {
     tls: SecureContextOptions = {},
   ) {
     this.#session = connect(authority, tls);
-    // Every stream and request reports the error on its own.
+    // Every request on the connection reports the error itself.
     this.#session.on("error", () => undefined);
     this.#connected = once(this.#session, "connect");
     this.#connected.catch(() => undefined);
   }
 
-  /** Rejects with the system's error if the connection cannot be made. */
+  /** Starts a request. Rejects with the error of Node.js if the connection fails. */
   async request(method: string, path: string, headers: OutgoingHttpHeaders, options: object) {
     await this.#connected;
     return this.#session.request({ ...headers, ":method": method, ":path": path }, options);
   }
 
-  /** Asked for by connect-node, for a keepalive. */
+  /** Called by connect-node for its keepalive. */
   notifyResponseByteRead(): void {
-    // There is none: every call has a deadline or checkpoints.
+    // A keepalive is not needed: every call has a deadline or regular checkpoints.
   }
 
-  /** Ends the connection and whatever still runs on it. */
+  /** Ends the connection and all requests on it. */
   close(): void {
     this.#session.destroy();
   }

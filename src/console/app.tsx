@@ -8,10 +8,10 @@ import { ConsoleContext } from "./views/console.js";
 import { Shell } from "./views/shell.js";
 import { SignIn } from "./views/signIn.js";
 
-/** The whole page: the console, or the sign-in while the server does not let it in. */
+/** The whole page: the console, or the sign-in form if the server refuses the page's token. */
 export function App() {
   const [token, setToken] = useState(readToken);
-  // Somebody who signs in anew sees nothing of what another was shown: feed and picture begin anew with the session.
+  // A new session gets a new feed and picture, so that a user does not see what the previous user was shown.
   const [attempt, setAttempt] = useState(0);
   const signIn = useCallback((next: string | undefined) => {
     keepToken(next);
@@ -59,8 +59,8 @@ function SignedIn({ token, onToken }: SignedInProps) {
   const route = useRoute();
   const value = useMemo(() => ({ ...parts, announce }), [parts, announce]);
   if (refusal !== undefined) {
-    // Who has sent no token wants to hear no more of it than that.
-    return <SignIn reason={token === undefined ? "This server asks for a token." : refusal} onToken={onToken} />;
+    // Without a token the message of the server adds nothing.
+    return <SignIn reason={token === undefined ? "This server requires a token." : refusal} onToken={onToken} />;
   }
   return (
     <ConsoleContext.Provider value={value}>

@@ -1,38 +1,38 @@
-/** What somebody did, or tried to: one entry of the audit trail. */
+/** A call that a caller made or tried to make, as recorded in the audit trail. */
 export interface AuditRecord {
-  /** ms since 1970, by the clock of the replica that was asked. */
+  /** When the call was made, ms since 1970 by the clock of the replica that served it. */
   timeMs: number;
-  /** Who asked. */
+  /** The caller's name. */
   actor: string;
   /** The call, for example `PauseAllSpeakers`. */
   action: string;
-  /** Empty where the call is of no event. */
+  /** The event that the call concerns; empty if it concerns none. */
   eventId: string;
-  /** Whom or what it was about: a user, a channel, a pause; empty if only the event. */
+  /** The user, channel or pause that the call concerns; empty if it concerns only the event. */
   target: string;
-  /** What came of it: `OK`, else the name of the gRPC status. */
+  /** The name of the gRPC status of the answer, for example `OK`. */
   outcome: string;
-  /** Finds it in the replica's log. */
+  /** The request id, by which the replica's log lines can be found. */
   requestId: string;
-  /** The given reason, or why it was refused; may be empty. */
+  /** The reason that the caller gave, or the reason of the refusal. May be empty. */
   detail: string;
 }
 
-/** A record as the trail keeps it. */
+/** A record in the audit trail. */
 export interface AuditEntry extends AuditRecord {
-  /** Ascends with the order in which the store took it. */
+  /** Ascending in the order in which the store recorded the entries. */
   entryId: string;
 }
 
-/** Which entries to read, the newest first. */
+/** Selects entries to read, the newest first. */
 export interface AuditQuery {
-  /** Only of these events; undefined: all, and those of no event. */
+  /** Only entries of these events. Undefined: all entries, those without an event included. */
   eventIds?: readonly string[] | undefined;
-  /** Only those that are older than this entry. */
+  /** Only entries older than this one. */
   before?: string | undefined;
-  /** At most so many, from 1. */
+  /** The most entries to return, 1 or more. */
   limit: number;
 }
 
-/** How many records are kept, about. */
+/** About how many entries the trail keeps. */
 export const DEFAULT_AUDIT_LENGTH = 10_000;

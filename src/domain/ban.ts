@@ -1,33 +1,33 @@
 import { SquelchError } from "./errors.js";
 
 /**
- * A user who may neither connect nor speak. Others write bans too, so all but the user and the end may be missing. Times
- * are ms since 1970.
+ * A ban: the user may neither connect nor speak. Other programs write bans too, and may leave out all but the user and
+ * the end. Times are ms since 1970.
  */
 export interface UserBan {
   userId: string;
-  /** Empty if not known. */
+  /** Empty if unknown. */
   reason: string;
-  /** Who banned; empty if not known. */
+  /** The name of the caller who made the ban; empty if unknown. */
   bannedBy: string;
-  /** Undefined if not known. */
+  /** Undefined if unknown. */
   bannedAtMs?: number | undefined;
-  /** Undefined for one that holds until it is lifted. */
+  /** Undefined if the ban lasts until it is lifted. */
   expiresAtMs?: number | undefined;
 }
 
-/** The longest ban that has an end, 10 years. */
+/** The longest duration of a ban with an end: 10 years. */
 export const MAX_BAN_MS = 315_360_000_000;
 
-/** The shortest. */
+/** The shortest duration of a ban. */
 export const MIN_BAN_MS = 1_000;
 
-/** The refusal to lift a ban that does not stand. */
+/** Returns the error for lifting a ban of a user who is not banned. */
 export function notBanned(userId: string): SquelchError {
   return new SquelchError("failedPrecondition", `user_id: "${userId}" is not banned`);
 }
 
-/** The refusal to give a whole event to a broadcaster who may not speak. */
+/** Returns the error for a pause with a banned broadcaster. */
 export function bannedBroadcaster({ userId, expiresAtMs }: UserBan): SquelchError {
   const end = expiresAtMs === undefined ? "" : ` until ${new Date(expiresAtMs).toISOString()}`;
   return new SquelchError(

@@ -14,9 +14,9 @@ export interface MembershipChanged {
 export interface SpeakersPaused {
   kind: "speakersPaused";
   pause: SpeakerPause;
-  /** Each floor that was cut, as it was held. */
+  /** The speakers that the pause cut. */
   cut: ActiveSpeaker[];
-  /** The pause that stood until now, if this one has taken its place; it gets no end of its own. */
+  /** The standing pause that this one replaced. No `speakersResumed` change follows for it. */
   replacedPauseId?: string | undefined;
 }
 
@@ -31,15 +31,15 @@ export interface FloorRevoked {
   kind: "floorRevoked";
   channelId: string;
   userId: string;
-  /** When the floor that was lost had been taken, ms since 1970; 0 if not known. */
+  /** When the speaker had taken the lost floor, ms since 1970; 0 if unknown. */
   startedAtMs: number;
-  /** The lease that was lost; 0 for a lock that a router wrote itself. */
+  /** The lost lease; 0 for a lock that a router wrote directly. */
   leaseId: number;
   cause: FloorRevokeCause;
   byUserId: string;
 }
 
-/** A request that waited for a floor was granted, by the step that ended the floor before. Times are ms since 1970. */
+/** A waiting request got the floor, in the step in which the previous holder lost it. Times are ms since 1970. */
 export interface FloorRequestGranted {
   kind: "floorRequestGranted";
   channelId: string;
@@ -49,13 +49,13 @@ export interface FloorRequestGranted {
   queueId: number;
   leaseId: number;
   startedAtMs: number;
-  /** Soon: the lease must be renewed. */
+  /** At most 3 s after the grant. The router must renew the lease before. */
   expiresAtMs: number;
   talkUntilMs: number;
   priority: FloorPriority;
 }
 
-/** A request that waited for a floor waits no longer, and was not granted. */
+/** A waiting request ended without a grant. */
 export interface FloorRequestDenied {
   kind: "floorRequestDenied";
   channelId: string;
@@ -71,7 +71,7 @@ export interface UserDisconnected {
   reason: string;
 }
 
-/** A ban began, or has another end. Open sockets are told of by a `UserDisconnected`. */
+/** A user was banned, or the end of a ban was changed. A `UserDisconnected` change closes the user's open sockets. */
 export interface UserBanned {
   kind: "userBanned";
   ban: UserBan;
@@ -97,17 +97,17 @@ export type ChangeKind =
 
 /** One entry of an event's log. */
 export type Change = ChangeKind & {
-  /** Contiguous from 1 within an epoch. */
+  /** 1 for the first change of an epoch, then one more for each. */
   revision: number;
   /** When the store accepted it, in ms since 1970, by the store's clock. */
   timeMs: number;
   actor: string;
 };
 
-/** A change as the log keeps it and as it is published: with the epoch that its revision belongs to. */
+/** A change with the epoch of its revision, as the log keeps it and as it is published. */
 export type LogEntry = Change & { epoch: string };
 
-/** The one user whom a change concerns, or undefined if it concerns everybody in the event. */
+/** Returns the only user whom a change concerns, or undefined if it concerns all users of the event. */
 export function concernedUser(change: Change): string | undefined {
   switch (change.kind) {
     case "membershipChanged":

@@ -1,7 +1,7 @@
 /** How far a watcher has got in the log of one event. */
 export interface Cursor {
   eventId: string;
-  /** Opaque; revisions of different epochs cannot be compared. */
+  /** An opaque id. Revisions of different epochs cannot be compared. */
   epoch: string;
   /** 0 before the first change. */
   revision: number;
@@ -13,11 +13,11 @@ export interface LogPosition {
   revision: number;
 }
 
-/** A place in the order that Redis gave to all writes of memberships: the ticket, then the messages since. */
+/** The place of a write in Redis's order of all membership writes: a ticket, and the messages counted since. */
 export interface Position {
-  /** The ticket, about milliseconds since 1970. */
+  /** The ticket, close to ms since 1970. */
   generation: number;
-  /** Messages of the control plane since that ticket; 0 for a write over RPC, which brings its own ticket. */
+  /** How many messages the control plane has published since that ticket. 0 for a write over RPC, which takes its own. */
   count: number;
 }
 

@@ -9,18 +9,18 @@ export type SquelchErrorCode =
   | "unavailable"
   | "unimplemented";
 
-/** A limit of memberships, as the metrics call it. */
+/** The name of a membership limit, as in the metrics. */
 export type MembershipLimit = "users_per_event" | "channels_per_user";
 
 /**
- * A request that failed for a reason its sender can understand. The message names the field or the remedy and is
- * shown to the sender as it is; anything that is not a SquelchError is a defect and is reported as internal.
+ * A failure that the caller can understand. The message names the field or the remedy and is sent to the caller as it is.
+ * Any other error is a defect and is reported as internal, without its message.
  */
 export class SquelchError extends Error {
   override readonly name = "SquelchError";
-  /** After how many ms a repeat is welcome; undefined: as the sender sees fit. */
+  /** How long the caller should wait before a retry, ms. Undefined: the caller chooses. */
   readonly retryAfterMs: number | undefined;
-  /** The limit that was in the way, if it was one of memberships. */
+  /** The membership limit that was exceeded, if that is the reason. */
   readonly limit: MembershipLimit | undefined;
 
   constructor(
@@ -34,7 +34,7 @@ export class SquelchError extends Error {
   }
 }
 
-/** True for a failure that may pass by itself, so that the same request is worth repeating. */
+/** True for a temporary failure, after which the same request can be retried. */
 export function isUnavailable(error: unknown): boolean {
   return error instanceof SquelchError && error.code === "unavailable";
 }

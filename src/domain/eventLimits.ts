@@ -1,16 +1,16 @@
 import { type MembershipLimit, SquelchError } from "./errors.js";
-import type { UserChannels } from "./ports.js";
+import type { UserChannels } from "./ports/membershipStore.js";
 
-/** The most channels that one user can be allowed in one event, so that a change always fits a message of 1 MiB. */
+/** The highest value of `maxChannelsPerUser`. With it, a change still fits into a message of 1 MiB. */
 export const MOST_CHANNELS_PER_USER = 2_000;
 
-/** How much one event may hold. All replicas of a store should agree. */
+/** The limits of one event. All replicas of a store should have the same ones. */
 export interface EventLimits {
-  /** Those included who have lost all channels. */
+  /** The most users of an event, users without channels included. */
   maxUsersPerEvent: number;
-  /** In one event; at most {@link MOST_CHANNELS_PER_USER}. */
+  /** The most channels of one user in one event; at most {@link MOST_CHANNELS_PER_USER}. */
   maxChannelsPerUser: number;
-  /** How many of its newest entries the log of an event keeps; Redis keeps some more. */
+  /** How many of the newest entries the log of an event keeps. Redis keeps slightly more. */
   logLength: number;
 }
 
@@ -20,7 +20,11 @@ export const DEFAULT_EVENT_LIMITS: EventLimits = {
   logLength: 10_000,
 };
 
-/** The refusal of a write that a limit keeps out; `field` is what named too much, by default that of SetUserChannels. */
+/**
+ * Returns the error for a write that exceeds a limit.
+ *
+ * @param field the field that the message names. Default: the field of SetUserChannels
+ */
 export function limitExceeded(limit: MembershipLimit, limits: EventLimits, field?: string): SquelchError {
   const message =
     limit === "users_per_event"

@@ -1,69 +1,71 @@
-import { type EventRouters, expectedUntilMs, hasInForce } from "./applied.js";
+import { type EventRouters, expectedUntilMs, hasApplied } from "./applied.js";
 import type { LogPosition } from "./cursor.js";
 
-/** A replica of which nothing was heard for this long is taken for gone, ms. */
+/** How long after its last report a replica counts as gone, ms. */
 export const REPLICA_SILENCE_MS = 15_000;
-/** How many of the events in which a router is behind are named. */
+/** The most events that a summary names in which a router is behind. */
 const MAX_NAMED_LAGS = 100;
 
-/** What a replica says of itself. */
+/** The report of a replica about itself. */
 export interface ReplicaReport {
-  /** Its own among all that run. */
+  /** Unique among all running replicas. */
   replicaId: string;
   version: string;
   grpcAddress: string;
   httpAddress: string;
   uptimeMs: number;
   feedHealthy: boolean;
-  /** Time since changes were last proven to arrive; undefined if they never were. */
+  /** Time since the last probe proved that changes arrive, ms; undefined if none did. */
   feedAgeMs?: number | undefined;
-  /** Its open watches of permissions. */
+  /** Why its feed is not healthy; undefined while it is healthy. */
+  feedProblem?: string | undefined;
+  /** How many WatchPermissions streams it serves. */
   watches: number;
-  /** The events that it holds in memory. */
+  /** How many events it has loaded. */
   loadedEvents: number;
-  /** The routers that have a watch open at it. */
+  /** The routers that have a watch open on it. */
   routerIds: string[];
 }
 
-/** What a replica last said, and when, ms since 1970 by the store's clock. */
+/** The last report of a replica, and when it came, ms since 1970 by the store's clock. */
 export interface KnownReplica extends ReplicaReport {
   seenMs: number;
 }
 
-/** The replicas of whom something was heard lately. */
+/** The replicas that have reported lately. */
 export interface Replicas {
   /** The store's clock, ms since 1970. */
   nowMs: number;
   replicas: KnownReplica[];
 }
 
-/** One event in which a router has not confirmed everything. */
+/** An event in which a router has not applied all changes. */
 export interface RouterLag {
   eventId: string;
-  /** Up to where it has acted in the present epoch; undefined if nowhere. */
+  /** The position up to which it has applied all changes of the current epoch; undefined if it has applied none. */
   position: LogPosition | undefined;
   /** The end of the log. */
   head: LogPosition;
 }
 
-/** One router in all its events. */
+/** A router with all its events. */
 export interface RouterSummary {
   routerId: string;
   /** Ascending. */
   replicaIds: string[];
-  /** When it last reported in any event, else when it was first held; ms since 1970 by the store's clock. */
+  /** When it last reported for any event, else when it began to watch; ms since 1970 by the store's clock. */
   seenMs: number;
   events: number;
-  /** By event id ascending. */
+  /** Ascending by event id. */
   behind: RouterLag[];
 }
 
 const compare = (a: string, b: string) => (a < b ? -1 : 1);
 
 /**
- * Every router that is waited for in some event, by router id ascending.
+ * Returns every router that callers wait for in some event, ascending by router id.
  *
- * @param events each with its routers as read
+ * @param events each event with its routers
  */
 export function summariseRouters(
   events: readonly { eventId: string; read: EventRouters }[],
@@ -79,7 +81,7 @@ export function summariseRouters(
       summary.events++;
       summary.seenMs = Math.max(summary.seenMs, seenMs);
       const head = read.position;
-      if (head === undefined || hasInForce(router, head)) continue;
+      if (head === undefined || hasApplied(router, head)) continue;
       summary.behind.push({ eventId, head, position: position?.epoch === head.epoch ? position : undefined });
     }
   }

@@ -1,42 +1,42 @@
 import { SquelchError } from "./errors.js";
 
-/** The longest talk time of a caller who does not say, as in 3GPP TS 24.380 (T2, 30 s by default). */
+/** The default talk time, from 3GPP TS 24.380 (timer T2, 30 s by default). */
 export const DEFAULT_TALK_TIME_MS = 30_000;
 
-/** The shortest talk time that can be asked for. */
+/** The shortest talk time that a caller can request. */
 export const MIN_TALK_TIME_MS = 1_000;
 
-/** How long a lease may last without a renewal where the caller says. */
+/** The shortest lease time that a caller can request. */
 export const MIN_LEASE_TIME_MS = 1_000;
 export const MAX_LEASE_TIME_MS = 60_000;
 
-/** How long somebody may wait in the queue of a channel until heard of again. */
+/** The shortest time to wait in the queue of a channel without repeating the request. */
 export const MIN_QUEUE_MS = 1_000;
 export const MAX_QUEUE_MS = 60_000;
 
 /**
- * How long a lease that was granted to somebody who waited lasts if it is not renewed: nobody knows whether the session is
- * still there. The router has this time to hear of the grant and to renew it.
+ * How long the lease of a waiting request lasts unless it is renewed. It is short because the waiting client may have gone.
+ * The router must learn of the grant and renew the lease within this time.
  */
 export const CLAIM_TIME_MS = 3_000;
 
-/** How long a pause stands if its caller does not say. */
+/** The default duration of a pause. */
 export const DEFAULT_PAUSE_MS = 60_000;
 
-/** The longest pause. */
+/** The longest duration of a pause. */
 export const MAX_PAUSE_MS = 3_600_000;
 
 /**
- * The holder of a channel's speaker key while its event is paused, so that a router which only knows SET NX is held
- * back too. It is never reported as a speaker.
+ * The user id in the speaker key of a channel while its event is paused. With it, the pause also holds back routers that
+ * take the floor with SET NX. It is never reported as a speaker.
  */
 export const RESERVED_HOLDER = "squelch:pause";
 
-/** Who goes before whom, lowest first. */
+/** The priorities, the lowest first. */
 export const FLOOR_PRIORITIES = ["normal", "dispatch", "imminentPeril", "emergency"] as const;
 export type FloorPriority = (typeof FLOOR_PRIORITIES)[number];
 
-/** True if somebody of priority `a` takes the floor from a holder of priority `b`. */
+/** True if a request of priority `a` takes the floor from a holder of priority `b`. */
 export function outranks(a: FloorPriority, b: FloorPriority): boolean {
   return FLOOR_PRIORITIES.indexOf(a) > FLOOR_PRIORITIES.indexOf(b);
 }
@@ -59,28 +59,28 @@ export interface WaitingSpeaker {
   /** 1 is next. */
   position: number;
   priority: FloorPriority;
-  /** When the wait ends if nothing is heard before, ms since 1970. */
+  /** When the request stops waiting unless it is repeated, ms since 1970. */
   expiresAtMs: number;
 }
 
-/** True if it is the same grant of a floor, renewed or not, or if nobody speaks both times. */
+/** True if `a` and `b` are the same grant of a floor, renewed or not, or if both are undefined. */
 export function isSameFloor(a: ActiveSpeaker | undefined, b: ActiveSpeaker | undefined): boolean {
   return a?.userId === b?.userId && a?.startedAtMs === b?.startedAtMs && a?.priority === b?.priority;
 }
 
-/** Who speaks to the whole event while a pause stands. */
+/** The user who speaks to the whole event while a pause stands. */
 export interface Broadcaster {
   userId: string;
   userName: string;
 }
 
-/** An event-wide latch. Times are ms since 1970, by the store's clock. */
+/** A pause: an event-wide latch that keeps users from speaking. Times are ms since 1970, by the store's clock. */
 export interface SpeakerPause {
   pauseId: string;
   reason: string;
   actor: string;
   startedAtMs: number;
-  /** Equal to `startedAtMs` where speakers were cut without a latch. */
+  /** Equal to `startedAtMs` if the speakers were cut without a latch. */
   expiresAtMs: number;
   exemptUserIds: string[];
   broadcaster?: Broadcaster | undefined;
@@ -92,12 +92,12 @@ export type FloorDenyCause = "anotherHasPermission" | "retryAfter" | "receiveOnl
 /** Revoke causes of 3GPP TS 24.380, 8.2.10.2. */
 export type FloorRevokeCause = "talkedTooLong" | "noPermission" | "preEmpted" | "other";
 
-/** The refusal to renew or give back a lease that is not the current one. */
+/** Returns the error for renewing or releasing a lease that is not the current one. */
 export function staleLease(channelId: string): SquelchError {
   return new SquelchError("failedPrecondition", `lease_id: the floor of "${channelId}" is not held under this lease`);
 }
 
-/** The refusal to give back a floor, or a place in its queue, in the name of somebody who has neither. */
+/** Returns the error for releasing a floor for a user who neither holds it nor waits for it. */
 export function notTheHolder(channelId: string): SquelchError {
   const holder = "that user under that session_id";
   return new SquelchError(
@@ -106,7 +106,7 @@ export function notTheHolder(channelId: string): SquelchError {
   );
 }
 
-/** True if a pause may take the place of the standing one: it names it, else has the same broadcaster. */
+/** True if a pause may replace the standing one: its request names the standing pause, or both have the same broadcaster. */
 export function mayReplace(
   { replacePauseId, broadcaster }: { replacePauseId?: string | undefined; broadcaster?: Broadcaster | undefined },
   standing: SpeakerPause,
@@ -115,7 +115,7 @@ export function mayReplace(
   return broadcaster !== undefined && broadcaster.userId === standing.broadcaster?.userId;
 }
 
-/** The refusal to pause an event that is paused already. */
+/** Returns the error for pausing an event that is already paused. */
 export function alreadyPaused(eventId: string, standing: SpeakerPause): SquelchError {
   const { actor, broadcaster, expiresAtMs, pauseId } = standing;
   const forWhom = broadcaster === undefined ? "" : ` for ${broadcaster.userId} to speak`;
@@ -126,7 +126,7 @@ export function alreadyPaused(eventId: string, standing: SpeakerPause): SquelchE
   );
 }
 
-/** True if `pause` keeps `userId` from speaking. */
+/** True if the pause keeps the user from speaking. */
 export function isHeldBack(pause: SpeakerPause | undefined, userId: string): boolean {
   if (pause === undefined || pause.expiresAtMs <= pause.startedAtMs) return false;
   return pause.broadcaster?.userId !== userId && !pause.exemptUserIds.includes(userId);

@@ -6,7 +6,7 @@ export const MAX_ID_BYTES = 128;
 // Braces delimit the hash tag of a Redis Cluster key; control characters and lone surrogates are not printable.
 const forbidden = /[{}\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u;
 
-/** What is wrong with `value` as an id, or undefined if nothing is. */
+/** Returns what makes `value` an invalid id, or undefined if it is valid. */
 export function idProblem(value: string): string | undefined {
   if (value === "") return "must not be empty";
   if (Buffer.byteLength(value) > MAX_ID_BYTES) return `must have at most ${MAX_ID_BYTES} bytes of UTF-8`;
@@ -15,7 +15,7 @@ export function idProblem(value: string): string | undefined {
 }
 
 /**
- * Returns `value` if it is an id: 1 to 128 bytes of printable UTF-8 without `{`, `}` and control characters.
+ * Returns `value` if it is a valid id: 1 to 128 bytes of printable UTF-8 without `{`, `}` and control characters.
  *
  * @throws SquelchError `invalidArgument`, naming `field`.
  */

@@ -1,20 +1,20 @@
 import { SquelchError } from "./errors.js";
 import { idProblem } from "./id.js";
 
-/** What a caller may be allowed to do; `admin` includes all others. */
+/** The rights that a caller can have. `admin` includes all others. */
 export const SCOPES = ["watch", "floor", "assign", "pause", "admin"] as const;
 export type Scope = (typeof SCOPES)[number];
 
-/** Who calls, and what they may do. */
+/** A caller and the caller's rights. */
 export interface Identity {
-  /** The author of the changes that they make. */
+  /** The actor of the changes that the caller makes. */
   readonly name: string;
   readonly scopes: ReadonlySet<Scope>;
-  /** The events that they may see and change: ids, or beginnings of ids with a `*` at the end. Undefined: all. */
+  /** The events that the caller may see and change: ids, or prefixes of ids followed by `*`. Undefined: all events. */
   readonly events: readonly string[] | undefined;
-  /** When this is to be proven anew, ms since 1970; Infinity if never. */
+  /** When the caller must authenticate again, ms since 1970; Infinity if never. */
   readonly expiresAtMs: number;
-  /** False where nobody has to prove anything. */
+  /** True if the caller has authenticated; false on a server without authentication. */
   readonly isProven: boolean;
 }
 
@@ -23,7 +23,7 @@ export function hasScope({ scopes }: Identity, wanted: readonly Scope[]): boolea
   return scopes.has("admin") || wanted.some((scope) => scopes.has(scope));
 }
 
-/** True if an event is among those that the identity is limited to, or it is not limited. */
+/** True if the identity may access the event. */
 export function mayAccess({ events }: Identity, eventId: string): boolean {
   return events === undefined || events.some((pattern) => matches(pattern, eventId));
 }
@@ -32,7 +32,7 @@ function matches(pattern: string, eventId: string): boolean {
   return pattern.endsWith("*") ? eventId.startsWith(pattern.slice(0, -1)) : eventId === pattern;
 }
 
-/** The claims of a token that say who calls: `sub`, `scope` (words, or a list), `events` (a list; all if left out), `exp`. */
+/** The claims of a token: `sub`, `scope` (words in a string, or a list), `events` (a list; all if left out), `exp`. */
 export interface IdentityClaims {
   sub?: unknown;
   scope?: unknown;
@@ -41,9 +41,9 @@ export interface IdentityClaims {
 }
 
 /**
- * The identity that claims speak of. Scopes that Squelch does not know are passed over, since an issuer may have others.
+ * Returns the identity that the claims describe. Unknown scopes are ignored, since a token may serve other programs too.
  *
- * @throws SquelchError `unauthenticated` that names the claim
+ * @throws SquelchError `unauthenticated` with the name of the invalid claim
  */
 export function parseIdentity({ sub, scope, events, exp }: IdentityClaims): Identity {
   const problem = typeof sub === "string" ? idProblem(sub) : "must be given";

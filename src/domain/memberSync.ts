@@ -1,31 +1,32 @@
 import { SquelchError } from "./errors.js";
 import { parseId } from "./id.js";
 import { parseChannelIds } from "./membership.js";
-import type { UserChannels } from "./ports.js";
+import type { UserChannels } from "./ports/membershipStore.js";
 
-/** What the changes of a sync are called. */
+/** The action of the changes that a sync makes. */
 export const SYNC_ACTION = "sync_event_members";
 
 /** The most users that one sync may name. */
 const MAX_SYNC_USERS = 100_000;
-/** The most channels that one sync may assign, each counted once for every user who has it. */
+/** The most channels that one sync may assign. A channel of several users counts once for each of them. */
 const MAX_SYNC_CHANNELS = 2_000_000;
 
-/** The members of an event as they come in, until there are enough for one sync. */
+/** Collects and checks the users of one sync. */
 export class MemberList {
   readonly #users = new Map<string, UserChannels>();
   #channelCount = 0;
 
-  /** In the order in which they were added. */
+  /** The users in the order in which they were added. */
   get users(): UserChannels[] {
     return [...this.#users.values()];
   }
 
   /**
-   * Adds a user with all channels, which are put in order.
+   * Adds a user. Sorts the user's channels and removes duplicates.
    *
    * @param path begins the message of a failure, for example `users[3].`
-   * @throws SquelchError `invalidArgument` if an id is none or the user was added before; `resourceExhausted` beyond 100,000 users or 2,000,000 channels in all
+   * @throws SquelchError `invalidArgument` if an id is not valid or the user was added before; `resourceExhausted` beyond
+   * 100,000 users or 2,000,000 channels in total
    */
   add(path: string, { userId, channelIds }: Readonly<UserChannels>): void {
     parseId(`${path}user_id`, userId);
@@ -40,7 +41,7 @@ export class MemberList {
   }
 }
 
-/** The refusal of a sync of which a channel belongs to the event `owner`. */
+/** Returns the error for a sync that names a channel of another event, `owner`. */
 export function foreignChannelInSync(users: readonly UserChannels[], channelId: string, owner: string): SquelchError {
   const userId = users.find((user) => user.channelIds.includes(channelId))?.userId;
   return new SquelchError(

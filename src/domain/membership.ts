@@ -1,6 +1,6 @@
 import { parseId } from "./id.js";
 
-/** What a writer calls its change where it does not say. */
+/** The action of a membership change if the writer names none. */
 export const DEFAULT_ACTION = "set_user_channels";
 
 /** The channels of one user in one event. */
@@ -10,20 +10,20 @@ export interface Membership {
   channelIds: string[];
   /** The revision of the user's newest change, 0 if there was none. */
   revision: number;
-  /** When the user was last disconnected by force, in ms since 1970; undefined if never. */
+  /** When an operator last disconnected the user, ms since 1970; undefined if never. */
   disconnectedAtMs?: number | undefined;
 }
 
 /**
  * Returns the ids ascending and without duplicates.
  *
- * @throws SquelchError `invalidArgument` if one is no id.
+ * @throws SquelchError `invalidArgument` if one is not a valid id.
  */
 export function parseChannelIds(field: string, channelIds: readonly string[]): string[] {
   return [...new Set(channelIds.map((id, index) => parseId(`${field}[${index}]`, id)))].sort();
 }
 
-/** What `after` has and `before` has not, and the other way round; both keep the order of their source. */
+/** Returns the channels that only `after` has (`added`) and those that only `before` has (`removed`), in their order. */
 export function diffChannels(before: readonly string[], after: readonly string[]) {
   const had = new Set(before);
   const has = new Set(after);

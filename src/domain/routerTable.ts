@@ -1,9 +1,12 @@
-import { expectedUntilMs, hasInForce, type RouterNews, type RouterProgress } from "./applied.js";
+import { expectedUntilMs, hasApplied, type RouterNews, type RouterProgress } from "./applied.js";
 import type { LogPosition } from "./cursor.js";
 
 const isBefore = (a: RouterProgress, b: RouterProgress) => (a.routerId < b.routerId ? -1 : 1);
 
-/** The routers of one event, and which of them have a change in force. What is known of a router never goes back. */
+/**
+ * The routers of one event, divided into those that have applied a change and those that have not. A router that has
+ * applied it stays so, even if older news about it arrive later.
+ */
 export class RouterTable {
   readonly #awaited: LogPosition;
   readonly #routers = new Map<string, RouterProgress>();
@@ -13,27 +16,27 @@ export class RouterTable {
     this.#awaited = awaited;
   }
 
-  /** True if every router that is expected has the change in force, also if there is none. */
-  get isInForceEverywhere(): boolean {
+  /** True if every expected router has applied the change. True also without any router. */
+  get isAppliedEverywhere(): boolean {
     return this.#missing.size === 0;
   }
 
-  /** By router id ascending. */
-  get inForce(): RouterProgress[] {
+  /** The routers that have applied the change, ascending by router id. */
+  get applied(): RouterProgress[] {
     return [...this.#routers.values()].filter(({ routerId }) => !this.#missing.has(routerId)).sort(isBefore);
   }
 
-  /** By router id ascending. */
+  /** The routers that have not applied the change, ascending by router id. */
   get missing(): RouterProgress[] {
     return [...this.#routers.values()].filter(({ routerId }) => this.#missing.has(routerId)).sort(isBefore);
   }
 
-  /** When the first of those who are missing is given up, ms since 1970 by the store's clock; Infinity if none is. */
+  /** When callers stop waiting for the first missing router, ms since 1970 by the store's clock; Infinity if none is missing. */
   get nextDropMs(): number {
     return Math.min(...this.missing.map(expectedUntilMs));
   }
 
-  /** Takes over what was read, without those who have been silent for too long. */
+  /** Replaces the table by routers that were read, leaving out those that have been silent for too long. */
   replace(routers: readonly RouterProgress[], nowMs: number): void {
     this.#routers.clear();
     this.#missing.clear();
@@ -46,13 +49,13 @@ export class RouterTable {
       this.#missing.delete(news.routerId);
     } else {
       const known = this.#routers.get(news.routerId);
-      if (known?.position === undefined || (news.position && !hasInForce(known, news.position))) this.#put(news);
+      if (known?.position === undefined || (news.position && !hasApplied(known, news.position))) this.#put(news);
     }
   }
 
   #put(router: RouterProgress): void {
     this.#routers.set(router.routerId, router);
-    if (hasInForce(router, this.#awaited)) this.#missing.delete(router.routerId);
+    if (hasApplied(router, this.#awaited)) this.#missing.delete(router.routerId);
     else this.#missing.add(router.routerId);
   }
 }

@@ -1,8 +1,8 @@
 const STEPS_MS = [1_000, 2_000, 4_000, 8_000, 16_000, 30_000] as const;
 
 /**
- * The wait before a repeated attempt, in ms: 1, 2, 4, 8, 16, then 30 s, each shortened by up to a quarter at random so
- * that many clients do not come back in the same instant.
+ * Returns the wait before the next attempt, in ms: 1, 2, 4, 8, 16, then 30 s. Each is shortened at random by up to a
+ * quarter, so that many clients do not reconnect at the same instant.
  *
  * @param attempt how many attempts have failed, from 1
  */

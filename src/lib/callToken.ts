@@ -1,15 +1,15 @@
 import { InterceptingCall, type Interceptor, Metadata, status } from "@grpc/grpc-js";
 
-/** A token to call with, or a function that is asked for one at each call, so that it can be renewed. */
+/** A bearer token, or a function that returns one. The function runs at each call, so that the token can be renewed. */
 export type TokenSource = string | (() => string | Promise<string>);
 
-/** Sends the token with each call. A call for which there is none fails with UNAUTHENTICATED. */
+/** Sends the token with each call. A call fails with UNAUTHENTICATED if its token cannot be had or is not valid. */
 export function createTokenInterceptor(source: TokenSource): Interceptor {
   return (options, nextCall) =>
     new InterceptingCall(nextCall(options), {
       start(metadata, listener, next) {
         const go = (token: string) => {
-          // What grpc-js says of it would quote it.
+          // The error of grpc-js would contain the token.
           if (!isToken(token)) throw new Error("it is empty, or has spaces, ends of lines or characters beyond ASCII");
           metadata.set("authorization", `Bearer ${token}`);
           next(metadata, listener);
@@ -28,7 +28,7 @@ export function createTokenInterceptor(source: TokenSource): Interceptor {
     });
 }
 
-/** True for what can be sent as a token. */
+/** True if the text can be sent in an authorization header. */
 export function isToken(text: string): boolean {
   return /^[\x21-\x7e]+$/.test(text);
 }

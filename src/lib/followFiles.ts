@@ -1,13 +1,13 @@
 import { statSync } from "node:fs";
 
-/** How often files are looked at, ms. */
+/** How often files are checked, ms. */
 const INTERVAL_MS = 1_000;
 
 /**
- * Calls back when one of the files has changed: written in place, replaced, or a link on the way to it turned, as
- * Kubernetes does. It looks at them every second, since file system events tell of links and of some mounts nothing.
+ * Calls back when a file has changed: it was written, replaced, or a symbolic link in its path was turned, as Kubernetes
+ * does. It checks the files every second, because file system events do not cover links and some mounts.
  *
- * @returns ends it
+ * @returns a function that stops the checks
  */
 export function followFiles(paths: readonly string[], changed: () => void): () => void {
   let last = stateOf(paths);

@@ -22,7 +22,7 @@ import {
   type ServiceError,
 } from "@grpc/grpc-js";
 
-// A value that is already encoded passes as it is, so that one buffer can be sent to many streams.
+// Sends a Buffer as it is, so that one encoded message can be sent to many streams.
 function serialize(schema: DescMessage, value: unknown): Buffer {
   if (Buffer.isBuffer(value)) return value;
   const bytes = toBinary(schema, value as MessageShape<DescMessage>);
@@ -41,7 +41,7 @@ function methodDefinition(method: DescMethod): MethodDefinition<unknown, unknown
   };
 }
 
-/** The grpc-js definition of a protobuf-es service, keyed by local method name. Encoded Buffers are sent as they are. */
+/** Returns the grpc-js definition of a service, keyed by local method name. Methods may answer with encoded Buffers. */
 export function grpcServiceDefinition(service: DescService): ServiceDefinition {
   return Object.fromEntries(service.methods.map((method) => [method.localName, methodDefinition(method)]));
 }
@@ -54,12 +54,12 @@ export class GrpcClient {
     this.#client = new Client(address, credentials, options);
   }
 
-  /** The underlying client, for its channel and connectivity state. */
+  /** The grpc-js client, which gives access to the channel and its connectivity state. */
   get raw(): Client {
     return this.#client;
   }
 
-  /** Rejects with a grpc-js ServiceError. Cancelled by `signal`. */
+  /** Makes a unary call. Rejects with a grpc-js ServiceError. `signal` cancels the call. */
   unary<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
@@ -87,7 +87,7 @@ export class GrpcClient {
     });
   }
 
-  /** Opens a server stream. End it with `cancel()`; a listener for `error` is needed. */
+  /** Opens a server stream. The caller must listen for `error` and end the stream with `cancel()`. */
   serverStream<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     request: MessageInitShape<I>,

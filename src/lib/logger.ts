@@ -1,4 +1,5 @@
 import { type Logger, pino } from "pino";
+import { logOutput } from "./logOutput.js";
 
 export type { Logger };
 
@@ -6,13 +7,14 @@ export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] 
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /**
- * A logger that writes JSON lines to stdout. Fields that may carry secrets are redacted. Lines are written beside the
- * work, several at a time when they come fast: thousands a second would else take more CPU than what they tell of. Those
- * that wait when the process exits are written then.
+ * Creates a logger that writes JSON lines to stdout. It redacts fields that may carry secrets. Lines are buffered and
+ * written asynchronously, because at thousands of lines a second a write for each would cost much CPU. While nothing reads
+ * stdout, 1 MiB of lines waits, and further lines are dropped and counted. Waiting lines are flushed when the process
+ * exits, as far as stdout accepts them.
  *
- * @param name goes into every line as `name`
+ * @param name appears in every line as `name`
  */
 export function createLogger(name: string, level: LogLevel = "info"): Logger {
   const options = { name, level, redact: ["token", "authorization", "secret", "password"] };
-  return pino(options, pino.destination({ dest: 1, sync: false }));
+  return pino(options, logOutput);
 }

@@ -3,8 +3,8 @@ import { dirname } from "node:path";
 
 const require = createRequire(import.meta.url);
 
-/** The version of Squelch, as its package says. */
+/** The version of Squelch, from its package.json. */
 export const { version } = require("squelch-ptt/package.json") as { version: string };
 
-/** Where the package is installed. */
+/** The folder in which the package is installed. */
 export const PACKAGE_FOLDER = dirname(require.resolve("squelch-ptt/package.json"));

@@ -1,7 +1,4 @@
-export interface RedisAddress {
-  host: string;
-  port: number;
-}
+import { type HostPort, parseHostPort } from "./hostPort.js";
 
 interface Access {
   tls: boolean;
@@ -9,33 +6,33 @@ interface Access {
   password?: string;
 }
 
-/** Where a Redis is, and what it is. */
+/** The addresses, the topology and the credentials of a Redis. */
 export type RedisTarget = Access &
   (
-    | { topology: "standalone"; address: RedisAddress; database: number }
+    | { topology: "standalone"; address: HostPort; database: number }
     | {
         topology: "sentinel";
-        sentinels: RedisAddress[];
+        sentinels: HostPort[];
         masterName: string;
         database: number;
         sentinelUsername?: string;
         sentinelPassword?: string;
       }
-    | { topology: "cluster"; nodes: RedisAddress[] }
+    | { topology: "cluster"; nodes: HostPort[] }
   );
 
 const REDIS_PORT = 6_379;
 const SENTINEL_PORT = 26_379;
 
 /**
- * Reads the URL of a Redis, one form for every topology; each is `rediss` instead of `redis` with TLS. Ports default to
- * 6379, those of sentinels to 26379. What is no plain letter in user and password is percent-encoded.
+ * Reads the URL of a Redis. Each topology has its own form; with TLS it begins with `rediss` instead of `redis`. The
+ * default port is 6379, that of a sentinel 26379. Special characters in user and password are percent-encoded.
  *
  * - `redis://user:password@host:port/database`
  * - `redis+sentinel://user:password@host:port,host:port/master/database?sentinelUsername=&sentinelPassword=`
  * - `redis+cluster://user:password@host:port,host:port`
  *
- * @throws TypeError that says what it should be, as the end of a sentence; it holds nothing secret
+ * @throws TypeError with a message that completes the sentence "must be …". It contains no secrets
  */
 export function parseRedisUrl(url: string): RedisTarget {
   const [, secure, plus, authority = "", path = "", query = ""] =
@@ -61,7 +58,7 @@ export function parseRedisUrl(url: string): RedisTarget {
   return { ...access, topology: "standalone", address, database: parseDatabase(database) };
 }
 
-/** The URL, or what was meant to be one, without what may be secret. */
+/** Returns the text without its secrets. The text need not be a valid URL. */
 export function redactRedisUrl(text: string): string {
   return text.replace(/^([\w+]*:?\/*).*@/s, "$1***@").replace(/(\?|&)([^=&]*)=[^&]*/g, "$1$2=***");
 }
@@ -87,12 +84,9 @@ function parseCredentials(text: string): { username?: string; password?: string 
   return username === "" ? { password } : { username, password };
 }
 
-function parseAddress(text: string, defaultPort: number): RedisAddress {
-  const [, ipv6, name, digits] =
-    /^(?:\[([\da-fA-F:.]+)\]|([^\s:[\]]+))(?::(\d{1,5}))?$/.exec(text) ?? fail("with host:port after //");
-  const port = digits === undefined ? defaultPort : Number(digits);
-  if (port < 1 || port > 65_535) fail("with ports from 1 to 65535");
-  return { host: (ipv6 ?? name) as string, port };
+function parseAddress(text: string, defaultPort: number): HostPort {
+  const address = parseHostPort(text, defaultPort);
+  return address?.port ? address : fail("with host:port after //, the port from 1 to 65535");
 }
 
 function splitPath(path: string, maxParts: number): string[] {

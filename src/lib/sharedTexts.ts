@@ -1,14 +1,14 @@
-/** Texts that are remembered before all are forgotten, so that names which come and go do not pile up. */
+/** How many texts are stored. Beyond that all are removed, so that texts no longer in use do not pile up. */
 const MAX_TEXTS = 100_000;
 
 /**
- * One string for equal texts, for those that are held many times. What is parsed has strings of its own each time, and
- * four channel ids of a user take more memory than all else that is known of the user.
+ * Replaces equal texts by one string, to save memory where many copies of a text are kept. Parsing creates a new string
+ * each time, and the four channel ids of a user would take more memory than the rest of the user's entry.
  */
 export class SharedTexts {
   readonly #known = new Map<string, string>();
 
-  /** The string that is held already where there is one with that text, else this one. */
+  /** Returns the stored string with that text. If there is none, stores and returns `text`. */
   share(text: string): string {
     const known = this.#known.get(text);
     if (known !== undefined) return known;

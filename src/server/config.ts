@@ -3,6 +3,7 @@ import { DEFAULT_AUDIT_LENGTH } from "../domain/audit.js";
 import { SquelchError } from "../domain/errors.js";
 import { DEFAULT_EVENT_LIMITS, MOST_CHANNELS_PER_USER } from "../domain/eventLimits.js";
 import { MIN_TALK_TIME_MS } from "../domain/floor.js";
+import { parseHostPort } from "../lib/hostPort.js";
 import { LOG_LEVELS, type LogLevel } from "../lib/logger.js";
 import { parseRedisUrl, redactRedisUrl } from "../lib/redisUrl.js";
 import { CONFIG_OPTIONS, type ConfigOption, REDIS_LAYOUTS, type ServerConfig } from "./configOptions.js";
@@ -159,26 +160,26 @@ export function redisFromEnvironment(redisUrl: string | undefined, env: NodeJS.P
   throw new SquelchError("invalidArgument", "redisUrl: must be given, or SQUELCH_REDIS_URL set");
 }
 
+/** Names the option at the beginning of an error's message as `parseConfig` does, by its flag. Other errors stay. */
+export function namedByFlag(error: unknown): unknown {
+  if (!(error instanceof SquelchError)) return error;
+  const option = CONFIG_OPTIONS.find(({ name }) => error.message.startsWith(`${name}: `));
+  if (option === undefined) return error;
+  const { name, flag, env } = option;
+  return new SquelchError(error.code, `${flag} (${env})${error.message.slice(name.length)}`, { cause: error });
+}
+
 function optionOf(name: keyof ServerConfig): ConfigOption {
   return CONFIG_OPTIONS.find((option) => option.name === name) as ConfigOption;
 }
 
-/** Splits host:port, `[::1]:0` too; undefined if it is none. */
-export function splitAddress(address: string): { host: string; port: number } | undefined {
-  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(address);
-  const [, ipv6, name, port] = match ?? [];
-  const host = ipv6 ?? name;
-  if (host === undefined || Number(port) > 65_535 || (ipv6 !== undefined && isIP(ipv6) !== 6)) return undefined;
-  return { host, port: Number(port) };
-}
-
 function isLoopback(address: string): boolean {
-  const host = splitAddress(address)?.host ?? "";
+  const host = parseHostPort(address)?.host ?? "";
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
 function parseAddress(text: string): string | undefined {
-  return splitAddress(text) === undefined ? undefined : text;
+  return parseHostPort(text) === undefined ? undefined : text;
 }
 
 function parseLayout(text: string): ServerConfig["redisLayout"] | undefined {

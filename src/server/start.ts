@@ -1,14 +1,14 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Registry } from "prom-client";
-import type { Engine } from "../domain/ports.js";
+import type { Engine, FeedHealth } from "../domain/ports/engine.js";
 import { createMemoryEngine } from "../engine/memory/engine.js";
-import { createRedisEngine, type IngestSource } from "../engine/redis/engine.js";
+import { createRedisEngine } from "../engine/redis/engine.js";
 import { createLogger, type Logger } from "../lib/logger.js";
 import { PACKAGE_FOLDER } from "../lib/ownPackage.js";
 import { createAuthenticator } from "./auth/authenticator.js";
 import { CallerLimits } from "./auth/callerLimits.js";
-import { isAuthenticated } from "./config.js";
+import { isAuthenticated, namedByFlag } from "./config.js";
 import type { ServerConfig } from "./configOptions.js";
 import { Hub } from "./feed/hub.js";
 import { ReplicaPresence } from "./keepers/replicaPresence.js";
@@ -17,22 +17,19 @@ import { AuditTrail } from "./ops/auditTrail.js";
 import { addCallMetrics } from "./ops/callMetrics.js";
 import { addFeedMetrics, createFeedCounts } from "./ops/feedMetrics.js";
 import { countFloor } from "./ops/floorMetrics.js";
-import { addIngestMetrics } from "./ops/ingestMetrics.js";
 import { countOverLimit, createLimitRefusals, type LimitRefusals } from "./ops/limitMetrics.js";
 import { exposeMetrics } from "./ops/metrics.js";
 import { addRedisMetrics, addScriptMetrics } from "./ops/redisMetrics.js";
 import { startGrpcServer } from "./rpc/grpc/grpcServer.js";
 import { type Readiness, startHttpServer } from "./rpc/http/httpServer.js";
 import { createStaticFiles } from "./rpc/http/staticFiles.js";
-import { admission } from "./rpc/interceptors/identify.js";
-import { implementCalls, serveCalls } from "./rpc/services.js";
-import type { Serving } from "./rpc/serving.js";
+import { serveCalls } from "./rpc/serveCalls.js";
+import { implementCalls } from "./rpc/services.js";
+import { Shutdown } from "./rpc/shutdown.js";
 import { openTlsFiles } from "./rpc/tlsFiles.js";
-import { type CatchUp, createCatchUp } from "./state/catchUp.js";
-import { Ingest } from "./state/ingest.js";
-import { PermissionSyncManager } from "./state/permissionSync.js";
-import { Reconciler } from "./state/reconciler.js";
-import { Watermark } from "./state/watermark.js";
+import type { CatchUp } from "./state/catchUp.js";
+import { createIngest } from "./state/createIngest.js";
+import type { Ingest } from "./state/ingest.js";
 
 /** How long a start waits for the store; it goes on without. */
 const START_PATIENCE_MS = 3_000;
@@ -63,8 +60,8 @@ interface Source {
 }
 
 /**
- * Starts a replica. A Redis that cannot be reached is no reason to fail: calls answer UNAVAILABLE until it is there.
- * Rejects if an address cannot be bound.
+ * Starts a replica. While Redis cannot be reached the replica runs, and calls answer UNAVAILABLE. Rejects if an address
+ * cannot be bound, and with `invalidArgument` if Redis is reached and does not go with its URL.
  */
 export async function start(config: ServerConfig, seams: Seams = {}): Promise<Replica> {
   const logger = createLogger("squelch", config.logLevel);
@@ -83,13 +80,12 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
   addAuditMetrics(registry, trail);
   const hub = new Hub(engine, logger.child({ component: "Feed" }), createFeedCounts(registry));
   addFeedMetrics(registry, hub);
-  let isDraining = false;
+  const shutdown = new Shutdown();
 
   const readiness = (): Readiness => {
-    if (isDraining) return { ready: false, reason: "the replica is shutting down" };
-    if (!engine.feedHealth().healthy)
-      return { ready: false, reason: "changes from the store are not proven to arrive" };
-    return { ready: true };
+    if (shutdown.hasBegun) return { ready: false, reason: "the replica is shutting down" };
+    const { healthy, problem = "changes from the store are not proven to arrive" } = engine.feedHealth();
+    return healthy ? { ready: true } : { ready: false, reason: problem };
   };
 
   const releaseAll = async () => {
@@ -104,26 +100,21 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
   if (!config.membershipCheck) {
     logger.warn("the membership check is off: users may speak on channels that are not theirs");
   }
-  await source.start();
   try {
+    await source.start();
     const recording = {
       trail,
       eventOf: (channelId: string) => engine.getChannelEvent(channelId),
       withTraffic: config.auditFloor,
     };
-    const callerLimits = new CallerLimits(config, refused);
+    const limits = new CallerLimits(config, refused);
     const metrics = addCallMetrics(registry);
-    const serving: Serving = {
-      calls: serveCalls(implementCalls(hub, source.catchUp, config), authenticator, callerLimits, recording, tracing),
-      endings: new Set(),
-      admit: admission(authenticator, recording, metrics),
-      metrics,
-      logger,
-    };
-    // Whoever has to show a token is no prey of a web page that another opens.
+    const implemented = implementCalls(hub, source.catchUp, config);
+    const serving = serveCalls(implemented, { authenticator, limits, recording, metrics, tracing, shutdown, logger });
+    // A server that requires a token needs no check against DNS rebinding: a hostile page has no token.
     const onlyLoopbackNames = !config.insecure && !isAuthenticated(config);
     if (isAuthenticated(config) && tls === undefined) {
-      logger.warn("tokens are taken without TLS: whoever listens on the network can use them");
+      logger.warn("tokens are accepted without TLS: anyone who can read the network traffic can use them");
     }
     const origins = { corsOrigins: config.corsOrigins, onlyLoopbackNames };
     const pages = { readiness, metrics: () => exposeMetrics(registry), console: createStaticFiles(CONSOLE_FOLDER) };
@@ -142,13 +133,15 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
     setServing();
 
     const drain = async () => {
-      isDraining = true;
+      shutdown.begin();
       clearInterval(healthTimer);
       setServing();
       const deadlineMs = performance.now() + config.drainTimeoutMs;
       const left = presence.close();
-      http.drain();
-      await grpc.drain(config.drainTimeoutMs);
+      // Clients must know that this replica is leaving before their streams end, so that they do not come back to it.
+      const grpcClosed = grpc.close(config.drainTimeoutMs);
+      await shutdown.endStreams(config.drainTimeoutMs, logger);
+      await grpcClosed;
       await http.close(Math.max(deadlineMs - performance.now(), 0));
       await left;
       await releaseAll();
@@ -167,7 +160,7 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
     };
   } catch (error) {
     await releaseAll();
-    throw error;
+    throw namedByFlag(error);
   }
 }
 
@@ -210,7 +203,7 @@ function createRedisSource(
     logger.warn("a Cluster has no order of publication: without --ingest-redis-url assignments are taken by RPC only");
     return { engine, start, close: () => engine.close() };
   }
-  const { catchUp, startIngest, stopIngest } = createIngest(
+  const { ingest, catchUp, startIngest, stopIngest } = createIngest(
     engine,
     redisEngine.ingest,
     config.logLevel,
@@ -218,7 +211,7 @@ function createRedisSource(
     logger,
   );
   return {
-    engine,
+    engine: { ...engine, feedHealth: () => withIngest(engine.feedHealth(), ingest) },
     catchUp,
     async start() {
       await startIngest();
@@ -231,44 +224,8 @@ function createRedisSource(
   };
 }
 
-/** What takes the control plane's updates in. */
-function createIngest(
-  engine: Engine,
-  source: IngestSource,
-  logLevel: ServerConfig["logLevel"],
-  registry: Registry,
-  logger: Logger,
-) {
-  const { controlPlane, subscriber } = source;
-  const ingestLogger = logger.child({ component: "Ingest" });
-  const ingest = new Ingest(engine, () => subscriber.reconnect(), ingestLogger);
-  const reconciler = new Reconciler(engine, controlPlane, ingest, ingestLogger);
-  const watermark = new Watermark(ingest, controlPlane, reconciler, ingestLogger);
-  // A line for each update would cost more than applying it: the service says them at "debug" only.
-  const syncLogger = logger.child({ component: "PermissionSync" }, logLevel === "info" ? { level: "warn" } : {});
-  const sync = new PermissionSyncManager(
-    (userId, eventId, channelIds, action, position) => {
-      // Before the first ticket of a connection a message has no place in the order.
-      if (position === undefined) {
-        ingest.counts.unplaced++;
-        logger.warn({ eventId, userId }, "update ignored: it came before the first ticket");
-      } else ingest.accept(eventId, { userId, channelIds, action }, position);
-    },
-    { subscriber, observer: ingest, logger: syncLogger },
-  );
-  addIngestMetrics(registry, { ingest, sync, watermark, reconciler });
-  source.onStateDoubtful(() => reconciler.request());
-  return {
-    catchUp: createCatchUp(engine, watermark, reconciler),
-    async startIngest() {
-      await sync.start();
-      watermark.start();
-    },
-    async stopIngest() {
-      watermark.stop();
-      reconciler.stop();
-      await sync.stop();
-      ingest.stop();
-    },
-  };
+/** The feed is unhealthy too while updates of the control plane cannot be applied. */
+function withIngest(health: FeedHealth, ingest: Ingest): FeedHealth {
+  const problem = ingest.problem();
+  return problem === undefined ? health : { ...health, healthy: false, problem: health.problem ?? problem };
 }

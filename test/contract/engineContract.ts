@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe } from "vitest";
-import type { Engine } from "../../src/domain/ports.js";
+import type { Engine } from "../../src/domain/ports/engine.js";
 import { describeApplied } from "./fleet/appliedContract.js";
 import { describeAudit } from "./fleet/auditContract.js";
 import { describeFleet } from "./fleet/fleetContract.js";

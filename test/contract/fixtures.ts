@@ -3,13 +3,9 @@ import { expect } from "vitest";
 import type { LogEntry } from "../../src/domain/change.js";
 import type { Position } from "../../src/domain/cursor.js";
 import type { SquelchErrorCode } from "../../src/domain/errors.js";
-import type {
-  Engine,
-  MembershipUpdate,
-  PauseRequest,
-  PublishedSpeaker,
-  StartPttRequest,
-} from "../../src/domain/ports.js";
+import type { Engine } from "../../src/domain/ports/engine.js";
+import type { PauseRequest, PublishedSpeaker, StartPttRequest } from "../../src/domain/ports/floorStore.js";
+import type { MembershipUpdate } from "../../src/domain/ports/membershipStore.js";
 import { waitFor } from "../support/waitFor.js";
 
 /** Gives the engine of the running suite, once its setup is done. */

@@ -1,4 +1,4 @@
-import type { Engine } from "../../src/domain/ports.js";
+import type { Engine } from "../../src/domain/ports/engine.js";
 import { createRedisEngine } from "../../src/engine/redis/engine.js";
 import { createLogger } from "../../src/lib/logger.js";
 import { startRedis } from "../support/redis/startRedis.js";

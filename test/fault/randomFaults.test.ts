@@ -19,7 +19,7 @@ it("faults drawn by chance, alone and combined, break no guarantee (G1, G2, G3, 
     const violations = run.newViolations();
     expect(violations, `seed ${seed}\n${run.describe(violations)}`).toEqual([]);
   } finally {
-    counts.add(run.history, run.injected);
+    counts.add(run.history, run.injected, run.fleet.store.refused);
     console.log(counts.describe(seed));
     await run.stop();
   }

@@ -51,11 +51,12 @@ export async function endChild(child: ChildProcess, signal: NodeJS.Signals, time
 export async function runProgram(
   program: string,
   args: readonly string[],
-  options: { cwd?: string; timeoutMs?: number } = {},
+  options: { cwd?: string; env?: NodeJS.ProcessEnv; timeoutMs?: number } = {},
 ): Promise<string> {
-  const { timeoutMs = 10_000, cwd = process.cwd() } = options;
+  const { timeoutMs = 10_000, cwd = process.cwd(), env = process.env } = options;
   const { stdout } = await promisify(execFile)(program, args, {
     cwd,
+    env,
     timeout: timeoutMs,
     maxBuffer: 64 * 1_024 * 1_024,
   });

@@ -1,6 +1,6 @@
 import type { ChildProcess } from "node:child_process";
 import { parseConfig } from "../../src/server/config.js";
-import { type Replica, start } from "../../src/server/start.js";
+import { type Replica, type Seams, start } from "../../src/server/start.js";
 import { endChild, isRunning, startChild } from "./childProcess.js";
 import { collectLines } from "./collectLines.js";
 import { waitFor } from "./waitFor.js";
@@ -11,10 +11,11 @@ const START_TIMEOUT_MS = 60_000;
  * Starts a replica inside this process, in memory and silent, on free ports of 127.0.0.1.
  *
  * @param overrides flags of `squelch serve` in camel case, for example `{ redisUrl }`
+ * @param seams parts of the replica to replace
  */
-export function startSquelch(overrides: Readonly<Record<string, string>> = {}): Promise<Replica> {
+export function startSquelch(overrides: Readonly<Record<string, string>> = {}, seams: Seams = {}): Promise<Replica> {
   const flags = { grpcAddress: "127.0.0.1:0", httpAddress: "127.0.0.1:0", logLevel: "silent", ...overrides };
-  return start(parseConfig(flags, {}));
+  return start(parseConfig(flags, {}), seams);
 }
 
 /** A replica that runs as a program of its own, as in production. */

@@ -6,11 +6,17 @@ export const CHROMIUM = "/usr/bin/chromium";
 /** The system's Python, which sees the packages of the system; one found on the PATH may not. */
 export const PYTHON = "/usr/bin/python3";
 
+/** Debian's proxies, in a folder that is on the PATH of the superuser alone. */
+export const NGINX = "/usr/sbin/nginx";
+export const HAPROXY = "/usr/sbin/haproxy";
+
 const REQUIREMENTS: readonly { command: string[]; packages: string[] }[] = [
   { command: ["redis-server", "--version"], packages: ["redis-server"] },
   { command: ["redis-cli", "--version"], packages: ["redis-tools"] },
   { command: [PYTHON, "-c", "import grpc, google.protobuf"], packages: ["python3-grpcio", "python3-protobuf"] },
   { command: [CHROMIUM, "--version"], packages: ["chromium"] },
+  { command: [NGINX, "-v"], packages: ["nginx-light"] },
+  { command: [HAPROXY, "-v"], packages: ["haproxy"] },
   { command: ["protoc", "--version"], packages: ["protobuf-compiler"] },
   // The types that every schema may import, which Debian packs apart.
   { command: ["test", "-e", "/usr/include/google/protobuf/timestamp.proto"], packages: ["libprotobuf-dev"] },
@@ -42,7 +48,7 @@ export function ensureSystemPackages(): void {
   if (missing.length > 0) {
     throw new Error(
       `The tests need programs that are not installed. On Debian: sudo apt-get install ${missing.join(" ")}\n` +
-        "Elsewhere: Redis 7, protoc with google/protobuf in /usr/include, grpc_python_plugin, a Chromium at /usr/bin/chromium, and a /usr/bin/python3 with grpcio and protobuf.",
+        "Elsewhere: Redis 7, protoc with google/protobuf in /usr/include, grpc_python_plugin, a Chromium at /usr/bin/chromium, nginx and HAProxy in /usr/sbin, and a /usr/bin/python3 with grpcio and protobuf.",
     );
   }
 }

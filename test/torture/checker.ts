@@ -4,10 +4,19 @@ import { checkHonesty } from "./laws/honesty.js";
 import { checkIsolation } from "./laws/isolation.js";
 import { checkLatest } from "./laws/latest.js";
 import { checkOrder } from "./laws/order.js";
+import { checkRefusals } from "./laws/refusals.js";
 import type { Law, Violation } from "./laws/violation.js";
 import type { History } from "./record/history.js";
 
-const LAWS: readonly Law[] = [checkConvergence, checkOrder, checkDelivery, checkLatest, checkIsolation, checkHonesty];
+const LAWS: readonly Law[] = [
+  checkConvergence,
+  checkOrder,
+  checkDelivery,
+  checkLatest,
+  checkIsolation,
+  checkHonesty,
+  checkRefusals,
+];
 
 /** Every breach of a guarantee in what was seen of a fleet, in the order of the guarantees. */
 export function check(history: History): Violation[] {

@@ -6,10 +6,14 @@ import type { History, RouterRecord } from "./record/history.js";
 export class Counts {
   readonly #numbers = new Map<string, number>();
   readonly #faults = new Map<string, number>();
+  readonly #refused = new Map<string, number>();
   #longestConvergenceMs = 0;
 
-  /** @param injected how often each fault was */
-  add(history: History, injected: ReadonlyMap<string, number>): void {
+  /**
+   * @param injected how often each fault was
+   * @param refused how often replicas were answered with each error of Redis
+   */
+  add(history: History, injected: ReadonlyMap<string, number>, refused: ReadonlyMap<string, number> = new Map()): void {
     const { writes, witnessed, routers, rests } = history;
     this.#count("runs");
     const { newest, excused } = countUsers(history);
@@ -19,6 +23,7 @@ export class Counts {
       excused,
     );
     for (const [name, times] of injected) this.#faults.set(name, (this.#faults.get(name) ?? 0) + times);
+    for (const [code, times] of refused) this.#refused.set(code, (this.#refused.get(code) ?? 0) + times);
     for (const { path, answer } of writes.values()) {
       const outcome = answer?.ok ? "done" : `failed (${answer?.ok === false ? answer.code : "given up"})`;
       this.#count(`${path === "published" ? "publications" : path === "rpc" ? "calls" : "syncs"} ${outcome}`);
@@ -36,10 +41,12 @@ export class Counts {
   describe(seed: number): string {
     const numbers = [...this.#numbers].sort(([a], [b]) => a.localeCompare(b));
     const faults = [...this.#faults].sort(([a], [b]) => a.localeCompare(b));
+    const refused = [...this.#refused].sort(([a], [b]) => a.localeCompare(b));
     return [
       `seed ${seed}`,
       ...numbers.map(([name, number]) => `${name}: ${number}`),
       `longest convergence: ${Math.round(this.#longestConvergenceMs)} ms`,
+      ...refused.map(([code, times]) => `refused: ${code}: ${times}`),
       ...faults.map(([name, times]) => `fault: ${name}: ${times}`),
     ].join("\n");
   }

@@ -4,7 +4,7 @@
 import { parseArgs } from "node:util";
 import { ensureSystemPackages } from "../support/systemPackages.js";
 import { Counts } from "./counts.js";
-import { chooseSeed } from "./random.js";
+import { chooseSeed, createRandom } from "./random.js";
 import { sufferAtRandom } from "./randomFaults.js";
 import { Run } from "./run.js";
 import { StandaloneStore } from "./stores/standaloneStore.js";
@@ -12,6 +12,8 @@ import { StandaloneStore } from "./stores/standaloneStore.js";
 /** Rounds of faults that one fleet goes through. */
 const ROUNDS = 8;
 const EVENTS = 24;
+/** How many fleets have a Redis of its own for what control planes publish. */
+const APART_CHANCE = 0.3;
 const MS_PER_MINUTE = 60_000;
 
 const USAGE = `usage: npm run torture -- [--minutes N] [--seed S] [--fleets N]
@@ -40,13 +42,14 @@ function readArguments(): Arguments {
 
 /** Returns what went wrong, or undefined. */
 async function tortureFleet(seed: number, counts: Counts): Promise<string | undefined> {
-  const run = await Run.start(await StandaloneStore.start(), { seed, events: EVENTS });
+  const isApart = createRandom(seed).fork("store").chance(APART_CHANCE);
+  const run = await Run.start(await StandaloneStore.start({ isApart }), { seed, events: EVENTS });
   try {
     await sufferAtRandom(run, run.random.fork("faults"), ROUNDS);
     const violations = run.newViolations();
     return violations.length === 0 ? undefined : run.describe(violations);
   } finally {
-    counts.add(run.history, run.injected);
+    counts.add(run.history, run.injected, run.fleet.store.refused);
     await run.stop();
   }
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { FAULTS } from "./faults/allFaults.js";
+import { FAULTS, FAULTS_APART } from "./faults/allFaults.js";
 import type { FaultKind } from "./faults/fault.js";
 import type { Random } from "./random.js";
 import type { Run } from "./run.js";
@@ -19,10 +19,13 @@ const REST_CHANCE = 0.3;
  * somebody has not come back: every further wait would be for them.
  */
 export async function sufferAtRandom(run: Run<StandaloneStore>, random: Random, rounds: number): Promise<void> {
+  const faults = run.fleet.store.isApart ? FAULTS_APART : FAULTS;
   for (let round = 1; round <= rounds && run.history.strandings.length === 0; round++) {
     run.workload.start();
     await sleep(random.integer(0, MAX_CALM_MS));
-    await Promise.all(drawKinds(random).map((kind) => sufferLater(run, kind, random.fork(`${round} ${kind.name}`))));
+    await Promise.all(
+      drawKinds(random, faults).map((kind) => sufferLater(run, kind, random.fork(`${round} ${kind.name}`))),
+    );
     if (round < rounds && random.chance(REST_CHANCE)) await run.rest();
     else await run.workload.pause();
   }
@@ -30,11 +33,12 @@ export async function sufferAtRandom(run: Run<StandaloneStore>, random: Random, 
 }
 
 // No two of them need the same thing for themselves.
-function drawKinds(random: Random): FaultKind<StandaloneStore>[] {
+function drawKinds(random: Random, faults: readonly FaultKind<StandaloneStore>[]): FaultKind<StandaloneStore>[] {
   const count = random.integer(1, MAX_AT_ONCE);
   const drawn = new Map<FaultKind["uses"], FaultKind<StandaloneStore>>();
-  for (const kind of random.shuffle(FAULTS)) {
-    if (drawn.size < count && !drawn.has(kind.uses)) drawn.set(kind.uses, kind);
+  for (const kind of random.shuffle(faults)) {
+    if (kind.isAlone && drawn.size === 0) return [kind];
+    if (drawn.size < count && !kind.isAlone && !drawn.has(kind.uses)) drawn.set(kind.uses, kind);
   }
   return [...drawn.values()];
 }

@@ -3,17 +3,20 @@ import { check, describeViolations } from "./checker.js";
 import type { Fault } from "./faults/fault.js";
 import { CpuWaits } from "./fleet/cpuWaits.js";
 import { Fleet, type FleetOptions } from "./fleet/fleet.js";
+import { ReadinessWatch } from "./fleet/readinessWatch.js";
 import { differencesOf } from "./laws/convergence.js";
 import type { Violation } from "./laws/violation.js";
 import { Workload } from "./load/workload.js";
 import { World } from "./load/world.js";
 import { createRandom, type Random } from "./random.js";
 import { allDeaf, Order } from "./record/expectation.js";
-import type { History, Outage, Rest, RouterRecord } from "./record/history.js";
+import type { History, Outage, Refusal, Rest, RouterRecord } from "./record/history.js";
 import type { Store } from "./stores/store.js";
 
 /** How long a fault is held if it does not say, ms. */
 const HOLD_MS = 1_500;
+/** How soon a replica has to be ready again once its writes are not refused any more, ms. */
+const READY_AGAIN_MS = 5_000;
 /** Enough for a reconcile, which comes after 4 to 6 s, on a machine that is very busy. */
 const SETTLE_MS = 60_000;
 const POLL_MS = 50;
@@ -39,6 +42,7 @@ export class Run<S extends Store = Store> {
   readonly #reported = new Set<string>();
   readonly #settleMs: number;
   readonly #cpuWaits: CpuWaits;
+  readonly #readiness: ReadinessWatch;
   #restedAt = 0;
 
   private constructor(
@@ -49,6 +53,7 @@ export class Run<S extends Store = Store> {
   ) {
     this.#settleMs = settleMs;
     this.#cpuWaits = new CpuWaits(() => fleet.replicas.flatMap(({ pid }) => pid ?? []));
+    this.#readiness = new ReadinessWatch(fleet.replicas);
     this.workload = new Workload(world, random.fork("workload"));
     this.history = {
       replicas: fleet.replicas.map(({ name }) => name),
@@ -58,6 +63,8 @@ export class Run<S extends Store = Store> {
       troubles: fleet.troubles,
       strandings: fleet.strandings,
       outages: [],
+      refusals: [],
+      readiness: this.#readiness.records,
       rests: [],
       cpuWaits: this.#cpuWaits.records,
     };
@@ -86,8 +93,11 @@ export class Run<S extends Store = Store> {
     this.injected.set(name, (this.injected.get(name) ?? 0) + 1);
     const trouble = this.fleet.beginTrouble(name, fault.parties, fault.isDeaf);
     await fault.inject();
+    const refusal = fault.refuses && this.#beginRefusal(name, fault.refuses);
     await sleep(holdMs);
+    if (refusal?.to === Number.POSITIVE_INFINITY) refusal.until = performance.now();
     await fault.cease();
+    if (refusal?.to === Number.POSITIVE_INFINITY) refusal.to = performance.now();
     await trouble.recovered();
   }
 
@@ -107,7 +117,7 @@ export class Run<S extends Store = Store> {
     const hasFailedOver = await this.fleet.store.noteFailovers();
     await this.fleet.allStanding();
     const stoodAt = performance.now();
-    this.fleet.noteTrouble("a silent subscription", this.fleet.takeSilent(), this.#restedAt);
+    this.fleet.noteTrouble("a silent subscription", this.#takeSilent(), this.#restedAt);
     if (hasFailedOver) this.fleet.noteTrouble("a needless fail-over", this.history.replicas, this.#restedAt);
     if (this.#restedAt === 0 || allDeaf(this.history, this.#restedAt, stoodAt)) await this.#reconciled();
     await this.#settled();
@@ -144,6 +154,9 @@ export class Run<S extends Store = Store> {
     const since = this.history.rests.at(-2)?.at ?? 0;
     return [
       describeViolations(violations),
+      ...this.history.refusals
+        .filter(({ to }) => to >= since)
+        .map(({ fault, from, to, replicas }) => `${replicas} refused from ${round(from)} to ${round(to)} ms: ${fault}`),
       ...troubles
         .filter(({ to }) => to >= since)
         .map(({ party, fault, from, to }) => `${party} from ${Math.round(from)} to ${Math.round(to)} ms: ${fault}`),
@@ -159,8 +172,26 @@ export class Run<S extends Store = Store> {
   /** Ends everything. */
   async stop(): Promise<void> {
     this.#cpuWaits.close();
+    this.#readiness.close();
     this.workload.close();
     await this.fleet.stop();
+  }
+
+  // Where all writes of a replica are refused for long no ticket comes back: its subscription is well, and giving it up
+  // would miss updates.
+  #takeSilent(): string[] {
+    const recent = this.history.refusals.filter(({ isTotal, to }) => isTotal && to > this.#restedAt);
+    const refused = new Set(recent.flatMap(({ replicas }) => replicas));
+    return this.fleet.takeSilent().filter((name) => !refused.has(name));
+  }
+
+  #beginRefusal(fault: string, refuses: NonNullable<Fault["refuses"]>): Refusal {
+    const from = performance.now();
+    const { replicas, isTotal, readyAgainMs = READY_AGAIN_MS, isOverForNewConnections = false } = refuses;
+    const end = isOverForNewConnections ? from : Number.POSITIVE_INFINITY;
+    const refusal: Refusal = { fault, from, until: end, to: end, replicas, isTotal, readyAgainMs };
+    this.history.refusals.push(refusal);
+    return refusal;
   }
 
   // What nobody may have heard is made up for once the watermark has been carried past all that was published.
@@ -218,6 +249,8 @@ export class Run<S extends Store = Store> {
     );
   }
 }
+
+const round = (ms: number) => Math.round(ms);
 
 const describeRecord = (router: string) => (record: RouterRecord) => {
   const what =

@@ -6,27 +6,32 @@ import type { CommandContext } from "../context.js";
 import { formatTime } from "../output/describe.js";
 
 const DEFAULT_LIMIT = 50;
-/** As many as a replica gives at once. */
+/** The largest page that a replica returns. */
 const MAX_PAGE_SIZE = 1_000;
 
 interface AuditOptions extends ConnectionOptions {
   limit: number;
 }
 
-/** `squelch audit [EVENT…]`: who did what, the newest first. */
+/** Adds `squelch audit [EVENT…]`, which shows the audit trail, newest entries first. */
 export function addAuditCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("audit")
-    .description("show who changed what, or was refused, the newest first")
-    .argument("[events...]", "the events; without one, all, and what is of none")
-    .option("--limit <count>", `how many entries (default ${DEFAULT_LIMIT})`, parseLimit, DEFAULT_LIMIT)
+    .description("show the audit trail: changes and refused calls, newest first")
+    .argument("[events...]", "the events (default: all entries, also those without an event)")
+    .option(
+      "--limit <count>",
+      `the largest number of entries to show (default ${DEFAULT_LIMIT})`,
+      parseLimit,
+      DEFAULT_LIMIT,
+    )
     .addHelpText("after", "\nExamples:\n  squelch audit festival\n  squelch audit --limit 1000 --json | jq .outcome");
   addConnectionOptions(command).action(async (eventIds: string[], options: AuditOptions) => {
     const { output } = context;
     const entries = await withConnection(context, options, (connection) => read(connection, eventIds, options.limit));
     if (options.json) {
       for (const entry of entries) await output.json(AuditEntrySchema, entry);
-    } else if (entries.length === 0) await output.line("nothing is recorded");
+    } else if (entries.length === 0) await output.line("the audit trail has no entries");
     else await output.table(["TIME", "ACTOR", "CALL", "EVENT", "TARGET", "OUTCOME", "DETAIL"], entries.map(row));
   });
 }

@@ -4,14 +4,14 @@ import type { CommandContext } from "../context.js";
 const SHELLS = ["bash", "zsh", "fish"] as const;
 type Shell = (typeof SHELLS)[number];
 
-/** What can be completed of one command. */
+/** The words that a shell can complete for one command. */
 interface Words {
   name: string;
   description: string;
   flags: { long: string; description: string }[];
 }
 
-/** `squelch completion SHELL`: prints a script that completes commands and options. */
+/** Adds `squelch completion SHELL`, which prints a script that completes commands and options. */
 export function addCompletionCommand(program: Command, { output }: CommandContext): void {
   program
     .command("completion")
@@ -33,12 +33,12 @@ function wordsOf(command: Command): Words {
 
 const scripts: Record<Shell, (commands: readonly Words[]) => string> = { bash, zsh, fish };
 
-/** In single quotes as sh takes them. */
+/** Puts a text in single quotes for sh. */
 const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
 const namesOf = (commands: readonly Words[]) => commands.map(({ name }) => name).join(" ");
 const flagsOf = ({ flags }: Words) => flags.map(({ long }) => long).join(" ");
 
-// What is no command or option is a file, as `squelch sync` takes one.
+// A word that is neither a command nor an option is completed as a file name, for `squelch sync`.
 function bash(commands: readonly Words[]): string {
   return `_squelch() {
   local word="\${COMP_WORDS[COMP_CWORD]}" words=""

@@ -17,7 +17,7 @@ import { formatDuration } from "../output/duration.js";
 import { showFleet } from "../output/fleetTables.js";
 import { printable } from "../output/output.js";
 
-/** As long as a replica takes for it at most. */
+/** The longest time that a replica needs for a reconcile, ms. */
 const RECONCILE_TIMEOUT_MS = 60_000;
 
 interface StatusOptions extends ConnectionOptions {
@@ -25,16 +25,16 @@ interface StatusOptions extends ConnectionOptions {
   reconcile: boolean;
 }
 
-/** `squelch status`: whether a replica answers and its feed is alive, and what stands. */
+/** Adds `squelch status`, which shows if a replica or the fleet works, and the current pauses. */
 export function addStatusCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("status")
-    .description("ask a replica whether it is well, or the whole fleet; exit code 1 if it is not")
-    .option("--fleet", "also show every replica, and every router with how far it is behind", false)
+    .description("show if a replica or the whole fleet works; exit code 1 if not")
+    .option("--fleet", "also show every replica, and every router with its unconfirmed changes", false)
     .option(
       "--reconcile",
-      "first compare all memberships with the control plane's keys in Redis, and make up for updates that were missed " +
-        `(--timeout is then ${formatDuration(RECONCILE_TIMEOUT_MS)} by default)`,
+      "first compare all memberships with the control plane's keys in Redis and apply missed updates " +
+        `(the default of --timeout is then ${formatDuration(RECONCILE_TIMEOUT_MS)})`,
       false,
     )
     .addHelpText(
@@ -50,15 +50,19 @@ export function addStatusCommand(program: Command, context: CommandContext): voi
       const status = { ...(await readStatus(connection)), reconciled, fleet };
       if (options.json) await context.output.line(statusJson(connection.address, status));
       else await showStatus(context, connection.address, status);
-      if (!status.checkpoint.feedHealthy) {
+      const { feedHealthy, feedProblem } = status.checkpoint;
+      if (!feedHealthy) {
+        const problem = feedProblem === "" ? "look at its log and at Redis" : feedProblem;
         throw new CommandFailure(
-          `changes do not reach ${connection.address}; it serves what it knows, look at its log and at Redis`,
+          printable(`changes do not reach ${connection.address}; it serves what it knows, ${problem}`),
         );
       }
-      const sick = fleet?.replicas.filter(({ feedHealthy }) => !feedHealthy) ?? [];
+      const sick = fleet?.replicas.filter((replica) => !replica.feedHealthy) ?? [];
       if (sick.length > 0) {
         const names = sick.map(({ replicaId }) => replicaId).join(", ");
-        throw new CommandFailure(printable(`changes do not reach ${names}; look at the log there and at Redis`));
+        const problems = new Set(sick.flatMap((replica) => replica.feedProblem || []));
+        const advice = problems.size === 0 ? "look at the log there and at Redis" : [...problems].join("; ");
+        throw new CommandFailure(printable(`changes do not reach ${names}; ${advice}`));
       }
     });
   });
@@ -67,14 +71,14 @@ export function addStatusCommand(program: Command, context: CommandContext): voi
 interface Status {
   checkpoint: Checkpoint;
   pauses: Map<string, SpeakerPause>;
-  /** What the reconcile came to that was asked for. */
+  /** The result of `--reconcile`. */
   reconciled?: ReconcileMembershipsResponse | undefined;
-  /** What was asked of the whole fleet. */
+  /** The answer for `--fleet`. */
   fleet?: GetFleetStatusResponse | undefined;
 }
 
-// A watch of all events tells everything: its first checkpoint comes after a snapshot of each event. No user has
-// this name, so that the snapshots are small however many users there are.
+// The first checkpoint of a watch of all events comes after the snapshots of all events. The watch names a user that does
+// not exist, so that the snapshots are small.
 async function readStatus({ permissions, address }: Connection): Promise<Status> {
   const pauses = new Map<string, SpeakerPause>();
   const request = {
@@ -87,7 +91,7 @@ async function readStatus({ permissions, address }: Connection): Promise<Status>
     }
     if (payload.case === "checkpoint") return { checkpoint: payload.value, pauses };
   }
-  throw new CommandFailure(`${address} ended the watch before it told its state; try again`);
+  throw new CommandFailure(`${address} ended the watch before its first checkpoint; try again`);
 }
 
 async function showStatus(
@@ -99,6 +103,7 @@ async function showStatus(
   const feed = checkpoint.feedHealthy ? green("healthy") : red("not healthy");
   await output.line(`replica  ${address}, answers`);
   await output.line(`feed     ${feed}, ${describeAge(checkpoint.feedAge)}`);
+  if (checkpoint.feedProblem !== "") await output.line(printable(`problem  ${checkpoint.feedProblem}`));
   await output.line(`events   ${checkpoint.cursors.length}`);
   await output.line(`pauses   ${pauses.size}`);
   for (const [eventId, pause] of pauses) await output.line(printable(`  ${eventId}: ${describePause(pause)}`));
@@ -121,6 +126,7 @@ function statusJson(address: string, { checkpoint, pauses, reconciled, fleet }: 
     address,
     feedHealthy: checkpoint.feedHealthy,
     feedAgeMs: checkpoint.feedAge === undefined ? null : durationMs(checkpoint.feedAge),
+    ...(checkpoint.feedProblem !== "" && { feedProblem: checkpoint.feedProblem }),
     events: checkpoint.cursors.length,
     pauses: [...pauses].map(([eventId, pause]) => ({
       eventId,

@@ -37,37 +37,41 @@ interface MintOptions extends SecretOptions {
   algorithm?: string;
 }
 
-/** `squelch token mint NAME` and `squelch token read [TOKEN]`. */
+/** Adds `squelch token mint NAME` and `squelch token read [TOKEN]`. */
 export function addTokenCommand(program: Command, context: CommandContext): void {
-  const command = program.command("token").description("make and read the tokens that callers show");
+  const command = program.command("token").description("make and read the tokens of callers");
   addMint(command, context);
   addRead(command, context);
 }
 
 function addSecretOptions(command: Command): Command {
   return command
-    .option("--secret <secret>", "the secret (or SQUELCH_TOKEN_SECRET, which ps does not show)")
-    .option("--secret-file <file>", "a file with secrets, one a line; the first is used to sign");
+    .option("--secret <secret>", "the signing secret (or SQUELCH_TOKEN_SECRET, which ps does not show)")
+    .option("--secret-file <file>", "a file with one secret in each line; the first one signs");
 }
 
 function addMint(parent: Command, context: CommandContext): void {
   const command = parent
     .command("mint")
     .description("print a token")
-    .argument("<name>", "who calls with it: the author of changes")
-    .requiredOption("--scope <scope...>", `what it permits: ${SCOPES.join(", ")}`)
-    .option("--event <event...>", "limits it to these events; a * at the end takes all that begin so", [])
+    .argument("<name>", "the name of the caller, recorded as the actor of changes")
+    .requiredOption("--scope <scope...>", `the rights of the token: ${SCOPES.join(", ")}`)
+    .option(
+      "--event <event...>",
+      "limit the token to these events; a * at the end matches all events with this prefix",
+      [],
+    )
     .option(
       "--expires-in <time>",
-      `how long it is good (default ${formatDuration(DEFAULT_LIFE_MS)})`,
+      `how long the token is valid (default ${formatDuration(DEFAULT_LIFE_MS)})`,
       parsePositiveDuration,
       DEFAULT_LIFE_MS,
     )
-    .option("--audience <audience>", "whom it is for", "squelch")
-    .option("--issuer <issuer>", "who makes it")
+    .option("--audience <audience>", "the aud claim, the service that the token is for", "squelch")
+    .option("--issuer <issuer>", "the iss claim, the issuer of the token")
     .option("--private-key <file>", "sign with a private key (JWK or PKCS #8) instead of a secret")
-    .option("--key-id <id>", "which key of the set that is; that of the JWK if it has one")
-    .option("--algorithm <algorithm>", "of the private key, if it is no JWK that says so");
+    .option("--key-id <id>", "the id of the key in the key set (default: the kid of the JWK)")
+    .option("--algorithm <algorithm>", "the algorithm of the private key (default: the alg of the JWK)");
   addSecretOptions(command)
     .addHelpText(
       "after",
@@ -80,7 +84,7 @@ function addMint(parent: Command, context: CommandContext): void {
       if (problem !== undefined) throw new CommandFailure(`name: ${problem}`, 2);
       const unknown = scope.find((each) => !SCOPES.includes(each as Scope));
       if (unknown !== undefined)
-        throw new CommandFailure(`there is no scope "${unknown}"; there are ${SCOPES.join(", ")}`, 2);
+        throw new CommandFailure(`the scope "${unknown}" does not exist; give one or more of ${SCOPES.join(", ")}`, 2);
       const nowS = Math.floor(Date.now() / 1_000);
       const claims: JWTPayload = {
         sub: name,
@@ -99,8 +103,8 @@ function addMint(parent: Command, context: CommandContext): void {
 function addRead(parent: Command, context: CommandContext): void {
   const command = parent
     .command("read")
-    .description("print what a token says, and with a secret whether that is what it is signed with")
-    .argument("[token]", "the token; from the standard input if it is left out (or SQUELCH_TOKEN)");
+    .description("print the claims of a token, and with a secret check its signature")
+    .argument("[token]", "the token (default: SQUELCH_TOKEN, or standard input)");
   addSecretOptions(command).action(async (argument: string | undefined, options: SecretOptions) => {
     const token = (argument ?? (context.env.SQUELCH_TOKEN || (await text(context.stdin)))).trim();
     const { header, claims } = decode(token);
@@ -112,7 +116,7 @@ function addRead(parent: Command, context: CommandContext): void {
       ["for", claims.aud],
       ["from", claims.iss],
       ["made", toTime(claims.iat)],
-      ["expires", `${toTime(claims.exp) ?? "never, so that it is refused"}${isPast(claims.exp) ? " (expired)" : ""}`],
+      ["expires", `${toTime(claims.exp) ?? "never, so replicas refuse it"}${isPast(claims.exp) ? " (expired)" : ""}`],
       ["algorithm", `${header.alg}`],
       ["signature", secret === undefined ? "not checked: no secret was given" : await check(token, secret)],
     ].filter(([, value]) => value !== undefined);
@@ -127,13 +131,13 @@ function decode(token: string) {
   try {
     return { header: decodeProtectedHeader(token), claims: decodeJwt<{ scope?: string; events?: string[] }>(token) };
   } catch {
-    throw new CommandFailure("this is no token; give the three parts of one, with their dots", 2);
+    throw new CommandFailure("this is not a valid token; give a JWT, which has three parts with dots between them", 2);
   }
 }
 
 async function check(token: string, secret: KeyObject): Promise<string> {
   try {
-    // Whether it has expired is said already.
+    // The expiry has a line of its own.
     await jwtVerify(token, secret, { algorithms: ["HS256", "HS384", "HS512"], currentDate: new Date(0) });
     return "fits the secret";
   } catch (error) {
@@ -157,19 +161,22 @@ async function readSigningKey(context: CommandContext, options: MintOptions) {
   if (privateKey === undefined) {
     const [key] = readSecrets(context, options) ?? [];
     if (key !== undefined) return { key, alg: "HS256" };
-    throw new CommandFailure("nothing to sign with; give --secret-file, SQUELCH_TOKEN_SECRET or --private-key", 2);
+    throw new CommandFailure(
+      "the signing key is missing; give --secret-file, SQUELCH_TOKEN_SECRET or --private-key",
+      2,
+    );
   }
   const file = readOption("--private-key", privateKey).toString();
   const jwk: JWK = file.trimStart().startsWith("{") ? (JSON.parse(file) as JWK) : {};
   const alg = algorithm ?? jwk.alg;
   if (alg === undefined)
-    throw new CommandFailure("--algorithm: must be given, since the key does not say, for example EdDSA", 2);
+    throw new CommandFailure("--algorithm: must be given, because the key does not name one; for example EdDSA", 2);
   const kid = keyId ?? jwk.kid;
   try {
     const key = jwk.kty === undefined ? await importPKCS8(file, alg) : await importJWK(jwk, alg);
     return { key, alg, ...(kid !== undefined && { kid }) };
   } catch {
-    throw new CommandFailure(`--private-key: ${privateKey} is no private key for ${alg}`, 2);
+    throw new CommandFailure(`--private-key: ${privateKey} is not a private key for ${alg}`, 2);
   }
 }
 

@@ -11,12 +11,12 @@ import type { CommandContext } from "../context.js";
 import { createNarrator } from "../demo/narrator.js";
 import { CommandFailure } from "../failure.js";
 import { untilStopped } from "../lifetime.js";
-import { parseDuration } from "../output/duration.js";
+import { parseDurationText } from "../output/duration.js";
 import { LivePicture } from "../output/livePicture.js";
 import type { Colors } from "../output/output.js";
 import { Screen, type Terminal } from "../output/screen.js";
 
-// What a replica does if it is not told.
+// The default of a replica.
 const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000;
 
 interface WatchOptions extends ConnectionOptions {
@@ -27,21 +27,29 @@ interface WatchOptions extends ConnectionOptions {
 }
 
 /**
- * `squelch watch [EVENT…]`: what a router would be told, until it is stopped or the stream ends. On a terminal a page
- * that changes, else a line for each change.
+ * Adds `squelch watch [EVENT…]`, which shows what a router receives, until it is stopped or the stream ends. A terminal
+ * shows a live page; other outputs get a line for each change.
  */
 export function addWatchCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("watch")
-    .description("show permission changes as they happen, as a router is told them: live on a terminal, else in lines")
-    .argument("[events...]", "the events; without one, all, those created later included")
-    .option("--user <user>", "only changes of this user; may be repeated", collect, [])
-    .option("--router-id <id>", "be this router, for which --wait then waits in vain (default: none)", "")
-    .option("--checkpoint-interval <time>", "the longest silence, 1s to 60s (default 5s)", parseDuration)
-    .option("--lines", "print lines on a terminal too", false)
+    .description("show the changes that a router receives: a live page on a terminal, or lines")
+    .argument("[events...]", "the events (default: all, including events created later)")
+    .option("--user <user>", "show only changes of this user; may be repeated", collect, [])
+    .option(
+      "--router-id <id>",
+      "watch as a router with this id; --wait then waits for it until its timeout (default: none)",
+      "",
+    )
+    .option(
+      "--checkpoint-interval <time>",
+      "the longest time between two checkpoints, 1s to 60s (default 5s)",
+      parseDurationText,
+    )
+    .option("--lines", "print lines, also on a terminal", false)
     .addHelpText(
       "after",
-      "\nIt does not reconnect: when the stream ends it says why and exits with 1." +
+      "\nIt does not reconnect: when the stream ends, it prints the reason and exits with 1." +
         "\n\nExamples:\n  squelch watch festival\n  squelch watch --user anna --json | jq .changes",
     );
   addConnectionOptions(command).action(async (eventIds: string[], options: WatchOptions) => {
@@ -75,14 +83,14 @@ export function addWatchCommand(program: Command, context: CommandContext): void
   });
 }
 
-/** What the watch is sent, until it ends or `stopped`. */
+/** Returns the messages of a watch until the stream ends or `stopped` is aborted. */
 async function* follow(
   { permissions, address, timeoutMs }: Connection,
   request: MessageInitShape<typeof WatchPermissionsRequestSchema>,
   intervalMs: number,
   stopped: AbortSignal,
 ): AsyncGenerator<WatchPermissionsResponse> {
-  // A watch has no deadline, but a replica that is alive sends a checkpoint now and then.
+  // A watch has no deadline. A replica that works sends regular checkpoints, so silence means that it does not.
   const silence = new AbortController();
   const listen = (ms: number) => setTimeout(() => silence.abort(), ms);
   let timer = listen(timeoutMs);

@@ -16,10 +16,10 @@ const CHANNEL = "stage";
 const CALL_TIMEOUT_MS = 5_000;
 
 /**
- * Runs a replica in memory, a router and three clients in this process, plays a scene, prints each step with its
- * measured delay, and takes everything down again.
+ * Runs a replica in memory, a router and three clients in this process. Plays a scene, prints each step with its measured
+ * delay, and stops everything.
  *
- * @throws CommandFailure if a frame does not arrive within 5 s, or something is granted that must not be
+ * @throws CommandFailure if a frame does not arrive within 5 s, or a request is granted that must be refused
  */
 export async function runDemo(context: CommandContext): Promise<void> {
   const closers: (() => unknown)[] = [];
@@ -47,7 +47,7 @@ async function setTheStage(context: CommandContext, closers: (() => unknown)[]):
   await output.line(
     `Squelch demo: a replica on ${server.grpcAddress}, a router on ${router.wsAddress}, three clients.`,
   );
-  await output.line("Delays are from the call or the press to the frame at the client.\n");
+  await output.line("Each delay is measured from the call or the button press to the frame at the client.\n");
 
   const connect = async (userId: string, role: string) => {
     const claims = { userId, userName: userId, globalRole: "NONE", eventId: EVENT, role, channelIds: [] };
@@ -69,7 +69,7 @@ async function setTheStage(context: CommandContext, closers: (() => unknown)[]):
   );
   const lost = Object.values(clients).find((client) => !client.isOpen);
   if (lost !== undefined) throw new CommandFailure(`${lost.name} lost the connection to the router`);
-  await output.line("\nNobody had to reconnect.");
+  await output.line("\nNo client had to reconnect.");
 }
 
 async function play(
@@ -78,52 +78,52 @@ async function play(
   { anna, ben, dora }: Record<"anna" | "ben" | "dora", DemoClient>,
 ): Promise<void> {
   const { bold, green } = output.colors;
-  const tell = (label: string, text: string, delayMs: number) =>
+  const print = (label: string, text: string, delayMs: number) =>
     output.line(`${bold(label.padEnd(11))}${green(`${delayMs.toFixed(1)} ms`.padStart(9))}  ${printable(text)}`);
   const assign = (client: DemoClient, channelIds: string[]) =>
     permissions.setUserChannels({ eventId: EVENT, userId: client.name, channelIds });
   const update = (client: DemoClient, edge: "added" | "removed") =>
     client.next("the permission update", ({ type, data }) => type === "permission-update" && includes(data?.[edge]));
   const announcement = (client: DemoClient, type: string) => client.next(`the ${type}`, (frame) => frame.type === type);
-  const heard = (listener: DemoClient, speaker: DemoClient) =>
+  const sees = (listener: DemoClient, speaker: DemoClient) =>
     listener.next("the speaker", (frame) => frame.data?.currentSpeaker === speaker.name);
 
-  // The first call of all would measure the making of its connection.
+  // The first call opens the connection. It is not measured.
   await permissions.getEventActiveSpeakers({ eventId: EVENT });
   for (const client of [anna, ben, dora]) {
     const [delayMs] = await measure(() => assign(client, [CHANNEL]), update(client, "added"));
-    await tell("grant", `${client.name} is assigned to ${CHANNEL} and has it`, delayMs);
+    await print("grant", `${client.name} gets the channel ${CHANNEL}`, delayMs);
     requireSuccess("joining", await client.request("join-channel", CHANNEL));
   }
 
-  const [speechMs] = await measure(() => press(anna), heard(ben, anna));
-  await tell("speech", "anna presses, ben sees her speak", speechMs);
+  const [speechMs] = await measure(() => press(anna), sees(ben, anna));
+  await print("speech", "anna presses the button, ben sees her speak", speechMs);
 
-  const [cutMs, toldMs] = await measure(
+  const [cutMs, seenMs] = await measure(
     () => permissions.pauseAllSpeakers({ eventId: EVENT, reason: "Emergency: stop talking" }),
     announcement(anna, "ptt-interrupted"),
     announcement(ben, "emergency-broadcast-start"),
   );
-  await tell("pause", "the event is paused, anna is cut while speaking", cutMs);
-  await tell("", "ben is told", toldMs);
+  await print("pause", "the event is paused while anna speaks, anna loses the floor", cutMs);
+  await print("", "ben sees the pause", seenMs);
 
-  await tell("refusal", ...(await refused(anna, "ptt-start", "presses")));
+  await print("refusal", ...(await refused(anna, "ptt-start", "presses the button")));
 
   const { pause } = await permissions.getEventActiveSpeakers({ eventId: EVENT });
   const [resumeMs] = await measure(
     () => permissions.resumeSpeakers({ eventId: EVENT, pauseId: pause?.pauseId ?? "" }),
     announcement(anna, "emergency-broadcast-stop"),
   );
-  await tell("resume", "the pause is lifted, anna is told", resumeMs);
-  const [againMs] = await measure(() => press(anna), heard(ben, anna));
-  await tell("", "anna presses, ben sees her speak", againMs);
+  await print("resume", "the pause is lifted, anna sees it", resumeMs);
+  const [againMs] = await measure(() => press(anna), sees(ben, anna));
+  await print("", "anna presses the button, ben sees her speak", againMs);
 
   const [revokedMs] = await measure(() => assign(ben, []), update(ben, "removed"));
-  await tell("revocation", `ben loses ${CHANNEL} and is put off it`, revokedMs);
-  await tell("", ...(await refused(ben, "join-channel", "joins again")));
+  await print("revocation", `ben loses ${CHANNEL} and leaves it`, revokedMs);
+  await print("", ...(await refused(ben, "join-channel", "joins again")));
 }
 
-// The delays from just before `act` to each of the frames that it causes.
+// Returns the delay from the start of `act` to each of the frames that it causes.
 async function measure<T extends Promise<Arrival>[]>(
   act: () => Promise<unknown>,
   ...arrivals: T
@@ -137,7 +137,7 @@ async function press(client: DemoClient): Promise<void> {
   requireSuccess("the press", await client.request("ptt-start", CHANNEL));
 }
 
-// What a client is told that may not do something, and how soon.
+// Sends a request that must be refused. Returns the refusal and its delay.
 async function refused(client: DemoClient, type: string, verb: string): Promise<[string, number]> {
   const startedAt = performance.now();
   const { frame, atMs } = await client.request(type, CHANNEL);

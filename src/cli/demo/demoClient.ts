@@ -10,7 +10,7 @@ interface Frame {
   error?: string;
 }
 
-/** A frame and when it came, by `performance.now()`. */
+/** A frame and the time of its arrival, by `performance.now()`. */
 export interface Arrival {
   frame: Frame;
   atMs: number;
@@ -85,7 +85,7 @@ export class DemoClient {
     return reply;
   }
 
-  /** False once the connection has ended, for whatever reason. */
+  /** False after the connection has ended. */
   get isOpen(): boolean {
     return this.#socket.readyState === WebSocket.OPEN;
   }

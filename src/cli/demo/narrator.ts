@@ -10,15 +10,15 @@ import { describeBan, describePause, formatCount, formatIds, formatTime } from "
 import { type Output, printable } from "../output/output.js";
 
 /**
- * Returns a function that tells people what a watch delivers, one line for each snapshot and change. Of the
- * checkpoints it tells the first, and those that say something new about the feed.
+ * Returns a function that prints the messages of a watch for people: one line for each snapshot and change. It prints the
+ * first checkpoint, and later checkpoints if the health of the feed has changed.
  */
 export function createNarrator(output: Output): (response: WatchPermissionsResponse) => Promise<void> {
   const { bold, dim, green, red } = output.colors;
   const users = new Map<string, number>();
   let feedHealthy: boolean | undefined;
 
-  const tellSnapshot = async (snapshot: Snapshot) => {
+  const printSnapshot = async (snapshot: Snapshot) => {
     const { eventId } = snapshot;
     const count = (snapshot.chunkIndex === 0 ? 0 : (users.get(eventId) ?? 0)) + snapshot.users.length;
     users.set(eventId, count);
@@ -30,7 +30,7 @@ export function createNarrator(output: Output): (response: WatchPermissionsRespo
     await output.line(`${bold(printable(eventId))} snapshot (${reason}) ${printable(picture)}`);
   };
 
-  const tellCheckpoint = async (checkpoint: Checkpoint) => {
+  const printCheckpoint = async (checkpoint: Checkpoint) => {
     if (checkpoint.feedHealthy === feedHealthy) return;
     const caughtUp =
       feedHealthy === undefined ? `caught up with ${formatCount(checkpoint.cursors.length, "event")}, ` : "";
@@ -42,9 +42,9 @@ export function createNarrator(output: Output): (response: WatchPermissionsRespo
   return async ({ payload }) => {
     switch (payload.case) {
       case "snapshot":
-        return tellSnapshot(payload.value);
+        return printSnapshot(payload.value);
       case "checkpoint":
-        return tellCheckpoint(payload.value);
+        return printCheckpoint(payload.value);
       case "changes":
         for (const change of payload.value.changes) {
           const at = dim(`#${change.revision} ${formatTime(change.time)}`);
@@ -57,7 +57,7 @@ export function createNarrator(output: Output): (response: WatchPermissionsRespo
   };
 }
 
-/** What happened, in words; not yet printable. */
+/** Describes a change in words. The text may have unprintable characters. */
 export function describeChange({ kind }: Change): string {
   switch (kind.case) {
     case "membershipChanged": {
@@ -73,7 +73,7 @@ export function describeChange({ kind }: Change): string {
       return `${pause}${replaced}, cut: ${formatIds(cut)}`;
     }
     case "speakersResumed":
-      return `pause ${kind.value.pauseId} ${kind.value.expired ? "ran out" : "was lifted"}`;
+      return `pause ${kind.value.pauseId} ${kind.value.expired ? "expired" : "was lifted"}`;
     case "floorRevoked": {
       const { channelId, userId, cause, byUserId } = kind.value;
       const why = describeName(FloorRevokeCause[cause]);
@@ -81,24 +81,24 @@ export function describeChange({ kind }: Change): string {
     }
     case "floorRequestGranted": {
       const { channelId, userId } = kind.value;
-      return `${userId}, who waited, has the floor of ${channelId}`;
+      return `${userId} waited and now has the floor of ${channelId}`;
     }
     case "floorRequestDenied": {
       const { channelId, userId, cause } = kind.value;
-      return `${userId} waits no longer for the floor of ${channelId}: ${describeName(FloorDenyCause[cause])}`;
+      return `${userId} stopped waiting for the floor of ${channelId}: ${describeName(FloorDenyCause[cause])}`;
     }
     case "userDisconnected":
       return `${kind.value.userId} is disconnected (${kind.value.reason || "no reason given"})`;
     case "userBanned":
       return kind.value.ban === undefined ? "a user is banned" : describeBan(kind.value.ban);
     case "userUnbanned":
-      return `the ban of ${kind.value.userId} ${kind.value.expired ? "ran out" : "was lifted"}`;
+      return `the ban of ${kind.value.userId} ${kind.value.expired ? "expired" : "was lifted"}`;
     case undefined:
       return "a kind of change that this version does not know";
   }
 }
 
-// A value of an enum that this version does not know has no name.
+// The name is undefined for an enum value that this version does not know.
 function describeName(name = ""): string {
   return name.toLowerCase().replaceAll("_", " ");
 }

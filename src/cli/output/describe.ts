@@ -7,7 +7,7 @@ import {
   type WaitingSpeaker,
 } from "../../../gen/squelch/v1/model_pb.js";
 
-/** A time in UTC to the second, for example `2026-01-31T12:00:05Z`; `-` if unset. */
+/** Formats a time in UTC to the second, for example `2026-01-31T12:00:05Z`. Returns `-` if it is unset. */
 export function formatTime(time: Timestamp | undefined): string {
   return time === undefined
     ? "-"
@@ -16,23 +16,23 @@ export function formatTime(time: Timestamp | undefined): string {
         .replace(/\.\d+Z$/, "Z");
 }
 
-/** Ids separated by commas, `-` for none. */
+/** Formats ids with commas between them. Returns `-` for an empty list. */
 export function formatIds(ids: readonly string[]): string {
   return ids.length === 0 ? "-" : ids.join(", ");
 }
 
-/** A count with its noun, for example `1 user`, `2 users`. */
+/** Formats a count with its noun, for example `1 user` or `2 users`. */
 export function formatCount(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** True if the pause only cut the speakers and holds nobody back. */
+/** True for a pause of duration 0: it stopped the speakers, but they may speak again at once. */
 export function isCutOnly(pause: SpeakerPause): boolean {
   const { startedAt, expiresAt } = pause;
   return startedAt?.seconds === expiresAt?.seconds && startedAt?.nanos === expiresAt?.nanos;
 }
 
-/** What stands, until when, by whom and why, without the event: `paused until … by …`. */
+/** Describes a pause with end, actor and reason: `paused until … by …`. */
 export function describePause(pause: SpeakerPause): string {
   const parts = [
     isCutOnly(pause) ? `cut at ${formatTime(pause.startedAt)}` : `paused until ${formatTime(pause.expiresAt)}`,
@@ -45,7 +45,7 @@ export function describePause(pause: SpeakerPause): string {
   return parts.join(" ");
 }
 
-/** Who is banned, until when, by whom and why: `… is banned until … by …`. */
+/** Describes a ban with end, actor and reason: `… is banned until … by …`. */
 export function describeBan({ userId, expiresAt, bannedBy, reason }: UserBan): string {
   const end = expiresAt === undefined ? "until the ban is lifted" : `until ${formatTime(expiresAt)}`;
   return `${userId} is banned ${end} by ${bannedBy || "-"} (${reason || "no reason given"})`;
@@ -66,10 +66,10 @@ export function speakerRow(speaker: ActiveSpeaker): string[] {
   ];
 }
 
-/** The heading of a table of those who wait to speak. */
+/** The heading of a table of users who wait to speak. */
 export const WAITING_COLUMNS = ["WAITING FOR", "PLACE", "USER", "NAME", "UNTIL", "PRIORITY"] as const;
 
-/** A row of a table of those who wait to speak. */
+/** A row of a table of users who wait to speak. */
 export function waitingRow({ channelId, position, userId, userName, expiresAt, priority }: WaitingSpeaker): string[] {
   return [channelId, String(position), userId, userName, formatTime(expiresAt), formatPriority(priority)];
 }

@@ -11,7 +11,7 @@ const ago = (time: Timestamp | undefined, nowMs: number) =>
   time === undefined ? "-" : `${seconds(nowMs - timestampMs(time))} ago`;
 const lasting = (age: Duration | undefined) => (age === undefined ? "" : ` for ${seconds(durationMs(age))}`);
 
-/** Every replica with the health of its feed, and every router with the event in which it is furthest behind. */
+/** Prints a table of replicas with the health of their feeds, and a table of routers with their largest lag. */
 export async function showFleet(output: Output, { replicas, routers, time }: GetFleetStatusResponse): Promise<void> {
   const nowMs = time === undefined ? 0 : timestampMs(time);
   await output.table(
@@ -19,7 +19,7 @@ export async function showFleet(output: Output, { replicas, routers, time }: Get
     replicas.map((replica) => replicaRow(replica, nowMs)),
   );
   if (routers.length === 0) {
-    await output.line("no router was heard of in the last minute");
+    await output.line("no router has reported in the last minute");
     return;
   }
   await output.table(
@@ -29,13 +29,13 @@ export async function showFleet(output: Output, { replicas, routers, time }: Get
 }
 
 function replicaRow(replica: ReplicaStatus, nowMs: number): string[] {
-  const { replicaId, grpcAddress, feedHealthy, watches, loadedEvents, lastSeen } = replica;
-  const feed = feedHealthy ? "healthy" : "not healthy";
+  const { replicaId, grpcAddress, feedHealthy, feedProblem, watches, loadedEvents, lastSeen } = replica;
+  const feed = feedHealthy ? "healthy" : `not healthy${feedProblem && `: ${feedProblem}`}`;
   return [replicaId, grpcAddress, feed, String(watches), String(loadedEvents), ago(lastSeen, nowMs)].map(printable);
 }
 
 function routerRow({ routerId, replicaIds, events, behind, lastSeen }: RouterStatus, nowMs: number): string[] {
-  // One of whom nothing is confirmed, or whose oldest change has left the log, comes first.
+  // The largest lag is one without a confirmed change, or one with an unconfirmed change that has left the log.
   const weight = (age: Duration | undefined) => (age === undefined ? Number.POSITIVE_INFINITY : durationMs(age));
   const [worst] = [...behind].sort((a, b) => weight(b.age) - weight(a.age));
   const changes = worst?.revisions === undefined ? "nothing confirmed" : `${worst.revisions} unconfirmed`;

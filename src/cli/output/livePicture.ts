@@ -5,20 +5,20 @@ import { describeChange } from "../demo/narrator.js";
 import { formatCount, isCutOnly } from "./describe.js";
 import { type Colors, formatTable, printable } from "./output.js";
 
-/** How many of the newest changes are kept. */
+/** The number of newest changes that are kept. */
 const MAX_CHANGES = 200;
-/** How many speakers of an event are named. */
+/** The number of speakers that are named for an event. */
 const NAMED_SPEAKERS = 3;
 
 interface LiveEvent {
   revision: bigint;
-  /** Those who have a channel. */
+  /** The users who have a channel. */
   users: Set<string>;
   speakers: Map<string, ActiveSpeaker>;
   pause: SpeakerPause | undefined;
 }
 
-/** Where a picture is drawn. */
+/** The size and time of a page. */
 export interface LiveFrame {
   columns: number;
   rows: number;
@@ -27,7 +27,7 @@ export interface LiveFrame {
   nowMs: number;
 }
 
-/** What a watch has told so far, as a page of a terminal: the events as they stand, and the newest changes. */
+/** The page of `squelch watch` on a terminal: the state of all events and the newest changes. */
 export class LivePicture {
   readonly #address: string;
   readonly #events = new Map<string, LiveEvent>();
@@ -40,7 +40,7 @@ export class LivePicture {
     this.#address = address;
   }
 
-  /** Takes over what came at `nowMs`. */
+  /** Adds a message that arrived at `nowMs`. */
   take({ payload }: WatchPermissionsResponse, nowMs: number): void {
     switch (payload.case) {
       case "snapshot":
@@ -63,16 +63,16 @@ export class LivePicture {
         else speakers.delete(channelId);
         break;
       }
-      // What a newer replica may have added.
+      // A payload that a newer replica may add.
       case undefined:
     }
   }
 
-  /** The page: at most `rows` lines of at most `columns` characters, colours not counted. */
+  /** Returns the page: at most `rows` lines of at most `columns` characters, not counting colours. */
   lines({ columns, rows, colors, nowMs }: LiveFrame): string[] {
     const top = [this.#headline(colors, nowMs), ""];
     const table = this.#table(colors, nowMs);
-    // Half of the page is for the changes, however many events there are.
+    // The changes get half of the page, also with many events.
     const room = Math.max(1, Math.ceil((rows - top.length) / 2) - 2);
     const hidden = table.length - 1 - room;
     const events = hidden > 0 ? [...table.slice(0, room), colors.dim(`… and ${hidden + 1} more`)] : table;
@@ -154,7 +154,7 @@ function describeStanding({ expiresAt, reason, broadcaster }: SpeakerPause, nowM
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the escapes of colours are what is looked for.
 const escapes = /(\u001b\[\d+m)/;
 
-/** At most `columns` characters of a line, with all of its colours. */
+/** Cuts a line to `columns` characters. Colours do not count and are all kept. */
 function cut(line: string, columns: number): string {
   let room = columns;
   return line

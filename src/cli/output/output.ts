@@ -5,10 +5,10 @@ import Table from "cli-table3";
 import picocolors from "picocolors";
 import type { Terminal } from "./screen.js";
 
-// Terminal escapes, and the characters that turn the direction of text, must not come from a reason or a name.
+// A reason or a name must not bring terminal escapes, nor characters that change the direction of text.
 const unprintable = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu;
 
-/** `text` on one line, with whatever could steer a terminal written as an escape. */
+/** Returns `text` on one line. Characters that could control a terminal are replaced by escapes such as `\u001b`. */
 export function printable(text: string): string {
   return text.replace(unprintable, (character) => {
     const code = character.codePointAt(0)?.toString(16).padStart(4, "0");
@@ -16,7 +16,7 @@ export function printable(text: string): string {
   });
 }
 
-// Columns apart by two spaces, no lines.
+// No borders. Two spaces separate the columns.
 const NO_BORDERS = Object.fromEntries(
   ["top", "bottom", "left", "right", "mid"]
     .flatMap((side) => [side, `${side}-mid`, `${side}-left`, `${side}-right`])
@@ -24,7 +24,7 @@ const NO_BORDERS = Object.fromEntries(
     .map((name) => [name, ""]),
 );
 
-/** The rows under their heading as lines, columns aligned. Cells must be printable. */
+/** Formats a heading and rows as lines with aligned columns. Cells must be printable. */
 export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const table = new Table({
     head: [...head],
@@ -40,11 +40,11 @@ export function formatTable(head: readonly string[], rows: readonly (readonly st
 
 export type Colors = ReturnType<typeof picocolors.createColors>;
 
-/** What a command prints on stdout: for people, or as JSON lines for programs. */
+/** Prints the results of a command on stdout: text for people, or JSON lines for programs. */
 export class Output {
-  /** Colours if stdout is a terminal and NO_COLOR is not set, otherwise all plain. */
+  /** Adds colours if stdout is a terminal and NO_COLOR is not set. */
   readonly colors: Colors;
-  /** Where people look at it, who can be shown a page that changes; undefined where they can't. */
+  /** The terminal that can show a live page; undefined if stdout is not such a terminal. */
   readonly terminal: Terminal | undefined;
   readonly #stdout: Writable;
 
@@ -54,12 +54,12 @@ export class Output {
     this.colors = picocolors.createColors(stdout.isTTY === true && !env.NO_COLOR && env.TERM !== "dumb");
   }
 
-  /** Writes a line; resolves when there is room for more, so that a slow reader slows the command. */
+  /** Writes a line. Resolves when the stream accepts more, so that a slow reader slows the command. */
   async line(text: string): Promise<void> {
     if (!this.#stdout.write(`${text}\n`)) await once(this.#stdout, "drain");
   }
 
-  /** Writes rows under a heading, columns aligned. Cells are made printable. */
+  /** Writes a heading and rows with aligned columns. Cells are made printable. */
   async table(head: readonly string[], rows: readonly (readonly string[])[]): Promise<void> {
     const coloured = head.map((cell) => this.colors.dim(cell));
     const lines = formatTable(
@@ -69,7 +69,7 @@ export class Output {
     for (const line of lines) await this.line(line);
   }
 
-  /** Writes a message as one line of protobuf JSON; empty lists and default values are there. */
+  /** Writes a message as one line of protobuf JSON, including empty lists and default values. */
   json<D extends DescMessage>(schema: D, message: MessageShape<D>): Promise<void> {
     return this.line(JSON.stringify(toJson(schema, message, { alwaysEmitImplicit: true })));
   }

@@ -2,7 +2,7 @@ import type { Writable } from "node:stream";
 
 const BAR_WIDTH = 24;
 
-/** A bar on one line of a terminal; nothing at all where `stream` is none. */
+/** Shows a progress bar on one line of a terminal. Does nothing if `stream` is not a terminal. */
 export class ProgressBar {
   readonly #stream: Writable;
   readonly #isTerminal: boolean;
@@ -10,7 +10,7 @@ export class ProgressBar {
   readonly #noun: string;
   #line = "";
 
-  /** @param noun what is counted, for example `users` */
+  /** @param noun the noun for the count, for example `users` */
   constructor(stream: Writable & { isTTY?: boolean }, total: number, noun: string) {
     this.#stream = stream;
     this.#isTerminal = stream.isTTY === true;
@@ -18,7 +18,7 @@ export class ProgressBar {
     this.#noun = noun;
   }
 
-  /** Draws anew where the percentage is another one. */
+  /** Shows the progress. Draws only if the line has changed. */
   show(done: number): void {
     const share = this.#total === 0 ? 1 : done / this.#total;
     const bar = "#".repeat(Math.floor(share * BAR_WIDTH)).padEnd(BAR_WIDTH, "-");
@@ -26,7 +26,7 @@ export class ProgressBar {
     this.#draw(`[${bar}] ${percent}% of ${this.#total} ${this.#noun}`);
   }
 
-  /** Leaves an empty line behind. */
+  /** Clears the line. */
   clear(): void {
     this.#draw("");
   }

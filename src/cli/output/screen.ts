@@ -1,6 +1,6 @@
 import type { Writable } from "node:stream";
 
-/** A terminal's size, as Node tells it. */
+/** A terminal with its size. */
 export interface Terminal extends Writable {
   readonly columns?: number;
   readonly rows?: number;
@@ -11,19 +11,19 @@ const LEAVE = "\u001b[?25h\u001b[?1049l";
 const HOME = "\u001b[H";
 const CLEAR_LINE = "\u001b[K";
 const CLEAR_BELOW = "\u001b[J";
-/** Frames come no closer than that, ms. */
+/** The shortest time between two frames, ms. */
 const FRAME_MS = 100;
-/** How often a page is drawn though nothing has come, ms: what counts down goes on. */
+/** The time between frames without a change, ms. They update clocks on the page. */
 const IDLE_MS = 1_000;
 
-/** The second page of a terminal, drawn anew as things change; the first is as it was afterwards. */
+/** Draws a live page on the alternate screen of a terminal. `close` restores the normal screen. */
 export class Screen {
   readonly #terminal: Terminal;
   readonly #draw: (size: { columns: number; rows: number }) => string[];
   readonly #ticking: NodeJS.Timeout;
   #pending: NodeJS.Timeout | undefined;
 
-  /** @param draw the lines to show, no more and no longer than fit */
+  /** @param draw returns the lines of the page, which must fit into the size */
   constructor(terminal: Terminal, draw: (size: { columns: number; rows: number }) => string[]) {
     this.#terminal = terminal;
     this.#draw = draw;
@@ -33,12 +33,12 @@ export class Screen {
     this.#show();
   }
 
-  /** Something is to be seen that was not there before. */
+  /** Draws the page soon, after a change. */
   readonly changed = (): void => {
     this.#pending ??= setTimeout(() => this.#show(), FRAME_MS);
   };
 
-  /** Gives the terminal back. */
+  /** Restores the normal screen. */
   close(): void {
     clearInterval(this.#ticking);
     clearTimeout(this.#pending);
@@ -49,6 +49,8 @@ export class Screen {
   #show(): void {
     clearTimeout(this.#pending);
     this.#pending = undefined;
+    // A terminal that is stopped takes no more; the frame that follows shows what this one would have.
+    if (this.#terminal.writableNeedDrain) return;
     const { columns = 80, rows = 24 } = this.#terminal;
     const lines = this.#draw({ columns, rows });
     this.#terminal.write(HOME + lines.map((line) => line + CLEAR_LINE).join("\r\n") + CLEAR_BELOW);

@@ -1,13 +1,13 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 
-/** What a failed call means for the page. */
+/** A failed call, as the page shows it. */
 export interface Problem {
   /**
-   * `signIn`: the server does not know who asks; `forbidden`: it does, and refuses; `unreachable`: the outcome is not
-   * known, trying again may help; `refused`: the call itself is not acceptable.
+   * `signIn`: the token is missing or not valid. `forbidden`: the token does not permit the call. `unreachable`: the outcome
+   * is unknown, and a retry may help. `refused`: the request is not valid or not possible.
    */
   kind: "signIn" | "forbidden" | "unreachable" | "refused";
-  /** For people, with the remedy where there is one. */
+  /** The message for people, with a remedy if there is one. */
   text: string;
 }
 
@@ -15,7 +15,7 @@ const UNREACHABLE = new Set([Code.Unavailable, Code.DeadlineExceeded, Code.Abort
 
 export function describeProblem(error: unknown): Problem {
   const { code, rawMessage } = ConnectError.from(error);
-  if (code === Code.Unauthenticated) return { kind: "signIn", text: rawMessage || "Sign in to go on." };
+  if (code === Code.Unauthenticated) return { kind: "signIn", text: rawMessage || "Sign in to continue." };
   if (code === Code.PermissionDenied) return { kind: "forbidden", text: rawMessage };
   if (UNREACHABLE.has(code)) {
     return {
@@ -26,9 +26,9 @@ export function describeProblem(error: unknown): Problem {
   return { kind: "refused", text: rawMessage };
 }
 
-/** The same for a call that changes something, whose outcome may be unknown. */
+/** Describes the failure of a call that changes something. The outcome may be unknown. */
 export function describeFailedWrite(error: unknown): Problem {
   const problem = describeProblem(error);
   if (problem.kind !== "unreachable") return problem;
-  return { ...problem, text: `${problem.text}. It is not known whether it was done: look, and try again.` };
+  return { ...problem, text: `${problem.text}. The change may have been made: check it, then try again if needed.` };
 }

@@ -3,33 +3,33 @@ import { FloorRevokeCause } from "../../../gen/squelch/v1/model_pb.js";
 import type { Change } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { isLatch } from "./eventPicture.js";
 
-/** One change, for people. */
+/** One change, described for people. */
 export interface Activity {
   eventId: string;
-  /** Tells entries apart. */
+  /** A unique key for the entry. */
   key: string;
-  /** By the store's clock, ms since 1970. */
+  /** The time of the change by the clock of Redis, ms since 1970. */
   timeMs: number;
   actor: string;
-  /** Grants and revocations are routine; what concerns a whole event is an emergency. */
+  /** The kind of the change: `emergency` for a whole event, `floor` for speakers and bans, `routine` for others. */
   tone: "routine" | "floor" | "emergency";
   text: string;
 }
 
 const CAUSES: Readonly<Record<FloorRevokeCause, string>> = {
-  [FloorRevokeCause.UNSPECIFIED]: "for a cause unknown",
-  [FloorRevokeCause.ONLY_CLIENT]: "nobody else was listening",
-  [FloorRevokeCause.TALKED_TOO_LONG]: "talked too long",
-  [FloorRevokeCause.NO_PERMISSION]: "may no longer speak there",
-  [FloorRevokeCause.PRE_EMPTED]: "a higher priority took it",
+  [FloorRevokeCause.UNSPECIFIED]: "unknown cause",
+  [FloorRevokeCause.ONLY_CLIENT]: "no other user was listening",
+  [FloorRevokeCause.TALKED_TOO_LONG]: "the talk time is over",
+  [FloorRevokeCause.NO_PERMISSION]: "may no longer speak on the channel",
+  [FloorRevokeCause.PRE_EMPTED]: "a user with higher priority took it",
   [FloorRevokeCause.NO_RESOURCES]: "no resources",
   [FloorRevokeCause.OTHER]: "the lease was not renewed",
 };
 
 const list = (ids: readonly string[]) => (ids.length > 3 ? `${ids.length} channels` : ids.join(", "));
 
-/** Undefined for a kind that this page does not know. */
-export function describeChange(eventId: string, epoch: string, change: Change): Activity | undefined {
+/** Describes a change. Returns undefined for a kind that this page does not know. */
+export function toActivity(eventId: string, epoch: string, change: Change): Activity | undefined {
   const { revision, time, actor, kind } = change;
   const entry = (tone: Activity["tone"], text: string): Activity => ({
     eventId,
@@ -43,30 +43,28 @@ export function describeChange(eventId: string, epoch: string, change: Change): 
     case "membershipChanged": {
       const { userId, added, removed } = kind.value;
       const parts = [added.length > 0 && `gains ${list(added)}`, removed.length > 0 && `loses ${list(removed)}`];
-      return entry("routine", `${userId} ${parts.filter(Boolean).join(" and ") || "is written without a difference"}`);
+      return entry("routine", `${userId} ${parts.filter(Boolean).join(" and ") || "is written without a change"}`);
     }
     case "speakersPaused": {
       const { pause, cut } = kind.value;
-      const what = pause !== undefined && isLatch(pause) ? "All speakers paused" : "All speakers cut, without a pause";
+      const what =
+        pause !== undefined && isLatch(pause) ? "All speakers paused" : "All speakers stopped, without a pause";
       const reason = pause?.reason ? `: ${pause.reason}` : "";
-      return entry("emergency", `${what}${reason} (${cut.length} cut)`);
+      return entry("emergency", `${what}${reason} (${cut.length} stopped)`);
     }
     case "speakersResumed":
-      return entry("emergency", kind.value.expired ? "The pause has run out" : "The pause was lifted");
+      return entry("emergency", kind.value.expired ? "The pause has expired" : "The pause was lifted");
     case "floorRevoked": {
       const { userId, channelId, cause, byUserId } = kind.value;
       const by = byUserId === "" ? "" : ` (${byUserId})`;
-      return entry(
-        "floor",
-        `${userId} loses the floor of ${channelId}: ${CAUSES[cause] ?? "for a cause unknown"}${by}`,
-      );
+      return entry("floor", `${userId} loses the floor of ${channelId}: ${CAUSES[cause] ?? "unknown cause"}${by}`);
     }
     case "userBanned": {
       const { ban } = kind.value;
       return entry("floor", `${ban?.userId ?? "A user"} is banned${ban?.reason ? `: ${ban.reason}` : ""}`);
     }
     case "userUnbanned":
-      return entry("routine", `The ban of ${kind.value.userId} ${kind.value.expired ? "has run out" : "was lifted"}`);
+      return entry("routine", `The ban of ${kind.value.userId} ${kind.value.expired ? "has expired" : "was lifted"}`);
     case "userDisconnected":
       return entry("routine", `${kind.value.userId} is disconnected: ${kind.value.reason}`);
     default:

@@ -2,37 +2,37 @@ import type { WatchChannelsResponse } from "../../../gen/squelch/v1/channel_serv
 import type { ActiveSpeaker, SpeakerPause } from "../../../gen/squelch/v1/model_pb.js";
 import type { Change, Snapshot } from "../../../gen/squelch/v1/permission_service_pb.js";
 
-/** What the stream has told of one event. */
+/** The state of one event, built from the messages of the stream. */
 export class EventPicture {
   readonly eventId: string;
   epoch = "";
-  /** Of the newest change that is in the picture. */
+  /** The revision of the newest change in the picture. */
   revision = 0n;
-  /** Every user who was ever written, with all channels. */
+  /** All users that were ever written, with their channels. */
   users = new Map<string, readonly string[]>();
-  /** The pause that stands. */
+  /** The current pause. */
   pause: SpeakerPause | undefined;
-  /** The revision that a router must have acted on to have the pause in force. */
+  /** The revision that a router must have applied so that the pause is in force there. */
   pauseRevision = 0n;
-  /** Floors that the pause cut; undefined where the page came later. */
+  /** The number of speakers that the pause stopped; undefined if the page was opened later. */
   cut: number | undefined;
-  /** Who holds a floor, by channel. */
+  /** The speakers, by channel id. */
   speakers = new Map<string, ActiveSpeaker>();
-  /** How many of them have a channel. */
+  /** The number of users who have a channel. */
   userCount = 0;
-  /** Counts what changes `users`. */
+  /** Increases with every change of `users`. */
   usersVersion = 0;
-  /** Counts who gets a first channel or loses the last one: as long as it stays, so does the order of the list. */
+  /** Increases when a user gets a first channel or loses the last one. The order of the user list depends on it. */
   rosterVersion = 0;
-  /** The event's channels as far as they are known, each with the revision at which it was named. */
+  /** The known channels of the event, each with the revision of the change that named it. */
   channels = new Map<string, bigint>();
-  /** Counts what changes `channels`. */
+  /** Increases with every change of `channels`. */
   channelsVersion = 0;
-  /** Counts what changes `speakers` or the pause. */
+  /** Increases with every change of `speakers` or `pause`. */
   floorVersion = 0;
-  /** Counts the beginnings and ends of bans. */
+  /** Increases when a ban begins or ends. */
   bansVersion = 0;
-  /** False until the first snapshot was complete. */
+  /** False before the first complete snapshot. */
   isKnown = false;
   #chunks: Snapshot[] = [];
 
@@ -40,7 +40,7 @@ export class EventPicture {
     this.eventId = eventId;
   }
 
-  /** Takes a chunk; the picture is replaced with the last one. */
+  /** Adds a chunk of a snapshot. The last chunk replaces the state. */
   takeSnapshot(chunk: Snapshot): void {
     if (chunk.chunkIndex === 0) this.#chunks = [];
     this.#chunks.push(chunk);
@@ -66,7 +66,7 @@ export class EventPicture {
     this.bansVersion++;
   }
 
-  /** The stream begins anew: chunks of the old one are worth nothing. */
+  /** Drops the chunks of an incomplete snapshot, because a new stream starts. */
   dropChunks(): void {
     this.#chunks = [];
   }
@@ -109,9 +109,10 @@ export class EventPicture {
   }
 
   /**
-   * Takes the event's index of channels: what is not in it has left the event, unless it was named since.
+   * Takes the list of the event's channels. A channel that is not in the list has left the event, unless a later change
+   * named it.
    *
-   * @param askedAt the revision of the picture when the index was asked for
+   * @param askedAt the revision of the picture when the list was requested
    */
   takeIndex(channelIds: readonly string[], askedAt: bigint): void {
     const named = [...this.channels].filter(([, revision]) => revision > askedAt);
@@ -126,7 +127,7 @@ export class EventPicture {
   }
 }
 
-/** False for a pause that only cut: it ended as it began. */
+/** False for a pause of duration 0, which ended when it began. */
 export function isLatch({ startedAt, expiresAt }: SpeakerPause): boolean {
   return startedAt?.seconds !== expiresAt?.seconds || startedAt?.nanos !== expiresAt?.nanos;
 }

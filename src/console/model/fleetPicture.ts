@@ -4,21 +4,21 @@ import type {
   EventChanges,
   WatchPermissionsResponse,
 } from "../../../gen/squelch/v1/permission_service_pb.js";
-import { type Activity, describeChange } from "./activity.js";
+import { type Activity, toActivity } from "./activity.js";
 import { EventPicture } from "./eventPicture.js";
 
-/** How many of the newest changes are kept for the eye. */
+/** The number of newest changes that the page keeps. */
 const MAX_ACTIVITY = 200;
 
-/** What the stream has told of every event, put together. */
+/** The state of all events, built from the messages of the stream. */
 export class FleetPicture {
   readonly events = new Map<string, EventPicture>();
   /** The newest changes of all events, newest first. */
   activity: readonly Activity[] = [];
-  /** Counts events that came up. */
+  /** Increases with every new event. */
   eventsVersion = 0;
 
-  /** Takes a message; returns the checkpoint if it is one. */
+  /** Adds a message of the stream. Returns the checkpoint if the message is one. */
   take({ payload }: WatchPermissionsResponse): Checkpoint | undefined {
     switch (payload.case) {
       case "snapshot":
@@ -38,7 +38,7 @@ export class FleetPicture {
     }
   }
 
-  /** Where a new stream goes on. To be asked once for each stream. */
+  /** Returns the cursors for a new stream. Call it once for each stream. */
   resume(): Pick<Cursor, "eventId" | "epoch" | "revision">[] {
     const known = [...this.events.values()];
     for (const event of known) event.dropChunks();
@@ -57,7 +57,7 @@ export class FleetPicture {
   #takeChanges({ eventId, epoch, changes }: EventChanges): void {
     const event = this.#open(eventId);
     for (const change of changes) event.takeChange(change);
-    const described = changes.slice(-MAX_ACTIVITY).flatMap((change) => describeChange(eventId, epoch, change) ?? []);
+    const described = changes.slice(-MAX_ACTIVITY).flatMap((change) => toActivity(eventId, epoch, change) ?? []);
     this.activity = [...described.reverse(), ...this.activity].slice(0, MAX_ACTIVITY);
   }
 }

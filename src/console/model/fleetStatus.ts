@@ -4,17 +4,17 @@ import { describeProblem, type Problem } from "../api/problem.js";
 import type { Session } from "../api/session.js";
 import { timeOf } from "./format.js";
 
-/** How often replicas and routers are asked for while the page is to be seen, ms. */
+/** The time between two reads of replicas and routers while the page is visible, ms. */
 const POLL_INTERVAL_MS = 4_000;
 
-/** The replicas and routers as last read, and what that told of the store's clock. */
+/** The replicas and routers from the last read, and the clock of Redis. */
 export class FleetStatus {
   answer: GetFleetStatusResponse | undefined;
-  /** When the answer came, on the clock of `performance.now()`. */
+  /** The time of the answer, by `performance.now()`. */
   readMs = 0;
-  /** Why the newest attempt failed. */
+  /** The problem of the newest attempt; undefined if it succeeded. */
   problem: Problem | undefined;
-  /** The store's clock minus the browser's, ms: what counts down here must not depend on this computer's clock. */
+  /** The clock of Redis minus the browser's clock, ms. Countdowns must not depend on the clock of this computer. */
   #clockOffsetMs: number | undefined;
   readonly #session: Session;
   readonly #onChange: () => void;
@@ -26,12 +26,12 @@ export class FleetStatus {
     this.#onChange = onChange;
   }
 
-  /** The store's time, ms since 1970; the server's, where the caller may not ask for the fleet. */
+  /** The time by the clock of Redis, ms since 1970. If the caller may not read the fleet, the clock of the server. */
   now(): number {
     return Date.now() + (this.#clockOffsetMs ?? this.#session.clockOffsetMs);
   }
 
-  /** Asks again and again until `stop`, or until it is forbidden; one call at a time, and none while the page is hidden. */
+  /** Reads the fleet repeatedly until `stop` or until it is forbidden. It reads nothing while the page is hidden. */
   async run(): Promise<void> {
     const { signal } = this.#stop;
     while (!signal.aborted) {
@@ -61,10 +61,10 @@ export class FleetStatus {
   }
 }
 
-/** Routers report what is routine within a second: what takes no longer than this is no lag, ms. */
+/** A shorter lag is not shown, ms: routers report routine changes within a second. */
 const ROUTINE_LAG_MS = 3_000;
 
-/** Where a router has been behind for longer than reports take. */
+/** Returns the lags of a router that are longer than reports normally take. */
 export function lagsOf({ behind }: { behind: readonly RouterLag[] }): RouterLag[] {
   return behind.filter(({ age }) => age === undefined || durationMs(age) > ROUTINE_LAG_MS);
 }

@@ -1,26 +1,26 @@
 import type { Problem } from "../api/problem.js";
 
-/** How the page and the server are connected. */
+/** The state of the connection between page and server. */
 export type Link =
   | { state: "connecting" }
   | { state: "open" }
   | { state: "lost"; problem: Problem }
-  /** Nothing more is tried: somebody has to sign in. */
+  /** The server refused the token. The page does not try again until the user signs in. */
   | { state: "refused"; problem: Problem };
 
-/** What a feed knows of itself. */
+/** The state of a feed. */
 export interface FeedState {
   link: Link;
-  /** What the server last said of its own feed; undefined before the first checkpoint of the stream. */
+  /** The health of the server's own feed from the last checkpoint; undefined before the first one of the stream. */
   isHealthy: boolean | undefined;
-  /** When everything in the picture was last proven to be true, ms on the clock of `performance.now()`. */
+  /** The last time at which the whole picture was proven to be up to date, by `performance.now()`. */
   provenMs: number | undefined;
 }
 
-/** What the picture is worth. Anything but `live` may be out of date and must be shown so. */
+/** How up to date the picture is. In every state except `live` it may be out of date, and the page must show this. */
 export interface Freshness {
   level: "live" | "connecting" | "unhealthy" | "lost";
-  /** Since all of it was proven to be true, ms; undefined if it never was. */
+  /** The time since the picture was last proven to be up to date, ms; undefined if it never was. */
   ageMs: number | undefined;
 }
 

@@ -7,14 +7,14 @@ import { FleetPicture } from "./fleetPicture.js";
 import type { FeedState, Link } from "./freshness.js";
 
 const CHECKPOINT_INTERVAL_MS = 2_000;
-/** Without a message for this long the stream is dead. */
+/** A stream without a message for this long counts as dead, ms. */
 const SILENCE_MS = 3 * CHECKPOINT_INTERVAL_MS;
-/** A dispatcher does not wait for longer than the third step of the back-off, about 4 s. */
+/** The longest wait is the third step of the back-off, about 4 s, because a dispatcher is waiting. */
 const MAX_BACKOFF_STEP = 3;
 
 /**
- * The one stream of the page: opened anew when it ends or falls silent, resumed where it was. The picture stays when
- * the stream is lost; `link`, `isHealthy` and `provenMs` say what it is worth.
+ * The stream of the page. It is opened again when it ends or is silent, and resumes from the last position. The picture stays
+ * when the stream is lost; `link`, `isHealthy` and `provenMs` show how up to date it is.
  */
 export class LiveFeed implements FeedState {
   readonly picture = new FleetPicture();
@@ -55,7 +55,7 @@ export class LiveFeed implements FeedState {
     this.#wake();
   }
 
-  // One stream, to its end. Resolves with whether it told anything.
+  // Follows one stream to its end. Resolves with true if a message arrived.
   async #follow(): Promise<boolean> {
     const stream = new AbortController();
     this.#stream = stream;
@@ -63,7 +63,10 @@ export class LiveFeed implements FeedState {
     let watchdog = 0;
     const watch = () => {
       clearTimeout(watchdog);
-      watchdog = setTimeout(() => stream.abort(new Error("no word from the server")), SILENCE_MS) as unknown as number;
+      watchdog = setTimeout(
+        () => stream.abort(new Error("no message from the server")),
+        SILENCE_MS,
+      ) as unknown as number;
     };
     const request = {
       cursors: this.picture.resume(),

@@ -1,4 +1,4 @@
-/** Where the page is: the fragment of its address. */
+/** The current view of the page, from the fragment of its address. */
 export type Route = { page: "overview" } | { page: "fleet" } | { page: "audit" } | { page: "event"; eventId: string };
 
 export function parseRoute(fragment: string): Route {

@@ -1,4 +1,4 @@
-/** A user, as a row shows it. */
+/** A user in a row of the list. */
 export interface UserRow {
   userId: string;
   channelIds: readonly string[];
@@ -6,17 +6,20 @@ export interface UserRow {
 
 const compare = new Intl.Collator("en", { numeric: true }).compare;
 
-/** Ids as people sort them: `unit-2` before `unit-10`. */
+/** Compares ids with numbers in natural order: `unit-2` before `unit-10`. */
 export function sortIds(ids: Iterable<string>): string[] {
   return [...ids].sort(compare);
 }
 
-/** The ids of users who have channels, in order. */
+/** Returns the ids of users who have channels, sorted. */
 export function listUsers(users: ReadonlyMap<string, readonly string[]>): string[] {
   return sortIds([...users].filter(([, channelIds]) => channelIds.length > 0).map(([userId]) => userId));
 }
 
-/** Rows whose user id has the text, then those who have a channel with it; all for an empty text. Case does not count. */
+/**
+ * Finds users by text: first users with the text in their id, then users with the text in a channel id. An empty text finds
+ * all. Upper and lower case are equal.
+ */
 export function searchUsers(rows: readonly UserRow[], text: string): readonly UserRow[] {
   const wanted = text.trim().toLowerCase();
   if (wanted === "") return rows;
@@ -29,7 +32,7 @@ export function searchUsers(rows: readonly UserRow[], text: string): readonly Us
   return [...byUser, ...byChannel];
 }
 
-/** The ids that have the text. Case does not count. */
+/** Returns the ids that contain the text. Upper and lower case are equal. */
 export function searchIds(ids: readonly string[], text: string): readonly string[] {
   const wanted = text.trim().toLowerCase();
   return wanted === "" ? ids : ids.filter((id) => id.toLowerCase().includes(wanted));

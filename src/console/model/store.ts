@@ -1,7 +1,7 @@
-/** How long changes are collected before the page is drawn again, ms, where the browser draws no frames (a hidden tab). */
+/** The time between two drawings of a hidden tab, ms. The browser draws no frames there. */
 const HIDDEN_DELAY_MS = 250;
 
-/** Tells listeners that something has changed, at most once a frame. */
+/** Notifies listeners of changes, at most once for each frame. */
 export class Ticker {
   readonly #listeners = new Set<() => void>();
   #isDue = false;
@@ -11,7 +11,7 @@ export class Ticker {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Something has changed. */
+  /** Notifies the listeners soon, after a change. */
   readonly mark = (): void => {
     if (this.#isDue) return;
     this.#isDue = true;

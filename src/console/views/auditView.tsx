@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { AuditEntry } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { describeProblem } from "../api/problem.js";
-import { formatTime, timeOf } from "../model/format.js";
+import { formatTimeOfDay, timeOf } from "../model/format.js";
 import { linkTo } from "../model/route.js";
 import { useConsole } from "./console.js";
 
@@ -12,7 +12,7 @@ interface Trail {
   nextPageToken: string;
 }
 
-/** Who did or tried what, newest first: of one event, or of all. Read when it is opened, and again when asked. */
+/** The audit trail of one event or of all events, newest first. It is read when the view opens and on request. */
 export function AuditView({ eventId }: { eventId?: string }) {
   const { session } = useConsole();
   const [trail, setTrail] = useState<Trail>();
@@ -61,13 +61,13 @@ export function AuditView({ eventId }: { eventId?: string }) {
           onInput={(input) => setText(input.currentTarget.value)}
         />
         <span class="hint" role="status">
-          {problem || (trail === undefined ? "Asking" : `As of ${formatTime(readMs)}`)}
+          {problem || (trail === undefined ? "Loading" : `As of ${formatTimeOfDay(readMs)}`)}
         </span>
         <button type="button" onClick={() => void read(undefined)}>
           Read again
         </button>
       </div>
-      {trail !== undefined && shown.length === 0 && <p class="empty">Nothing is on record</p>}
+      {trail !== undefined && shown.length === 0 && <p class="empty">The audit trail has no entries</p>}
       {shown.length > 0 && (
         <div class="scroll">
           <table>
@@ -120,8 +120,8 @@ function AuditRow({ entry, hasEvent }: { entry: AuditEntry; hasEvent: boolean })
   );
 }
 
-// The day is said where it is not today.
+// The date is added unless it is today.
 function formatDay(timeMs: number): string {
   const day = new Date(timeMs).toDateString();
-  return day === new Date().toDateString() ? formatTime(timeMs) : `${day} ${formatTime(timeMs)}`;
+  return day === new Date().toDateString() ? formatTimeOfDay(timeMs) : `${day} ${formatTimeOfDay(timeMs)}`;
 }

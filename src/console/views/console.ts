@@ -5,13 +5,13 @@ import type { FleetStatus } from "../model/fleetStatus.js";
 import type { LiveFeed } from "../model/liveFeed.js";
 import type { Ticker } from "../model/store.js";
 
-/** What every part of the page sees. */
+/** The objects that all parts of the page share. */
 export interface Console {
   session: Session;
   feed: LiveFeed;
   fleet: FleetStatus;
   ticker: Ticker;
-  /** Says something to those who do not see the page; `assertive` interrupts what is being read. */
+  /** Announces a text to screen readers. `assertive` interrupts the current speech. */
   announce(text: string, urgency?: "polite" | "assertive"): void;
 }
 
@@ -23,7 +23,7 @@ export function useConsole(): Console {
   return console;
 }
 
-/** A value read from the console, always the present one; the component is drawn again when it differs. */
+/** Returns a current value of the console. The component is drawn again when the value changes. */
 export function useLive<T>(read: (console: Console) => T): T {
   const console = useConsole();
   const value = read(console);
@@ -36,14 +36,14 @@ export function useLive<T>(read: (console: Console) => T): T {
       known = next;
       redraw({});
     };
-    // It may have changed since it was drawn.
+    // The value may have changed since the component was drawn.
     compare();
     return console.ticker.subscribe(compare);
   });
   return value;
 }
 
-/** The time, ms by `performance.now()`, kept up to date once in `intervalMs`. */
+/** Returns the time by `performance.now()`, updated every `intervalMs`. */
 export function useNow(intervalMs: number): number {
   const [now, setNow] = useState(() => performance.now());
   useEffect(() => {

@@ -1,7 +1,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { useConsole, useLive } from "./console.js";
 
-/** Says out loud when an event is paused or the pause ends, wherever one looks, and counts pauses in the page's title. */
+/** Announces to screen readers when a pause begins or ends, in every view, and shows the number of pauses in the title. */
 export function useEmergencies(): void {
   const { feed, announce } = useConsole();
   const paused = useLive((console) =>

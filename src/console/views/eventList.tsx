@@ -5,7 +5,7 @@ import { searchIds, sortIds } from "../model/search.js";
 import { useConsole, useLive } from "./console.js";
 import { Countdown } from "./controls/clock.js";
 
-/** Every event, by name, with what goes on in it. Order never changes with the state: nothing jumps under the pointer. */
+/** All events with their state, sorted by name. The order does not depend on the state, so rows do not move. */
 export function EventList({ selected }: { selected: string | undefined }) {
   const { feed } = useConsole();
   const version = useLive((console) => console.feed.picture.eventsVersion);
@@ -27,7 +27,7 @@ export function EventList({ selected }: { selected: string | undefined }) {
         ))}
       </ul>
       {found.length === 0 && (
-        <p class="empty">{ids.length === 0 ? "No events yet" : "No event has this in its name"}</p>
+        <p class="empty">{ids.length === 0 ? "No events yet" : "No event name contains this text"}</p>
       )}
     </nav>
   );

@@ -5,10 +5,10 @@ import { formatAge, formatCount, timeOf } from "../model/format.js";
 import { linkTo } from "../model/route.js";
 import { useConsole, useLive, useNow } from "./console.js";
 
-/** Events named of those in which a router is behind. */
+/** The number of events that are named for a router that is behind. */
 const MAX_NAMED = 3;
 
-/** The replicas and routers, how healthy and how far each is. */
+/** The replicas and routers of the fleet with their health and lag. */
 export function FleetView() {
   const { fleet } = useConsole();
   useLive((console) => console.fleet.readMs);
@@ -21,7 +21,7 @@ export function FleetView() {
       <h1>Fleet</h1>
       <p class="hint" role="status">
         {problem !== undefined ? `${problem.text} ` : ""}
-        {answer !== undefined ? `Read ${formatAge(Math.max(ageMs, 0))} ago` : problem === undefined ? "Asking" : ""}
+        {answer !== undefined ? `Read ${formatAge(Math.max(ageMs, 0))} ago` : problem === undefined ? "Loading" : ""}
       </p>
       {answer !== undefined && (
         <>
@@ -36,7 +36,7 @@ export function FleetView() {
                     <th scope="col">Watches</th>
                     <th scope="col">Events</th>
                     <th scope="col">Up for</th>
-                    <th scope="col">Last heard</th>
+                    <th scope="col">Last report</th>
                     <th scope="col">Version</th>
                   </tr>
                 </thead>
@@ -50,7 +50,7 @@ export function FleetView() {
           </section>
           <section class="panel" aria-labelledby="routers-title" data-stale={problem !== undefined}>
             <h2 id="routers-title">Routers ({answer.routers.length})</h2>
-            {answer.routers.length === 0 && <p class="empty">No router has been heard of in the last minute</p>}
+            {answer.routers.length === 0 && <p class="empty">No router has reported in the last minute</p>}
             {answer.routers.length > 0 && (
               <div class="scroll">
                 <table>
@@ -61,7 +61,7 @@ export function FleetView() {
                       <th scope="col">Events</th>
                       <th scope="col">Behind in</th>
                       <th scope="col">Connected to</th>
-                      <th scope="col">Last heard</th>
+                      <th scope="col">Last report</th>
                     </tr>
                   </thead>
                   <tbody>

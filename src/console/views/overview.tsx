@@ -4,10 +4,10 @@ import { useConsole, useLive } from "./console.js";
 import { Countdown, Elapsed } from "./controls/clock.js";
 import { ActivityList } from "./event/activityList.js";
 
-/** What goes on in all events: the pauses that stand, who speaks, the newest changes. */
+/** The pauses, speakers and newest changes of all events. */
 export function Overview() {
   const { feed } = useConsole();
-  // Anything that changes who speaks or what is paused, anywhere.
+  // Changes of speakers and pauses in all events.
   useLive((console) => {
     let version = console.feed.picture.eventsVersion;
     for (const event of console.feed.picture.events.values()) version += event.floorVersion;

@@ -9,11 +9,11 @@ import { StatusBar, useIsLive } from "./statusBar.js";
 
 interface ShellProps {
   route: Route;
-  /** Undefined where nobody is signed in. */
+  /** Undefined if the user is not signed in. */
   onSignOut: (() => void) | undefined;
 }
 
-/** The frame: header, status, the events, and the page that was chosen. */
+/** The frame of the page: header, status bar, list of events, and the current view. */
 export function Shell({ route, onSignOut }: ShellProps) {
   useEmergencies();
   const isLive = useIsLive();

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 
 interface SignInProps {
-  /** Why the server wants to know who asks. */
+  /** Why the user must sign in. */
   reason: string;
   onToken(token: string): void;
 }
@@ -26,7 +26,7 @@ export function SignIn({ reason, onToken }: SignInProps) {
             autocomplete="off"
             spellcheck={false}
             required
-            // The only thing to do here.
+            // This field is the only control of the form.
             ref={(input) => input?.focus()}
             value={token}
             onInput={(event) => setToken(event.currentTarget.value)}
@@ -35,7 +35,9 @@ export function SignIn({ reason, onToken }: SignInProps) {
         <button type="submit" class="primary">
           Sign in
         </button>
-        <p class="hint">An administrator makes tokens with squelch token. This tab keeps it until it is closed.</p>
+        <p class="hint">
+          An administrator creates tokens with squelch token mint. The browser keeps the token until this tab is closed.
+        </p>
       </form>
     </main>
   );

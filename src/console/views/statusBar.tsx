@@ -11,12 +11,12 @@ const HEADLINES: Readonly<Record<Freshness["level"], string>> = {
   lost: "Not up to date: no connection to the server",
 };
 
-/** True while what is shown is known to be true. */
+/** True while the page is proven to be up to date. */
 export function useIsLive(): boolean {
   return useLive(({ feed }) => freshnessOf(feed, 0).level === "live");
 }
 
-/** A line that is always there: that the page is live, or since when it is not. It never moves what is below it. */
+/** A line that always shows if the page is live, or since when it is not. Its height is constant, so the page does not move. */
 export function StatusBar() {
   const { announce, feed } = useConsole();
   const level = useLive(({ feed }) => freshnessOf(feed, 0).level);
@@ -46,8 +46,8 @@ export function StatusBar() {
 }
 
 function describeAge(level: Freshness["level"], ageMs: number | undefined): string {
-  if (ageMs === undefined) return level === "connecting" ? "" : "Nothing is known yet";
-  return level === "live" ? `proven ${formatAge(ageMs)} ago` : `What you see was true ${formatAge(ageMs)} ago`;
+  if (ageMs === undefined) return level === "connecting" ? "" : "No data yet";
+  return level === "live" ? `proven ${formatAge(ageMs)} ago` : `This page was up to date ${formatAge(ageMs)} ago`;
 }
 
 function FleetDigest() {

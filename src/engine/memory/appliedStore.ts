@@ -1,6 +1,6 @@
-import { expectedUntilMs, hasInForce, type RouterProgress } from "../../domain/applied.js";
-import type { AppliedStore } from "../../domain/ports.js";
-
+import { expectedUntilMs, hasApplied, type RouterProgress } from "../../domain/applied.js";
+import type { AppliedStore } from "../../domain/ports/appliedStore.js";
+import { openEvent } from "./floor.js";
 import type { EventRecord, MemoryState } from "./state.js";
 
 export function createAppliedStore(state: MemoryState): AppliedStore {
@@ -13,7 +13,7 @@ export function createAppliedStore(state: MemoryState): AppliedStore {
     async holdRouter(routerId, eventIds) {
       const nowMs = state.now();
       for (const eventId of eventIds) {
-        const event = state.open(eventId);
+        const event = openEvent(state, eventId);
         const known = event.routers.get(routerId);
         note(event, { routerId, seenMs: nowMs, ...known, heldMs: nowMs }, known === undefined);
       }
@@ -26,7 +26,7 @@ export function createAppliedStore(state: MemoryState): AppliedStore {
         if (event === undefined) continue;
         const known = event.routers.get(routerId) ?? { routerId, seenMs: nowMs };
         const head = event.log.position;
-        const isFurther = epoch === head.epoch && revision <= head.revision && !hasInForce(known, { epoch, revision });
+        const isFurther = epoch === head.epoch && revision <= head.revision && !hasApplied(known, { epoch, revision });
         const moved = isFurther ? { position: { epoch, revision }, appliedMs: nowMs } : {};
         note(event, { ...known, ...moved, seenMs: nowMs }, isFurther || !event.routers.has(routerId));
       }

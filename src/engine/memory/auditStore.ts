@@ -1,5 +1,5 @@
 import type { AuditEntry } from "../../domain/audit.js";
-import type { AuditStore } from "../../domain/ports.js";
+import type { AuditStore } from "../../domain/ports/auditStore.js";
 
 /** @param length how many entries are kept */
 export function createAuditStore(length: number): AuditStore {

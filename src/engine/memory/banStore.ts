@@ -1,22 +1,24 @@
 import { notBanned, type UserBan } from "../../domain/ban.js";
 import type { ActiveSpeaker } from "../../domain/floor.js";
-import type { BanStore, DisconnectRequest } from "../../domain/ports.js";
+import type { BanStore, DisconnectRequest } from "../../domain/ports/banStore.js";
+import { openEvent, revoke } from "./floor.js";
 import { leaveQueues } from "./floorQueue.js";
+import { release, settledLease } from "./leases.js";
 import type { EventRecord, MemoryState } from "./state.js";
 
 export function createBanStore(state: MemoryState): BanStore {
-  // Of a pause whose broadcaster the user is the latch stays, without a broadcaster.
+  // If the user is the broadcaster of a pause, the pause goes on without a broadcaster.
   function takeFloors(event: EventRecord, userId: string, actor: string): void {
     const isBroadcaster = event.pause?.broadcaster?.userId === userId;
     if (isBroadcaster && event.pause) event.pause = { ...event.pause, broadcaster: undefined };
     leaveQueues(state, event, userId);
     const cut: ActiveSpeaker[] = [];
     for (const channelId of [...event.channelIds].sort()) {
-      const lease = state.settledLease(event, channelId);
+      const lease = settledLease(state, event, channelId);
       if (lease?.speaker.userId !== userId) continue;
       if (isBroadcaster) cut.push(lease.speaker);
-      else state.revoke(event, actor, lease, "noPermission");
-      state.free(event, channelId);
+      else revoke(state, event, actor, lease, "noPermission");
+      release(state, event, channelId);
     }
     if (isBroadcaster && event.pause) state.append(event, actor, { kind: "speakersPaused", pause: event.pause, cut });
   }
@@ -27,12 +29,12 @@ export function createBanStore(state: MemoryState): BanStore {
     return state.append(event, actor, { kind: "userDisconnected", userId, reason });
   }
 
-  function tellBan(event: EventRecord, actor: string, ban: UserBan): void {
+  function announceBan(event: EventRecord, actor: string, ban: UserBan): void {
     event.bans.set(ban.userId, ban);
     state.append(event, actor, { kind: "userBanned", ban });
   }
 
-  function tellEndOfBan(event: EventRecord, actor: string, userId: string, expired: boolean): number {
+  function announceEndOfBan(event: EventRecord, actor: string, userId: string, expired: boolean): number {
     event.bans.delete(userId);
     return state.append(event, actor, { kind: "userUnbanned", userId, expired });
   }
@@ -41,16 +43,16 @@ export function createBanStore(state: MemoryState): BanStore {
     banScope: "fleet",
 
     async disconnectUser({ eventId, ...request }) {
-      return { revision: disconnect(state.open(eventId), request), replicated: false };
+      return { revision: disconnect(openEvent(state, eventId), request), replicated: false };
     },
 
     async banUser({ eventId, userId, reason, actor, durationMs }) {
-      const event = state.open(eventId);
+      const event = openEvent(state, eventId);
       const bannedAtMs = state.now();
       const end = durationMs !== undefined && { expiresAtMs: bannedAtMs + durationMs };
       const ban: UserBan = { userId, reason, bannedBy: actor, bannedAtMs, ...end };
       state.bans.set(userId, ban);
-      tellBan(event, actor, ban);
+      announceBan(event, actor, ban);
       const revision = disconnect(event, { userId, reason, actor });
       state.banListeners.emit("", undefined);
       return { ban, revision, replicated: false };
@@ -59,7 +61,7 @@ export function createBanStore(state: MemoryState): BanStore {
     async unbanUser(eventId, userId, actor) {
       if (state.standingBan(userId) === undefined) throw notBanned(userId);
       state.bans.delete(userId);
-      const revision = tellEndOfBan(state.open(eventId), actor, userId, false);
+      const revision = announceEndOfBan(openEvent(state, eventId), actor, userId, false);
       state.banListeners.emit("", undefined);
       return revision;
     },
@@ -72,18 +74,19 @@ export function createBanStore(state: MemoryState): BanStore {
 
     async settleBans(eventId) {
       if (!state.events.has(eventId)) return undefined;
-      const event = state.open(eventId);
+      const event = openEvent(state, eventId);
       for (const [userId, { expiresAtMs }] of [...event.bans]) {
         if (state.standingBan(userId) !== undefined) continue;
-        tellEndOfBan(event, "", userId, expiresAtMs !== undefined && expiresAtMs <= state.now());
+        announceEndOfBan(event, "", userId, expiresAtMs !== undefined && expiresAtMs <= state.now());
       }
       for (const userId of state.bans.keys()) {
         const ban = state.standingBan(userId);
-        const told = event.bans.get(userId);
-        const isKnown = told !== undefined || event.members.has(userId) || event.pause?.broadcaster?.userId === userId;
-        if (ban === undefined || told === ban || !isKnown) continue;
-        tellBan(event, "", ban);
-        if (told === undefined) disconnect(event, { userId, reason: ban.reason, actor: "" });
+        const announced = event.bans.get(userId);
+        const isKnown =
+          announced !== undefined || event.members.has(userId) || event.pause?.broadcaster?.userId === userId;
+        if (ban === undefined || announced === ban || !isKnown) continue;
+        announceBan(event, "", ban);
+        if (announced === undefined) disconnect(event, { userId, reason: ban.reason, actor: "" });
       }
       const ends = [...event.bans.values()].flatMap(({ expiresAtMs }) => expiresAtMs ?? []);
       return ends.length === 0 ? undefined : Math.min(...ends) - state.now();

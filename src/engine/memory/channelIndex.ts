@@ -1,15 +1,17 @@
 import { SquelchError } from "../../domain/errors.js";
-import type { ChannelIndex } from "../../domain/ports.js";
+import type { ChannelIndex } from "../../domain/ports/channelIndex.js";
+import { addChannel, openEvent, revoke, vacate } from "./floor.js";
 import { endQueue } from "./floorQueue.js";
+import { settledLease } from "./leases.js";
 import type { EventRecord, MemoryState } from "./state.js";
 
 export function createChannelIndex(state: MemoryState): ChannelIndex {
   function removeChannel(event: EventRecord, channelId: string, actor: string): void {
     event.channelIds.delete(channelId);
     endQueue(state, event, channelId, "receiveOnly");
-    const lease = state.settledLease(event, channelId);
-    state.vacate(event, channelId);
-    if (lease !== undefined) state.revoke(event, actor, lease, "noPermission");
+    const lease = settledLease(state, event, channelId);
+    vacate(state, event, channelId);
+    if (lease !== undefined) revoke(state, event, actor, lease, "noPermission");
   }
 
   return {
@@ -22,14 +24,14 @@ export function createChannelIndex(state: MemoryState): ChannelIndex {
           `channel_id: "${channelId}" belongs to event "${previous}"; unset only_if_unassigned to move it`,
         );
       }
-      const event = state.open(eventId);
+      const event = openEvent(state, eventId);
       if (previous !== undefined) {
-        const left = state.open(previous);
+        const left = openEvent(state, previous);
         removeChannel(left, channelId, actor);
-        // The channel's next lease must be above all it ever had.
+        // The channel's next lease id must be above all its earlier ones.
         event.lastLeaseId = Math.max(event.lastLeaseId, left.lastLeaseId);
       }
-      state.addChannel(event, channelId);
+      addChannel(state, event, channelId);
       return previous;
     },
 

@@ -1,6 +1,6 @@
 import { DEFAULT_AUDIT_LENGTH } from "../../domain/audit.js";
 import { DEFAULT_EVENT_LIMITS, type EventLimits } from "../../domain/eventLimits.js";
-import type { Engine } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { createAppliedStore } from "./appliedStore.js";
 import { createAuditStore } from "./auditStore.js";
@@ -18,9 +18,9 @@ import { MemoryState } from "./state.js";
  * atomic step; nothing is ever unavailable.
  *
  * @param options.now the clock, ms since 1970; the system's by default
- * @param options.logger told of listeners that throw
+ * @param options.logger logs errors that listeners throw
  * @param options.auditLength how many entries the audit trail keeps
- * @param options.limits of each event; {@link DEFAULT_EVENT_LIMITS} by default
+ * @param options.limits the limits of each event; {@link DEFAULT_EVENT_LIMITS} by default
  */
 export function createMemoryEngine(
   options: { now?: () => number; logger?: Logger; auditLength?: number; limits?: EventLimits } = {},

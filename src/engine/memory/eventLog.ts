@@ -2,14 +2,14 @@ import { randomUUID } from "node:crypto";
 import type { ChangeKind, LogEntry } from "../../domain/change.js";
 import type { LogPosition } from "../../domain/cursor.js";
 
-/** The log of one event: revisions contiguous from 1 within one random epoch, the oldest overwritten by the newest. */
+/** The log of one event. Revisions are contiguous from 1, within one random epoch. New entries overwrite the oldest. */
 export class EventLog {
   readonly epoch = randomUUID();
   readonly #ring: LogEntry[] = [];
   readonly #length: number;
   #revision = 0;
 
-  /** @param length how many of its newest entries it keeps */
+  /** @param length how many entries the log keeps */
   constructor(length: number) {
     this.#length = length;
   }
@@ -25,7 +25,10 @@ export class EventLog {
     return entry;
   }
 
-  /** As {@link LogStore.readLog}. */
+  /**
+   * Returns at most `limit` entries after a position, ascending. Returns undefined if the log does not reach back to it,
+   * ends before it, or has another epoch.
+   */
   read(after: LogPosition, limit: number): LogEntry[] | undefined {
     const isTrimmed = after.revision < this.#revision - this.#ring.length;
     if (after.epoch !== this.epoch || isTrimmed || after.revision > this.#revision) return undefined;

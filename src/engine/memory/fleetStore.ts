@@ -1,5 +1,5 @@
 import { REPLICA_SILENCE_MS } from "../../domain/fleet.js";
-import type { FleetStore } from "../../domain/ports.js";
+import type { FleetStore } from "../../domain/ports/fleetStore.js";
 import type { MemoryState } from "./state.js";
 
 export function createFleetStore(state: MemoryState): FleetStore {

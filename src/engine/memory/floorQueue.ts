@@ -1,14 +1,9 @@
 import { CLAIM_TIME_MS, type FloorDenyCause, outranks, type WaitingSpeaker } from "../../domain/floor.js";
-import type { QueuePlace, StartPttRequest } from "../../domain/ports.js";
-import type { EventRecord, Lease, MemoryState } from "./state.js";
+import type { QueuePlace, StartPttRequest } from "../../domain/ports/floorStore.js";
+import { grant, nextLeaseId } from "./floor.js";
+import type { EventRecord, Lease, MemoryState, QueuedRequest } from "./state.js";
 
-/** A request that waits for the floor of a channel. */
-export interface QueuedRequest extends Omit<StartPttRequest, "actor" | "queue"> {
-  queueId: number;
-  endsAtMs: number;
-}
-
-// The higher priority, then the older.
+// True if request `a` is served before `b`: it has the higher priority, or the same one and is older.
 function goesBefore(a: QueuedRequest, b: QueuedRequest): boolean {
   return a.priority === b.priority ? a.queueId < b.queueId : outranks(a.priority, b.priority);
 }
@@ -18,7 +13,7 @@ function deny(state: MemoryState, event: EventRecord, request: QueuedRequest, ca
   state.append(event, "", { kind: "floorRequestDenied", channelId, userId, sessionId, queueId, cause });
 }
 
-/** Those who wait, next first. Whose time to wait is over is told so, and is not among them. */
+/** Returns the waiting requests of a channel, the next first. Denies and removes requests that have waited too long. */
 export function readQueue(state: MemoryState, event: EventRecord, channelId: string): QueuedRequest[] {
   const queue = event.queues.get(channelId) ?? [];
   const isOver = (request: QueuedRequest) => request.endsAtMs <= state.now();
@@ -30,7 +25,7 @@ export function readQueue(state: MemoryState, event: EventRecord, channelId: str
   return queue;
 }
 
-/** Takes a session out of the queue. Returns its request, or undefined if it does not wait. */
+/** Removes the request of a session from the queue and returns it. Returns undefined if the session does not wait. */
 export function leaveQueue(
   state: MemoryState,
   event: EventRecord,
@@ -43,7 +38,7 @@ export function leaveQueue(
   return request;
 }
 
-/** Ends all for which a user waits. */
+/** Denies and removes all waiting requests of a user. */
 export function leaveQueues(state: MemoryState, event: EventRecord, userId: string): void {
   for (const channelId of [...event.queues.keys()].sort()) {
     const own = readQueue(state, event, channelId).filter((request) => request.userId === userId);
@@ -54,7 +49,7 @@ export function leaveQueues(state: MemoryState, event: EventRecord, userId: stri
   }
 }
 
-/** Ends all that wait for a channel. */
+/** Denies and removes all waiting requests of a channel. */
 export function endQueue(state: MemoryState, event: EventRecord, channelId: string, cause: FloorDenyCause): void {
   const queue = readQueue(state, event, channelId);
   event.queues.delete(channelId);
@@ -62,10 +57,10 @@ export function endQueue(state: MemoryState, event: EventRecord, channelId: stri
 }
 
 /**
- * Lets a request wait. Where there is no room, one of a higher priority takes the place of the last. Returns undefined if
- * there is no room.
+ * Adds a request to the queue. If the queue is full, a request of higher priority than the last one replaces it. Returns
+ * undefined if there is no room.
  *
- * @param before what the same session had until now: it stays as old as it was
+ * @param before the earlier request of the same session, if it was waiting: the new one keeps its age
  */
 export function enterQueue(
   state: MemoryState,
@@ -74,7 +69,7 @@ export function enterQueue(
   before: QueuedRequest | undefined,
 ): QueuePlace | undefined {
   const queue = readQueue(state, event, request.channelId);
-  const queueId = before?.queueId ?? state.nextLeaseId(event);
+  const queueId = before?.queueId ?? nextLeaseId(state, event);
   const priority = before && outranks(before.priority, request.priority) ? before.priority : request.priority;
   const entry = { ...request, priority, queueId, endsAtMs: state.now() + terms.waitMs };
   const last = queue.at(-1);
@@ -90,8 +85,8 @@ export function enterQueue(
 }
 
 /**
- * Gives a floor that is free to the first who waits for it and may speak, and tells so. Returns the lease, or undefined if
- * nobody waits.
+ * Gives a free floor to the first waiting request that may have it, and announces the grant. Denies the requests before it.
+ * Returns the lease, or undefined if no request can be granted.
  */
 export function serveQueue(state: MemoryState, event: EventRecord, channelId: string): Lease | undefined {
   const queue = readQueue(state, event, channelId);
@@ -99,7 +94,7 @@ export function serveQueue(state: MemoryState, event: EventRecord, channelId: st
     if (queue.length === 0) event.queues.delete(channelId);
     const { userId, userName, sessionId, queueId, priority } = request;
     if (state.isAdmitted(event, request) && state.standingBan(userId) === undefined) {
-      const lease = state.grant(event, request, Math.min(request.leaseTimeMs, CLAIM_TIME_MS));
+      const lease = grant(state, event, request, Math.min(request.leaseTimeMs, CLAIM_TIME_MS));
       const { leaseId, talkUntilMs, speaker } = lease;
       const { startedAtMs, expiresAtMs } = speaker;
       const who = { channelId, userId, userName, sessionId, queueId };
@@ -112,7 +107,7 @@ export function serveQueue(state: MemoryState, event: EventRecord, channelId: st
   return undefined;
 }
 
-/** Everybody who waits in an event, by channel id, then by position. */
+/** Returns all waiting requests of an event, ascending by channel id, then by position. */
 export function listWaiting(state: MemoryState, event: EventRecord): WaitingSpeaker[] {
   return [...event.queues.keys()].sort().flatMap((channelId) =>
     (event.queues.get(channelId) ?? [])

@@ -1,6 +1,8 @@
 import { isHeldBack, notTheHolder, outranks, staleLease } from "../../domain/floor.js";
-import type { FloorStore, PttHolder } from "../../domain/ports.js";
+import type { FloorStore, PttHolder } from "../../domain/ports/floorStore.js";
+import { currentLease, grant, notifyFloor, openEvent, revoke } from "./floor.js";
 import { enterQueue, leaveQueue, listWaiting, readQueue } from "./floorQueue.js";
+import { release, settledLease } from "./leases.js";
 import type { EventRecord, Lease, MemoryState } from "./state.js";
 
 type SpeakerStore = Omit<FloorStore, "pauseAllSpeakers" | "resumeSpeakers" | "upholdPause" | "listPausedEvents">;
@@ -19,10 +21,10 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
   return {
     async startPtt(request) {
       const { actor, channelId, userId, sessionId, priority, leaseTimeMs, queue } = request;
-      const event = state.open(state.eventOf(channelId).eventId);
+      const event = openEvent(state, state.eventOf(channelId).eventId);
       const { pause } = event;
-      const lease = state.settledLease(event, channelId);
-      // Whatever the answer is now, it takes the place of the one that the session had.
+      const lease = settledLease(state, event, channelId);
+      // The answer replaces a request of the session that is still waiting.
       const before = leaveQueue(state, event, request);
       const denial = { granted: false, holder: lease?.speaker, pause } as const;
       const ban = state.standingBan(userId);
@@ -30,13 +32,13 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
       if (isHeldBack(pause, userId)) return { ...denial, cause: "retryAfter" };
       if (!state.isAdmitted(event, request)) return { ...denial, cause: "receiveOnly" };
       if (lease !== undefined) {
-        // What a pause has given to its broadcaster is his on every device.
+        // The broadcaster of a pause holds the floor on all of the broadcaster's devices.
         const isOwn =
           isHeldUnder(lease, { userId, sessionId }) || (lease.isBroadcast && lease.speaker.userId === userId);
         if (isOwn) {
           if (outranks(priority, lease.speaker.priority)) {
             lease.speaker = { ...lease.speaker, priority };
-            state.tellFloor(event, channelId);
+            notifyFloor(state, event, channelId);
           }
           return toGrant(event, lease);
         }
@@ -45,19 +47,19 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
           const place = enterQueue(state, event, { ...request, queue }, before);
           if (place === undefined) return { ...denial, cause: "queueFull" };
           const isSooner = before === undefined || place.expiresAtMs < before.endsAtMs;
-          if (isSooner) state.tellFloor(event, channelId, place.expiresAtMs);
+          if (isSooner) notifyFloor(state, event, channelId, place.expiresAtMs);
           return { granted: false, eventId: event.eventId, place, holder: lease.speaker };
         }
-        state.revoke(event, actor, lease, "preEmpted", userId);
+        revoke(state, event, actor, lease, "preEmpted", userId);
       }
-      return toGrant(event, state.grant(event, request, leaseTimeMs));
+      return toGrant(event, grant(state, event, request, leaseTimeMs));
     },
 
     async renewPtt(channelId, leaseId) {
-      const event = state.open(state.eventOf(channelId).eventId);
-      const lease = state.settledLease(event, channelId);
+      const event = openEvent(state, state.eventOf(channelId).eventId);
+      const lease = settledLease(state, event, channelId);
       if (lease?.leaseId !== leaseId) throw staleLease(channelId);
-      // Never earlier than it is: a clock that was set back takes nothing away.
+      // Never set the expiry earlier, even if the clock was set back.
       const { expiresAtMs } = lease.speaker;
       const extendedMs = Math.min(state.now() + lease.leaseTimeMs, lease.talkUntilMs);
       lease.speaker = { ...lease.speaker, expiresAtMs: Math.max(expiresAtMs, extendedMs) };
@@ -65,24 +67,24 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
     },
 
     async stopPtt(channelId, holder) {
-      const event = state.open(state.eventOf(channelId).eventId);
-      const lease = state.settledLease(event, channelId);
+      const event = openEvent(state, state.eventOf(channelId).eventId);
+      const lease = settledLease(state, event, channelId);
       if ("userId" in holder && leaveQueue(state, event, { channelId, ...holder })) return;
       if (!isHeldUnder(lease, holder)) {
         throw "leaseId" in holder ? staleLease(channelId) : notTheHolder(channelId);
       }
-      state.free(event, channelId);
+      release(state, event, channelId);
     },
 
     async getChannelState(channelId) {
       const event = state.eventOf(channelId);
-      return { eventId: event.eventId, holder: state.currentLease(event, channelId)?.speaker };
+      return { eventId: event.eventId, holder: currentLease(state, event, channelId)?.speaker };
     },
 
     async getActiveSpeakers(eventId) {
       const event = state.events.get(eventId);
       if (event === undefined) return { speakers: [] };
-      const speakers = [...event.leases.keys()].sort().flatMap((id) => state.currentLease(event, id)?.speaker ?? []);
+      const speakers = [...event.leases.keys()].sort().flatMap((id) => currentLease(state, event, id)?.speaker ?? []);
       const waiting = listWaiting(state, event);
       return { speakers, ...(waiting.length > 0 && { waiting }), pause: state.standingPause(event) };
     },
@@ -92,17 +94,17 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
       const timeMs = state.now();
       if (event === undefined) return { epoch: "", version: 0, timeMs, speakers: [] };
       const wanted = channelIds.length === 0 ? [...event.leases.keys()] : [...channelIds];
-      const speakers = wanted.sort().flatMap((id) => state.currentLease(event, id)?.speaker ?? []);
+      const speakers = wanted.sort().flatMap((id) => currentLease(state, event, id)?.speaker ?? []);
       return { epoch: event.log.epoch, version: event.floorVersion, timeMs, speakers };
     },
 
     async endLeases(eventId, channelIds = []) {
       if (!state.events.has(eventId)) return [];
-      const event = state.open(eventId);
-      // Nobody waits for a floor that nobody has.
+      const event = openEvent(state, eventId);
+      // Requests wait only for floors that are held, so channels without a lease need no look.
       const wanted = channelIds.length === 0 ? [...event.leases.keys()] : channelIds;
       return wanted.flatMap((channelId) => {
-        const lease = state.settledLease(event, channelId);
+        const lease = settledLease(state, event, channelId);
         if (lease === undefined || lease.isBroadcast) return [];
         const ends = readQueue(state, event, channelId).map(({ endsAtMs }) => endsAtMs);
         return { channelId, remainingMs: Math.min(lease.speaker.expiresAtMs, ...ends) - state.now() };

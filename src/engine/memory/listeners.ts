@@ -1,9 +1,9 @@
-import type { Unsubscribe } from "../../domain/ports.js";
+import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../lib/logger.js";
 
 /**
- * Listeners by key. They are called after the step that emitted, in the order of emission. One that throws is logged
- * and disturbs neither the emitter nor the other listeners.
+ * Listeners by key. They are called in microtasks after the step that emits, in the order of emission. The error of a
+ * listener is logged and affects neither the emitter nor the other listeners.
  */
 export class Listeners<T> {
   readonly #byKey = new Map<string, Set<{ call: (value: T) => void }>>();

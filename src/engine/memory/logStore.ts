@@ -1,4 +1,6 @@
-import type { LogStore } from "../../domain/ports.js";
+import type { LogStore } from "../../domain/ports/logStore.js";
+import { openEvent } from "./floor.js";
+import { settledLease } from "./leases.js";
 import type { MemoryState } from "./state.js";
 
 export function createLogStore(state: MemoryState): LogStore {
@@ -12,8 +14,8 @@ export function createLogStore(state: MemoryState): LogStore {
     },
 
     async loadEvent(eventId) {
-      const event = state.open(eventId);
-      for (const channelId of event.leases.keys()) state.settledLease(event, channelId);
+      const event = openEvent(state, eventId);
+      for (const channelId of event.leases.keys()) settledLease(state, event, channelId);
       const userIds = new Set([...event.members.keys(), ...event.disconnectedAtMs.keys()]);
       const members = [...userIds].map((userId) => {
         const { channelIds = [], revision = 0 } = event.members.get(userId) ?? {};

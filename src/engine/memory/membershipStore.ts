@@ -3,10 +3,11 @@ import { type MembershipLimit, SquelchError } from "../../domain/errors.js";
 import { checkSyncedChannels, limitExceeded } from "../../domain/eventLimits.js";
 import { foreignChannelInSync, SYNC_ACTION } from "../../domain/memberSync.js";
 import { diffChannels } from "../../domain/membership.js";
-import type { MembershipOutcome, MembershipStore, MembershipUpdate } from "../../domain/ports.js";
+import type { MembershipOutcome, MembershipStore, MembershipUpdate } from "../../domain/ports/membershipStore.js";
+import { addChannel, openEvent } from "./floor.js";
 import type { EventRecord, Member, MemoryState } from "./state.js";
 
-/** Before every other position. */
+/** The position before every other one. */
 const BEGINNING: Position = { generation: 0, count: 0 };
 
 export function createMembershipStore(state: MemoryState): MembershipStore {
@@ -14,7 +15,7 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
     return (state.eventOfChannel.get(channelId) ?? eventId) !== eventId;
   }
 
-  // The channels that an update may leave its user with, and the limit that keeps something out, if one does.
+  // Returns the channels of an update that the limits allow, and the limit that was exceeded, if any.
   function withinLimits(
     event: EventRecord,
     member: Member | undefined,
@@ -49,7 +50,7 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
     const foreignChannelIds = allowed.filter((id) => isForeign(event.eventId, id));
     const channelIds = allowed.filter((id) => !isForeign(event.eventId, id));
     for (const id of channelIds) {
-      if (!event.channelIds.has(id)) state.addChannel(event, id);
+      if (!event.channelIds.has(id)) addChannel(state, event, id);
     }
 
     const { added, removed } = diffChannels(member?.channelIds ?? [], channelIds);
@@ -63,7 +64,7 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
     return { status: "changed", revision, added, removed, foreignChannelIds, ...over };
   }
 
-  // Later than all that it overwrites: these members, and what the floor stands for.
+  // Returns a ticket after the positions of these members and after the event's position floor.
   function takeTicket(event: EventRecord, members: Iterable<Member | undefined>): Position {
     let highest = event.positionFloor?.generation ?? 0;
     for (const member of members) highest = Math.max(highest, member?.position.generation ?? 0);
@@ -72,7 +73,7 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
 
   return {
     async applyMemberships(eventId, updates) {
-      const event = state.open(eventId);
+      const event = openEvent(state, eventId);
       return updates.map((update) => apply(event, update));
     },
 
@@ -85,7 +86,7 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
             "move it with SetChannelEvent first",
         );
       }
-      const event = state.open(eventId);
+      const event = openEvent(state, eventId);
       const member = event.members.get(write.userId);
       const isSuperseded = onlyIfUnknown && isStale(event, member, BEGINNING);
       const { overLimit } = withinLimits(event, member, write.channelIds);
@@ -102,7 +103,7 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
         const foreign = channelIds.find((id) => isForeign(eventId, id));
         if (foreign !== undefined) throw foreignChannelInSync(users, foreign, state.eventOfChannel.get(foreign) ?? "");
       }
-      const event = state.open(eventId);
+      const event = openEvent(state, eventId);
       const joining = users.filter(({ userId, channelIds }) => channelIds.length > 0 && !event.members.has(userId));
       if (joining.length > 0 && event.members.size + joining.length > state.limits.maxUsersPerEvent) {
         throw limitExceeded("users_per_event", state.limits, "users");

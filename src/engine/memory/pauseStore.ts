@@ -2,10 +2,12 @@ import { randomUUID } from "node:crypto";
 import { bannedBroadcaster } from "../../domain/ban.js";
 import { SquelchError } from "../../domain/errors.js";
 import { type ActiveSpeaker, alreadyPaused, mayReplace, type SpeakerPause } from "../../domain/floor.js";
-import type { FloorStore } from "../../domain/ports.js";
+import type { FloorStore } from "../../domain/ports/floorStore.js";
+import { endPause, giveToBroadcaster, openEvent, vacate } from "./floor.js";
+import { settledLease } from "./leases.js";
 import type { EventRecord, MemoryState } from "./state.js";
 
-/** How long a repeated pause request is recognised. */
+/** How long a repeat of a pause request returns the first outcome, ms. */
 const REQUEST_MEMORY_MS = 3_600_000;
 
 export function createPauseStore(
@@ -18,25 +20,25 @@ export function createPauseStore(
     }
   }
 
-  /** Frees every floor that the pause does not spare, or gives it to the broadcaster; returns those that were cut. */
+  /** Takes every floor from users who are not exempt and gives it to the broadcaster, if any. Returns the cut speakers. */
   function cutFloors(event: EventRecord, pause: SpeakerPause, isLatched: boolean): ActiveSpeaker[] {
     const cut: ActiveSpeaker[] = [];
     for (const channelId of [...event.channelIds].sort()) {
-      const lease = state.settledLease(event, channelId);
+      const lease = settledLease(state, event, channelId);
       if (lease !== undefined && lease.speaker.userId !== pause.broadcaster?.userId) {
-        // What a replaced pause gave to its broadcaster is no floor that an exempt user has taken.
+        // An exemption does not cover a floor that a replaced pause gave to its broadcaster.
         if (!lease.isBroadcast && pause.exemptUserIds.includes(lease.speaker.userId)) continue;
         cut.push(lease.speaker);
       }
-      if (isLatched && pause.broadcaster !== undefined) state.giveToBroadcaster(event, pause, channelId);
-      else state.vacate(event, channelId);
+      if (isLatched && pause.broadcaster !== undefined) giveToBroadcaster(state, event, pause, channelId);
+      else vacate(state, event, channelId);
     }
     return cut;
   }
 
   return {
     async pauseAllSpeakers({ eventId, durationMs, requestId, replacePauseId, ...request }) {
-      const event = state.open(eventId);
+      const event = openEvent(state, eventId);
       forgetOldRequests(event);
       const first = event.pauseRequests.get(requestId);
       if (first !== undefined) return first;
@@ -56,15 +58,15 @@ export function createPauseStore(
         event.pause = pause;
         state.pauseListeners.emit("", eventId);
       }
-      const told = { pause, cut, ...(standing && { replacedPauseId: standing.pauseId }) };
-      const revision = state.append(event, request.actor, { kind: "speakersPaused", ...told });
-      const outcome = { ...told, revision, replicated: false };
+      const change = { pause, cut, ...(standing && { replacedPauseId: standing.pauseId }) };
+      const revision = state.append(event, request.actor, { kind: "speakersPaused", ...change });
+      const outcome = { ...change, revision, replicated: false };
       if (requestId !== "") event.pauseRequests.set(requestId, outcome);
       return outcome;
     },
 
     async resumeSpeakers(eventId, pauseId, actor) {
-      const event = state.events.has(eventId) ? state.open(eventId) : undefined;
+      const event = state.events.has(eventId) ? openEvent(state, eventId) : undefined;
       if (event?.pause === undefined) {
         throw new SquelchError("failedPrecondition", `pause_id: "${eventId}" is not paused`);
       }
@@ -74,16 +76,17 @@ export function createPauseStore(
           `pause_id: "${eventId}" is paused under ${event.pause.pauseId}; name that one to resume it`,
         );
       }
-      return state.endPause(event, actor, false);
+      return endPause(state, event, actor, false);
     },
 
     async upholdPause(eventId) {
       if (!state.events.has(eventId)) return false;
-      const event = state.open(eventId);
+      const event = openEvent(state, eventId);
       if (event.pause === undefined) return false;
-      // A lease that has expired since left its floor free.
+      // The expiry of a lease may have left a floor free.
       for (const channelId of event.channelIds) {
-        if (state.settledLease(event, channelId) === undefined) state.giveToBroadcaster(event, event.pause, channelId);
+        if (settledLease(state, event, channelId) === undefined)
+          giveToBroadcaster(state, event, event.pause, channelId);
       }
       return true;
     },

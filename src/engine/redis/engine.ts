@@ -1,7 +1,8 @@
 import { DEFAULT_AUDIT_LENGTH } from "../../domain/audit.js";
 import { SquelchError } from "../../domain/errors.js";
 import { DEFAULT_EVENT_LIMITS, type EventLimits } from "../../domain/eventLimits.js";
-import type { Engine, FeedHealth, Unsubscribe } from "../../domain/ports.js";
+import type { Engine, FeedHealth } from "../../domain/ports/engine.js";
+import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../lib/logger.js";
 import { createChannelIndex } from "./channels/channelIndex.js";
 import { ChannelOwners } from "./channels/channelOwners.js";
@@ -40,7 +41,7 @@ export interface RedisEngineOptions {
   auditLength?: number;
   /** Of each event. Default: {@link DEFAULT_EVENT_LIMITS}. */
   limits?: EventLimits;
-  /** Told of each run of a script. */
+  /** Receives each run of a script. */
   observeScript?: ScriptObserver;
 }
 
@@ -55,6 +56,13 @@ export interface IngestSource {
   onStateDoubtful(listener: () => void): Unsubscribe;
 }
 
+/** How one Redis treats the writes of this replica. */
+export interface WriteRefusals {
+  redis: "state" | "ingest";
+  isRefused: boolean;
+  counts: ReadonlyMap<string, number>;
+}
+
 /** An engine on Redis, with what is told of it. */
 export type RedisEngine = Engine & {
   /** Where the control plane is heard; undefined where it is not. */
@@ -63,6 +71,8 @@ export type RedisEngine = Engine & {
   readonly subscribers: readonly Subscriber[];
   /** Whether each connection is ready, by what it is for; those of an ingest apart begin with `ingest-`. */
   connectionStates(): ReadonlyMap<string, boolean>;
+  /** Whether each Redis refuses the writes of this replica now, and how often it began to, by code. */
+  refusals(): readonly WriteRefusals[];
 };
 
 /**
@@ -77,11 +87,15 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     layout = "legacy",
     logger,
     legacyRouters = true,
-    observeScript = () => undefined,
+    observeScript: countScript = () => undefined,
     auditLength = DEFAULT_AUDIT_LENGTH,
     limits = DEFAULT_EVENT_LIMITS,
   } = options;
-  const state = new RedisLink(url, observeScript, logger);
+  const observeScript: ScriptObserver = (name, seconds, hasFailed, error) => {
+    countScript(name, seconds, hasFailed, error);
+    if (hasFailed) state.probe.suspect(error);
+  };
+  const state: RedisLink = new RedisLink(url, observeScript, logger, true);
   const { subscriber } = state;
   const { commands, topology } = state.connections;
   if (topology === "cluster" && layout !== "cluster") {
@@ -89,7 +103,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
   }
   const isApart = ingestUrl !== undefined && ingestUrl !== url;
   const source = isApart
-    ? new RedisLink(ingestUrl, observeScript, logger.child({ redis: "ingest" }), "ingest-")
+    ? new RedisLink(ingestUrl, countScript, logger.child({ redis: "ingest" }), false, "ingest-")
     : state;
   if (isApart && source.connections.topology === "cluster") {
     throw new SquelchError("invalidArgument", "ingestRedisUrl: must be of a standalone Redis or of Sentinel");
@@ -106,8 +120,9 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     newestTicket: () => source.tickets.newest,
     observeScript,
   });
-  const confirmed = new ConfirmedWrites(state.connections.confirmed, scripts, logger);
-  const urgent = new ConfirmedWrites(state.connections.urgent, scripts, logger);
+  const overCommands = new ConfirmedWrites(commands, scripts, logger);
+  const confirmed = new ConfirmedWrites(state.connections.confirmed, scripts, logger, [overCommands]);
+  const urgent = new ConfirmedWrites(state.connections.urgent, scripts, logger, [overCommands, confirmed]);
   const moves = owners === undefined ? createLegacyMoves(commands, scripts) : createClusterMoves(scripts, owners);
   const index = createChannelIndex(commands, scripts, moves);
   // Scripts take tickets themselves where the counter is in reach of them, and where nobody else counts.
@@ -165,9 +180,19 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
       : undefined,
     subscribers: links.map((link) => link.subscriber),
     connectionStates: () => new Map(links.flatMap((link) => [...link.connections.states()])),
+    refusals: () =>
+      links.map(({ probe: { isRefused, counts } }, index) => ({
+        redis: index === 0 ? "state" : "ingest",
+        isRefused,
+        counts,
+      })),
 
     async start() {
-      for (const link of links) link.connections.commands.on("ready", () => void checkEviction(link));
+      for (const link of links) {
+        link.connections.commands.on("ready", () => void checkEviction(link));
+        // What was refused meanwhile is made up for, by whichever path it came.
+        link.probe.onAccepted(doubt);
+      }
       subscriber.subscribeWhenConnected(NEW_EVENTS, (eventId) => beginEpoch(eventId.toString()));
       subscriber.listen({
         interrupted: () => {
@@ -187,8 +212,13 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
       for (const link of links) link.close();
     },
 
-    feedHealth: () => worst(links.map((link) => link.probe.health())),
-    onFeedRestored: (listener) => subscriber.listen({ restored: listener }),
+    feedHealth: () => worst(links.map((link) => link.health())),
+    onFeedRestored(listener) {
+      const stops = [subscriber.listen({ restored: listener }), state.probe.onAccepted(listener)];
+      return () => {
+        for (const stop of stops) stop();
+      };
+    },
     onPause: (listener) => subscriber.subscribeWhenConnected(PAUSES, (eventId) => listener(eventId.toString())),
   };
 }
@@ -196,5 +226,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
 function worst(healths: readonly FeedHealth[]): FeedHealth {
   const healthy = healths.every((health) => health.healthy);
   const ages = healths.flatMap(({ ageMs }) => ageMs ?? []);
-  return ages.length < healths.length ? { healthy } : { healthy, ageMs: Math.max(...ages) };
+  const problem = healths.find((health) => health.problem !== undefined)?.problem;
+  const state = problem === undefined ? { healthy } : { healthy, problem };
+  return ages.length < healths.length ? state : { ...state, ageMs: Math.max(...ages) };
 }

@@ -43,6 +43,11 @@ export const INGEST = "squelch:ingest";
 /** The newest ticket. */
 export const INGEST_GENERATION = "squelch:ingest:generation";
 
+/** The key of a write that proves nothing but that Redis takes writes; numbered so that each shard of a Cluster has one. */
+export function probeKey(number: number | string): string {
+  return `squelch:probe:{${number}}`;
+}
+
 /** Stream of who did what in the fleet. */
 export const AUDIT = "squelch:audit";
 /** The watermark: the ticket before which every update has been applied. */

@@ -1,5 +1,6 @@
 import { type ServiceError, status } from "@grpc/grpc-js";
 import type { Cursor } from "../../domain/cursor.js";
+import { batchesOf } from "../../lib/batchesOf.js";
 import type { Logger } from "../../lib/logger.js";
 
 /**
@@ -125,10 +126,9 @@ export class AppliedReporter {
   }
 
   async #sendAll(cursors: readonly Cursor[], leaving: boolean): Promise<void> {
-    for (let first = 0; first < cursors.length; first += MAX_CURSORS) {
-      const some = cursors.slice(first, first + MAX_CURSORS);
-      await this.#send(some, leaving);
-      for (const cursor of some) this.#reported.set(cursor.eventId, cursor);
+    for (const batch of batchesOf(cursors, MAX_CURSORS)) {
+      await this.#send(batch, leaving);
+      for (const cursor of batch) this.#reported.set(cursor.eventId, cursor);
     }
   }
 

@@ -6,21 +6,10 @@ import type {
   SpeakerPause as SpeakerPauseMessage,
   UserBan as UserBanMessage,
 } from "../../../gen/squelch/v1/model_pb.js";
-import {
-  FloorDenyCause as DenyCause,
-  FloorPriority as Priority,
-  FloorRevokeCause as RevokeCause,
-} from "../../../gen/squelch/v1/model_pb.js";
 import type { UserBan } from "../../domain/ban.js";
 import { SquelchError, type SquelchErrorCode } from "../../domain/errors.js";
-import {
-  type ActiveSpeaker,
-  FLOOR_PRIORITIES,
-  type FloorDenyCause,
-  type FloorPriority,
-  type FloorRevokeCause,
-  type SpeakerPause,
-} from "../../domain/floor.js";
+import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
+import { priorityOf } from "../../wire/floorEnums.js";
 
 type Timestamp = Parameters<typeof timestampMs>[0];
 
@@ -58,42 +47,10 @@ export function speakerOf(message: Omit<ActiveSpeakerMessage, keyof Message>): A
     userName: userName === "" ? userId : userName,
     startedAtMs: msOf(message.startedAt),
     expiresAtMs: msOf(message.expiresAt),
-    priority: priorityOf(message.priority),
+    // A newer replica may send a priority that this version does not know.
+    priority: priorityOf(message.priority) ?? "normal",
   };
 }
-
-// A priority that a newer replica may add counts as normal.
-function priorityOf(message: Priority): FloorPriority {
-  return FLOOR_PRIORITIES.find((priority) => priorities[priority] === message) ?? "normal";
-}
-
-const priorities: Record<FloorPriority, Priority> = {
-  normal: Priority.NORMAL,
-  dispatch: Priority.DISPATCH,
-  imminentPeril: Priority.IMMINENT_PERIL,
-  emergency: Priority.EMERGENCY,
-};
-
-/** Converts a priority to its number in the contract. */
-export function toPriorityMessage(priority: FloorPriority): Priority {
-  return priorities[priority];
-}
-
-/** Converts the cause of a lost floor. A cause that a newer replica may add becomes `other`. */
-export function revokeCauseOf(cause: RevokeCause): FloorRevokeCause {
-  if (cause === RevokeCause.TALKED_TOO_LONG) return "talkedTooLong";
-  if (cause === RevokeCause.NO_PERMISSION) return "noPermission";
-  return cause === RevokeCause.PRE_EMPTED ? "preEmpted" : "other";
-}
-
-/** Converts the cause of a denial. A cause that a newer replica may add becomes `other`. */
-export function denyCauseOf(cause: DenyCause): FloorDenyCause | "other" {
-  if (cause === DenyCause.ANOTHER_HAS_PERMISSION) return "anotherHasPermission";
-  if (cause === DenyCause.RETRY_AFTER) return "retryAfter";
-  if (cause === DenyCause.RECEIVE_ONLY) return "receiveOnly";
-  return cause === DenyCause.QUEUE_FULL ? "queueFull" : "other";
-}
-
 const refusalCodes = new Map<status, SquelchErrorCode>([
   [status.INVALID_ARGUMENT, "invalidArgument"],
   [status.PERMISSION_DENIED, "permissionDenied"],

@@ -1,7 +1,6 @@
 import { isIPv4, isIPv6 } from "node:net";
 import { SquelchError } from "../../domain/errors.js";
-
-const hostAndPort = /^(?:\[([\da-fA-F:.]+)\]|([^\s:/@?#[\],]+)):(\d{1,5})$/;
+import { parseHostPort } from "../../lib/hostPort.js";
 
 /**
  * Converts the addresses of replicas to a grpc-js target that reaches all of them.
@@ -12,11 +11,9 @@ const hostAndPort = /^(?:\[([\da-fA-F:.]+)\]|([^\s:/@?#[\],]+)):(\d{1,5})$/;
 export function parseGrpcTarget(address: string): string {
   const entries = address.split(",").map((part) => part.trim());
   const hosts = entries.map((entry) => {
-    const match = hostAndPort.exec(entry);
-    if (match === null || Number(match[3]) > 65_535) {
-      throw new SquelchError("invalidArgument", `address: "${entry}" is not host:port`);
-    }
-    return match[1] ?? match[2] ?? "";
+    const parsed = parseHostPort(entry);
+    if (parsed === undefined) throw new SquelchError("invalidArgument", `address: "${entry}" is not host:port`);
+    return parsed.host;
   });
   if (hosts.every((host) => isIPv4(host))) return `ipv4:${entries.join(",")}`;
   if (hosts.every((host) => isIPv6(host))) return `ipv6:${entries.join(",")}`;

@@ -7,7 +7,8 @@ import { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js
 import type { Cursor } from "../../domain/cursor.js";
 import type { SpeakerPause } from "../../domain/floor.js";
 import { diffChannels } from "../../domain/membership.js";
-import { banOf, denyCauseOf, msOf, pauseOf, revokeCauseOf, speakerOf } from "./convert.js";
+import { denyCauseOf, revokeCauseOf } from "../../wire/floorEnums.js";
+import { banOf, msOf, pauseOf, speakerOf } from "./convert.js";
 import { changeNotices, type Notice } from "./permissionEvents.js";
 
 type Change = EventChanges["changes"][number];
@@ -136,7 +137,14 @@ export class PermissionMirror {
       case "floorRevoked": {
         const { channelId, userId, cause, byUserId, startedAt } = change.kind.value;
         const startedAtMs = msOf(startedAt);
-        const revocation = { eventId, channelId, userId, startedAtMs, cause: revokeCauseOf(cause), byUserId };
+        const revocation = {
+          eventId,
+          channelId,
+          userId,
+          startedAtMs,
+          cause: revokeCauseOf(cause) ?? "other",
+          byUserId,
+        };
         return [{ name: "floorRevoked", arguments: [revocation] }];
       }
       case "floorRequestGranted": {
@@ -147,7 +155,14 @@ export class PermissionMirror {
       }
       case "floorRequestDenied": {
         const { channelId, userId, sessionId, queueId, cause } = change.kind.value;
-        const denial = { eventId, channelId, userId, sessionId, queueId, cause: denyCauseOf(cause) };
+        const denial = {
+          eventId,
+          channelId,
+          userId,
+          sessionId,
+          queueId,
+          cause: denyCauseOf(cause) ?? ("other" as const),
+        };
         return [{ name: "floorDenied", arguments: [denial] }];
       }
       case "userDisconnected": {

@@ -1,7 +1,7 @@
 import type { UserBan } from "../../domain/ban.js";
 import { cutCloseReason, FORCE_DISCONNECT_CODE, forceDisconnectFrame } from "../relay/frames.js";
 import type { ClientIdentity } from "./clientToken.js";
-import { describeCallError } from "./routerCalls.js";
+import { refusalText } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
 
 /** The connection of a client is refused. It has the HTTP status and the message for the client. */
@@ -17,7 +17,7 @@ export class Refusal extends Error {
 }
 
 /** Returns the message that a banned client sees. */
-export function describeBan({ reason, expiresAtMs }: UserBan): string {
+export function banNotice({ reason, expiresAtMs }: UserBan): string {
   const end = expiresAtMs === undefined ? "" : ` until ${new Date(expiresAtMs).toISOString()}`;
   return `You are banned${end}${reason === "" ? "" : `: ${reason}`}`;
 }
@@ -66,7 +66,7 @@ export class Admissions {
     this.#pending.add(pending);
     try {
       const ban = await this.#ask(identity);
-      if (ban !== undefined) throw new Refusal(403, describeBan(ban));
+      if (ban !== undefined) throw new Refusal(403, banNotice(ban));
       if (pending.isDisconnected) throw new Refusal(403, "You were disconnected");
       connect();
     } finally {
@@ -84,8 +84,8 @@ export class Admissions {
     if (isKnown && !this.#unasked.has(identity)) return;
     const ban = await this.#ask(identity);
     if (ban === undefined) return;
-    client.send(forceDisconnectFrame(describeBan(ban)));
-    client.close(FORCE_DISCONNECT_CODE, cutCloseReason(describeBan(ban)));
+    client.send(forceDisconnectFrame(banNotice(ban)));
+    client.close(FORCE_DISCONNECT_CODE, cutCloseReason(banNotice(ban)));
   }
 
   async #ask(identity: ClientIdentity): Promise<UserBan | undefined> {
@@ -100,7 +100,7 @@ export class Admissions {
     } catch (error) {
       this.#unasked.add(identity);
       logger.warn(
-        { eventId, userId, reason: describeCallError(error) },
+        { eventId, userId, reason: refusalText(error) },
         "user could not be read from the store, admitting the client",
       );
     }

@@ -21,10 +21,10 @@ import {
   replyFrame,
 } from "../relay/frames.js";
 import type { RelaySocket } from "../relay/permissionRelay.js";
-import { describeBan } from "./admissions.js";
+import { banNotice } from "./admissions.js";
 import { type ClientIdentity, isDispatcher } from "./clientToken.js";
 import type { ChannelMember } from "./localChannels.js";
-import { describeCallError, isRefusal } from "./routerCalls.js";
+import { isRefusal, refusalText } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
 import { type PressOutcome, type Speaker, Transmissions } from "./transmissions.js";
 import { WaitingPresses } from "./waitingPresses.js";
@@ -206,7 +206,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
       }
       const { eventId, userId } = this.identity;
       if (!isRefusal(error)) this.#context.logger.warn({ err: error, eventId, userId }, "client request failed");
-      this.send(errorFrame(id, describeCallError(error)));
+      this.send(errorFrame(id, refusalText(error)));
     }
   }
 
@@ -353,7 +353,7 @@ function describeDenial(
 ): Omit<PttDenial, "channelId"> {
   if (outcome.cause === "lost") return { cause: "other", holder: undefined, message: "The floor was taken away" };
   const { cause, holder, pause, ban } = outcome;
-  if (ban !== undefined) return { cause, holder, message: describeBan(ban) };
+  if (ban !== undefined) return { cause, holder, message: banNotice(ban) };
   switch (cause) {
     case "anotherHasPermission":
       return { cause, holder, message: `${holder?.userName ?? "Another user"} is speaking` };

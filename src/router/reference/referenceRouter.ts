@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { SquelchError } from "../../domain/errors.js";
 import { checkOptions, type OptionRules, oneOf, required, TEXT } from "../../domain/options.js";
+import { type HostPort, parseHostPort } from "../../lib/hostPort.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { ChannelClient } from "../client/channelClient.js";
 import { PERMISSION_CLIENT_RULES, PermissionClient, type PermissionClientOptions } from "../client/permissionClient.js";
@@ -237,12 +238,11 @@ function pingClients(sockets: WebSocketServer): () => void {
   };
 }
 
-function parseListenAddress(address: string): { host: string; port: number } {
-  const match = /^(?:\[([\da-fA-F:.]+)\]|([^\s:]+)):(\d{1,5})$/.exec(address);
-  const port = Number(match?.[3]);
-  if (match === null || port > 65_535)
+function parseListenAddress(address: string): HostPort {
+  const parsed = parseHostPort(address);
+  if (parsed === undefined)
     throw new SquelchError("invalidArgument", `listen: "${address}" is not a valid address, give host:port`);
-  return { host: match[1] ?? match[2] ?? "", port };
+  return parsed;
 }
 
 function formatAddress({ address, family, port }: AddressInfo): string {

@@ -6,7 +6,8 @@ import type { UserBan } from "../../domain/ban.js";
 import type { ActiveSpeaker, FloorDenyCause, FloorPriority, SpeakerPause } from "../../domain/floor.js";
 import { MAX_ID_BYTES } from "../../domain/id.js";
 import type { GrpcClient } from "../../lib/grpcService.js";
-import { banOf, denyCauseOf, msOf, pauseOf, speakerOf, toPriorityMessage } from "../client/convert.js";
+import { denyCauseOf, toPriorityMessage } from "../../wire/floorEnums.js";
+import { banOf, msOf, pauseOf, speakerOf } from "../client/convert.js";
 import type { ClientIdentity } from "./clientToken.js";
 
 const DEADLINE_MS = 1_500;
@@ -19,7 +20,7 @@ const QUEUE_FOR_MS = 6_000;
 /** The answer of the store to a press of the talk button. */
 export type PttOutcome =
   | { granted: true; leaseId: bigint; startedAtMs: number; expiresAtMs: number; talkUntilMs: number }
-  | { granted: false; place: QueuePlace }
+  | { granted: false; place: QueuedPress }
   | {
       granted: false;
       place?: undefined;
@@ -30,7 +31,7 @@ export type PttOutcome =
     };
 
 /** A place in the queue for the floor. */
-export interface QueuePlace {
+export interface QueuedPress {
   queueId: bigint;
   /** Counted from 1. The first gets the floor next. */
   position: number;
@@ -45,7 +46,7 @@ export interface StoredChannel {
 }
 
 /** What identifies a floor to release: the lease, or user and session if the lease is unknown. */
-export type PttHolder = { leaseId: bigint } | { userId: string; sessionId: string };
+export type FloorClaim = { leaseId: bigint } | { userId: string; sessionId: string };
 
 /** The calls that a router makes for its clients. Each has a deadline of 1.5 s and rejects with a grpc-js ServiceError. */
 export class RouterCalls {
@@ -108,7 +109,7 @@ export class RouterCalls {
         const { cause, holder, pause, ban } = outcome.value;
         return {
           granted: false,
-          cause: denyCauseOf(cause),
+          cause: denyCauseOf(cause) ?? "other",
           holder: holder && speakerOf(holder),
           pause: pause && pauseOf(pause),
           ban: ban && banOf(ban),
@@ -131,7 +132,7 @@ export class RouterCalls {
   }
 
   /** Releases the floor or the place in the queue. FAILED_PRECONDITION if the holder has neither. */
-  async stopPtt(channelId: string, holder: PttHolder): Promise<void> {
+  async stopPtt(channelId: string, holder: FloorClaim): Promise<void> {
     await this.#grpc.unary(ChannelService.method.stopPtt, { channelId, ...holder }, this.#options());
   }
 
@@ -203,6 +204,6 @@ export function isStaleLease(error: unknown): boolean {
 }
 
 /** Returns the message for a client whose call failed: the message of the service for a refusal, or "Service unavailable". */
-export function describeCallError(error: unknown): string {
+export function refusalText(error: unknown): string {
   return isRefusal(error) ? error.details : "Service unavailable";
 }

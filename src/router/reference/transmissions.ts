@@ -1,7 +1,7 @@
 import type { FloorPriority } from "../../domain/floor.js";
 import { pttInterruptedFrame } from "../relay/frames.js";
 import type { ClientIdentity } from "./clientToken.js";
-import { describeCallError, isRefusal, isStaleLease, type PttOutcome } from "./routerCalls.js";
+import { isRefusal, isStaleLease, type PttOutcome, refusalText } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
 
 /** How often a lease is renewed while the client transmits, ms. */
@@ -167,7 +167,7 @@ export class Transmissions {
       } catch (error) {
         // The next renewal shows if the floor is lost.
         const { userId } = identity;
-        logger.warn({ channelId, userId, reason: describeCallError(error) }, "floor could not be requested again");
+        logger.warn({ channelId, userId, reason: refusalText(error) }, "floor could not be requested again");
       }
     });
     await Promise.all(renewals);
@@ -193,7 +193,7 @@ export class Transmissions {
       const holder = (await calls.getChannel(channelId))?.holder;
       return holder?.userId === userId && holder.startedAtMs === transmission.startedAtMs;
     } catch (error) {
-      logger.warn({ channelId, reason: describeCallError(error) }, "speaker of the channel could not be read");
+      logger.warn({ channelId, reason: refusalText(error) }, "speaker of the channel could not be read");
       return undefined;
     }
   }

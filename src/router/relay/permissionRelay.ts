@@ -156,11 +156,11 @@ export class PermissionRelay {
     const frame = permissionUpdateFrame(change);
     for (const socket of sockets) {
       this.#try(socket, () => socket.send(frame));
-      this.#enforce(socket, change);
+      this.#apply(socket, change);
     }
   }
 
-  #enforce(socket: RelaySocket, { eventId, channelIds, removed }: PermissionChange): void {
+  #apply(socket: RelaySocket, { eventId, channelIds, removed }: PermissionChange): void {
     const pendingRemovals = this.#registrations.get(socket)?.pendingRemovals;
     for (const channelId of channelIds) {
       pendingRemovals?.get(channelId)?.();

@@ -10,44 +10,47 @@ import { createPublicKeys } from "./publicKeys.js";
 import { createSecret, createSecretFile } from "./secretKeys.js";
 import { expired, TokenVerifier } from "./tokenVerifier.js";
 
-/** What a call brings along to say who calls. */
+/** The credentials of a call. */
 export interface Credentials {
-  /** The value of its `authorization`. */
+  /** The value of the `authorization` header. */
   authorization: string | undefined;
-  /** What its `squelch-actor` says: believed only where nobody has to prove anything. */
+  /** The value of the `squelch-actor` header. It is used only on a server without authentication. */
   actor: string | undefined;
-  /** The client certificate of its connection, if there is one and it was verified. */
+  /** Returns the verified client certificate of the connection, if there is one. */
   certificate(): PeerCertificate | undefined;
 }
 
-/** The metadata key under which a caller names itself. */
+/** The metadata key of the caller's name. */
 export const ACTOR_KEY = "squelch-actor";
 
-/** The actor of a caller who does not. */
+/** The actor of a caller without a name. */
 const ANONYMOUS = "anonymous";
 
 /** The longest time that a timer can wait, ms. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Finds out who calls, and tells when that has to be proven anew. */
+/** Identifies callers, and watches over the credentials of open streams. */
 export interface Authenticator {
   /**
-   * @throws SquelchError `unauthenticated`; `unavailable` if it cannot be told now; `invalidArgument` if somebody who has
-   *   nothing to prove has a name that is no id
+   * Returns the identity of a caller.
+   *
+   * @throws SquelchError `unauthenticated`; `unavailable` if the keys cannot be read at present; `invalidArgument` if, on a
+   *   server without authentication, the caller's name is not a valid id
    */
   identify(credentials: Credentials): Promise<Identity>;
   /**
-   * Calls back, never at once, when the identity is no longer proven: its token has expired, or the key that signed it is
-   * gone.
+   * Calls back when the credentials are no longer valid: the token has expired, or its key was removed. The call back comes
+   * after `guard` has returned.
    *
-   * @returns ends it
+   * @returns a function that stops it
    */
   guard(credentials: Credentials, identity: Identity, fail: (error: unknown) => void): () => void;
   close(): void;
 }
 
 /**
- * Everybody may do everything under any name if the configuration names no way to prove who one is.
+ * Creates the authenticator for a configuration. If the configuration has no means of authentication, every caller may do
+ * everything under any name.
  *
  * @throws SquelchError `invalidArgument` if secrets cannot be read or are too short
  */
@@ -86,7 +89,7 @@ export async function createAuthenticator(config: ServerConfig, logger: Logger):
         const isLast = leftMs <= MAX_TIMER_MS;
         timer = setTimeout(isLast ? () => fail(expired()) : arm, isLast ? leftMs : MAX_TIMER_MS);
       };
-      // The store of keys that cannot be read now has nothing against the stream.
+      // A stream stays open while the keys cannot be read.
       const recheck = () => {
         identify(credentials).catch((error: unknown) => {
           if (error instanceof SquelchError && error.code === "unauthenticated") fail(error);

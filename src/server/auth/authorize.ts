@@ -3,13 +3,13 @@ import { SquelchError } from "../../domain/errors.js";
 import { hasScope, type Identity, mayAccess } from "../../domain/identity.js";
 import { type Right, rights } from "./rights.js";
 
-/** The event that a channel belongs to. */
+/** Returns the event that owns a channel. */
 export type FindEvent = (channelId: string) => Promise<string | undefined>;
 
-/** Says whether a caller may make a request: rejects with `permissionDenied`, naming what is missing, if not. */
+/** Resolves if the caller may make a request. Otherwise rejects with `permissionDenied` and names what is missing. */
 export type Authorize = (identity: Identity, request: unknown) => Promise<void>;
 
-/** The check of one call, out of the one table. */
+/** Creates the check of one method from the table of rights. */
 export function createAuthorize(method: DescMethod, findEvent: FindEvent): Authorize {
   const { scopes, events, channel, isFleetWide } = rights[method.localName as keyof typeof rights] as Right<unknown>;
   return async (identity, request) => {
@@ -22,7 +22,7 @@ export function createAuthorize(method: DescMethod, findEvent: FindEvent): Autho
     for (const eventId of events?.(request) ?? []) requireEvent(identity, eventId);
     if (channel === undefined) return;
     const eventId = await findEvent(channel(request));
-    // One that belongs to no event is nobody else's.
+    // A channel that no event owns needs no check.
     if (eventId !== undefined) requireEvent(identity, eventId, `the event of channel "${channel(request)}"`);
   };
 }

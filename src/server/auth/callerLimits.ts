@@ -3,19 +3,19 @@ import type { Identity } from "../../domain/identity.js";
 import type { ServerConfig } from "../configOptions.js";
 import type { LimitRefusals } from "../ops/limitMetrics.js";
 
-/** How many callers are remembered before those who do nothing are forgotten. */
+/** How many callers are kept before idle ones are removed. */
 const MANY_CALLERS = 1_000;
 
 interface Use {
   streams: number;
-  /** Calls that may be made at once. */
+  /** How many calls the caller may make at this moment. */
   credit: number;
   creditedAtMs: number;
 }
 
 /**
- * How much each caller may ask of this replica: so many streams at a time and so many calls a second, of which those of
- * one second may come at once. Callers who have nothing to prove are not told apart, and not limited.
+ * Limits the open streams and the calls per second of each caller on this replica. The calls of one second may come at
+ * once. A server without authentication cannot distinguish callers, and does not limit them.
  */
 export class CallerLimits {
   readonly #refused: Pick<LimitRefusals, "streams" | "calls">;
@@ -23,7 +23,7 @@ export class CallerLimits {
   readonly #maxCallsPerS: number;
   readonly #uses = new Map<string, Use>();
 
-  /** @param refused counts what is refused */
+  /** @param refused counts the rejected calls and streams */
   constructor(
     { maxStreams, maxCallsPerS }: Pick<ServerConfig, "maxStreams" | "maxCallsPerS">,
     refused: Pick<LimitRefusals, "streams" | "calls">,
@@ -33,7 +33,7 @@ export class CallerLimits {
     this.#maxCallsPerS = maxCallsPerS;
   }
 
-  /** Counts a call. @throws SquelchError `resourceExhausted` if it is one too many */
+  /** Counts a call. @throws SquelchError `resourceExhausted` if it exceeds the limit */
   takeCall(identity: Identity): void {
     if (!identity.isProven) return;
     const use = this.#useOf(identity);
@@ -49,9 +49,9 @@ export class CallerLimits {
   }
 
   /**
-   * Counts a stream until what is returned is called, repeatedly if need be.
+   * Counts a stream until the returned function is called. That function is idempotent.
    *
-   * @throws SquelchError `resourceExhausted` if it is one too many
+   * @throws SquelchError `resourceExhausted` if it exceeds the limit
    */
   openStream(identity: Identity): () => void {
     if (!identity.isProven) return () => undefined;

@@ -2,17 +2,17 @@ import type { PeerCertificate } from "node:tls";
 import { SquelchError } from "../../domain/errors.js";
 import { type Identity, type IdentityClaims, parseIdentity } from "../../domain/identity.js";
 
-/** What the alternative names of a certificate say before an event. */
+/** The prefix of an alternative name that names an event. */
 const EVENT_PREFIX = "squelch:event:";
 
-/** One alternative name, as Node.js lists them: a kind and a value, which is a JSON string where a comma could be read into it. */
+/** One alternative name in the list of Node.js: a kind and a value. A value with special characters is a JSON string. */
 const ALTERNATIVE_NAME = /([A-Za-z0-9 ]+):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/y;
 
 /**
- * Who a client certificate says that its owner is: the common name, with each organizational unit as a scope, limited to
- * the events of the alternative names `URI:squelch:event:<id>` if there are any. The certificate has been verified.
+ * Returns the identity in a verified client certificate. The common name is the caller's name, each organizational unit a
+ * scope. Alternative names `URI:squelch:event:<id>`, if there are any, limit the caller to those events.
  *
- * @throws SquelchError `unauthenticated`, also if the certificate has expired since
+ * @throws SquelchError `unauthenticated` if the certificate lacks a name or has expired since it was verified
  */
 export function identifyCertificate({ subject, subjectaltname, valid_to }: PeerCertificate): Identity {
   const { CN: name, OU: units = [] } = subject as { CN?: unknown; OU?: string | string[] };
@@ -38,7 +38,7 @@ function parse(claims: IdentityClaims): Identity {
   }
 }
 
-// What cannot be read might be a limit: nobody gets in without it.
+// Rejects a certificate with an unreadable alternative name, since that name might limit the caller's events.
 function eventsOf(names: string): string[] {
   const events: string[] = [];
   const pattern = new RegExp(ALTERNATIVE_NAME);

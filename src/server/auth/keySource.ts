@@ -1,13 +1,13 @@
 import type { JWTPayload, JWTVerifyOptions } from "jose";
 
-/** Keys that tokens may be signed with. */
+/** A set of keys that verify tokens. */
 export interface KeySource {
-  /** The algorithms that they are for. No two sources share one, so that no key is ever used for another's. */
+  /** The algorithms of the keys. No two sources share one, so that a key is never used with another kind of algorithm. */
   readonly algorithms: readonly string[];
   /**
-   * The claims of a token that one of the keys fits.
+   * Verifies a token with the keys and returns its claims.
    *
-   * @throws an error of jose's, or SquelchError `unavailable` while no keys could be read
+   * @throws an error of the jose library, or SquelchError `unavailable` while no keys could be read
    */
   verify(token: string, options: JWTVerifyOptions): Promise<JWTPayload>;
   close(): void;

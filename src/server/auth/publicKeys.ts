@@ -5,7 +5,7 @@ import { followFiles } from "../../lib/followFiles.js";
 import type { Logger } from "../../lib/logger.js";
 import type { KeySource } from "./keySource.js";
 
-/** The algorithms of key pairs. */
+/** The algorithms with public keys. */
 const PUBLIC_ALGORITHMS = [
   "EdDSA",
   "Ed25519",
@@ -20,9 +20,9 @@ const PUBLIC_ALGORITHMS = [
   "RS512",
 ];
 
-/** How often the keys are read again, so that a key that was taken out is soon good for nothing, ms. */
+/** How often the keys are read again, ms, so that a removed key soon stops working. */
 const REFRESH_INTERVAL_MS = 30_000;
-/** How soon a token with an unknown key may have them read again, ms. */
+/** The shortest time between two reads that tokens with unknown keys cause, ms. */
 const UNKNOWN_KEY_INTERVAL_MS = 5_000;
 const FETCH_TIMEOUT_MS = 5_000;
 const MAX_KEY_SET_BYTES = 1 << 20;
@@ -30,11 +30,11 @@ const MAX_KEY_SET_BYTES = 1 << 20;
 type KeySet = ReturnType<typeof createLocalJWKSet>;
 
 /**
- * The public keys of a JWK set (RFC 7517). A file is read again when it has changed, a URL every 30 s; both also when a
- * token names a key that is not there. While it cannot be read, that is logged, and the keys stay as they were.
+ * Reads the public keys of a JWK set (RFC 7517). A file is read again when it changes, a URL every 30 s, and either when a
+ * token names an unknown key. If a read fails, the failure is logged and the earlier keys stay in use.
  *
- * @param changed called when the set is another than before
- * @returns its keys may still be missing if they could not be read yet
+ * @param changed called when the keys have changed
+ * @returns the key source. It has no keys yet if the first read failed
  */
 export async function createPublicKeys(location: string, changed: () => void, logger: Logger): Promise<KeySource> {
   const keys = new PublicKeys(location, changed, logger);
@@ -73,7 +73,7 @@ class PublicKeys implements KeySource {
     }
   }
 
-  /** Reads the keys again, once for all who ask meanwhile. */
+  /** Reads the keys again. Concurrent calls share one read. */
   refresh(): Promise<void> {
     this.#refreshing ??= this.#refresh().finally(() => {
       this.#refreshing = undefined;
@@ -93,7 +93,7 @@ class PublicKeys implements KeySource {
     try {
       return (await jwtVerify(token, this.#keys, verifying)).payload;
     } catch (error) {
-      // The token does not say which of several keys it is signed with.
+      // The token names no key, and several keys may have signed it.
       if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
       for await (const key of error) {
         try {
@@ -152,7 +152,7 @@ async function readKeySet(location: string): Promise<string> {
   return text;
 }
 
-// A secret in the set would make it a secret, and a private key has no business with those who only verify.
+// Rejects a set with secret or private keys: a set that only verifies tokens needs none, and they would leak.
 function parseKeySet(text: string): KeySet {
   const set = JSON.parse(text) as JSONWebKeySet;
   const keys = createLocalJWKSet(set);

@@ -1,20 +1,15 @@
-import type { MessageShape } from "@bufbuild/protobuf";
-import type { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
-import type { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { Scope } from "../../domain/identity.js";
+import type { MethodName, RequestOf } from "../contract.js";
 
-type Methods = (typeof PermissionService)["method"] & (typeof ChannelService)["method"];
-type Request<Name extends keyof Methods> = MessageShape<Methods[Name]["input"]>;
-
-/** What a call needs. */
+/** The right that a method requires. */
 export interface Right<Request> {
-  /** One of these; `admin` will do for every call. */
+  /** The caller needs one of these scopes, or `admin`. */
   scopes: readonly Scope[] | ((request: Request) => readonly Scope[]);
-  /** The events that it is about: each must be among those of the caller. Of a stream it is asked for each message. */
+  /** Returns the events of a request. The caller must have access to each. For a client stream it runs for each message. */
   events?: (request: Request) => readonly string[];
-  /** The channel that it is about: the event that it belongs to must be among those of the caller. */
+  /** Returns the channel of a request. The caller must have access to the event that owns it. */
   channel?: (request: Request) => string;
-  /** True if it is about all events at once, so that it is not for callers who are limited to some. */
+  /** True if the method affects all events. Callers who are limited to some events may not call it. */
   isFleetWide?: boolean;
 }
 
@@ -23,13 +18,14 @@ const ofChannel = ({ channelId }: { channelId: string }) => channelId;
 const ofCursors = ({ cursors }: { cursors: { eventId: string }[] }) => cursors.map(({ eventId }) => eventId);
 
 /**
- * Who may do what: the one table for both planes. A call without an entry does not compile.
+ * The right that each method requires, for the gRPC server and the HTTP server alike. A method without an entry does not
+ * compile.
  *
- * A router has `watch` and `floor`: with those it also adopts what nobody has written before. One whose clients may be
- * dispatchers has `pause` too.
+ * A router needs `watch` and `floor`. With them it can also seed channels and users that were never written before. A
+ * router with dispatchers among its clients needs `pause` too.
  */
-export const rights: { readonly [Name in keyof Methods]: Right<Request<Name>> } = {
-  // An empty list watches those of the caller's events that there are.
+export const rights: { readonly [Name in MethodName]: Right<RequestOf<Name>> } = {
+  // An empty list watches all events that the caller has access to.
   watchPermissions: { scopes: ["watch"], events: ({ eventIds }) => eventIds },
   getUserPermissions: { scopes: ["watch"], events: ofEvent },
   setUserChannels: {
@@ -43,17 +39,17 @@ export const rights: { readonly [Name in keyof Methods]: Right<Request<Name>> } 
   pauseAllSpeakers: { scopes: ["pause"], events: ofEvent },
   resumeSpeakers: { scopes: ["pause"], events: ofEvent },
   disconnectUser: { scopes: ["assign", "pause"], events: ofEvent },
-  // In the names that all routers share a ban holds in every event.
+  // In the legacy layout a ban is in effect in every event.
   banUser: { scopes: ["admin"], isFleetWide: true },
   unbanUser: { scopes: ["admin"], isFleetWide: true },
   listBans: { scopes: ["watch"], isFleetWide: true },
   reportApplied: { scopes: ["watch"], events: ofCursors },
-  // Whoever changes something may ask whether it is in force.
+  // Every caller who can make a change may wait for routers to apply it.
   awaitApplied: { scopes: ["watch", "assign", "pause"], events: ofEvent },
   getFleetStatus: { scopes: ["watch"], isFleetWide: true },
-  // Without events it lists those of the caller's events.
+  // An empty list lists the entries of all events that the caller has access to.
   listAuditEntries: { scopes: ["assign", "pause"], events: ({ eventIds }) => eventIds },
-  // It may take the channel away from another event.
+  // The call may move the channel away from another event.
   setChannelEvent: {
     scopes: ({ onlyIfUnassigned }) => (onlyIfUnassigned ? ["assign", "floor"] : ["assign"]),
     events: ofEvent,

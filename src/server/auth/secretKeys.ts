@@ -10,7 +10,7 @@ import type { KeySource } from "./keySource.js";
 /** The algorithms of shared secrets. */
 const SECRET_ALGORITHMS = ["HS256", "HS384", "HS512"] as const;
 
-/** A secret that does not change. */
+/** Creates a key source with one fixed secret. */
 export function createSecret(secret: string): KeySource {
   const keys = toKeys([secret], "the secret");
   return toSource(
@@ -20,11 +20,12 @@ export function createSecret(secret: string): KeySource {
 }
 
 /**
- * The secrets in a file, one a line: any of them fits, so that a new one can be added before the old one goes. The file
- * is read again when it has changed; one that cannot be read then is logged, and the secrets stay as they were.
+ * Creates a key source with the secrets of a file, one a line. A token may be signed with any of them, so that a new secret
+ * can be added before the old one is removed. The file is read again when it changes. If that fails, the failure is logged
+ * and the earlier secrets stay in use.
  *
- * @param changed called after that
- * @throws SquelchError `invalidArgument` if the file cannot be read at first
+ * @param changed called after the secrets were read again
+ * @throws SquelchError `invalidArgument` if the first read fails
  */
 export function createSecretFile(path: string, changed: () => void, logger: Logger): KeySource {
   let keys = readSecrets(path);

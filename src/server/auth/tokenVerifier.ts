@@ -4,21 +4,21 @@ import { SquelchError } from "../../domain/errors.js";
 import { type Identity, parseIdentity } from "../../domain/identity.js";
 import type { KeySource } from "./keySource.js";
 
-/** A longer token is refused unread, bytes. */
+/** The longest token that is verified, bytes. */
 const MAX_TOKEN_BYTES = 8_192;
-/** How many tokens are remembered; beyond that the one that was verified first is forgotten. */
+/** How many verified tokens are cached. Beyond that the oldest is removed. */
 const MAX_REMEMBERED_TOKENS = 10_000;
-/** By how much clocks may differ, s. */
+/** The tolerated difference of clocks, s. */
 const CLOCK_TOLERANCE_S = 5;
 
-/** What a token must say beside who calls. */
+/** The rules that every token must satisfy. */
 export interface TokenRules {
   audience: string;
-  /** Undefined: whoever has the key. */
+  /** Undefined: any issuer that has the key. */
   issuer: string | undefined;
 }
 
-/** Finds out who calls by a token. What was verified is remembered by its digest, so that a call costs no signature. */
+/** Identifies callers by their tokens. It caches verified tokens by their digest, to save the signature check. */
 export class TokenVerifier {
   readonly #sources: readonly KeySource[];
   readonly #rules: TokenRules;
@@ -29,13 +29,13 @@ export class TokenVerifier {
     this.#rules = rules;
   }
 
-  /** Forgets what was verified, since the keys have changed. */
+  /** Empties the cache. Call it when the keys have changed. */
   forget(): void {
     this.#known = new Map();
   }
 
   /**
-   * Who a token says that its bearer is.
+   * Verifies a token and returns the identity in it.
    *
    * @throws SquelchError `unauthenticated` with the reason, never with a part of the token; `unavailable` while no keys
    *   could be read
@@ -51,7 +51,7 @@ export class TokenVerifier {
     }
     const remembered = this.#known;
     const identity = await this.#verify(token);
-    // The keys have changed meanwhile: it may have been verified by one that is gone.
+    // The keys have changed meanwhile, and a removed key may have verified the token.
     if (remembered !== this.#known) return await this.verify(token);
     const [oldest = ""] = remembered.size < MAX_REMEMBERED_TOKENS ? [] : remembered.keys();
     remembered.delete(oldest);
@@ -76,7 +76,7 @@ export class TokenVerifier {
     }
   }
 
-  // By the algorithm that the token names: each is for one kind of keys only, whatever else a token may say.
+  // Chooses the source by the token's algorithm alone, because each algorithm belongs to one kind of keys.
   #sourceFor(token: string): KeySource {
     let algorithm: string | undefined;
     try {
@@ -90,7 +90,7 @@ export class TokenVerifier {
   }
 }
 
-/** What a caller is told whose token is no longer good. */
+/** Returns the error for an expired token. */
 export function expired(): SquelchError {
   return refusal("has expired; get a new one and connect again");
 }

@@ -3,27 +3,27 @@ import { encodeChange } from "./wire/encodeChange.js";
 
 /** The most changes that a ring keeps. */
 export const MAX_RING_CHANGES = 8_192;
-/** The most bytes of encoded changes that a ring keeps, beyond the newest change. */
+/** The most bytes of encoded changes that a ring keeps. The newest change is kept even if it alone is larger. */
 export const MAX_RING_BYTES = 8 << 20;
 
 interface RingEntry {
-  /** The encoded change, a part of a batch. */
+  /** The encoded change. Encoded changes concatenated after a header make a batch. */
   bytes: Uint8Array;
-  /** The only user whom it concerns; undefined if it concerns everybody. */
+  /** The only user whom the change concerns; undefined if it concerns all users. */
   userId: string | undefined;
 }
 
-/** Consecutive changes out of a ring. */
+/** Encoded changes from a range of revisions of a ring. */
 export interface RingSlice {
   parts: Uint8Array[];
   bytes: number;
-  /** The revision up to which the slice goes, also where a filter left the last ones out. */
+  /** The last revision of the range, even if a filter removed its change from the slice. */
   revision: number;
 }
 
-/** The latest changes of an event, already encoded, contiguous by revision. The oldest make room for new ones. */
+/** The latest changes of an event, already encoded, contiguous by revision. New changes replace the oldest. */
 export class ChangeRing {
-  // Entries before #start have been dropped and wait for the array to be compacted.
+  // Entries before #start are dropped. They stay in the array until it is compacted.
   #entries: (RingEntry | undefined)[] = [];
   #start = 0;
   #bytes = 0;
@@ -34,7 +34,7 @@ export class ChangeRing {
     return this.#head;
   }
 
-  /** The lowest revision after which the ring has every change. */
+  /** The lowest revision that a reader can continue from: the ring has every change after it. */
   get reach(): number {
     return this.#head - this.#length;
   }
@@ -43,13 +43,13 @@ export class ChangeRing {
     return this.#entries.length - this.#start;
   }
 
-  /** True if the ring could be extended back to that revision, as far as its bounds tell. */
+  /** True if the ring is short of `revision` and its bounds leave room to extend it back that far. */
   canReach(revision: number): boolean {
     const missing = this.reach - revision;
     return missing > 0 && this.#length + missing <= MAX_RING_CHANGES && this.#bytes < MAX_RING_BYTES;
   }
 
-  /** Forgets all changes; the next one follows `head`. */
+  /** Removes all changes. The next change to be pushed has the revision after `head`. */
   reset(head: number): void {
     this.#entries = [];
     this.#start = 0;
@@ -65,7 +65,7 @@ export class ChangeRing {
     while (this.#length > 1 && (this.#length > MAX_RING_CHANGES || this.#bytes > MAX_RING_BYTES)) this.#drop();
   }
 
-  /** Puts changes that end at `reach` before the oldest, as far as there is room. */
+  /** Adds older changes, the last of which has the revision `reach`. Adds as many of them as there is room for. */
   extendBack(changes: readonly Change[]): void {
     const older: RingEntry[] = [];
     for (const change of changes.toReversed()) {
@@ -81,9 +81,10 @@ export class ChangeRing {
   }
 
   /**
-   * The changes after `revision`, which is not below `reach`: as many as fit into `maxBytes`, at least one.
+   * Returns the changes after `revision` that fit into `maxBytes`; at least one, even if it is larger.
    *
-   * @param userIds if given, changes that concern another single user are left out
+   * @param revision not below `reach`
+   * @param userIds if given, leaves out changes that concern only a user who is not in the set
    */
   sliceAfter(revision: number, maxBytes: number, userIds?: ReadonlySet<string>): RingSlice {
     const slice: RingSlice = { parts: [], bytes: 0, revision };

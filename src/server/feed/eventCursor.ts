@@ -10,8 +10,8 @@ interface SnapshotPlace {
 }
 
 /**
- * How far one watcher has got in one event: a position, or a place within a snapshot on the way to one. It holds no
- * frame: the next one is made, or found ready, when it is asked for.
+ * The progress of one watcher in one event: a position in the log, or a chunk of a snapshot. A cursor stores no frames.
+ * `take` asks the feed for the next frame, which the feed shares among all cursors at the same place.
  */
 export class EventCursor {
   readonly feed: EventFeed;
@@ -20,8 +20,8 @@ export class EventCursor {
   #snapshot: SnapshotPlace | undefined;
 
   /**
-   * @param position where to go on; a snapshot comes first if undefined or out of the feed's reach
-   * @param userIds the users whose changes are wanted; all if undefined
+   * @param position the position to continue from. If it is undefined or out of the feed's reach, a snapshot comes first.
+   * @param userIds the users to deliver changes of; undefined delivers the changes of all users
    */
   constructor(feed: EventFeed, position: LogPosition | undefined, userIds: ReadonlySet<string> | undefined) {
     this.feed = feed;
@@ -29,18 +29,18 @@ export class EventCursor {
     this.#userIds = userIds;
   }
 
-  /** The position up to which everything was taken; undefined within a snapshot and before the first. */
+  /** The position up to which every change was taken. Undefined while a snapshot is incomplete or has not begun. */
   get position(): LogPosition | undefined {
     return this.#snapshot === undefined ? this.#position : undefined;
   }
 
-  /** True if there is nothing to take. */
+  /** True if the cursor is at the head of the feed, so that `take` has nothing to return. */
   get isCaughtUp(): boolean {
     const { feed, position } = this;
     return position !== undefined && position.revision === feed.head && position.epoch === feed.epoch;
   }
 
-  /** The next frame, or undefined if there is none. */
+  /** Returns the next frame and advances past it. Returns undefined if the cursor is caught up. */
   take(): Buffer | undefined {
     while (!this.isCaughtUp) {
       if (this.#snapshot !== undefined) return this.#takeChunk(this.#snapshot);
@@ -56,7 +56,7 @@ export class EventCursor {
     return undefined;
   }
 
-  /** Lets go of a snapshot. */
+  /** Releases the snapshot that the cursor is reading, if any. */
   close(): void {
     if (this.#snapshot !== undefined) this.#snapshot.source.readers--;
     this.#snapshot = undefined;

@@ -2,40 +2,45 @@ import type { LogEntry } from "../../domain/change.js";
 import type { LogPosition } from "../../domain/cursor.js";
 import { SquelchError } from "../../domain/errors.js";
 import type { Membership } from "../../domain/membership.js";
-import type { Engine, Unsubscribe } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
+import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../lib/logger.js";
 import type { FeedCounts } from "../ops/feedCounts.js";
 import { ChangeRing } from "./changeRing.js";
-import { EventPicture } from "./eventPicture.js";
+import { FeedPicture } from "./feedPicture.js";
 import { MAX_MESSAGE_BYTES, Snapshot } from "./snapshot.js";
 import { encodeBatch, encodeBatchHeader } from "./wire/encode.js";
 
 /** How many entries are read from the log at a time. */
 const LOG_PAGE = 200;
-/** Entries that arrive while the log is being read; the oldest can go, since the log is the truth. */
+/** The most entries that are kept while the log is being read. The oldest are dropped, since the log has them too. */
 const MAX_EARLY_ENTRIES = 10_000;
-/** Room for a batch's header and length prefixes within a message. */
+/** Bytes of a message that are reserved for the header and the length prefixes of a batch. */
 const BATCH_OVERHEAD_BYTES = 1 << 10;
-/** Batches that are kept for the next watcher at the same cursor. */
+/** The most encoded batches that are kept for other watchers at the same revision. */
 const MAX_SHARED_BATCHES = 8;
 
-/** The changes after some revision, and where they lead to. */
+/** Changes after a revision, encoded as one message. */
 export interface Batch {
-  /** Undefined if a filter left nothing. */
+  /** Undefined if the user filter removed every change. */
   frame: Buffer | undefined;
-  /** How many changes it has. */
+  /** How many changes the frame contains. */
   changes: number;
+  /** The position after the batch. */
   position: LogPosition;
 }
 
-/** Something that reads a feed and is told when there is more. */
+/** A reader of a feed. */
 export interface FeedReader {
+  /** Called when the feed has something new to take: changes or a reloaded state. */
   onFeedAdvanced(): void;
 }
 
 /**
- * One event in the memory of this replica: its picture, its latest changes already encoded, and its readers. It follows
- * what the store publishes; wherever that has a gap, the log is read.
+ * One event in the memory of this replica: the current state, the latest changes already encoded, and the readers.
+ *
+ * The feed follows the entries that the store publishes. When an entry is missing, out of order or of another epoch, it
+ * reads the log, which always has every change. If the log no longer reaches back, it loads the whole state again.
  */
 export class EventFeed {
   readonly eventId: string;
@@ -44,21 +49,21 @@ export class EventFeed {
   readonly #logger: Logger;
   readonly #ring = new ChangeRing();
   readonly #readers = new Set<FeedReader>();
-  #picture = new EventPicture({ members: [] });
+  #picture = new FeedPicture({ members: [] });
   #epoch = "";
   #header: Uint8Array = new Uint8Array();
-  /** At most the newest and the one before it. */
+  /** At most two: the newest, and the one before it for watchers that are still reading it. */
   #snapshots: Snapshot[] = [];
   readonly #batches = new Map<number, Batch>();
   #early: LogEntry[] = [];
   #syncing: Promise<void> | undefined;
   #extending: Promise<boolean> | undefined;
   #isInSync = false;
-  // What the feed had when it last got in sync: a revision of the present epoch.
+  // The head of the feed when it last became in sync.
   #inSyncFrom = 0;
   #isClosed = false;
   #flushScheduled = false;
-  // When the store accepted the oldest change that is not flushed yet.
+  // When the store accepted the oldest change that the readers do not know of yet, ms since 1970.
   #unflushedSinceMs: number | undefined;
   #unfollow: Unsubscribe | undefined;
 
@@ -78,20 +83,20 @@ export class EventFeed {
     return this.#ring.head;
   }
 
-  /** Both. */
+  /** The epoch and the revision of the newest change that this replica has. */
   get position(): LogPosition {
     return { epoch: this.#epoch, revision: this.#ring.head };
   }
 
   /**
-   * False while the feed knows or must assume that the log is ahead of it, and for a reader that has not yet been given
-   * what the feed had missed until it was in sync again.
+   * True if the feed has every change of the log, as far as this replica knows, and a reader at `position` has received
+   * all changes that the feed had missed before it was last in sync.
    */
   isInSyncFor(position: LogPosition): boolean {
     return this.#isInSync && position.epoch === this.#epoch && position.revision >= this.#inSyncFrom;
   }
 
-  /** Loads the event and follows it. Rejects with `unavailable`; then the feed is closed. */
+  /** Loads the event and follows its log. If it rejects with `unavailable`, the feed is closed. */
   async open(): Promise<void> {
     try {
       this.#unfollow = await this.#engine.follow(this.eventId, (entry) => this.#receive(entry));
@@ -117,16 +122,17 @@ export class EventFeed {
     this.#readers.delete(reader);
   }
 
-  /** True if a reader at that position can go on with `batchAfter`. */
+  /** True if a reader at that position can continue with `batchAfter`, without a snapshot. */
   reachesBackTo(position: LogPosition): boolean {
     const { head, reach } = this.#ring;
     return position.epoch === this.#epoch && position.revision >= reach && position.revision <= head;
   }
 
   /**
-   * Tries to make `reachesBackTo(position)` true by reading the log: what came after this feed's newest change, or, as
-   * far as the ring has room, what came before its oldest. Rejects with `unavailable` if only the store could tell
-   * whether there is such a position, and cannot be reached.
+   * Reads the log so that a reader at `position` can continue without a snapshot, if possible. If the position is ahead of
+   * the feed, it reads newer entries. If the position is before the ring, it reads older entries as far as the ring has
+   * room; a failure of that is only logged. Rejects with `unavailable` if the position is ahead and the store cannot be
+   * reached.
    */
   async reachFor(position: LogPosition): Promise<void> {
     if (position.epoch !== this.#epoch || position.revision > this.#ring.head) await this.synchronise();
@@ -138,11 +144,15 @@ export class EventFeed {
         if (!(await this.#extending)) return;
       }
     } catch (error) {
-      this.#logger.warn({ err: error, eventId: this.eventId }, "older changes could not be read, a snapshot is sent");
+      this.#logger.warn({ err: error, eventId: this.eventId }, "older changes could not be read, sending a snapshot");
     }
   }
 
-  /** The changes after `revision`, which must be within reach, as one frame that readers at the same place share. */
+  /**
+   * Returns the changes after `revision` as one frame. Readers without a user filter at the same revision share it.
+   *
+   * @param revision a revision of this epoch that the feed reaches back to
+   */
   batchAfter(revision: number, userIds?: ReadonlySet<string>): Batch {
     if (userIds !== undefined) return this.#encodeBatch(revision, userIds);
     const shared = this.#batches.get(revision);
@@ -152,7 +162,10 @@ export class EventFeed {
     return batch;
   }
 
-  /** A picture that `batchAfter` can go on from: the newest one as long as it can, so that many readers share it. */
+  /**
+   * Returns a snapshot from which `batchAfter` can continue. The newest snapshot is returned while that is true of it, so
+   * that many readers share one. Otherwise a new one is encoded, and of the older ones only the newest is kept.
+   */
   snapshot(): Snapshot {
     const [newest, older] = this.#snapshots;
     if (newest !== undefined && this.reachesBackTo(newest.position)) return newest;
@@ -162,13 +175,13 @@ export class EventFeed {
     return snapshot;
   }
 
-  /** A picture of some users alone, for one reader. */
+  /** Encodes a snapshot of some users. It is not shared. */
   snapshotFor(userIds: ReadonlySet<string>): Snapshot {
     const members = [...userIds].map((userId) => this.#picture.members.get(userId));
     return this.#snapshotOf(members.filter((member) => member !== undefined));
   }
 
-  /** Forgets the snapshots that nobody is on: they can be made again. */
+  /** Discards the snapshots that no watcher is reading. They are encoded again when needed. */
   discardIdleSnapshots(): void {
     this.#snapshots = this.#snapshots.filter((snapshot) => {
       if (snapshot.readers === 0) snapshot.discard();
@@ -177,8 +190,8 @@ export class EventFeed {
   }
 
   /**
-   * Compares with the log and reads what is missing; calls while one is under way share its outcome. Rejects with
-   * `unavailable`; then the feed goes on with what it has, and is not in sync.
+   * Compares the head of the feed with the end of the log, and reads what the feed lacks. Concurrent calls share one
+   * outcome. If it rejects with `unavailable`, the feed keeps its state and counts as out of sync.
    */
   synchronise(): Promise<void> {
     this.#syncing ??= this.#catchUp()
@@ -205,7 +218,7 @@ export class EventFeed {
     this.#isInSync = false;
   }
 
-  // Puts one page of older entries before the oldest; false if there are none, or no room.
+  // Reads one page of older entries into the ring. Returns false if there are none, or no room for them.
   async #extendBack(): Promise<boolean> {
     const { epoch } = this.position;
     const { reach } = this.#ring;
@@ -228,7 +241,10 @@ export class EventFeed {
         this.#append(entry);
         return;
       } catch (error) {
-        this.#logger.error({ err: error, eventId: this.eventId, revision: entry.revision }, "entry cannot be told");
+        this.#logger.error(
+          { err: error, eventId: this.eventId, revision: entry.revision },
+          "log entry could not be encoded, reading the log again",
+        );
       }
     }
     this.counts.gaps++;
@@ -240,7 +256,7 @@ export class EventFeed {
 
   async #catchUp(): Promise<void> {
     do {
-      // What was published before the position is read is in the log by then.
+      // Every entry published up to here is in the log when the position is read, so the early ones are not needed.
       this.#early = [];
       const position = await this.#engine.readPosition(this.eventId);
       const isAhead = position?.epoch === this.#epoch && position.revision >= this.#ring.head;
@@ -249,7 +265,7 @@ export class EventFeed {
     } while (this.#early.length > 0);
   }
 
-  // Takes those early entries that follow without a gap, and forgets those already there.
+  // Appends the early entries that follow the head without a gap, and removes those that the feed already has.
   #appendEarly(): void {
     this.#early = this.#early.filter((entry) => {
       if (entry.epoch !== this.#epoch) return true;
@@ -258,7 +274,7 @@ export class EventFeed {
     });
   }
 
-  // False if the log no longer has what is missing.
+  // Returns false if the feed must load the whole state: the log no longer reaches back, or an entry is not encodable.
   async #readLogUpTo(position: LogPosition): Promise<boolean> {
     while (this.#ring.head < position.revision) {
       const entries = await this.#engine.readLog(this.eventId, this.position, LOG_PAGE);
@@ -267,10 +283,10 @@ export class EventFeed {
       try {
         for (const entry of entries) this.#append(entry);
       } catch (error) {
-        // An entry that cannot be told must not stop all that come after it.
+        // An entry that cannot be encoded must not hold up all later ones. A snapshot includes its effect.
         this.#logger.error(
           { err: error, eventId: this.eventId, after: this.position },
-          "entry passed over by a snapshot",
+          "log entry could not be encoded, sending a snapshot",
         );
         return false;
       }
@@ -290,7 +306,7 @@ export class EventFeed {
     }
     this.#epoch = state.epoch;
     this.#header = encodeBatchHeader(this.eventId, state.epoch);
-    this.#picture = new EventPicture(state);
+    this.#picture = new FeedPicture(state);
     this.#ring.reset(state.revision);
     this.#inSyncFrom = state.revision;
     this.#onAdvanced();
@@ -307,7 +323,7 @@ export class EventFeed {
     return new Snapshot(this.eventId, this.position, members, this.#picture.pause);
   }
 
-  // Readers are told once for all that comes in together, still in this turn of the event loop.
+  // Notifies the readers once for all changes that arrive together, at the end of this turn of the event loop.
   #onAdvanced(): void {
     this.#batches.clear();
     if (this.#flushScheduled) return;
@@ -315,7 +331,7 @@ export class EventFeed {
     process.nextTick(() => {
       this.#flushScheduled = false;
       if (this.#unflushedSinceMs !== undefined) {
-        // The clocks of two machines: Redis's may be ahead.
+        // The store's clock may be ahead of this machine's.
         this.counts.observeLag(Math.max(0, Date.now() - this.#unflushedSinceMs) / 1_000);
         this.#unflushedSinceMs = undefined;
       }

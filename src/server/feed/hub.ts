@@ -1,6 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
-import type { Engine, FeedHealth, Unsubscribe } from "../../domain/ports.js";
+import { isUnavailable } from "../../domain/errors.js";
+import type { ReplicaReport } from "../../domain/fleet.js";
+import type { Engine, FeedHealth } from "../../domain/ports/engine.js";
+import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../lib/logger.js";
 import { BanKeeper } from "../keepers/banKeeper.js";
 import { LeaseKeeper } from "../keepers/leaseKeeper.js";
@@ -13,8 +16,11 @@ import { SpeakerHub } from "./speakers/speakerHub.js";
 /** How often feeds compare their position with the log, ms. */
 const POSITION_CHECK_INTERVAL_MS = 2_000;
 
-/** How long an event stays loaded after its last user has gone, ms. */
+/** How long an event stays loaded after its last `release`, ms. */
 const DEFAULT_RELEASE_GRACE_MS = 30_000;
+
+/** The wait before an event in which leases run is loaded again, ms. */
+const KEEP_RETRY_MS = 2_000;
 
 interface Slot {
   feed: EventFeed;
@@ -25,23 +31,27 @@ interface Slot {
   releaseTimer?: NodeJS.Timeout;
 }
 
-/** The events that this replica has loaded: each once, while somebody uses it and for a grace time after. */
+/** The events that this replica has loaded. Each is loaded once, while it is in use and for a grace time after. */
 export class Hub {
-  /** This replica's own among all that run. */
+  /** Identifies this replica among all that run. */
   readonly replicaId = `${hostname()}-${randomBytes(3).toString("hex")}`;
-  /** By `performance.now()`. */
+  /** When this replica started, by `performance.now()`. */
   readonly startedMs = performance.now();
+  /** What this replica would report of itself now; undefined while it is not reported. */
+  ownReport: () => ReplicaReport | undefined = () => undefined;
   readonly engine: Engine;
   readonly logger: Logger;
   readonly counts: FeedCounts;
-  /** The routers whose watches are open here. */
+  /** The routers that have a watch open on this replica. */
   readonly presence: RouterPresence;
-  /** The pauses of all events, loaded or not. */
+  /** Upholds the pauses of all events, loaded or not. */
   readonly pauses: PauseKeeper;
-  /** Who speaks, in the events in which somebody watches that. */
+  /** The speakers of the events that WatchChannels streams watch. */
   readonly speakers: SpeakerHub;
   readonly #releaseGraceMs: number;
   readonly #slots = new Map<string, Slot>();
+  /** Events that are to be loaded again soon, because loading them has failed while leases run in them. */
+  readonly #retries = new Map<string, NodeJS.Timeout>();
   readonly #stop: (() => void)[] = [];
 
   constructor(engine: Engine, logger: Logger, counts = new FeedCounts(), releaseGraceMs = DEFAULT_RELEASE_GRACE_MS) {
@@ -78,8 +88,8 @@ export class Hub {
   }
 
   /**
-   * The feed of an event, loaded. It stays so until `release`. Rejects with `unavailable` if it had to be loaded and the
-   * store could not be reached.
+   * Returns the feed of an event, which stays loaded until `release`. Rejects with `unavailable` if the event had to be
+   * loaded and the store could not be reached.
    */
   async acquire(eventId: string): Promise<EventFeed> {
     const slot = this.#slots.get(eventId) ?? this.#open(eventId);
@@ -102,19 +112,34 @@ export class Hub {
   }
 
   /**
-   * Loads an event in which leases run, so that their ends are announced although nobody may watch. It stays loaded for
-   * as long as they last. What was done stands already, so a failure is only logged.
+   * Loads an event in which a lease was granted, so that its expiry is announced even if no stream watches the event. The
+   * event stays loaded while leases run. A failure is only logged, because the grant has already succeeded. If the store is
+   * unavailable, loading is tried again.
    */
   async keepWhileBusy(eventId: string): Promise<void> {
     try {
       this.release(await this.acquire(eventId));
     } catch (error) {
-      this.logger.warn({ err: error, eventId }, "event could not be loaded, its leases end late");
+      this.logger.warn(
+        { err: error, eventId },
+        "event could not be loaded, expiries of its leases will be announced late",
+      );
+      if (isUnavailable(error)) this.#keepLater(eventId);
     }
   }
 
+  // A single timer for each event, until the event is loaded.
+  #keepLater(eventId: string): void {
+    if (this.#retries.has(eventId) || this.#stop.length === 0) return;
+    const timer = setTimeout(() => {
+      this.#retries.delete(eventId);
+      void this.keepWhileBusy(eventId);
+    }, KEEP_RETRY_MS);
+    this.#retries.set(eventId, timer);
+  }
+
   /**
-   * Calls back for every event there is, and for each new one; possibly more than once. Rejects with `unavailable`.
+   * Calls back for every existing event and for each new one, possibly more than once. Rejects with `unavailable`.
    */
   async followEvents(listener: (eventId: string) => void): Promise<Unsubscribe> {
     const list = async () => {
@@ -139,6 +164,8 @@ export class Hub {
 
   close(): void {
     for (const stop of this.#stop.splice(0)) stop();
+    for (const timer of this.#retries.values()) clearTimeout(timer);
+    this.#retries.clear();
     for (const slot of this.#slots.values()) {
       clearTimeout(slot.releaseTimer);
       closeSlot(slot);
@@ -160,7 +187,7 @@ export class Hub {
     return slot;
   }
 
-  // An event in which leases run stays, so that their ends are announced.
+  // An event with running leases stays loaded, so that their expiries are announced.
   #scheduleRelease(slot: Slot): void {
     slot.releaseTimer = setTimeout(() => {
       if (slot.users > 0) return;

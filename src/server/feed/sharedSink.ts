@@ -1,8 +1,8 @@
 import type { WatchSink } from "./watcher.js";
 
 /**
- * The same stream for several writers in turn: one write is outstanding in all. Each writer waits for its own to be
- * done, so no more writes are held than there are writers.
+ * Lets several writers share one stream. One write is outstanding at a time; the others wait in order. Each writer must
+ * wait for its own write to be done, so at most one write per writer is queued.
  */
 export function shareSink(sink: WatchSink): WatchSink {
   const waiting: { frames: Buffer; done: () => void }[] = [];

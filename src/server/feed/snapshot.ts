@@ -8,18 +8,18 @@ import { toCursorMessage, toSpeakerPauseMessage } from "./wire/messages.js";
 
 /** The most users in a chunk. */
 const MAX_CHUNK_USERS = 1_000;
-/** The most bytes in a message; a single change that is larger goes alone. */
+/** The most bytes in a message. A single change that is larger is sent as a message of its own. */
 export const MAX_MESSAGE_BYTES = 1 << 20;
-// Room for what is in a chunk beside its users.
+// Bytes of a chunk that are reserved for all fields but its users.
 const CHUNK_OVERHEAD_BYTES = 64 << 10;
 
-/** The picture of an event at one position, encoded once and sent to any number of watchers. */
+/** The state of an event at one position, encoded once and sent to any number of watchers. */
 export class Snapshot {
   readonly position: LogPosition;
-  /** How many watchers are being sent it. */
+  /** How many watchers are reading it. */
   readers = 0;
   #chunks: Buffer[];
-  // The chunks that were asked for with another reason than the first watchers are given.
+  // Copies of chunks with a reason other than INITIAL, made when they are first asked for.
   readonly #variants = new Map<SnapshotReason, (Buffer | undefined)[]>();
 
   constructor(eventId: string, position: LogPosition, members: Iterable<Membership>, pause: SpeakerPause | undefined) {
@@ -31,12 +31,12 @@ export class Snapshot {
     return this.#chunks.length;
   }
 
-  /** False once it was discarded; a watcher that is still on it starts over with a newer one. */
+  /** False after `discard`. A watcher that is still reading it then starts over with a newer snapshot. */
   get isAlive(): boolean {
     return this.#chunks.length > 0;
   }
 
-  /** The frame of a chunk, the same one for all who are told the same reason. */
+  /** Returns the frame of a chunk. All watchers with the same reason share it. */
   chunk(index: number, reason: SnapshotReason): Buffer {
     const initial = this.#chunks[index] as Buffer;
     if (reason === SnapshotReason.INITIAL) return initial;

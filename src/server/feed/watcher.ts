@@ -1,38 +1,38 @@
 import type { LogPosition } from "../../domain/cursor.js";
-import type { FeedHealth } from "../../domain/ports.js";
+import type { FeedHealth } from "../../domain/ports/engine.js";
 import { EventCursor } from "./eventCursor.js";
 import type { EventFeed, FeedReader } from "./eventFeed.js";
 import { type EventPosition, encodeCheckpoint } from "./wire/encodeCheckpoint.js";
 
-/** Where a watcher's messages go: one stream. */
+/** The stream that a watcher writes its messages to. */
 export interface WatchSink {
-  /** Sends encoded responses, frame after frame; `done` is called when the stream can take the next. */
+  /** Sends one or more frames, each an encoded response. Calls `done` when the stream can take the next write. */
   write(frames: Buffer, done: () => void): void;
 }
 
 /**
- * One WatchPermissions stream: a cursor per event and the knowledge whether the stream can take a message. At most one
- * message is outstanding, so that a watcher costs the same however slow it is.
+ * One WatchPermissions stream. It has a cursor for each event and knows whether the stream can take a message. At most one
+ * message is outstanding and nothing is queued, so a slow watcher needs no more memory than a fast one.
  */
 export class Watcher {
   readonly #sink: WatchSink;
   readonly #userIds: ReadonlySet<string> | undefined;
   readonly #health: () => FeedHealth;
   readonly #cursors = new Map<string, EventCursor>();
-  /** Cursors that may have something to take, in turn. */
+  /** Cursors that may have a frame to take. They take turns, in the order of this set. */
   readonly #pending = new Set<EventCursor>();
   readonly #readers = new Map<EventCursor, FeedReader>();
   readonly #timer: NodeJS.Timeout;
   #isWriting = false;
   #isOpen = true;
   #isCheckpointDue = false;
-  // Where each event was when the watch began: the first checkpoint waits until all cursors are there.
+  // The head of each event when the watch began. The first checkpoint is sent after all cursors have reached them.
   #targets: Map<EventCursor, LogPosition> | undefined;
 
   /**
-   * @param userIds the users whose changes are wanted; all if undefined
-   * @param checkpointIntervalMs the longest silence
-   * @param health asked at each checkpoint
+   * @param userIds the users to deliver changes of; undefined delivers the changes of all users
+   * @param checkpointIntervalMs the time between two checkpoints
+   * @param health called for each checkpoint
    */
   constructor(
     sink: WatchSink,
@@ -57,7 +57,7 @@ export class Watcher {
     return this.#cursors.has(eventId);
   }
 
-  /** Adds an event; its messages start to flow at once. */
+  /** Adds an event and starts to send its snapshot or changes at once. */
   add(feed: EventFeed, position: LogPosition | undefined): void {
     const cursor = new EventCursor(feed, position, this.#userIds);
     const reader = {
@@ -72,7 +72,7 @@ export class Watcher {
     reader.onFeedAdvanced();
   }
 
-  /** To be called once all events that were asked for are added: the first checkpoint follows when they have caught up. */
+  /** Call this once, after all requested events were added. The first checkpoint is sent when they have caught up. */
   start(): void {
     const cursors = [...this.#cursors.values()];
     this.#targets = new Map(cursors.map((cursor) => [cursor, cursor.feed.position]));
@@ -80,7 +80,7 @@ export class Watcher {
     this.#pump();
   }
 
-  /** Ends the watch; nothing is written any more. Idempotent. */
+  /** Ends the watch. It writes nothing afterwards. Idempotent. */
   close(): void {
     this.#isOpen = false;
     clearInterval(this.#timer);
@@ -92,7 +92,7 @@ export class Watcher {
     this.#pending.clear();
   }
 
-  // Called for each watcher at each change: it allocates nothing.
+  // Runs for each watcher at each change, so it allocates nothing.
   #pump(): void {
     if (this.#isWriting || !this.#isOpen) return;
     const frame = this.#takeCheckpoint() ?? this.#takeData();
@@ -116,7 +116,7 @@ export class Watcher {
     return this.#takeCheckpoint();
   }
 
-  // A checkpoint says where the cursors are, so that it is true at any time but within a snapshot.
+  // A checkpoint states the positions of all cursors. Within a snapshot a cursor has none, so the checkpoint waits.
   #takeCheckpoint(): Buffer | undefined {
     if (!this.#isCheckpointDue || !this.#hasReachedTargets()) return undefined;
     const positions: EventPosition[] = [];

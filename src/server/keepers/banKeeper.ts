@@ -1,17 +1,19 @@
-import type { Engine, Unsubscribe } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
+import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../lib/logger.js";
 import { SharedRun } from "../../lib/sharedRun.js";
 
-/** How often it is looked for bans that others have written, and for ends of which no word has come, ms. */
+/** The longest time between two checks, ms. It finds bans that other programs wrote, and ends that were not announced. */
 const LOOK_INTERVAL_MS = 10_000;
-/** How long after the end of a ban it is looked at: the store's clock has to be past it. */
+/** How long after the end of a ban it is checked, ms, so that the store's clock is past the end. */
 const MARGIN_MS = 5;
-/** The wait before a look that failed is repeated. */
+/** The wait before a failed check is repeated, ms. */
 const RETRY_MS = 500;
 
 /**
- * Sees to it that the log of one event tells of the bans that hold in it, and of the end of each in time. Every replica
- * that has the event loaded does this; the store tells each once.
+ * Keeps the log of one event complete about bans: every ban in effect and, in time, its end. Redis sends no notification
+ * when a ban ends, so a timer waits for it. Every replica that has the event loaded does this, and the store appends each
+ * change once.
  */
 export class BanKeeper {
   readonly #eventId: string;
@@ -28,7 +30,7 @@ export class BanKeeper {
     this.#logger = logger;
   }
 
-  /** Follows the bans of the event, and tells what is untold. Rejects with `unavailable`; then it is closed. */
+  /** Follows the bans of the event and announces what the log lacks. If it rejects with `unavailable`, it is closed. */
   async open(): Promise<void> {
     try {
       this.#unfollow = await this.#engine.followBans(this.#eventId, () => this.look());
@@ -40,10 +42,10 @@ export class BanKeeper {
     }
   }
 
-  /** Looks for what is untold, again later if the store cannot be reached. */
+  /** Announces what the log lacks. Retries later if the store cannot be reached. */
   look(): void {
     this.#looks.run().catch((error: unknown) => {
-      this.#logger.warn({ err: error, eventId: this.#eventId }, "bans could not be looked at, will try again");
+      this.#logger.warn({ err: error, eventId: this.#eventId }, "bans could not be checked, will try again");
       this.#lookAfter(RETRY_MS);
     });
   }

@@ -1,23 +1,25 @@
-import type { DueLook, Engine, FloorNews, Unsubscribe } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
+import type { DueLook, FloorNews } from "../../domain/ports/floorStore.js";
+import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../lib/logger.js";
 
-/** How long after the end of a lease it is looked at: the store's clock has to be past it. */
+/** How long after the expiry of a lease it is checked, ms, so that the store's clock is past the expiry. */
 const MARGIN_MS = 5;
-/** The wait before ends that could not be announced are tried again. */
+/** The wait before ends that could not be announced are tried again, ms. */
 const RETRY_MS = 500;
 
 /**
- * Sees to it that the end of every lease of one event is announced in time, and of every wait for a floor. It follows who
- * speaks and sleeps until the earliest end. Renewals are not told, so what it takes for an end may be none: the store
- * knows, and says when to look again. Every replica that has the event loaded does this; the store announces each end once.
+ * Announces expired leases and expired waiting requests of one event in time. It follows the changes of speakers and sleeps
+ * until the earliest expiry. The store does not publish renewals, so a lease may still run then; the store answers when to
+ * check it again. Every replica that has the event loaded does this, and the store announces each end once.
  */
 export class LeaseKeeper {
   readonly #eventId: string;
   readonly #engine: Engine;
   readonly #logger: Logger;
-  /** By channel: when to look at it, ms of `performance.now()`. */
+  /** When to check each channel, by channel id, ms of `performance.now()`. */
   readonly #looks = new Map<string, number>();
-  /** Channels that are being looked at. */
+  /** How many channels are being checked. */
   #looking = 0;
   #timer: NodeJS.Timeout | undefined;
   #wakesAtMs = Number.POSITIVE_INFINITY;
@@ -31,12 +33,12 @@ export class LeaseKeeper {
     this.#logger = logger;
   }
 
-  /** True while leases run or somebody waits, as far as is known. */
+  /** True while leases run or requests wait, as far as this replica knows. */
   get isBusy(): boolean {
     return this.#looks.size + this.#looking > 0;
   }
 
-  /** Starts to follow the event, and announces what ended before. Rejects with `unavailable`; then it is closed. */
+  /** Starts to follow the event, and announces what has expired before. If it rejects with `unavailable`, it is closed. */
   async open(): Promise<void> {
     try {
       this.#unfollow = await this.#engine.followFloor(this.#eventId, (news) => this.#receive(news));
@@ -48,12 +50,12 @@ export class LeaseKeeper {
     }
   }
 
-  /** News may have been missed: the next `synchronise` asks for all leases. */
+  /** Makes the next `synchronise` check all leases. Call it when news may have been missed. */
   doubt(): void {
     this.#isInSync = false;
   }
 
-  /** Asks for all leases of the event, if news of some may have been missed. Rejects with `unavailable`. */
+  /** Checks all leases of the event if news may have been missed. Rejects with `unavailable`. */
   async synchronise(): Promise<void> {
     if (this.#isInSync) return;
     this.#isInSync = true;
@@ -84,7 +86,7 @@ export class LeaseKeeper {
     for (const { channelId, remainingMs } of looks) this.#note(channelId, remainingMs);
   }
 
-  // The earlier of two: a look too early does no harm.
+  // Keeps the earlier of two times: a check that is too early does no harm.
   #note(channelId: string, remainingMs: number): void {
     const atMs = performance.now() + remainingMs + MARGIN_MS;
     if (atMs >= (this.#looks.get(channelId) ?? Number.POSITIVE_INFINITY)) return;
@@ -113,7 +115,10 @@ export class LeaseKeeper {
     try {
       this.#noteAll(await this.#engine.endLeases(this.#eventId, channelIds));
     } catch (error) {
-      this.#logger.warn({ err: error, eventId: this.#eventId }, "ends of leases not announced, will try again");
+      this.#logger.warn(
+        { err: error, eventId: this.#eventId },
+        "expired leases could not be announced, will try again",
+      );
       if (!this.#isClosed) for (const channelId of channelIds) this.#note(channelId, RETRY_MS);
     } finally {
       this.#looking -= channelIds.length;

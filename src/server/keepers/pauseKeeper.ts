@@ -1,21 +1,22 @@
-import type { Engine, Unsubscribe } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
+import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../lib/logger.js";
 
-/** How often the store is asked to uphold a standing pause, ms; it sees to it that many replicas are no more work. */
+/** How often the store is asked to uphold a standing pause, ms. The store skips requests that come too soon. */
 const UPHOLD_INTERVAL_MS = 50;
-/** The wait before the standing pauses are asked for again after a failure, ms. */
+/** The wait before a failed listing of the standing pauses is repeated, ms. */
 const RETRY_MS = 1_000;
 
 /**
- * Sees to it that every pause of the fleet is upheld, from when it is made until its end has been announced, whether or
- * not its event is loaded here. Every replica does this for every pause, so that the end of a replica ends none of it.
+ * Upholds every pause of the fleet until its end has been announced, whether or not its event is loaded on this replica.
+ * Every replica does this for every pause, so that no pause depends on one replica.
  */
 export class PauseKeeper {
   readonly #engine: Engine;
   readonly #logger: Logger;
-  /** Events that are upheld, with how often a pause in them was heard of. */
-  readonly #heard = new Map<string, number>();
-  /** Those of which it was said that the last look failed. */
+  /** The paused events, with the number of pauses that were reported for each. */
+  readonly #paused = new Map<string, number>();
+  /** Paused events with a failure that was already logged as a warning. */
   readonly #failing = new Set<string>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #stop: Unsubscribe[];
@@ -27,22 +28,22 @@ export class PauseKeeper {
     this.#logger = logger;
     this.#stop = [
       engine.onPause((eventId) => this.uphold(eventId)),
-      // Pauses that were made before this replica could hear of them.
+      // Finds pauses that were made while this replica received no changes.
       engine.onFeedRestored(() => void this.#upholdAll()),
     ];
   }
 
-  /** A pause was made in the event. Idempotent. */
+  /** Starts to uphold the pause of an event. Idempotent. */
   uphold(eventId: string): void {
     if (this.#isClosed) return;
-    const heard = this.#heard.get(eventId);
-    this.#heard.set(eventId, (heard ?? 0) + 1);
-    if (heard === undefined) this.#upholdLater(eventId);
+    const reported = this.#paused.get(eventId);
+    this.#paused.set(eventId, (reported ?? 0) + 1);
+    if (reported === undefined) this.#upholdLater(eventId);
   }
 
-  /** True while a pause in the event is looked after. */
+  /** True while a pause of the event is being upheld. */
   isUpholding(eventId: string): boolean {
-    return this.#heard.has(eventId);
+    return this.#paused.has(eventId);
   }
 
   close(): void {
@@ -51,7 +52,7 @@ export class PauseKeeper {
     clearTimeout(this.#retry);
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
-    this.#heard.clear();
+    this.#paused.clear();
   }
 
   async #upholdAll(): Promise<void> {
@@ -73,21 +74,21 @@ export class PauseKeeper {
   }
 
   async #upholdNow(eventId: string): Promise<void> {
-    const heard = this.#heard.get(eventId);
+    const reported = this.#paused.get(eventId);
     let stands = true;
     try {
       stands = await this.#engine.upholdPause(eventId);
       this.#failing.delete(eventId);
     } catch (error) {
-      // Said once: it is tried twenty times a second.
+      // Warns once per failure, because this runs twenty times a second.
       const level = this.#failing.has(eventId) ? "debug" : "warn";
       this.#failing.add(eventId);
       this.#logger[level]({ err: error, eventId }, "pause could not be upheld, will try again");
     }
-    // Another pause may have been made since this one was found to be over.
-    if (stands || this.#heard.get(eventId) !== heard) this.#upholdLater(eventId);
+    // Another pause may have been reported while this one was found to be over.
+    if (stands || this.#paused.get(eventId) !== reported) this.#upholdLater(eventId);
     else {
-      this.#heard.delete(eventId);
+      this.#paused.delete(eventId);
       this.#timers.delete(eventId);
     }
   }

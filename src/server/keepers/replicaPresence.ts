@@ -1,11 +1,12 @@
-import type { Engine, FeedHealth } from "../../domain/ports.js";
+import type { ReplicaReport } from "../../domain/fleet.js";
+import type { Engine, FeedHealth } from "../../domain/ports/engine.js";
 import type { Logger } from "../../lib/logger.js";
 import { version } from "../../lib/ownPackage.js";
 import type { RouterPresence } from "./routerPresence.js";
 
-/** How often the store is told of this replica, ms: well within the time for which it remembers. */
+/** How often this replica reports itself, ms: well within the 15 s after which the store forgets it. */
 const REPORT_INTERVAL_MS = 5_000;
-/** How soon it is told of routers that have come or gone, ms: many may do so at once. */
+/** The delay of a report after routers have come or gone, ms. One report then covers many of them. */
 const ROUTERS_DELAY_MS = 200;
 
 /** What a replica reports about itself. */
@@ -16,8 +17,10 @@ export interface ReportedReplica {
   readonly health: FeedHealth;
   readonly counts: { readonly watchers: number };
   readonly loadedEvents: number;
-  /** When it started, by the monotonic clock, ms. */
+  /** When the replica started, by `performance.now()`. */
   readonly startedMs: number;
+  /** Set while the replica is reported: what it would report now. */
+  ownReport: () => ReplicaReport | undefined;
 }
 
 /** Reports this replica to the store, so that every replica can list all of them. */
@@ -28,7 +31,7 @@ export class ReplicaPresence {
   readonly #stop: (() => void)[];
   #soon: NodeJS.Timeout | undefined;
 
-  /** @param addresses where it listens */
+  /** @param addresses the addresses on which the replica listens */
   constructor(replica: ReportedReplica, addresses: { grpcAddress: string; httpAddress: string }, logger: Logger) {
     this.#replica = replica;
     this.#addresses = addresses;
@@ -42,40 +45,47 @@ export class ReplicaPresence {
         clearInterval(timer);
         clearTimeout(this.#soon);
         replica.presence.onRoutersChanged = () => undefined;
+        replica.ownReport = () => undefined;
       },
       replica.engine.onFeedRestored(() => void this.#report()),
     ];
+    replica.ownReport = () => this.#describe();
     void this.#report();
   }
 
-  /** This replica is leaving. Resolves when the store knows, or could not be told. Idempotent. */
+  /** Removes this replica from the store. Resolves also if the store could not be reached. Idempotent. */
   async close(): Promise<void> {
     for (const stop of this.#stop.splice(0)) stop();
     try {
       await this.#replica.engine.forgetReplica(this.#replica.replicaId);
     } catch (error) {
-      this.#logger.debug({ err: error }, "the store could not be told that this replica leaves, it will forget");
+      this.#logger.debug({ err: error }, "this replica could not be removed from the store, its report will expire");
     }
   }
 
   async #report(): Promise<void> {
     clearTimeout(this.#soon);
     this.#soon = undefined;
-    const { replicaId, health, counts, loadedEvents, presence, engine } = this.#replica;
     try {
-      await engine.noteReplica({
-        replicaId,
-        version,
-        ...this.#addresses,
-        uptimeMs: Math.round(performance.now() - this.#replica.startedMs),
-        feedHealthy: health.healthy,
-        feedAgeMs: health.ageMs,
-        watches: counts.watchers,
-        loadedEvents,
-        routerIds: presence.routerIds,
-      });
+      await this.#replica.engine.noteReplica(this.#describe());
     } catch (error) {
-      this.#logger.debug({ err: error }, "the store could not be told of this replica, will try again");
+      this.#logger.debug({ err: error }, "this replica could not be reported to the store, will try again");
     }
+  }
+
+  #describe(): ReplicaReport {
+    const { replicaId, health, counts, loadedEvents, presence, startedMs } = this.#replica;
+    return {
+      replicaId,
+      version,
+      ...this.#addresses,
+      uptimeMs: Math.round(performance.now() - startedMs),
+      feedHealthy: health.healthy,
+      feedAgeMs: health.ageMs,
+      feedProblem: health.problem,
+      watches: counts.watchers,
+      loadedEvents,
+      routerIds: presence.routerIds,
+    };
   }
 }

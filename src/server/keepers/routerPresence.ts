@@ -1,17 +1,17 @@
-import type { Engine } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
 import type { Logger } from "../../lib/logger.js";
 
-/** How often the store is told which routers' watches are open, ms: well within the time for which it remembers. */
+/** How often the open watches of routers are recorded, ms: well within the minute after which the store forgets them. */
 const HOLD_INTERVAL_MS = 20_000;
 
 /**
- * Tells the store which routers watch which events here, so that they are waited for. A router that never reports what
- * it has in force would else be forgotten although it is connected, and everything seem to be in force.
+ * Records in the store which routers watch which events on this replica, so that callers wait for them. Without it, a
+ * connected router that never reports what it has applied would be forgotten, and its changes would count as applied.
  */
 export class RouterPresence {
   readonly #engine: Engine;
   readonly #logger: Logger;
-  /** By router, the number of its watches of each event: an old one may outlive the new one's opening. */
+  /** The number of watches by router id and event id. It is above 1 while a new watch overlaps an old one. */
   readonly #watches = new Map<string, Map<string, number>>();
   readonly #stop: (() => void)[] = [];
   /** Called when a router opens its first watch here, and when its last one has ended. */
@@ -23,7 +23,7 @@ export class RouterPresence {
     const timer = setInterval(() => void this.#holdAll(), HOLD_INTERVAL_MS);
     this.#stop.push(
       () => clearInterval(timer),
-      // A store that was emptied knows of nobody.
+      // The store may have lost its data.
       engine.onFeedRestored(() => void this.#holdAll()),
     );
   }
@@ -34,8 +34,8 @@ export class RouterPresence {
   }
 
   /**
-   * A router watches an event, until `leave`. Resolves when the store knows; also if it could not be told, and then it
-   * will be.
+   * Records that a router watches an event, until `leave`. Resolves also if the store could not be reached; the record is
+   * then written later.
    */
   async enter(routerId: string, eventId: string): Promise<void> {
     const known = this.#watches.get(routerId);
@@ -45,7 +45,7 @@ export class RouterPresence {
     await this.#hold(routerId, [eventId]);
   }
 
-  /** That watch has ended. The store remembers the router for a while: its clients may still be connected. */
+  /** Records that a watch has ended. The store keeps the router for a while, since its clients may still be connected. */
   leave(routerId: string, eventId: string): void {
     const events = this.#watches.get(routerId);
     const count = events?.get(eventId) ?? 0;
@@ -59,7 +59,7 @@ export class RouterPresence {
     this.#watches.clear();
   }
 
-  // One router after another, so that they do not all come at once.
+  // Writes one router after another, to spread the load on the store.
   async #holdAll(): Promise<void> {
     for (const [routerId, events] of this.#watches) await this.#hold(routerId, [...events.keys()]);
   }
@@ -68,7 +68,7 @@ export class RouterPresence {
     try {
       await this.#engine.holdRouter(routerId, eventIds);
     } catch (error) {
-      this.#logger.warn({ err: error, routerId }, "the store could not be told of a router, will try again");
+      this.#logger.warn({ err: error, routerId }, "the watch of a router could not be recorded, will try again");
     }
   }
 }

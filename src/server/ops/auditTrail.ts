@@ -1,22 +1,22 @@
 import type { AuditRecord } from "../../domain/audit.js";
-import type { AuditStore } from "../../domain/ports.js";
+import type { AuditStore } from "../../domain/ports/auditStore.js";
 import type { Logger } from "../../lib/logger.js";
 
-/** How many records may wait for the store; more are told to the log alone. */
+/** How many records may wait for the store. Further records go only to the log. */
 const MAX_WAITING = 10_000;
-/** How many refusals of one caller, or of all who are not known, are recorded in one minute. */
+/** How many refusals per minute are recorded of one caller. All unauthenticated callers together count as one. */
 const MAX_REFUSALS = 10;
-/** How many are written at once. */
+/** How many records one write contains. */
 const MAX_BATCH = 500;
-/** The wait before a write that failed is repeated, ms. */
+/** The wait before a failed write is repeated, ms. */
 const RETRY_MS = 1_000;
-/** How long the last records may take at the end, ms. */
+/** How long `close` waits for the last write, ms. */
 const LAST_WRITE_MS = 2_000;
 
 /**
- * Writes down who did what: to the log at once, and to the store in order as soon as it takes it. Nobody waits for it. A
- * store that is away gets the records when it is back; what does not fit into the queue meanwhile, and what a write with
- * an unknown outcome leaves twice, is the price.
+ * Records who did what: in the log at once, and in the store in the background, in order. Calls do not wait for it. While
+ * the store is unavailable, records wait in a bounded queue; those that do not fit are only in the log. A retry after an
+ * unknown outcome can record an entry twice.
  */
 export class AuditTrail {
   readonly #store: AuditStore;
@@ -24,12 +24,14 @@ export class AuditTrail {
   readonly #waiting: AuditRecord[] = [];
   #writing: Promise<void> | undefined;
   #isClosed = false;
-  /** The minute since 1970 that refusals are counted in, and those of each caller. */
+  /** The current minute, counted from 1970. `#refusals` counts the refusals of each caller in it. */
   #minute = 0;
   readonly #refusals = new Map<string, number>();
   #wake: (() => void) | undefined;
+  /** True once it was logged that records do not get into the store. */
+  #isDropping = false;
   recorded = 0;
-  /** Records that the store never got. */
+  /** How many records were dropped before the store had them. */
   dropped = 0;
 
   constructor(store: AuditStore, logger: Logger) {
@@ -42,6 +44,9 @@ export class AuditTrail {
     this.#logger.info(record, "audit");
     if (this.#isClosed || this.#waiting.length >= MAX_WAITING) {
       this.dropped++;
+      if (!this.#isDropping)
+        this.#logger.error({ waiting: this.#waiting.length }, "audit records are only in this log");
+      this.#isDropping = true;
       return;
     }
     this.#waiting.push(record);
@@ -49,9 +54,9 @@ export class AuditTrail {
   }
 
   /**
-   * As `record`, for what a caller can cause as often as they like, whatever they may do: ten a minute, so that nobody
-   * pushes out what others have done. Those who are not known count as one. The
-   * metrics of calls count all refusals.
+   * Records a refused call. A caller can cause any number of refusals, so at most ten a minute are recorded of each caller;
+   * otherwise they would displace other entries. Unauthenticated callers count as one caller. The call metrics count all
+   * refusals.
    */
   recordRefusal(record: AuditRecord): void {
     const minute = Math.floor(record.timeMs / 60_000);
@@ -62,7 +67,7 @@ export class AuditTrail {
     if (count <= MAX_REFUSALS) this.record(record);
   }
 
-  /** Takes no more, and gives the store a last chance. Idempotent. */
+  /** Stops recording, and waits at most 2 s for the queued records to be written. Idempotent. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#wake?.();
@@ -72,7 +77,9 @@ export class AuditTrail {
     });
     await Promise.race([this.#writing, patience]);
     clearTimeout(timer);
-    this.dropped += this.#waiting.splice(0).length;
+    const lost = this.#waiting.splice(0).length;
+    this.dropped += lost;
+    if (lost > 0) this.#logger.error({ records: lost }, "the store has not taken the last audit records");
   }
 
   async #write(): Promise<void> {
@@ -83,8 +90,9 @@ export class AuditTrail {
         await this.#store.appendAudit(batch);
         this.#waiting.splice(0, batch.length);
         hasFailed = false;
+        this.#isDropping = false;
       } catch (error) {
-        if (!hasFailed) this.#logger.warn({ err: error }, "audit trail not written, will try again");
+        if (!hasFailed) this.#logger.warn({ err: error }, "audit trail could not be written, will try again");
         if (this.#isClosed) break;
         hasFailed = true;
         await this.#pause();

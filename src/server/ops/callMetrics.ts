@@ -1,20 +1,17 @@
 import { status } from "@grpc/grpc-js";
 import { Counter, Histogram, type Registry } from "prom-client";
 
-/** To be told once how a call ended; what is told after that is ignored. */
-export type EndCall = (code: status) => void;
-
-/** Counts calls. */
+/** The metrics of calls. */
 export interface CallMetrics {
-  /** A call that answers once has begun: counted and timed at its end. */
-  begin(method: string): EndCall;
-  /** A stream to the client has begun: counted at its end. */
-  beginStream(method: string): EndCall;
+  /** Counts a call that has ended. */
+  count(method: string, code: status): void;
+  /** Adds the duration of a call that has answered, ms. */
+  observe(method: string, durationMs: number): void;
 }
 
 const DURATION_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 
-/** Registers the metrics of the gRPC calls. */
+/** Registers the metrics of calls over gRPC and HTTP. */
 export function addCallMetrics(registry: Registry): CallMetrics {
   const calls = new Counter({
     name: "squelch_rpc_calls_total",
@@ -30,21 +27,8 @@ export function addCallMetrics(registry: Registry): CallMetrics {
     registers: [registry],
   });
 
-  function onEnd(method: string, ended: () => void): EndCall {
-    let isOver = false;
-    return (code) => {
-      if (isOver) return;
-      isOver = true;
-      calls.labels(method, status[code]).inc();
-      ended();
-    };
-  }
-
   return {
-    begin(method) {
-      const startedMs = performance.now();
-      return onEnd(method, () => durations.labels(method).observe((performance.now() - startedMs) / 1_000));
-    },
-    beginStream: (method) => onEnd(method, () => undefined),
+    count: (method, code) => calls.labels(method, status[code]).inc(),
+    observe: (method, durationMs) => durations.labels(method).observe(durationMs / 1_000),
   };
 }

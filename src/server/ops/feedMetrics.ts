@@ -1,10 +1,10 @@
 import { Histogram, type Registry } from "prom-client";
 import { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
-import type { FeedHealth } from "../../domain/ports.js";
+import type { FeedHealth } from "../../domain/ports/engine.js";
 import { FeedCounts } from "./feedCounts.js";
 import { addCounter, addGauge, addLabelledCounter } from "./metrics.js";
 
-/** What is read of a replica's feeds. */
+/** The values of a replica that the feed metrics expose. */
 export interface FeedSource {
   readonly counts: FeedCounts;
   readonly loadedEvents: number;
@@ -13,7 +13,7 @@ export interface FeedSource {
 
 const LAG_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
-/** The counts for the feeds of one replica; their lag goes into the registry. */
+/** Creates the counts for the feeds of one replica. Their lag is registered as a histogram. */
 export function createFeedCounts(registry: Registry): FeedCounts {
   const lag = new Histogram({
     name: "squelch_change_lag_seconds",

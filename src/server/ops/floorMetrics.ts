@@ -1,6 +1,6 @@
 import { Counter, type Registry } from "prom-client";
 import type { FloorDenyCause } from "../../domain/floor.js";
-import type { Engine } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
 
 const CAUSE_LABELS: Record<FloorDenyCause, string> = {
   anotherHasPermission: "another_has_permission",
@@ -9,7 +9,7 @@ const CAUSE_LABELS: Record<FloorDenyCause, string> = {
   queueFull: "queue_full",
 };
 
-/** The same engine, with its floors and pauses counted. */
+/** Wraps an engine so that its floors and pauses are counted. */
 export function countFloor(registry: Registry, engine: Engine): Engine {
   const grants = new Counter({
     name: "squelch_floor_grants_total",

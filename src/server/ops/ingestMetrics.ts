@@ -1,8 +1,8 @@
 import type { Registry } from "prom-client";
 import { addCounter, addGauge, addLabelledCounter } from "./metrics.js";
 
-/** What is read of the path of the control plane's updates. */
-export interface IngestSource {
+/** The values of the ingest that its metrics expose. */
+export interface MeasuredIngest {
   readonly ingest: {
     readonly counts: { applied: number; dropped: number; foreign: number; unplaced: number };
     queued(): { updates: number; oldestMs: number };
@@ -15,7 +15,7 @@ export interface IngestSource {
 }
 
 /** Registers the metrics of the control plane's updates and of reconciles. */
-export function addIngestMetrics(registry: Registry, { ingest, sync, watermark, reconciler }: IngestSource): void {
+export function addIngestMetrics(registry: Registry, { ingest, sync, watermark, reconciler }: MeasuredIngest): void {
   const { counts } = ingest;
   addLabelledCounter(
     registry,

@@ -1,12 +1,12 @@
 import type { Registry } from "prom-client";
 import { type MembershipLimit, SquelchError } from "../../domain/errors.js";
-import type { Engine } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
 import { addLabelledCounter } from "./metrics.js";
 
-/** What each limit has refused since the start. */
+/** How many requests each limit has rejected since the start. */
 export type LimitRefusals = Record<"streams" | "calls" | "connections" | MembershipLimit, number>;
 
-/** Registers what limits refuse, and returns where it is counted. */
+/** Registers the metric of rejections by limits, and returns its counters. */
 export function createLimitRefusals(registry: Registry): LimitRefusals {
   const refused = { streams: 0, calls: 0, connections: 0, users_per_event: 0, channels_per_user: 0 };
   addLabelledCounter(
@@ -19,7 +19,7 @@ export function createLimitRefusals(registry: Registry): LimitRefusals {
   return refused;
 }
 
-/** The same engine, with the memberships counted that a limit kept out, wholly or in part. */
+/** Wraps an engine so that memberships are counted that a limit rejected, wholly or in part. */
 export function countOverLimit(engine: Engine, refused: LimitRefusals): Engine {
   const counted = async <T>(write: Promise<T>): Promise<T> => {
     try {

@@ -6,7 +6,7 @@ export interface LabelledValue {
   value: number;
 }
 
-/** Registers a gauge that is read when it is asked for; undefined leaves it out. */
+/** Registers a gauge. `read` runs at each scrape; if it returns undefined, the gauge has no value. */
 export function addGauge(registry: Registry, name: string, help: string, read: () => number | undefined): void {
   new Gauge({
     name,
@@ -20,7 +20,7 @@ export function addGauge(registry: Registry, name: string, help: string, read: (
   });
 }
 
-/** As `addGauge`, with one value for each set of labels. */
+/** Registers a gauge with one value for each set of labels. `read` runs at each scrape. */
 export function addLabelledGauge(
   registry: Registry,
   name: string,
@@ -39,12 +39,12 @@ export function addLabelledGauge(
   });
 }
 
-/** Registers a counter of something that is counted elsewhere, read when it is asked for. */
+/** Registers a counter of something that is counted elsewhere. `read` runs at each scrape. */
 export function addCounter(registry: Registry, name: string, help: string, read: () => number): void {
   addLabelledCounter(registry, name, help, [], () => [{ labels: {}, value: read() }]);
 }
 
-/** As `addCounter`, with one value for each set of labels. */
+/** Registers a counter with one value for each set of labels. `read` runs at each scrape. */
 export function addLabelledCounter(
   registry: Registry,
   name: string,
@@ -64,10 +64,10 @@ export function addLabelledCounter(
   });
 }
 
-// Of the process, not of a replica, and made when it is first asked for, since it measures from then on.
+// The metrics of the process, shared by all replicas in it. Created at the first scrape, since it measures from then on.
 let processRegistry: Registry | undefined;
 
-/** The metrics of a replica, and those of its process and of Node.js, in Prometheus's text format. */
+/** Returns the metrics of a replica, of its process and of Node.js, in the text format of Prometheus. */
 export function exposeMetrics(registry: Registry): Promise<string> {
   if (processRegistry === undefined) {
     processRegistry = new Registry();
@@ -76,5 +76,5 @@ export function exposeMetrics(registry: Registry): Promise<string> {
   return Registry.merge([registry, processRegistry]).metrics();
 }
 
-/** The content type of `exposeMetrics`. */
+/** The content type of the text that `exposeMetrics` returns. */
 export const METRICS_CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;

@@ -1,12 +1,12 @@
 import { Counter, Histogram, type Registry } from "prom-client";
 import type { RedisEngine } from "../../engine/redis/engine.js";
 import type { ScriptObserver } from "../../engine/redis/scripts/scripts.js";
-import { addLabelledGauge } from "./metrics.js";
+import { addLabelledCounter, addLabelledGauge } from "./metrics.js";
 
 /** Registers the metrics of the connections to Redis. */
 export function addRedisMetrics(
   registry: Registry,
-  engine: Pick<RedisEngine, "subscribers" | "connectionStates">,
+  engine: Pick<RedisEngine, "subscribers" | "connectionStates" | "refusals">,
 ): void {
   addLabelledGauge(
     registry,
@@ -14,6 +14,23 @@ export function addRedisMetrics(
     "1 while a connection to Redis is ready, by what it is for",
     ["purpose"],
     () => [...engine.connectionStates()].map(([purpose, isReady]) => ({ labels: { purpose }, value: isReady ? 1 : 0 })),
+  );
+  addLabelledGauge(
+    registry,
+    "squelch_redis_writes_refused",
+    "1 while a Redis answers this replica's own writes with an error: that of the state, or of the ingest where it is apart",
+    ["redis"],
+    () => engine.refusals().map(({ redis, isRefused }) => ({ labels: { redis }, value: isRefused ? 1 : 0 })),
+  );
+  addLabelledCounter(
+    registry,
+    "squelch_redis_refusals_total",
+    "Periods in which a Redis refused this replica's writes, by the code of the first error reply",
+    ["redis", "code"],
+    () =>
+      engine
+        .refusals()
+        .flatMap(({ redis, counts }) => [...counts].map(([code, value]) => ({ labels: { redis, code }, value }))),
   );
   const interruptions = new Counter({
     name: "squelch_subscription_interruptions_total",
@@ -25,7 +42,7 @@ export function addRedisMetrics(
 
 const ROUND_TRIP_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2];
 
-/** Registers the metrics of the scripts, to be told of each run. */
+/** Registers the metrics of the scripts. Call the returned function for each run of a script. */
 export function addScriptMetrics(registry: Registry): ScriptObserver {
   const roundTrips = new Histogram({
     name: "squelch_redis_script_duration_seconds",

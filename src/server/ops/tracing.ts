@@ -5,12 +5,12 @@ import { resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { version } from "../../lib/ownPackage.js";
 
-/** How long the last spans may take at the end, ms. */
+/** How long `close` waits for the last spans to be sent, ms. */
 const LAST_EXPORT_MS = 2_000;
 
-/** A call that is being traced. */
+/** The span of a call. */
 export interface CallSpan {
-  /** @param failure what went wrong, if something did */
+  /** @param failure describes the error, if the call failed */
   end(statusCode: number, failure?: string): void;
 }
 
@@ -30,9 +30,9 @@ export class Tracing {
   }
 
   /**
-   * Begins the span of a call, named and labelled as OpenTelemetry's conventions for RPC say.
+   * Begins the span of a call. Its name and attributes follow OpenTelemetry's conventions for RPC.
    *
-   * @param traceparent the caller's span, by W3C Trace Context; nonsense begins a trace of its own
+   * @param traceparent the caller's span, in the format of W3C Trace Context. An invalid value starts a new trace
    */
   begin(service: string, method: string, requestId: string, traceparent: string | undefined): CallSpan {
     const parent = traceparent === undefined ? null : parseTraceParent(traceparent);
@@ -53,13 +53,13 @@ export class Tracing {
     };
   }
 
-  /** Sends what is left, if the collector takes it within 2 s. */
+  /** Sends the remaining spans. Waits at most 2 s for the collector. */
   async close(): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, LAST_EXPORT_MS);
     });
-    // A collector that is away is no reason to fail a shutdown.
+    // The shutdown must succeed even if the collector cannot be reached.
     await Promise.race([this.#provider.shutdown().catch(() => undefined), patience]);
     clearTimeout(timer);
   }

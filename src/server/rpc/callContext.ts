@@ -4,53 +4,54 @@ import { idProblem, MAX_ID_BYTES } from "../../domain/id.js";
 import type { Identity } from "../../domain/identity.js";
 import { ACTOR_KEY, type Credentials } from "../auth/authenticator.js";
 
-/** What a plane knows of a call beside its request. */
+/** What the headers and the connection of a call say. */
 export interface CallHead extends Credentials {
-  /** Names the call: the caller's name for it, if there is one. */
+  /** Names the call in logs and in the audit trail: the name that the caller gave, or a random one. */
   requestId: string;
-  /** The span of the caller that the call belongs to, as W3C Trace Context has it. */
+  /** The caller's span that the call belongs to, in the format of W3C Trace Context. */
   traceparent: string | undefined;
 }
 
-/** What a service knows of a call beside its request. */
-export interface CallContext {
-  /** Who asks. */
+/** Who makes a call. */
+export interface Caller {
+  head: CallHead;
   identity: Identity;
-  /** The name of who asks; goes into the log of the event as the author of a change. */
-  actor: string;
+}
+
+/** What a handler knows of a call beside its request. */
+export interface CallContext {
+  readonly identity: Identity;
+  /** The caller's name. The log of the event has it as the author of a change. */
+  readonly actor: string;
   /** Names the call in logs and in the audit trail. */
-  requestId: string;
+  readonly requestId: string;
+  /** When to answer at the latest, by `performance.now()`, so that the answer arrives in time. */
+  readonly answerBeforeMs: number;
+  /**
+   * Aborted when the work for the call should stop: the client has cancelled, the time is up, the caller's token has
+   * expired, or the replica shuts down. Its reason is the error to fail with. A shutdown lets a call finish that has
+   * never read this property.
+   */
+  readonly signal: AbortSignal;
 }
-
-/** The bounds of a call that waits for something to happen. */
-export interface WaitBounds {
-  /** When to answer at the latest, so that the answer still arrives, by `performance.now()`; Infinity if never. */
-  answerBeforeMs: number;
-  /** Aborted, with a SquelchError, when nobody waits for the answer any more or the replica shuts down. */
-  signal: AbortSignal;
-}
-
-/** What a call that waits for something to happen knows beside its request. */
-export interface WaitContext extends CallContext, WaitBounds {}
 
 /** The metadata key under which a caller names its call. */
 const REQUEST_ID_KEY = "squelch-request-id";
 
-/** @param read the value of a metadata key, if it is there */
+/** @param read returns the value of a metadata key, or undefined if the call does not have the key */
 export function createHead(read: (key: string) => string | undefined, certificate: CallHead["certificate"]): CallHead {
   return {
     authorization: read("authorization"),
     actor: read(ACTOR_KEY),
-    // What is longer is refused, and still goes into logs.
+    // A longer name is refused. It is cut here because the refusal goes into logs and into the audit trail.
     requestId: read(REQUEST_ID_KEY)?.slice(0, MAX_ID_BYTES + 1) ?? randomUUID(),
     traceparent: read("traceparent"),
     certificate,
   };
 }
 
-/** @throws SquelchError `invalidArgument` if the call's name is no id */
-export function createContext(identity: Identity, requestId: string): CallContext {
+/** @throws SquelchError `invalidArgument` if the name of the call is not a valid id */
+export function checkRequestId({ requestId }: CallHead): void {
   const problem = idProblem(requestId);
   if (problem !== undefined) throw new SquelchError("invalidArgument", `${REQUEST_ID_KEY}: ${problem}`);
-  return { identity, actor: identity.name, requestId };
 }

@@ -1,64 +1,57 @@
-import type { DescMethod } from "@bufbuild/protobuf";
-import { status } from "@grpc/grpc-js";
-import { SquelchError } from "../../domain/errors.js";
 import { MAX_ID_BYTES } from "../../domain/id.js";
 import type { WatchSink } from "../feed/watcher.js";
-import type { WatchRequest } from "./call.js";
-import type { CallHead } from "./callContext.js";
+import type { WatchCall, WatchRequest } from "./call.js";
+import type { Caller } from "./callContext.js";
 import type { OpenWatch } from "./calls/watch.js";
-import type { WatchCall } from "./services.js";
+import { OngoingCall } from "./ongoingCall.js";
 import type { Serving } from "./serving.js";
-import { toStatus } from "./status.js";
+import { isDefect } from "./status.js";
 
-/** One stream as its plane has it. */
+/** The stream of a watch as its server has it. */
 export interface WatchStream {
+  caller: Caller;
   sink: WatchSink;
-  /** Where its client is, for the log. */
+  /** The address of the client, for the log. */
   peer: string;
-  head: CallHead;
-  /** Called once if the watch fails, so that the client is told. Nothing is written any more. */
+  /** Called once if the watch fails: ends the stream with the error. The sink receives nothing after it. */
   fail(error: unknown): void;
 }
 
 /**
- * Runs a watch until it fails, the replica shuts down, or the client goes.
+ * Runs a watch until it fails, the replica shuts down, or the client is gone.
  *
- * @returns to be called when the client has gone. Idempotent.
+ * @returns a function to call when the client is gone. Idempotent.
  */
 export function runWatch(
-  method: DescMethod,
-  open: WatchCall,
+  call: WatchCall,
   request: WatchRequest,
-  stream: WatchStream,
-  { endings, metrics, logger }: Serving,
+  { caller, sink, peer, ...stream }: WatchStream,
+  { shutdown, logger }: Serving,
 ): () => void {
-  // It may be anything so far.
+  // The request is not checked yet: the id may have any length.
   const routerId = request.routerId?.slice(0, MAX_ID_BYTES);
-  const log = logger.child({ routerId, peer: stream.peer, requestId: stream.head.requestId });
-  const end = metrics.beginStream(method.name);
+  const log = logger.child({ routerId, peer, requestId: caller.head.requestId });
   let watch: OpenWatch | undefined;
   let isOver = false;
 
   const close = () => {
     if (isOver) return;
     isOver = true;
-    endings.delete(fail);
     watch?.close();
-    // The client's doing, where nothing has failed.
-    end(status.CANCELLED);
     log.info("watch closed");
   };
   const fail = (error: unknown) => {
     if (isOver) return;
-    if (!(error instanceof SquelchError)) log.error({ err: error }, "watch failed");
-    end(toStatus(error).code);
+    if (isDefect(error)) log.error({ err: error }, "watch failed");
     close();
     stream.fail(error);
   };
 
-  endings.add(fail);
   try {
-    watch = open(request, stream.head, stream.sink, fail);
+    const ongoing = new OngoingCall(caller, Number.POSITIVE_INFINITY, shutdown.endings);
+    watch = call.open(request, ongoing, sink, fail);
+    // The watch may have failed while it was opened.
+    if (isOver) watch.close();
     log.info({ events: request.eventIds.length }, "watch opened");
     watch.opened.catch(fail);
   } catch (error) {

@@ -1,31 +1,23 @@
-import type { DescMethod } from "@bufbuild/protobuf";
-import { SquelchError } from "../../domain/errors.js";
 import type { Logger } from "../../lib/logger.js";
-import type { CallMetrics } from "../ops/callMetrics.js";
-import type { CallHead } from "./callContext.js";
+import type { ServedCalls } from "./call.js";
 import type { Admit } from "./interceptors/identify.js";
-import type { ServedCalls } from "./services.js";
-import type { Endings } from "./streamEndings.js";
+import type { Shutdown } from "./shutdown.js";
 
-/** What the planes share. */
+/** The largest request, bytes. A larger one fails with RESOURCE_EXHAUSTED. */
+export const MAX_REQUEST_BYTES = 4 << 20;
+
+/** What the gRPC and the HTTP server have in common. */
 export interface Serving {
-  calls: ServedCalls;
-  /** To be asked before a request is read. */
+  /** Called with the headers of each call, before its message is read. */
   admit: Admit;
-  /** The open streams of all planes. */
-  endings: Endings;
-  metrics: CallMetrics;
+  calls: ServedCalls;
+  shutdown: Shutdown;
   logger: Logger;
-}
-
-/** Logs an error that is nobody's but ours: the caller is told nothing of it. */
-export function logDefect(error: unknown, { name }: DescMethod, { requestId }: CallHead, logger: Logger): void {
-  if (!(error instanceof SquelchError)) logger.error({ err: error, method: name, requestId }, "call failed");
 }
 
 /** How many connections a listener takes. */
 export interface ConnectionLimit {
   max: number;
-  /** Is called for each that is one too many, and is closed. */
+  /** Called for each connection above the limit. Such a connection is closed. */
   onRefused(): void;
 }

@@ -13,11 +13,26 @@ export const codes: Record<SquelchErrorCode, status> = {
   unimplemented: status.UNIMPLEMENTED,
 };
 
-/** The trailer that says after how many ms a repeat is welcome (gRFC A6). */
+/** The trailer with the time in ms after which a client may retry (gRFC A6). */
 const PUSHBACK_KEY = "grpc-retry-pushback-ms";
 
-/** What the caller is told of a failure. One that is no SquelchError is a defect: its details are for the log alone. */
+/** The client has cancelled its call, or its connection is gone. It receives no answer. */
+export class CallCancelled extends Error {
+  override readonly name = "CallCancelled";
+
+  constructor() {
+    super("the client cancelled the call");
+  }
+}
+
+/** True for an error that means a mistake in Squelch, as opposed to a failure that its callers know how to handle. */
+export function isDefect(error: unknown): boolean {
+  return !(error instanceof SquelchError || error instanceof CallCancelled);
+}
+
+/** The status that a failed call ends with. The details of a defect stay out of it: only the log has them. */
 export function toStatus(error: unknown): Pick<StatusObject, "code" | "details"> & Partial<StatusObject> {
+  if (error instanceof CallCancelled) return { code: status.CANCELLED, details: error.message };
   if (!(error instanceof SquelchError)) {
     return { code: status.INTERNAL, details: "internal error; the replica's log has the details" };
   }

@@ -6,23 +6,26 @@ import { followFiles } from "../../lib/followFiles.js";
 import type { Logger } from "../../lib/logger.js";
 import type { ServerConfig } from "../configOptions.js";
 
-/** What both listeners present, and whom they believe. */
+/** How long a TLS handshake may take, ms. */
+export const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+/** The certificate that both listeners present, and the CAs whose client certificates they accept. */
 export interface TlsFiles {
-  /** As it is now. */
+  /** The newest certificate, key and CAs. */
   readonly context: SecureContextOptions;
   /** True if clients are asked for a certificate. */
   readonly asksForCertificates: boolean;
-  /** Calls back with each new context: connections made from then on use it. */
+  /** Calls back with each new context. New connections must use it. */
   onRenewal(listener: (context: SecureContextOptions) => void): void;
   close(): void;
 }
 
 /**
- * Reads the certificate, its key and the CAs of clients, and again when one of the files has changed; what does not fit
- * together then is logged, and the old ones stay in use.
+ * Reads the certificate, its key and the CAs of clients, and reads them again when one of the files changes. If the new files
+ * cannot be used, an error is logged and the old ones stay in use.
  *
- * @returns undefined where there is to be no TLS
- * @throws SquelchError `invalidArgument` if a file cannot be read or they do not fit together at first
+ * @returns undefined if the configuration names no certificate
+ * @throws SquelchError `invalidArgument` if a file cannot be read at the start, or if the files do not fit together
  */
 export function openTlsFiles(
   { tlsCert, tlsKey, tlsClientCa }: Pick<ServerConfig, "tlsCert" | "tlsKey" | "tlsClientCa">,
@@ -50,9 +53,9 @@ export function openTlsFiles(
     try {
       context = read();
       for (const listener of listeners) listener(context);
-      logger.info("certificates read anew");
+      logger.info("certificates reloaded");
     } catch (error) {
-      logger.error({ err: error }, "certificates could not be read anew, the old ones stay in use");
+      logger.error({ err: error }, "certificates could not be reloaded, the old ones stay in use");
     }
   });
   return {
@@ -65,7 +68,7 @@ export function openTlsFiles(
   };
 }
 
-// Node.js takes anything, and then believes nobody.
+// Node.js accepts a file without certificates here, and then rejects every client certificate.
 function requireCertificates(flag: string, text: Buffer): void {
   const parts = text.toString("latin1").split(/(?=-----BEGIN )/);
   const certificates = parts.filter((part) => /^-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/.test(part));

@@ -2,7 +2,9 @@ import { SquelchError } from "../../domain/errors.js";
 import { DEFAULT_TALK_TIME_MS } from "../../domain/floor.js";
 import { parseId } from "../../domain/id.js";
 import { checkOptions, LOGGER, type OptionRules, TEXT } from "../../domain/options.js";
-import type { Engine, PublishedSpeaker, Unsubscribe } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
+import type { PublishedSpeaker } from "../../domain/ports/floorStore.js";
+import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
 import { createRedisEngine } from "../../engine/redis/engine.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { redisFromEnvironment } from "../config.js";
@@ -59,7 +61,10 @@ export class ChannelStateManager {
     this.#engine = createRedisEngine({ url: redisUrl, layout: redisLayout, logger });
   }
 
-  /** Connects. Rejects if Redis cannot be reached; attempts go on until `shutdown`. */
+  /**
+   * Connects. Rejects with `unavailable` if Redis cannot be reached, and with `invalidArgument` if it was reached and does
+   * not go with its URL; attempts go on until `shutdown`.
+   */
   async initialize(): Promise<void> {
     await this.#engine.start();
     await this.#engine.listEvents();

@@ -92,7 +92,9 @@ export class PermissionSyncManager {
   }
 
   /**
-   * Resolves when the first attempt to connect has ended, well or not; `isConnected` tells. Idempotent while started.
+   * Resolves when the first attempt to connect has ended, well or not, after 5 s at the latest; `isConnected` says which.
+   * Rejects with `invalidArgument` where Redis was reached and does not go with its URL, for example because it lacks the
+   * database; attempts go on until `stop`. Idempotent while started.
    */
   async start(): Promise<void> {
     if (this.#stop.length > 0) return;

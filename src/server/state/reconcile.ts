@@ -1,8 +1,10 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
-import type { MembershipLimit } from "../../domain/errors.js";
+import { isUnavailable, type MembershipLimit } from "../../domain/errors.js";
 import { idProblem } from "../../domain/id.js";
-import type { Engine, MembershipUpdate } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
+import type { MembershipUpdate } from "../../domain/ports/membershipStore.js";
 import type { ControlPlane } from "../../engine/redis/ingest/controlPlane.js";
+import { batchesOf } from "../../lib/batchesOf.js";
 import { type AssignedEntry, judgeUser } from "./reconcileRules.js";
 
 /** How long the control plane may take between DEL and SADD, ms. */
@@ -13,6 +15,8 @@ const MAX_BATCH = 100;
 const USERS_PER_TURN = 1_000;
 
 export interface ReconcileOptions {
+  /** Stops the reconcile between two of its steps. What is written by then stays. */
+  signal: AbortSignal;
   /** The users to compare; all by default. */
   userIds?: readonly string[];
   /** Told of each user of whom nothing could be said. */
@@ -36,17 +40,17 @@ export interface ReconcileOutcome {
 /**
  * Makes up for updates that may have been missed, by comparing the state with the control plane's keys. The ticket is
  * taken first and every difference is written at its position, so that whatever is newer wins by itself; a write over
- * RPC is left alone. Rejects with `unavailable`; to be repeated then.
+ * RPC is left alone. Rejects with `unavailable`; to be repeated then. Rejects with the reason of the signal if that is aborted.
  */
 export async function reconcile(
   engine: Engine,
   controlPlane: ControlPlane,
-  { userIds: wanted, onAmbiguous, onOverLimit }: ReconcileOptions,
+  { signal, userIds: wanted, onAmbiguous, onOverLimit }: ReconcileOptions,
 ): Promise<ReconcileOutcome> {
   const generation = await controlPlane.takeTicket();
-  const entries = await readEntries(engine, controlPlane, wanted);
-  const userIds = wanted ?? [...new Set([...entries.keys(), ...(await controlPlane.listUsers())])];
-  const sets = await readSets(controlPlane, userIds, entries);
+  const entries = await readEntries(engine, controlPlane, wanted, signal);
+  const userIds = wanted ?? [...new Set([...entries.keys(), ...(await controlPlane.listUsers(signal))])];
+  const sets = await readSets(controlPlane, userIds, entries, signal);
   const channelIds = distinct(sets.values());
   const owners = await controlPlane.readChannelEvents(channelIds);
   const eventOf = new Map(channelIds.map((channelId, index) => [channelId, owners[index]]));
@@ -54,7 +58,10 @@ export async function reconcile(
   const outcome: ReconcileOutcome = { generation, compared: userIds.length, changed: 0, ambiguous: 0 };
   const updates = new Map<string, MembershipUpdate[]>();
   for (const [index, userId] of userIds.entries()) {
-    if (index % USERS_PER_TURN === USERS_PER_TURN - 1) await nextTurn();
+    if (index % USERS_PER_TURN === USERS_PER_TURN - 1) {
+      await nextTurn();
+      signal.throwIfAborted();
+    }
     const verdict = judgeUser(sets.get(userId) ?? [], (id) => eventOf.get(id), entries.get(userId) ?? []);
     if (verdict.kind === "ambiguous") {
       outcome.ambiguous++;
@@ -66,16 +73,27 @@ export async function reconcile(
       add(updates, eventId, update);
     }
   }
-  for (const [eventId, all] of updates) {
-    for (let first = 0; first < all.length; first += MAX_BATCH) {
-      const batch = all.slice(first, first + MAX_BATCH);
+  const apply = async (eventId: string, all: readonly MembershipUpdate[]) => {
+    for (const batch of batchesOf(all, MAX_BATCH)) {
+      signal.throwIfAborted();
       const outcomes = await engine.applyMemberships(eventId, batch);
       for (const [index, { overLimit }] of outcomes.entries()) {
         if (overLimit !== undefined) onOverLimit(batch[index]?.userId ?? "", eventId, overLimit);
       }
       outcome.changed += outcomes.filter(({ status }) => status === "changed").length;
     }
+  };
+  // An event that the store refuses to write delays no other.
+  const failures: unknown[] = [];
+  for (const [eventId, all] of updates) {
+    try {
+      await apply(eventId, all);
+    } catch (error) {
+      if (isUnavailable(error)) throw error;
+      failures.push(error);
+    }
   }
+  if (failures.length > 0) throw failures[0];
   return outcome;
 }
 
@@ -89,9 +107,11 @@ async function readEntries(
   engine: Engine,
   controlPlane: ControlPlane,
   userIds: readonly string[] | undefined,
+  signal: AbortSignal,
 ): Promise<Map<string, AssignedEntry[]>> {
   const byUser = new Map<string, AssignedEntry[]>();
   const read = async (eventId: string) => {
+    signal.throwIfAborted();
     for (const { userId, ...entry } of await controlPlane.readEntries(eventId, userIds)) {
       add(byUser, userId, { eventId, ...entry });
     }
@@ -109,13 +129,15 @@ async function readSets(
   controlPlane: ControlPlane,
   userIds: readonly string[],
   entries: ReadonlyMap<string, readonly AssignedEntry[]>,
+  signal: AbortSignal,
 ): Promise<Map<string, string[]>> {
   const sets = new Map<string, string[]>();
   // Returns those whose set is to be read again.
   const read = async (users: readonly string[]) => {
     const doubtful: string[] = [];
-    for (let first = 0; first < users.length; first += USERS_PER_TURN) {
-      const slice = users.slice(first, first + USERS_PER_TURN).filter((userId) => idProblem(userId) === undefined);
+    for (const batch of batchesOf(users, USERS_PER_TURN)) {
+      signal.throwIfAborted();
+      const slice = batch.filter((userId) => idProblem(userId) === undefined);
       const assigned = await controlPlane.readAssignedChannels(slice);
       for (const [index, userId] of slice.entries()) {
         const set = (assigned[index] ?? []).filter((channelId) => idProblem(channelId) === undefined);

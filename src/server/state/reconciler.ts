@@ -1,5 +1,5 @@
 import { isUnavailable } from "../../domain/errors.js";
-import type { Engine } from "../../domain/ports.js";
+import type { Engine } from "../../domain/ports/engine.js";
 import type { ControlPlane } from "../../engine/redis/ingest/controlPlane.js";
 import type { Logger } from "../../lib/logger.js";
 import { SharedRun } from "../../lib/sharedRun.js";
@@ -22,8 +22,8 @@ export class Reconciler {
   readonly #controlPlane: ControlPlane;
   readonly #ingest: Pick<Ingest, "openedAt">;
   readonly #logger: Logger;
-  readonly #ofAll = new SharedRun(() => this.#countedReconcile());
-  readonly #ofUsers = new SharedRun(() => this.#reconcileUsers());
+  readonly #ofAll = new SharedRun((signal) => this.#countedReconcile(signal));
+  readonly #ofUsers = new SharedRun((signal) => this.#reconcileUsers(signal));
   // Of those who wait for the next run.
   #userIds = new Set<string>();
   #isDue = false;
@@ -47,9 +47,13 @@ export class Reconciler {
     return this.#ofAll.isRunning;
   }
 
-  /** Reconciles everything, beginning after the call. Rejects with `unavailable`; to be repeated then. */
-  run(): Promise<ReconcileOutcome> {
-    return this.#ofAll.run();
+  /**
+   * Reconciles everything, beginning after the call. Rejects with `unavailable`; to be repeated then.
+   *
+   * @param signal makes it reject with its reason. The reconcile stops once all who share it have given up.
+   */
+  run(signal?: AbortSignal): Promise<ReconcileOutcome> {
+    return this.#ofAll.run(signal);
   }
 
   /** Has everything reconciled soon, once for all who ask within a second, and again until it succeeds. */
@@ -82,24 +86,26 @@ export class Reconciler {
     }
   }
 
-  async #countedReconcile(): Promise<ReconcileOutcome> {
+  async #countedReconcile(signal: AbortSignal): Promise<ReconcileOutcome> {
     try {
-      const outcome = await this.#reconcileAll();
+      const outcome = await this.#reconcileAll(signal);
       this.counts.done++;
       this.counts.changed += outcome.changed;
       this.counts.ambiguous += outcome.ambiguous;
       return outcome;
     } catch (error) {
-      this.counts.failed++;
+      // A reconcile that was given up has not failed.
+      if (!signal.aborted) this.counts.failed++;
       throw error;
     }
   }
 
-  async #reconcileAll(): Promise<ReconcileOutcome> {
+  async #reconcileAll(signal: AbortSignal): Promise<ReconcileOutcome> {
     const { openedAt } = this.#ingest;
     const watermarkId = await this.#controlPlane.openWatermark();
     let logged = 0;
     const outcome = await reconcile(this.#engine, this.#controlPlane, {
+      signal,
       onAmbiguous: (userId, reason) => {
         if (++logged <= MAX_AMBIGUOUS_LOGGED) this.#logger.info({ userId, reason }, "user left as it is");
       },
@@ -115,12 +121,17 @@ export class Reconciler {
     this.#logger.warn({ userId, eventId, limit }, "a limit kept channels of a reconcile out");
   };
 
-  async #reconcileUsers(): Promise<void> {
+  async #reconcileUsers(signal: AbortSignal): Promise<void> {
     const userIds = [...this.#userIds];
     this.#userIds = new Set();
     const onAmbiguous = (userId: string, reason: string) => {
       this.#logger.debug({ userId, reason }, "user left as it is");
     };
-    await reconcile(this.#engine, this.#controlPlane, { userIds, onAmbiguous, onOverLimit: this.#sayOverLimit });
+    await reconcile(this.#engine, this.#controlPlane, {
+      signal,
+      userIds,
+      onAmbiguous,
+      onOverLimit: this.#sayOverLimit,
+    });
   }
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { RouterNews } from "../../../src/domain/applied.js";
-import type { Engine } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
 import { assign, collect, freshId, type GetEngine } from "../fixtures.js";
 
 /** An event whose log ends at revision 3, and positions in it. */

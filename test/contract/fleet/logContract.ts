@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { LogEntry } from "../../../src/domain/change.js";
+import { batchesOf } from "../../../src/lib/batchesOf.js";
 import {
   assign,
   collect,
@@ -23,10 +24,9 @@ async function makeLog(getEngine: GetEngine, length: number) {
   const eventId = freshId("event");
   const users = freshIds("user", length);
   const channelId = freshId("channel");
-  const batchSize = 1_000;
-  for (let first = 0; first < length; first += batchSize) {
-    const batch = users.slice(first, first + batchSize).map((userId) => update(userId, [channelId], past(1)));
-    await getEngine().applyMemberships(eventId, batch);
+  for (const batch of batchesOf(users, 1_000)) {
+    const updates = batch.map((userId) => update(userId, [channelId], past(1)));
+    await getEngine().applyMemberships(eventId, updates);
   }
   const { epoch } = await getEngine().loadEvent(eventId);
   return { eventId, epoch };

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { PublishedSpeaker } from "../../../src/domain/ports.js";
+import type { PublishedSpeaker } from "../../../src/domain/ports/floorStore.js";
 import {
   collect,
   expectFailure,

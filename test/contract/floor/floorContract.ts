@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { FLOOR_PRIORITIES, type FloorPriority, outranks } from "../../../src/domain/floor.js";
-import type { PttHolder, PublishedSpeaker, StartPttRequest } from "../../../src/domain/ports.js";
+import type { PttHolder, PublishedSpeaker, StartPttRequest } from "../../../src/domain/ports/floorStore.js";
 import {
   collect,
   expectFailure,

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { FloorRevoked } from "../../../src/domain/change.js";
-import type { Engine, FloorNews, PublishedSpeaker } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
+import type { FloorNews, PublishedSpeaker } from "../../../src/domain/ports/floorStore.js";
 import { waitFor } from "../../support/waitFor.js";
 import {
   collect,

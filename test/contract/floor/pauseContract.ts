@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import type { Engine, FloorNews, PublishedSpeaker } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
+import type { FloorNews, PublishedSpeaker } from "../../../src/domain/ports/floorStore.js";
+import { batchesOf } from "../../../src/lib/batchesOf.js";
 import {
   assign,
   collect,
@@ -127,8 +129,8 @@ export function describePause(getEngine: GetEngine): void {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u"], 1_000);
     // Not all at once: a store that is busy for 2 s may say so.
-    for (let first = 0; first < channelIds.length; first += 100) {
-      await Promise.all(channelIds.slice(first, first + 100).map((channelId) => take(engine, channelId, "u")));
+    for (const batch of batchesOf(channelIds, 100)) {
+      await Promise.all(batch.map((channelId) => take(engine, channelId, "u")));
     }
     const { cut, revision } = await pause(engine, eventId);
 

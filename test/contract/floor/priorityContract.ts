@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { FLOOR_PRIORITIES, outranks } from "../../../src/domain/floor.js";
-import type { PublishedSpeaker } from "../../../src/domain/ports.js";
+import type { PublishedSpeaker } from "../../../src/domain/ports/floorStore.js";
 import {
   collect,
   expectFailure,

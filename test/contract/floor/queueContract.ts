@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import type { FloorRequestDenied, FloorRequestGranted } from "../../../src/domain/change.js";
 import { CLAIM_TIME_MS, type FloorPriority } from "../../../src/domain/floor.js";
-import type { Engine, FloorNews, PublishedSpeaker, StartPttRequest } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
+import type { FloorNews, PublishedSpeaker, StartPttRequest } from "../../../src/domain/ports/floorStore.js";
 import { waitFor } from "../../support/waitFor.js";
 import {
   assign,

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { PauseOutcome } from "../../../src/domain/ports.js";
+import type { PauseOutcome } from "../../../src/domain/ports/floorStore.js";
 import { expectFailure, freshId, type GetEngine, makeEvent, pause, press, readWholeLog, take } from "../fixtures.js";
 
 const dora = { userId: "dora", userName: "Dora" };

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Engine } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
 import { waitFor } from "../../support/waitFor.js";
 import {
   collect,

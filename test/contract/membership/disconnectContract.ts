@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import type { Engine, PublishedSpeaker } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
+import type { PublishedSpeaker } from "../../../src/domain/ports/floorStore.js";
 import {
   assign,
   collect,

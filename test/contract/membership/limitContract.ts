@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { EventLimits } from "../../../src/domain/eventLimits.js";
-import type { Engine } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
 import { assign, expectFailure, freshId, freshIds, type GetEngine, makeEvent, past, update } from "../fixtures.js";
 
 /** Of the engines that `describeLimits` is for. */

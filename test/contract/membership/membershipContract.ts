@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { comparePositions } from "../../../src/domain/cursor.js";
-import type { Engine, MembershipUpdate } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
+import type { MembershipUpdate } from "../../../src/domain/ports/membershipStore.js";
+import { batchesOf } from "../../../src/lib/batchesOf.js";
 import {
   assign,
   expectFailure,
@@ -369,8 +371,8 @@ export function describeMemberships(getEngine: GetEngine): void {
         ),
       );
       const running: Promise<unknown>[] = [];
-      for (let first = 0; first < updates.length; first += batchSize) {
-        running.push(engine.applyMemberships(eventId, updates.slice(first, first + batchSize)));
+      for (const batch of batchesOf(updates, batchSize)) {
+        running.push(engine.applyMemberships(eventId, batch));
         if (!atOnce) await running.at(-1);
       }
       await Promise.all(running);

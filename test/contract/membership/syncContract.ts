@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { LogEntry } from "../../../src/domain/change.js";
-import type { Engine, UserChannels } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
+import type { UserChannels } from "../../../src/domain/ports/membershipStore.js";
 import { waitFor } from "../../support/waitFor.js";
 import {
   assign,

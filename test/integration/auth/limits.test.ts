@@ -4,7 +4,7 @@ import { afterEach, expect, it } from "vitest";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { Replica } from "../../../src/server/start.js";
-import { bearer, connectBothPlanes } from "../../support/clients/callBothServers.js";
+import { bearer, connectBothServers } from "../../support/clients/callBothServers.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
 import { startRedis } from "../../support/redis/startRedis.js";
 import { scrapeValue } from "../../support/scrape.js";
@@ -23,18 +23,18 @@ afterEach(async () => {
 
 async function start(overrides: Record<string, string>) {
   const replica = await startSquelch({ tokenSecret: TOKEN_SECRET, ...overrides });
-  const planes = connectBothPlanes(replica);
+  const servers = connectBothServers(replica);
   const client = connect(replica.grpcAddress);
   closers.push(
     () => replica.close(),
-    () => planes.close(),
+    () => servers.close(),
     () => client.close(),
   );
-  return { replica, planes, client };
+  return { replica, servers, client };
 }
 
-it("a caller has so many streams open and no more, on both planes together; another has its own", async () => {
-  const { replica, planes, client } = await start({ maxStreams: "2" });
+it("a caller has so many streams open and no more, on both servers together; another has its own", async () => {
+  const { replica, servers, client } = await start({ maxStreams: "2" });
   const headersOf = async (sub: string) => bearer(await mintToken({ sub, scope: "watch" }));
   const anna = await headersOf("anna");
   const open = (headers: Record<string, string>) =>
@@ -46,7 +46,7 @@ it("a caller has so many streams open and no more, on both planes together; anot
     details: expect.stringMatching(/^anna has 2 streams open/),
   });
   const { watchChannels } = ChannelService.method;
-  const overHttp = () => planes.http(watchChannels, { eventIds: ["festival"] }, anna);
+  const overHttp = () => servers.http(watchChannels, { eventIds: ["festival"] }, anna);
   expect(await overHttp()).toMatchObject({ code: "RESOURCE_EXHAUSTED" });
   await open(await headersOf("ben")).caughtUp();
   expect(await scrapeValue(replica.httpAddress, 'squelch_limit_refusals_total{limit="streams"}')).toBe(2);
@@ -55,9 +55,9 @@ it("a caller has so many streams open and no more, on both planes together; anot
 });
 
 it("a caller makes so many calls a second, and may go on a moment later", async () => {
-  const { replica, planes } = await start({ maxCallsPerS: "10" });
+  const { replica, servers } = await start({ maxCallsPerS: "10" });
   const anna = bearer(await mintToken({ sub: "anna", scope: "watch" }));
-  const call = () => planes.grpc(getUserPermissions, { eventId: "festival", userId: "u" }, anna);
+  const call = () => servers.grpc(getUserPermissions, { eventId: "festival", userId: "u" }, anna);
   const ends = await Promise.all(Array.from({ length: 40 }, call));
   const refused = ends.filter(({ code }) => code === "RESOURCE_EXHAUSTED");
   expect(refused.length).toBeGreaterThan(15);
@@ -69,46 +69,46 @@ it("a caller makes so many calls a second, and may go on a moment later", async 
 });
 
 it("G5: a caller who has no call left may still pause, resume and disconnect, if that is the caller's right", async () => {
-  const { planes } = await start({ maxCallsPerS: "1" });
+  const { servers } = await start({ maxCallsPerS: "1" });
   const { pauseAllSpeakers, resumeSpeakers, disconnectUser } = PermissionService.method;
   const of = { eventId: "festival" };
   const anna = bearer(await mintToken({ sub: "anna", scope: "watch pause" }));
   const ben = bearer(await mintToken({ sub: "ben", scope: "watch" }));
   for (const caller of [anna, ben]) {
-    const call = () => planes.grpc(getUserPermissions, { ...of, userId: "u" }, caller);
+    const call = () => servers.grpc(getUserPermissions, { ...of, userId: "u" }, caller);
     const ends = await Promise.all([call(), call(), call()]);
     expect(ends.map(({ code }) => code)).toContain("RESOURCE_EXHAUSTED");
   }
-  expect(await planes.grpc(pauseAllSpeakers, of, ben)).toMatchObject({ code: "RESOURCE_EXHAUSTED" });
-  expect(await planes.grpc(pauseAllSpeakers, of, anna)).toMatchObject({ code: "OK" });
-  expect(await planes.grpc(disconnectUser, { ...of, userId: "u" }, anna)).toMatchObject({ code: "OK" });
+  expect(await servers.grpc(pauseAllSpeakers, of, ben)).toMatchObject({ code: "RESOURCE_EXHAUSTED" });
+  expect(await servers.grpc(pauseAllSpeakers, of, anna)).toMatchObject({ code: "OK" });
+  expect(await servers.grpc(disconnectUser, { ...of, userId: "u" }, anna)).toMatchObject({ code: "OK" });
   // Not refused for being too many, but for naming another pause.
-  const resume = planes.http(resumeSpeakers, { ...of, pauseId: "another" }, anna);
+  const resume = servers.http(resumeSpeakers, { ...of, pauseId: "another" }, anna);
   expect(await resume).toMatchObject({ code: "FAILED_PRECONDITION" });
 });
 
-it("an event has so many users, and a user so many channels; what is too much is refused on both planes and counted", async () => {
-  const { replica, planes } = await start({ maxUsersPerEvent: "1", maxChannelsPerUser: "2" });
+it("an event has so many users, and a user so many channels; what is too much is refused on both servers and counted", async () => {
+  const { replica, servers } = await start({ maxUsersPerEvent: "1", maxChannelsPerUser: "2" });
   const admin = bearer(await mintToken({ scope: "admin" }));
   const write = (userId: string, channelIds: string[]) => ({ eventId: "festival", userId, channelIds });
-  expect(await planes.grpc(setUserChannels, write("anna", ["a", "b"]), admin)).toMatchObject({ code: "OK" });
-  for (const plane of [planes.grpc, planes.http]) {
-    expect(await plane(setUserChannels, write("ben", ["a"]), admin)).toMatchObject({
+  expect(await servers.grpc(setUserChannels, write("anna", ["a", "b"]), admin)).toMatchObject({ code: "OK" });
+  for (const server of [servers.grpc, servers.http]) {
+    expect(await server(setUserChannels, write("ben", ["a"]), admin)).toMatchObject({
       code: "RESOURCE_EXHAUSTED",
       message: expect.stringMatching(/^user_id: .* at most 1 users.*--max-users-per-event$/),
     });
-    expect(await plane(setUserChannels, write("anna", ["a", "b", "c"]), admin)).toMatchObject({
+    expect(await server(setUserChannels, write("anna", ["a", "b", "c"]), admin)).toMatchObject({
       code: "RESOURCE_EXHAUSTED",
       message: expect.stringMatching(/^channel_ids: .* at most 2 channels.*--max-channels-per-user$/),
     });
   }
   for (const { eventId, ...user } of [write("ben", ["a"]), write("anna", ["a", "b", "c"])]) {
-    const end = await planes.grpc(syncEventMembers, { eventId, users: [user] }, admin);
+    const end = await servers.grpc(syncEventMembers, { eventId, users: [user] }, admin);
     expect(end).toMatchObject({ code: "RESOURCE_EXHAUSTED", message: expect.stringMatching(/^users: /) });
   }
   expect(await refusals(replica, "users_per_event")).toBe(3);
   expect(await refusals(replica, "channels_per_user")).toBe(3);
-  expect(await planes.grpc(setUserChannels, write("anna", []), admin)).toMatchObject({ code: "OK" });
+  expect(await servers.grpc(setUserChannels, write("anna", []), admin)).toMatchObject({ code: "OK" });
 });
 
 it("a published update above a limit takes away and gives nothing, and is counted", async () => {

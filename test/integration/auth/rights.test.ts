@@ -4,7 +4,7 @@ import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { SCOPES } from "../../../src/domain/identity.js";
 import type { Replica } from "../../../src/server/start.js";
-import { bearer, type CallAny, connectBothPlanes } from "../../support/clients/callBothServers.js";
+import { bearer, type CallAny, connectBothServers } from "../../support/clients/callBothServers.js";
 import { startSquelch } from "../../support/startSquelch.js";
 import { mintToken, TOKEN_SECRET } from "../../support/tokens.js";
 
@@ -47,17 +47,17 @@ const CALLS: [DescMethod, object, string[]][] = [
 ];
 
 let replica: Replica;
-let planes: ReturnType<typeof connectBothPlanes>;
+let servers: ReturnType<typeof connectBothServers>;
 
 beforeAll(async () => {
   replica = await startSquelch({ tokenSecret: TOKEN_SECRET });
-  planes = connectBothPlanes(replica);
+  servers = connectBothServers(replica);
   const admin = bearer(await mintToken({ scope: "admin" }));
-  const assigned = await planes.grpc(permissions.setUserChannels, { eventId, userId, channelIds: [channelId] }, admin);
+  const assigned = await servers.grpc(permissions.setUserChannels, { eventId, userId, channelIds: [channelId] }, admin);
   expect(assigned.code).toBe("OK");
 });
 afterAll(async () => {
-  planes?.close();
+  servers?.close();
   await replica?.close();
 });
 
@@ -66,12 +66,12 @@ const FLEET_WIDE = ["ReconcileMemberships", "BanUser", "UnbanUser", "ListBans", 
 
 const REFUSALS = ["UNAUTHENTICATED", "PERMISSION_DENIED"];
 
-/** Calls on both planes, which must refuse alike, and tells how; undefined if it was not refused. */
+/** Calls on both servers, which must refuse alike, and tells how; undefined if it was not refused. */
 async function refusalOf(method: DescMethod, request: object, headers: Record<string, string>) {
-  const { grpc, http } = planes;
-  const ends = await Promise.all([grpc, http].map((plane: CallAny) => plane(method, request, headers)));
+  const { grpc, http } = servers;
+  const ends = await Promise.all([grpc, http].map((server: CallAny) => server(method, request, headers)));
   const [refusal, refusalOverHttp] = ends.map((end) => (REFUSALS.includes(end.code) ? end : undefined));
-  expect(refusalOverHttp, "the HTTP plane").toEqual(refusal);
+  expect(refusalOverHttp, "the HTTP server").toEqual(refusal);
   const signature = headers.authorization?.split(".").at(-1) ?? "a token that was not sent";
   expect(ends[0]?.message).not.toContain(signature);
   return refusal?.code;

@@ -11,7 +11,7 @@ import { exportJWK, exportSPKI, SignJWT } from "jose";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { Replica } from "../../../src/server/start.js";
-import { bearer, connectBothPlanes } from "../../support/clients/callBothServers.js";
+import { bearer, connectBothServers } from "../../support/clients/callBothServers.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
 import { startSquelch } from "../../support/startSquelch.js";
 import { mintToken, TOKEN_SECRET } from "../../support/tokens.js";
@@ -34,20 +34,20 @@ afterEach(async () => {
 
 async function start(overrides: Record<string, string>) {
   const replica = await startSquelch(overrides);
-  const planes = connectBothPlanes(replica);
+  const servers = connectBothServers(replica);
   closers.push(
     () => replica.close(),
-    () => planes.close(),
+    () => servers.close(),
   );
   const ask = async (token: string | undefined) => {
     const ends = [
-      await planes.grpc(getUserPermissions, request, bearer(token)),
-      await planes.http(getUserPermissions, request, bearer(token)),
+      await servers.grpc(getUserPermissions, request, bearer(token)),
+      await servers.http(getUserPermissions, request, bearer(token)),
     ];
     const [grpc, http] = ends.map((end) => (end.code === "OK" ? "OK" : `${end.code} ${end.message}`));
     return grpc === http ? `${grpc}` : `gRPC: ${grpc}, HTTP: ${http}`;
   };
-  return { replica, planes, ask };
+  return { replica, servers, ask };
 }
 
 function createKey(kid: string) {
@@ -116,15 +116,15 @@ describe("a token", () => {
   });
 
   it("names the author of a change, whatever else the caller says", async () => {
-    const { replica, planes } = await start({ tokenSecret: TOKEN_SECRET });
+    const { replica, servers } = await start({ tokenSecret: TOKEN_SECRET });
     const headers = bearer(await mintToken({ sub: "anna", scope: "admin" }));
     const client = connect(replica.grpcAddress);
     closers.push(() => client.close());
     const watch = watchOn(client, { eventIds: ["festival"] }, { metadata: Metadata.fromHttp2Headers(headers) });
     await watch.caughtUp();
     const lie = { ...headers, "squelch-actor": "somebody-else" };
-    await planes.grpc(setUserChannels, { ...request, channelIds: ["a"] }, lie);
-    await planes.http(setUserChannels, { ...request, channelIds: ["b"] }, lie);
+    await servers.grpc(setUserChannels, { ...request, channelIds: ["a"] }, lie);
+    await servers.http(setUserChannels, { ...request, channelIds: ["b"] }, lie);
     await waitFor(() => watch.picture.changes.length === 2);
     expect(watch.picture.changes.map(({ actor }) => actor)).toEqual(["anna", "anna"]);
   });
@@ -203,7 +203,7 @@ describe("keys", () => {
 describe("an open stream", () => {
   const soon = () => Math.floor(Date.now() / 1_000) - 4 + 2;
 
-  it("ends with a status that says so when its token expires (pitfall 31), on both planes", async () => {
+  it("ends with a status that says so when its token expires (pitfall 31), on both servers", async () => {
     const { replica } = await start({ tokenSecret: TOKEN_SECRET });
     const headers = bearer(await mintToken({ scope: "watch", exp: soon() }));
     const client = connect(replica.grpcAddress);
@@ -218,9 +218,9 @@ describe("an open stream", () => {
   });
 
   it("of a caller who is limited tells of the caller's events alone, those included that come later (G7)", async () => {
-    const { replica, planes } = await start({ tokenSecret: TOKEN_SECRET });
+    const { replica, servers } = await start({ tokenSecret: TOKEN_SECRET });
     const admin = bearer(await mintToken({ scope: "admin" }));
-    const assign = (eventId: string) => planes.grpc(setUserChannels, { eventId, userId: "u", channelIds: [] }, admin);
+    const assign = (eventId: string) => servers.grpc(setUserChannels, { eventId, userId: "u", channelIds: [] }, admin);
     for (const eventId of ["festival", "fair-1", "secret"]) await assign(eventId);
     const client = connect(replica.grpcAddress);
     closers.push(() => client.close());

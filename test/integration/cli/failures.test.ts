@@ -99,15 +99,18 @@ describe("a misuse is told in one line and exits with 2", () => {
     [["watch", "--frob"], `unknown option '--frob'; see "squelch watch --help"`],
     [["pause", "e1", "--duration", "60"], /^option '--duration <time>' argument '60' is invalid\. .*60s.*--help"$/],
     [["speakers", "e1", "--timeout", "0"], /^option '--timeout <time>' argument '0' is invalid\. It must be above 0/],
-    [["speakers", "e1", "--address", "nohost"], `"nohost" is no address; write host:port, for example 127.0.0.1:50051`],
-    [["speakers", "e1", "--address", "http://h:1"], /^"http:\/\/h:1" is no address/],
-    [["speakers", "e1", "--address", "a:1,b:2"], /^"a:1,b:2" is no address/],
-    [["speakers", "e1", "--address", "h:65536"], /is no address/],
+    [
+      ["speakers", "e1", "--address", "nohost"],
+      `"nohost" is not a valid address; write host:port, for example 127.0.0.1:50051`,
+    ],
+    [["speakers", "e1", "--address", "http://h:1"], /^"http:\/\/h:1" is not a valid address/],
+    [["speakers", "e1", "--address", "a:1,b:2"], /^"a:1,b:2" is not a valid address/],
+    [["speakers", "e1", "--address", "h:65536"], /is not a valid address/],
     [
       ["speakers", "e1", "--token", "se\ncret"],
-      "the token is empty, or has spaces, ends of lines or characters beyond ASCII",
+      "the token is empty, or has spaces, line breaks or non-ASCII characters",
     ],
-    [["router"], "no token can be verified without a secret; give --jwt-secret or SQUELCH_JWT_SECRET"],
+    [["router"], "the secret for the tokens of clients is missing; give --jwt-secret or SQUELCH_JWT_SECRET"],
     [["router", "--jwt-secret", "s", "--cut", "never"], /^option '--cut <when>' argument 'never' is invalid/],
   ] as const)("squelch %j", async (argv, line) => {
     const { exitCode, stdout, stderr } = await runCli(argv);

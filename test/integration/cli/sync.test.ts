@@ -97,9 +97,9 @@ describe("squelch sync", () => {
 
   it.each([
     ["a.ndjson", `{"userId":"x","channelIds":[]}\n\n{"userId":"y"}\n`, "line 3: has no channelIds", "channelIds"],
-    ["b.ndjson", `{"userId":"x","channelIds":[]}\nanna,stage\n`, "line 2: is no JSON", '{"userId":"anna"'],
-    ["c.ndjson", `[]`, "line 1: is no JSON object", '{"userId":"anna"'],
-    ["d.ndjson", `{"userId":7,"channelIds":[]}`, "line 1: has no userId that is a string", '{"userId":"anna"'],
+    ["b.ndjson", `{"userId":"x","channelIds":[]}\nanna,stage\n`, "line 2: is not valid JSON", '{"userId":"anna"'],
+    ["c.ndjson", `[]`, "line 1: is not a JSON object", '{"userId":"anna"'],
+    ["d.ndjson", `{"userId":7,"channelIds":[]}`, "line 1: has no userId, or it is not a string", '{"userId":"anna"'],
     ["e.ndjson", `{"userId":"","channelIds":[]}`, "line 1: user_id: must not be empty", "correct that line"],
     ["f.ndjson", `{"userId":"x","channelIds":["a","{"]}`, "line 1: channel_ids[1]: must be printable", "correct"],
     ["g.csv", `x,a\nanna\n`, "line 2: has no comma after the user", "anna,stage;gate"],
@@ -124,7 +124,7 @@ describe("squelch sync", () => {
     await assign("old", [`${eventId}-a`]);
     const { exitCode, stderr } = await sync("empty.csv", "\n");
     expect(exitCode).toBe(1);
-    expect(stderr).toMatch(/empty\.csv names nobody, .*--revoke-all/);
+    expect(stderr).toMatch(/empty\.csv has no users, .*--revoke-all/);
     expect((await read("old")).channelIds).toEqual([`${eventId}-a`]);
     expect((await sync("empty.csv", "", "--revoke-all")).stdout).toContain(
       "0 users named, 1 changed, 1 of them revoked",
@@ -140,7 +140,7 @@ describe("squelch sync", () => {
     expect(await run([directory, "--format", "csv"])).toMatchObject({ exitCode: 1 });
     expect(await sync("members.txt", "anna,stage")).toMatchObject({
       exitCode: 2,
-      stderr: expect.stringContaining("say --format ndjson or --format csv"),
+      stderr: expect.stringContaining("give --format ndjson or --format csv"),
     });
     expect(await run(["x.csv", "--format", "xml"])).toMatchObject({ exitCode: 2 });
   });

@@ -76,11 +76,11 @@ describe("squelch token", () => {
   });
 
   it.each([
-    [["mint", "anna", "--scope", "watch"], {}, "nothing to sign with"],
-    [["mint", "anna", "--scope", "fly"], withSecret, 'no scope "fly"'],
+    [["mint", "anna", "--scope", "watch"], {}, "the signing key is missing"],
+    [["mint", "anna", "--scope", "fly"], withSecret, 'the scope "fly" does not exist'],
     [["mint", "a{b}", "--scope", "watch"], withSecret, "name: must be printable"],
     [["mint", "anna", "--scope", "watch", "--secret", "short"], {}, "at least 32 bytes"],
-    [["read", "nonsense"], {}, "is no token"],
+    [["read", "nonsense"], {}, "is not a valid token"],
     [["mint", "anna"], withSecret, "--scope"],
   ])("%j is misused, and says why", async (args, env, problem) => {
     const { exitCode, stderr } = await runCli(["token", ...args], env);

@@ -177,7 +177,7 @@ describe("the console", () => {
       await page.mouse.up();
     };
     await hold(500);
-    await page.getByText("Let go too early").first().waitFor();
+    await page.getByText("Released too early").first().waitFor();
     expect(await standingPause()).toBeUndefined();
 
     await hold(2_100);
@@ -203,7 +203,7 @@ describe("the console", () => {
     await page.getByText("Drill").first().waitFor();
     await page.getByRole("button", { name: "Pause all speakers" }).waitFor();
     await tab("Changes").click();
-    await page.getByText("The pause has run out").waitFor();
+    await page.getByText("The pause has expired").waitFor();
   });
 
   it("can be used with the keyboard alone", async () => {
@@ -272,11 +272,11 @@ describe("the console", () => {
     await openEvent(other);
     await other.close();
     await status("lost").waitFor();
-    expect(await status("lost").textContent()).toMatch(/What you see was true \d+(\.\d)? s ago/);
+    expect(await status("lost").textContent()).toMatch(/This page was up to date \d+(\.\d)? s ago/);
     expect(await page.locator('.shell[data-live="false"]').count()).toBe(1);
     await tab("Users").click();
     await user("anna").click();
-    await page.getByText("nothing can be saved").waitFor();
+    await page.getByText("saving is not possible").waitFor();
     await page.keyboard.press("Escape");
 
     await assign("ben", `${eventId}-gate`);

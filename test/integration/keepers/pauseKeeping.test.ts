@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { LogEntry } from "../../../src/domain/change.js";
-import type { FloorNews } from "../../../src/domain/ports.js";
+import type { FloorNews } from "../../../src/domain/ports/floorStore.js";
 import { createRedisEngine } from "../../../src/engine/redis/engine.js";
 import { createLogger } from "../../../src/lib/logger.js";
 import { collect, makeEvent, pause, press, untilRunOut } from "../../contract/fixtures.js";

@@ -170,7 +170,7 @@ it("has who was turned away, whatever they asked for, but not every attempt of a
 
 it.each([
   [{ pageSize: 1_001 }, "page_size: must be at most 1000"],
-  [{ pageToken: "yesterday" }, "page_token: is not one that an answer has had"],
+  [{ pageToken: "yesterday" }, "page_token: must be a next_page_token of an earlier answer"],
   [{ eventIds: ["{"] }, "event_ids[0]"],
 ])("refuses %o", async (request, message) => {
   await expect(client.unary(listAuditEntries, request)).rejects.toMatchObject({

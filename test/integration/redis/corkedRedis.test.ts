@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { Connections } from "../../../src/engine/redis/connection/connections.js";
 import type { CorkedRedis } from "../../../src/engine/redis/connection/corkedRedis.js";
-import { openCommands } from "../../../src/engine/redis/connection/openConnection.js";
-import { parseRedisUrl } from "../../../src/lib/redisUrl.js";
+import { createLogger } from "../../../src/lib/logger.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
 
 let redis: RedisServer;
@@ -12,7 +12,7 @@ beforeAll(async () => {
 afterAll(() => redis?.stop());
 
 it("commands of one turn of the event loop are written together, and answered each", async () => {
-  const connection = openCommands(parseRedisUrl(redis.url), "squelch-test") as CorkedRedis;
+  const connection = new Connections(redis.url, createLogger("test", "silent")).commands as CorkedRedis;
   try {
     await connection.connect();
     const { stream } = connection;

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { MembershipUpdate } from "../../../src/domain/ports.js";
+import type { MembershipUpdate } from "../../../src/domain/ports/membershipStore.js";
 import { createRedisEngine, type RedisEngine } from "../../../src/engine/redis/engine.js";
 import { eventKeys } from "../../../src/engine/redis/keys.js";
 import { createLogger } from "../../../src/lib/logger.js";

@@ -45,6 +45,14 @@ function untilReady(replica: SquelchProcess) {
   return waitFor(() => isReady(replica), { timeoutMs: FAILOVER_TIMEOUT_MS, message });
 }
 
+/** What is published before the subscription has moved to the new master is not what these tests are about. */
+function untilSubscribed(redis: RedisServer) {
+  return waitFor(async () => /\n1$/.test(await redis.cli("PUBSUB", "NUMSUB", "vp:membership_updates")), {
+    timeoutMs: FAILOVER_TIMEOUT_MS,
+    message: "a subscription at the successor",
+  });
+}
+
 function assign(client: GrpcClient, eventId: string, userId: string, channelIds: string[]) {
   return client.unary(PermissionService.method.setUserChannels, { eventId, userId, channelIds });
 }
@@ -135,7 +143,7 @@ describe("with Sentinel", () => {
       group.waitForFailover(former),
       eventually(() => assign(client, eventId, "rpc", ["a"])),
     ]);
-    await untilReady(replica);
+    await Promise.all([untilReady(replica), untilSubscribed(successor)]);
     await publish(successor, eventId, "published", ["b"]);
     await watcher.sees(eventId, "before", ["a"]);
     await watcher.sees(eventId, "rpc", ["a"]);

@@ -122,8 +122,8 @@ describe("a disconnection", () => {
     const [elsewhere, listener] = [await join(1, there, "anna"), await join(1, here, "ben")];
     await all[0]?.request("ptt-start", { channelId: `${here}-a` });
     const { revision } = await rpc.unary(disconnectUser, { eventId: here, userId: "anna", reason: "Found a radio" });
-    const { inForce, missing } = await rpc.unary(awaitApplied, { eventId: here, revision });
-    expect([inForce.map(({ routerId }) => routerId), missing]).toEqual([["router-0", "router-1"], []]);
+    const { inForce: applied, missing } = await rpc.unary(awaitApplied, { eventId: here, revision });
+    expect([applied.map(({ routerId }) => routerId), missing]).toEqual([["router-0", "router-1"], []]);
     await expectPutOut(all, "Found a radio");
     expect(all[0]?.of("ptt-interrupted")).toMatchObject([{ data: { channelId: `${here}-a` } }]);
     expect(await listener.request("ptt-start", { channelId: `${here}-a` })).toMatchObject({ data: { success: true } });

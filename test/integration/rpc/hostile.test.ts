@@ -13,7 +13,7 @@ import {
 } from "../../../bench/clients/leanHttp2.js";
 import { processMemoryMib } from "../../../bench/support/processMemory.js";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
-import { bearer, connectBothPlanes } from "../../support/clients/callBothServers.js";
+import { bearer, connectBothServers } from "../../support/clients/callBothServers.js";
 import { type SquelchProcess, spawnSquelch } from "../../support/startSquelch.js";
 import { mintToken, TOKEN_SECRET } from "../../support/tokens.js";
 import { waitFor } from "../../support/waitFor.js";
@@ -22,29 +22,31 @@ const MAX_CONNECTIONS = 500;
 const HALF_OPEN = 10_000;
 
 let replica: SquelchProcess;
-let planes: ReturnType<typeof connectBothPlanes>;
+let servers: ReturnType<typeof connectBothServers>;
 const sockets: Socket[] = [];
 
 beforeAll(async () => {
   replica = await spawnSquelch(["--max-connections", String(MAX_CONNECTIONS), "--log-level", "warn"], {
     SQUELCH_TOKEN_SECRET: TOKEN_SECRET,
   });
-  planes = connectBothPlanes({ ...replica, close: () => replica.stop() });
+  servers = connectBothServers({ ...replica, close: () => replica.stop() });
 });
 afterAll(async () => {
   for (const socket of sockets) socket.destroy();
-  planes?.close();
+  servers?.close();
   await replica?.stop();
 });
 
 const { getUserPermissions } = PermissionService.method;
 const request = { eventId: "festival", userId: "anna" };
 
-/** Who has a good token is served on both planes. */
+/** Who has a good token is served on both servers. */
 async function expectService(): Promise<void> {
   const headers = bearer(await mintToken({ scope: "watch" }));
-  for (const plane of [planes.grpc, planes.http]) {
-    await waitFor(async () => (await plane(getUserPermissions, request, headers)).code === "OK", { timeoutMs: 15_000 });
+  for (const server of [servers.grpc, servers.http]) {
+    await waitFor(async () => (await server(getUserPermissions, request, headers)).code === "OK", {
+      timeoutMs: 15_000,
+    });
   }
 }
 
@@ -59,7 +61,7 @@ function open(address: string): Promise<Socket> {
 
 const wasClosed = (socket: Socket) => socket.readableEnded || socket.destroyed || socket.closed;
 
-it("tokens of 1 MiB are refused on both planes", async () => {
+it("tokens of 1 MiB are refused on both servers", async () => {
   const token = "x".repeat(1 << 20);
   const metadata = new Metadata();
   metadata.set("authorization", `Bearer ${token}`);
@@ -80,13 +82,13 @@ it("tokens of 1 MiB are refused on both planes", async () => {
   });
   expect(answer.status).toBe(431);
   const long = bearer("x.y.".repeat(2_100));
-  for (const plane of [planes.grpc, planes.http]) {
-    expect(await plane(getUserPermissions, request, long)).toMatchObject({ code: "UNAUTHENTICATED" });
+  for (const server of [servers.grpc, servers.http]) {
+    expect(await server(getUserPermissions, request, long)).toMatchObject({ code: "UNAUTHENTICATED" });
   }
   await expectService();
 });
 
-it("headers without end are refused on both planes", async () => {
+it("headers without end are refused on both servers", async () => {
   const session = connectHttp2(`http://${replica.grpcAddress}`, { maxSendHeaderBlockLength: 10 << 20 });
   const ended = new Promise((resolve) => {
     session.on("error", resolve).on("close", resolve);

@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => replica?.close());
 
 /** Says that a large message follows, sends none of it, and waits for the answer. */
-const planes = {
+const servers = {
   grpc(path: string, headers: object): Promise<unknown> {
     const session = connect(`http://${replica.grpcAddress}`);
     const said = { ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers", ...headers };
@@ -60,8 +60,8 @@ const planes = {
 
 it("what a stranger calls a call is cut off in the audit trail", async () => {
   const path = "/squelch.v1.PermissionService/UnbanUser";
-  await planes.grpc(path, { "squelch-request-id": "x".repeat(10_000) });
-  await planes.http(path, { "squelch-request-id": "x".repeat(10_000) });
+  await servers.grpc(path, { "squelch-request-id": "x".repeat(10_000) });
+  await servers.http(path, { "squelch-request-id": "x".repeat(10_000) });
   const lengths = async () => {
     const answer = await fetch(`http://${replica.httpAddress}/squelch.v1.PermissionService/ListAuditEntries`, {
       method: "POST",
@@ -79,18 +79,18 @@ describe.each(Object.entries(TOKENS))("who has %s token", (_, authorization) => 
   const headers = authorization === undefined ? {} : { authorization };
   const service = "/squelch.v1.PermissionService";
 
-  it("is refused before a message is read, on both planes", async () => {
-    expect(await planes.grpc(`${service}/SetUserChannels`, headers)).toBe("16");
-    expect(await planes.grpc(`${service}/WatchPermissions`, headers)).toBe("16");
-    expect(await planes.grpc(`${service}/SyncEventMembers`, headers)).toBe("16");
-    expect(await planes.http(`${service}/SetUserChannels`, headers)).toBe(401);
-    expect(await planes.connectStream(`${service}/WatchPermissions`, headers)).toBe("unauthenticated");
-    expect(await planes.connectStream(`${service}/SyncEventMembers`, headers)).toBe("unauthenticated");
+  it("is refused before a message is read, on both servers", async () => {
+    expect(await servers.grpc(`${service}/SetUserChannels`, headers)).toBe("16");
+    expect(await servers.grpc(`${service}/WatchPermissions`, headers)).toBe("16");
+    expect(await servers.grpc(`${service}/SyncEventMembers`, headers)).toBe("16");
+    expect(await servers.http(`${service}/SetUserChannels`, headers)).toBe(401);
+    expect(await servers.connectStream(`${service}/WatchPermissions`, headers)).toBe("unauthenticated");
+    expect(await servers.connectStream(`${service}/SyncEventMembers`, headers)).toBe("unauthenticated");
   }, 10_000);
 });
 
 it("who is turned away is counted", async () => {
-  await planes.grpc("/squelch.v1.PermissionService/BanUser", {});
+  await servers.grpc("/squelch.v1.PermissionService/BanUser", {});
   const metrics = await (await fetch(`http://${replica.httpAddress}/metrics`)).text();
   expect(metrics).toContain('squelch_rpc_calls_total{method="BanUser",code="UNAUTHENTICATED"} 1');
 });

@@ -38,7 +38,7 @@ async function start(overrides: Record<string, string> = {}) {
 
 type Addresses = Awaited<ReturnType<typeof start>>;
 
-const PLANES = [
+const SERVERS = [
   [
     "gRPC",
     ({ grpcAddress }: Addresses, nodeOptions: SecureContextOptions) =>
@@ -56,7 +56,7 @@ const PLANES = [
   ],
 ] as const;
 
-describe.each(PLANES)("over TLS, %s", (_, createTransport) => {
+describe.each(SERVERS)("over TLS, %s", (_, createTransport) => {
   const user = { eventId: "festival", userId: "anna" };
 
   it("serves calls and watches to who has a token, and drains", async () => {
@@ -202,7 +202,7 @@ it("who says nothing over TLS is let go of, and who watches in silence is not", 
     });
     return performance.now() - startedAtMs;
   };
-  const [, [, createTransport]] = PLANES;
+  const [, [, createTransport]] = SERVERS;
   const watching = createClient(PermissionService, createTransport(replica, { ca }));
   const headers = { authorization: `Bearer ${await mintToken({ scope: "admin" })}` };
   const picture = new WatchedPicture();
@@ -223,7 +223,7 @@ it("who says nothing over TLS is let go of, and who watches in silence is not", 
   expect(await watched).toMatchObject({ code: Code.Unavailable });
 }, 50_000);
 
-it("over TLS, who never shakes hands and who sends a byte of the headers at a time is cut off on both planes", async () => {
+it("over TLS, who never shakes hands and who sends a byte of the headers at a time is cut off on both servers", async () => {
   const replica = await start();
   const sockets: Socket[] = [];
   for (const address of [replica.grpcAddress, replica.httpAddress]) {

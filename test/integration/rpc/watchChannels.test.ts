@@ -151,7 +151,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     expect(payloads.some((payload) => payload.case === "changes" || payload.case === "snapshot")).toBe(true);
   });
 
-  it("tells of each channel once after a pause of hundreds, on every plane and in a watch of permissions", async () => {
+  it("tells of each channel once after a pause of hundreds, on both servers and in a watch of permissions", async () => {
     const { replica, client } = await start();
     const channelIds = Array.from({ length: 400 }, (_, index) => `${channelId}-${String(index).padStart(3, "0")}`);
     await client.unary(permissions.setUserChannels, { eventId, userId: "anna", channelIds });

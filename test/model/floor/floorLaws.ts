@@ -1,6 +1,6 @@
 import type { FloorRequestGranted, FloorRevoked, LogEntry } from "../../../src/domain/change.js";
 import { type ActiveSpeaker, type FloorPriority, outranks, type SpeakerPause } from "../../../src/domain/floor.js";
-import type { FloorNews } from "../../../src/domain/ports.js";
+import type { FloorNews } from "../../../src/domain/ports/floorStore.js";
 
 /** A floor that was granted to a press. Times are ms by Redis's clock. */
 export interface Grant {

@@ -1,5 +1,5 @@
 import { SquelchError } from "../../../src/domain/errors.js";
-import type { StartPttOutcome } from "../../../src/domain/ports.js";
+import type { StartPttOutcome } from "../../../src/domain/ports/floorStore.js";
 import type { FloorHistory, Grant } from "./floorLaws.js";
 
 /** Adds a grant to a history, unless it is there; returns it. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { FLOOR_PRIORITIES } from "../../../src/domain/floor.js";
-import type { Engine } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
 import type { FloorHistory, Grant, Wait } from "./floorLaws.js";
 import { noteGrant, orStale } from "./floorNotes.js";
 

@@ -20,8 +20,8 @@ export interface CallEnd {
 /** Calls one method, whatever its kind, with one request. */
 export type CallAny = (method: DescMethod, request: object, headers?: Record<string, string>) => Promise<CallEnd>;
 
-/** A caller for each plane of a replica. */
-export function connectBothPlanes(replica: Replica): { grpc: CallAny; http: CallAny; close(): void } {
+/** A caller for each server of a replica. */
+export function connectBothServers(replica: Replica): { grpc: CallAny; http: CallAny; close(): void } {
   const client = new GrpcClient(replica.grpcAddress, credentials.createInsecure());
   const transport = createConnectTransport({ baseUrl: `http://${replica.httpAddress}`, httpVersion: "1.1" });
   return {

@@ -3,6 +3,8 @@ import { endChild, findFreePort, isRunning, runProgram, startChild } from "../ch
 import { waitFor } from "../waitFor.js";
 
 const START_ATTEMPTS = 5;
+/** Another server with Redis's protocol and options, such as Valkey, may take the place of Debian's Redis. */
+const REDIS_SERVER = process.env.SQUELCH_TEST_REDIS_SERVER || "redis-server";
 
 /** A running redis-server, whatever its part. */
 export interface RedisProcess {
@@ -36,7 +38,7 @@ interface ProcessOptions {
 }
 
 async function launch({ args, readyMark = "Ready to accept connections" }: ProcessOptions): Promise<ChildProcess> {
-  const child = await startChild("redis-server", args, { stdio: ["ignore", "pipe", "pipe"] });
+  const child = await startChild(REDIS_SERVER, args, { stdio: ["ignore", "pipe", "pipe"] });
   let log = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding("utf8").on("data", (text: string) => {

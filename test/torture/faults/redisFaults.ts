@@ -48,7 +48,7 @@ function connectionsKilled(run: Run<StandaloneStore>, type: "pubsub" | "normal")
   return {
     parties: replicaNames(run),
     async inject() {
-      await run.fleet.store.witness.redis.call("CLIENT", "KILL", "TYPE", type, "USER", "default");
+      await run.fleet.store.killClients(type);
     },
     cease: () => undefined,
   };
@@ -64,6 +64,7 @@ export const REDIS_FAULTS: readonly FaultKind<StandaloneStore>[] = [
   {
     name: "Redis is killed and comes back empty",
     uses: "redis",
+    losesData: true,
     create: (run) =>
       restarted(run, async () => {
         await run.fleet.store.data.discard();
@@ -73,6 +74,7 @@ export const REDIS_FAULTS: readonly FaultKind<StandaloneStore>[] = [
   {
     name: "Redis is killed and comes back with an older copy of its data",
     uses: "redis",
+    losesData: true,
     create: (run) => restarted(run, () => run.fleet.store.data.restore()),
   },
   { name: "Redis hangs", uses: "redis", create: hangs },

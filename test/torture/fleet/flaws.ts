@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LogEntry } from "../../../src/domain/change.js";
-import type { Engine, MembershipUpdate, SetUserChannelsOutcome } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
+import type { MembershipUpdate, SetUserChannelsOutcome } from "../../../src/domain/ports/membershipStore.js";
 import { EventFeed } from "../../../src/server/feed/eventFeed.js";
 import { Watcher } from "../../../src/server/feed/watcher.js";
 

@@ -1,13 +1,16 @@
 import { Counts } from "../counts.js";
 import { Run } from "../run.js";
-import { StandaloneStore } from "../stores/standaloneStore.js";
+import { type StandaloneOptions, StandaloneStore } from "../stores/standaloneStore.js";
 
 /** Fleets that go from one trial to the next: starting one takes longer than most faults. */
 export class FleetPool {
   readonly counts = new Counts();
   readonly #idle: Run<StandaloneStore>[] = [];
 
-  constructor(readonly seed: number) {}
+  constructor(
+    readonly seed: number,
+    readonly options: StandaloneOptions = {},
+  ) {}
 
   /**
    * Puts an idle fleet, or a new one, under load, and checks all laws afterwards. A fleet that broke one is given up.
@@ -15,7 +18,7 @@ export class FleetPool {
    * @throws Error that tells the seed and the broken laws
    */
   async trial(ordeal: (run: Run<StandaloneStore>) => Promise<void>): Promise<void> {
-    const run = this.#idle.pop() ?? (await Run.start(await StandaloneStore.start(), { seed: this.seed }));
+    const run = this.#idle.pop() ?? (await Run.start(await StandaloneStore.start(this.options), { seed: this.seed }));
     try {
       run.workload.start();
       await ordeal(run);
@@ -35,7 +38,7 @@ export class FleetPool {
   }
 
   async #end(run: Run<StandaloneStore>): Promise<void> {
-    this.counts.add(run.history, run.injected);
+    this.counts.add(run.history, run.injected, run.fleet.store.refused);
     await run.stop();
   }
 }

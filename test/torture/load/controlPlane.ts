@@ -32,15 +32,23 @@ export class ControlPlane {
   readonly #redis: Redis;
   readonly #grpc: GrpcClient;
   readonly #note: (write: Omit<Write, "id">) => Write;
+  readonly #isKeyless: (userId: string) => boolean;
   #isClosed = false;
 
   /**
    * @param redis where it publishes; closed with the control plane
    * @param address of all replicas
    * @param note gives a write its id
+   * @param isKeyless whether it keeps no set of a user's channels
    */
-  constructor(redis: Redis, address: string, note: (write: Omit<Write, "id">) => Write) {
+  constructor(
+    redis: Redis,
+    address: string,
+    note: (write: Omit<Write, "id">) => Write,
+    isKeyless: (userId: string) => boolean,
+  ) {
     this.#note = note;
+    this.#isKeyless = isKeyless;
     this.#redis = redis;
     this.#redis.on("error", () => undefined);
     this.#grpc = new GrpcClient(parseGrpcTarget(address), credentials.createInsecure(), {
@@ -95,9 +103,11 @@ export class ControlPlane {
   }
 
   async #recompute({ id, eventId }: Write, userId: string, channelIds: readonly string[]) {
-    const key = `u.${userId}.g`;
-    await this.#redis.del(key);
-    if (channelIds.length > 0) await this.#redis.sadd(key, ...channelIds);
+    if (!this.#isKeyless(userId)) {
+      const key = `u.${userId}.g`;
+      await this.#redis.del(key);
+      if (channelIds.length > 0) await this.#redis.sadd(key, ...channelIds);
+    }
     await this.#redis.publish(UPDATES, JSON.stringify({ eventId, userId, channelIds, action: id }));
     return { revision: 0, isChange: true };
   }

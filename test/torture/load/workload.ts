@@ -45,7 +45,9 @@ export class Workload {
   async open(fleet: Fleet): Promise<void> {
     for (const name of fleet.controlPlanes) {
       const redis = await fleet.store.connect(name);
-      this.#controlPlanes.push(new ControlPlane(redis, fleet.addressFor(name), (write) => this.#note(write)));
+      const note = (write: Omit<Write, "id">) => this.#note(write);
+      const isKeyless = (userId: string) => this.#world.isKeyless(userId);
+      this.#controlPlanes.push(new ControlPlane(redis, fleet.addressFor(name), note, isKeyless));
     }
   }
 

@@ -4,6 +4,8 @@ import type { Random } from "../random.js";
 const CHANNELS = 14;
 const USERS = 16;
 const ROAMERS = 4;
+/** Of the users of each event; they are among those whose assignments are only published. */
+const KEYLESS = 2;
 /** Combinations of channels, but for none. */
 const CONTENTS = 2 ** CHANNELS - 1;
 /** Odd, so that every number below 2^14 becomes another one. */
@@ -38,6 +40,11 @@ export class World {
     const index = Number(/\.u(\d+)$/.exec(userId)?.[1] ?? 0);
     if (index < USERS / 2) return "published";
     return index < (USERS * 3) / 4 || !this.isOrdered ? "rpc" : "mixed";
+  }
+
+  /** Users of whom the control plane keeps no set: what is published of them is all that there is to know. */
+  isKeyless(userId: string): boolean {
+    return Number(/\.u(\d+)$/.exec(userId)?.[1] ?? KEYLESS) < KEYLESS;
   }
 
   /** Events whose members are sometimes replaced all at once. */

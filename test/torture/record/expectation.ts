@@ -83,9 +83,16 @@ export class Order {
     return (stored ?? "") === (channels ?? "") || alternatives.has(stored);
   }
 
-  /** True if at least one replica was there for all of the time in which a message published then is applied. */
+  /**
+   * True if at least one replica was there for all of the time in which a message published then is applied: while Redis
+   * refuses writes it waits in the replicas.
+   */
   wasHeard(at: number): boolean {
-    return !allDeaf(this.#history, at, at + APPLY_MS);
+    let until = at + APPLY_MS;
+    for (const { from, to } of this.#history.refusals) {
+      if (from <= until && to >= at) until = Math.max(until, to + APPLY_MS);
+    }
+    return !allDeaf(this.#history, at, until);
   }
 
   // An absent set speaks of the only event in which the user is known. It does so too where it was emptied, or is about to

@@ -87,6 +87,31 @@ export interface Outage {
   noticedBy: number;
 }
 
+/** Redis answered commands of replicas with errors. */
+export interface Refusal {
+  fault: string;
+  /** From then on commands were refused. */
+  from: number;
+  /** Until then at least they were. */
+  until: number;
+  /** From then on none was. */
+  to: number;
+  /** The replicas whose commands were refused. */
+  replicas: readonly string[];
+  /** True if each write of theirs was. */
+  isTotal: boolean;
+  /** How soon after it they have to be ready again, ms. */
+  readyAgainMs: number;
+}
+
+/** What a replica said of itself when it was asked. */
+export interface ReadinessRecord {
+  replica: string;
+  at: number;
+  /** False too where it did not answer. */
+  isReady: boolean;
+}
+
 /** What an event is in the store. */
 export interface StoredEvent extends Omit<Cursor, "eventId"> {
   members: Map<string, { channels: string; position: Position }>;
@@ -118,6 +143,8 @@ export interface History {
   troubles: Trouble[];
   strandings: Stranding[];
   outages: Outage[];
+  refusals: Refusal[];
+  readiness: readonly ReadinessRecord[];
   rests: Rest[];
   cpuWaits: readonly CpuWait[];
 }

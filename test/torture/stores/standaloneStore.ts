@@ -3,51 +3,101 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
+import { type RespProxy, startRespProxy } from "../../support/resp/respProxy.js";
 import { startTcpProxy, type TcpProxy } from "../../support/tcpProxy.js";
 import { ANSWER_TIMEOUT_MS } from "../load/controlPlane.js";
 import { Witness } from "../record/witness.js";
 import { RedisData } from "./redisData.js";
+import { RedisPair } from "./redisPair.js";
 import { CONTROL_PLANE_OPTIONS, type Store } from "./store.js";
 
-/** A user of Redis with all rights, so that CLIENT KILL can spare the witness. */
-const WITNESS = { username: "witness", password: "any" };
-const WITNESS_ARGS = ["--user", WITNESS.username, "on", "nopass", "~*", "&*", "+@all"];
+/** Users of Redis with all rights: so that CLIENT KILL can spare the witness, and rights can be taken from replicas. */
+const WITNESS = "witness";
+const REPLICAS = ["r0", "r1", "r2"];
+const USER_RULES = ["on", "nopass", "~*", "&*", "+@all"];
+const PASSWORD = "any";
 /** Longer than any fault keeps Redis away, ms. */
 const WITNESS_TIMEOUT_MS = 30_000;
 
-/** One Redis. Everybody but the witness reaches it through a proxy of their own. */
+interface Link {
+  tcp: TcpProxy;
+  resp: RespProxy;
+}
+
+/** How to start a {@link StandaloneStore}. */
+export interface StandaloneOptions {
+  /** Whether control planes publish to a Redis of their own, apart from the state. */
+  isApart?: boolean;
+}
+
+/**
+ * One Redis for everything, or one for the state and one for what control planes publish. All but the witness reach it
+ * through proxies of their own: one that troubles connections, and behind it one that refuses commands.
+ */
 export class StandaloneStore implements Store {
-  readonly isOrdered = true;
+  readonly isOrdered: boolean;
   readonly data: RedisData;
   readonly witness: Witness;
-  readonly #directory: string;
-  readonly #links = new Map<string, TcpProxy>();
+  /** Commands to the state's Redis past all proxies. */
+  readonly admin: Redis;
+  readonly #links = new Map<string, Link>();
+  readonly #pair: RedisPair;
   #isOpen = true;
 
   private constructor(
     readonly redis: RedisServer,
-    directory: string,
+    /** Where control planes publish: `redis` unless that is apart. */
+    readonly ingest: RedisServer,
+    /** The files of `redis`. */
+    readonly directory: string,
   ) {
-    this.#directory = directory;
+    this.isOrdered = redis === ingest;
     this.data = new RedisData(directory);
-    const server = { port: redis.port, ...WITNESS };
-    const patience = { maxRetriesPerRequest: null, retryStrategy: () => 20, commandTimeout: WITNESS_TIMEOUT_MS };
-    const commands = new Redis({ ...server, ...patience });
-    this.witness = new Witness({ servers: [server], events: commands, controlPlane: commands });
+    this.#pair = new RedisPair(redis, userArgs());
+    this.admin = connectWitness(redis);
+    const controlPlane = this.isApart ? connectWitness(ingest) : this.admin;
+    const servers = [...new Set([redis, ingest])].map(({ port }) => ({ port, username: WITNESS, password: PASSWORD }));
+    this.witness = new Witness({ servers, events: this.admin, controlPlane });
   }
 
-  static async start(): Promise<StandaloneStore> {
+  static async start({ isApart = false }: StandaloneOptions = {}): Promise<StandaloneStore> {
     const directory = await mkdtemp(join(tmpdir(), "squelch-fleet-"));
     // What Redis has answered is in its file, so that a kill loses nothing.
-    const args = ["--appendonly", "yes", "--appendfsync", "no", ...WITNESS_ARGS];
-    return new StandaloneStore(await startRedis({ dir: directory, args }), directory);
+    const args = ["--appendonly", "yes", "--appendfsync", "no", "--enable-protected-configs", "local", ...userArgs()];
+    const redis = await startRedis({ dir: directory, args });
+    try {
+      const ingest = isApart ? await startRedis({ args: userArgs() }) : redis;
+      return new StandaloneStore(redis, ingest, directory);
+    } catch (error) {
+      await redis.stop();
+      throw error;
+    }
   }
 
-  /** The proxy between a replica or a control plane and Redis. */
+  /** Whether control planes publish to a Redis of their own. */
+  get isApart(): boolean {
+    return this.redis !== this.ingest;
+  }
+
+  /** How often replicas were answered with each error. */
+  get refused(): ReadonlyMap<string, number> {
+    const sum = new Map<string, number>();
+    for (const name of REPLICAS) {
+      for (const { errors } of this.refusers(name)) {
+        for (const [code, times] of errors) sum.set(code, (sum.get(code) ?? 0) + times);
+      }
+    }
+    return sum;
+  }
+
+  /** The proxy that troubles the connections between a replica or a control plane and its Redis. */
   link(name: string): TcpProxy {
-    const link = this.#links.get(name);
-    if (link === undefined) throw new Error(`${name} has no connection to Redis`);
-    return link;
+    return this.#linkOf(name).tcp;
+  }
+
+  /** The proxies that refuse a replica's commands: to the Redis of the state, and to that of the ingest if it is apart. */
+  refusers(name: string): RespProxy[] {
+    return [this.#links.get(name), this.#links.get(ingestLink(name))].flatMap((link) => link?.resp ?? []);
   }
 
   /**
@@ -58,41 +108,108 @@ export class StandaloneStore implements Store {
     if (isOpen) await this.witness.standing();
     this.#isOpen = isOpen;
     if (isOpen) return;
-    for (const link of this.#links.values()) link.cut();
+    for (const { tcp, resp } of this.#links.values()) {
+      tcp.cut();
+      resp.cut();
+    }
+  }
+
+  /**
+   * Makes another server the master, as behind a load balancer: new connections lead to it, those of replicas stay with
+   * the former master, which refuses writes from now on.
+   */
+  handOver(controlPlanes: readonly string[]): Promise<void> {
+    return this.#withoutControlPlanes(controlPlanes, () => this.#pair.handOver());
+  }
+
+  /** Ends `handOver` in the same way: connections that stand stay with the server that is demoted now. */
+  takeBack(controlPlanes: readonly string[]): Promise<void> {
+    return this.#withoutControlPlanes(controlPlanes, () => this.#pair.takeBack());
   }
 
   async replicaArgs(name: string): Promise<string[]> {
-    return ["--redis-url", `redis://127.0.0.1:${await this.#openLink(name)}`];
+    const urlOf = (port: number) => `redis://${name}:${PASSWORD}@127.0.0.1:${port}`;
+    const args = ["--redis-url", urlOf(await this.#openLink(name, () => this.#pair.masterPort))];
+    if (!this.isApart) return args;
+    return [...args, "--ingest-redis-url", urlOf(await this.#openLink(ingestLink(name), () => this.ingest.port))];
   }
 
   async connect(name: string): Promise<Redis> {
-    const port = await this.#openLink(name);
+    const targetPort = () => (this.isApart ? this.ingest.port : this.#pair.masterPort);
+    const port = await this.#openLink(name, targetPort);
     return new Redis({ port, commandTimeout: ANSWER_TIMEOUT_MS, ...CONTROL_PLANE_OPTIONS });
   }
 
-  noteRest(witnessed: number): Promise<void> {
-    return this.data.copy(witnessed);
+  async noteRest(witnessed: number): Promise<void> {
+    await this.#pair.part();
+    await this.data.copy(witnessed);
   }
 
   async noteFailovers(): Promise<boolean> {
     return false;
   }
 
+  /** Gives all replicas all rights again. */
+  async restoreRights(): Promise<void> {
+    for (const name of REPLICAS) await this.admin.call("ACL", "SETUSER", name, "reset", ...USER_RULES);
+  }
+
+  /** Breaks the connections of replicas and control planes to the state's Redis, or those of one kind. */
+  async killClients(type: "pubsub" | "normal"): Promise<void> {
+    for (const user of ["default", ...REPLICAS]) await this.admin.call("CLIENT", "KILL", "TYPE", type, "USER", user);
+  }
+
   heal(): void {
-    for (const link of this.#links.values()) link.heal();
+    for (const { tcp, resp } of this.#links.values()) {
+      tcp.heal();
+      resp.heal();
+    }
     this.redis.resume();
   }
 
   async stop(): Promise<void> {
     this.witness.close();
-    await Promise.all([...this.#links.values()].map((link) => link.close()));
+    this.admin.disconnect();
+    for (const { tcp, resp } of this.#links.values()) await Promise.all([tcp.close(), resp.close()]);
+    await this.#pair.part();
     await this.redis.stop();
-    await rm(this.#directory, { recursive: true, force: true });
+    if (this.isApart) await this.ingest.stop();
+    await rm(this.directory, { recursive: true, force: true });
   }
 
-  async #openLink(name: string): Promise<number> {
-    const link = await startTcpProxy(() => (this.#isOpen ? this.redis.port : undefined));
-    this.#links.set(name, link);
-    return link.port;
+  // What control planes publish on a demoted server would reach only those who have stayed with it.
+  async #withoutControlPlanes(names: readonly string[], act: () => Promise<void>): Promise<void> {
+    const links = this.isApart ? [] : names.map((name) => this.link(name));
+    for (const link of links) link.refuse();
+    try {
+      await act();
+    } finally {
+      for (const link of links) link.heal();
+    }
   }
+
+  #linkOf(name: string): Link {
+    const link = this.#links.get(name);
+    if (link === undefined) throw new Error(`${name} has no connection to Redis`);
+    return link;
+  }
+
+  async #openLink(name: string, targetPort: () => number): Promise<number> {
+    const resp = await startRespProxy(() => (this.#isOpen ? targetPort() : undefined));
+    const tcp = await startTcpProxy(() => (this.#isOpen ? resp.port : undefined));
+    this.#links.set(name, { tcp, resp });
+    return tcp.port;
+  }
+}
+
+const ingestLink = (name: string) => `${name} ingest`;
+
+function userArgs(): string[] {
+  return [WITNESS, ...REPLICAS].flatMap((name) => ["--user", name, ...USER_RULES]);
+}
+
+function connectWitness({ port }: RedisServer): Redis {
+  const patience = { maxRetriesPerRequest: null, retryStrategy: () => 20, commandTimeout: WITNESS_TIMEOUT_MS };
+  const connection = new Redis({ port, username: WITNESS, password: PASSWORD, ...patience });
+  return connection.on("error", () => undefined);
 }

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from "commander";
 import { describe, expect, it } from "vitest";
-import { formatDuration, parseDuration, parsePositiveDuration } from "../../../src/cli/output/duration.js";
+import { formatDuration, parseDurationText, parsePositiveDuration } from "../../../src/cli/output/duration.js";
 
 describe("a duration on the command line", () => {
   it.each([
@@ -11,14 +11,14 @@ describe("a duration on the command line", () => {
     ["2m", 120_000],
     ["1h", 3_600_000],
   ])("%s is %i ms", (text, ms) => {
-    expect(parseDuration(text)).toBe(ms);
+    expect(parseDurationText(text)).toBe(ms);
   });
 
   it.each(["", "60", "-1s", "1d", "s", "1 s", "1e3s", "Infinity", "0x10s", "99999999999999999h", "0.4ms", "0.0001s"])(
     "%j is refused with the forms that are understood",
     (text) => {
-      expect(() => parseDuration(text)).toThrow(InvalidArgumentError);
-      expect(() => parseDuration(text)).toThrow(/500ms, 60s, 2m, 1h/);
+      expect(() => parseDurationText(text)).toThrow(InvalidArgumentError);
+      expect(() => parseDurationText(text)).toThrow(/500ms, 60s, 2m, 1h/);
     },
   );
 
@@ -28,7 +28,7 @@ describe("a duration on the command line", () => {
   });
 
   it.each([0, 1, 999, 1_000, 1_500, 60_000, 90_000, 3_600_000])("%i ms is written as it is read", (ms) => {
-    expect(parseDuration(formatDuration(ms))).toBe(ms);
+    expect(parseDurationText(formatDuration(ms))).toBe(ms);
   });
 
   it("is written in the largest unit that fits", () => {

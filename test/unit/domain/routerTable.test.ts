@@ -20,12 +20,12 @@ function tableOf(...routers: RouterProgress[]): RouterTable {
 describe("RouterTable", () => {
   it("tells who has the change in force from who has not", () => {
     const table = tableOf(router("c", 5), router("a", 6), router("b", 4), router("d"));
-    expect([ids(table.inForce), ids(table.missing)]).toEqual([
+    expect([ids(table.applied), ids(table.missing)]).toEqual([
       ["a", "c"],
       ["b", "d"],
     ]);
-    expect(table.isInForceEverywhere).toBe(false);
-    expect(tableOf().isInForceEverywhere, "nobody is missing").toBe(true);
+    expect(table.isAppliedEverywhere).toBe(false);
+    expect(tableOf().isAppliedEverywhere, "nobody is missing").toBe(true);
   });
 
   it("takes a report of another epoch for nothing", () => {
@@ -49,12 +49,12 @@ describe("RouterTable", () => {
     const table = tableOf(router("a", 4), router("b", 5));
     table.take(router("b", 4));
     table.take(router("b"));
-    expect(ids(table.inForce)).toEqual(["b"]);
+    expect(ids(table.applied)).toEqual(["b"]);
     table.take(router("new"));
     expect(ids(table.missing)).toEqual(["a", "new"]);
     table.take(router("a", 5));
     table.take({ routerId: "new", isGone: true });
-    expect(table.isInForceEverywhere).toBe(true);
-    expect(ids(table.inForce)).toEqual(["a", "b"]);
+    expect(table.isAppliedEverywhere).toBe(true);
+    expect(ids(table.applied)).toEqual(["a", "b"]);
   });
 });

@@ -2,9 +2,10 @@ import { pino } from "pino";
 import { expect, test } from "vitest";
 import type { LogEntry } from "../../../src/domain/change.js";
 import { DEFAULT_EVENT_LIMITS } from "../../../src/domain/eventLimits.js";
-import type { PublishedSpeaker } from "../../../src/domain/ports.js";
+import type { PublishedSpeaker } from "../../../src/domain/ports/floorStore.js";
 import { createMemoryEngine } from "../../../src/engine/memory/engine.js";
 import { EventLog } from "../../../src/engine/memory/eventLog.js";
+import { openEvent } from "../../../src/engine/memory/floor.js";
 import { createMembershipStore } from "../../../src/engine/memory/membershipStore.js";
 import { MemoryState } from "../../../src/engine/memory/state.js";
 import { createLogger } from "../../../src/lib/logger.js";
@@ -222,7 +223,7 @@ test("what a caller does to an answer or an argument does not reach the store", 
 test("G6: nothing at or below the event-wide position applies", async () => {
   const state = new MemoryState(Date.now, logger, DEFAULT_EVENT_LIMITS);
   const memberships = createMembershipStore(state);
-  state.open("e").positionFloor = past(0, 5);
+  openEvent(state, "e").positionFloor = past(0, 5);
   const outcomes = await memberships.applyMemberships("e", [
     update("u", ["a"], past(9, 4)),
     update("u", ["a"], past(0, 5)),

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { LogPosition } from "../../../src/domain/cursor.js";
 import { SquelchError } from "../../../src/domain/errors.js";
-import type { Engine } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
 import { createMemoryEngine } from "../../../src/engine/memory/engine.js";
 import { createLogger } from "../../../src/lib/logger.js";
 import { MAX_RING_CHANGES } from "../../../src/server/feed/changeRing.js";

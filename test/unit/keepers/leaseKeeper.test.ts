@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { SquelchError } from "../../../src/domain/errors.js";
-import type { Engine } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
 import { createMemoryEngine } from "../../../src/engine/memory/engine.js";
 import { createLogger } from "../../../src/lib/logger.js";
 import { Hub } from "../../../src/server/feed/hub.js";
@@ -99,4 +99,16 @@ test("a watch that is closed while it opens follows nothing", async () => {
   watch.close();
   await opened;
   expect(following).toBe(0);
+});
+
+test("an event whose loading fails though leases run in it is loaded later, so that their ends are announced", async () => {
+  const { engine, asked } = makeEngine();
+  const { eventId, channelId } = await makeEvent(engine, ["u"]);
+  const hub = new Hub(engine, logger);
+  await take(engine, channelId, "u", { leaseTimeMs: 30_000 });
+  asked.failures = 1;
+  await hub.keepWhileBusy(eventId);
+  expect(hub.loadedEvents).toBe(0);
+  await waitFor(() => hub.loadedEvents === 1, { timeoutMs: 5_000 });
+  hub.close();
 });

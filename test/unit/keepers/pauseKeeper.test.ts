@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { SquelchError } from "../../../src/domain/errors.js";
-import type { Engine } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
 import { createMemoryEngine } from "../../../src/engine/memory/engine.js";
 import { createLogger } from "../../../src/lib/logger.js";
 import { PauseKeeper } from "../../../src/server/keepers/pauseKeeper.js";

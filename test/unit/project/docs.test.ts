@@ -19,6 +19,7 @@ import { read, rowsUnder, unquote, withoutCode } from "../../support/pages.js";
 const PAGES = [
   "README.md",
   "CHANGELOG.md",
+  "CONTRIBUTING.md",
   ...readdirSync("docs", { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".md"))
     .map((name) => `docs/${name}`),
@@ -140,6 +141,7 @@ describe("docs/protocol.md", () => {
         keys.EVENTS,
         keys.INGEST_GENERATION,
         keys.INGEST_APPLIED,
+        keys.probeKey("<number>"),
         keys.AUDIT,
         keys.FLEET_AUDIT,
         keys.assignedChannelsKey("<user id>"),

@@ -3,6 +3,7 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promi
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { findCrowdedFolders, findLongFiles } from "../../../scripts/checkFolders.mjs";
 import { findLayerBreaks } from "../../../scripts/checkLayers.mjs";
 import { findMissing } from "../../../scripts/completeLock.mjs";
 import { countTests } from "../../../scripts/testTotals.mjs";
@@ -88,9 +89,46 @@ describe("findLayerBreaks", () => {
     ["src/server/rpc/calls/convert.ts", 'import { Change } from "../../../../gen/squelch/v1/model_pb.js";'],
     ["src/server/state/reconcile.ts", 'import { loadConfig } from "../config.js";'],
     ["src/engine/redis/store.ts", 'import { KEYS } from "./keys.js";\nimport { Redis } from "ioredis";'],
-    ["src/domain/ports.ts", 'import type { Clock } from "../lib/clock.js";'],
+    ["src/domain/ports/engine.ts", 'import type { Clock } from "../../lib/clock.js";'],
   ])("allows in %s: %s", (path, source) => {
     expect(findLayerBreaks(path, source)).toEqual([]);
+  });
+});
+
+describe("findCrowdedFolders", () => {
+  const files = (count: number, folder: string) => Array.from({ length: count }, (_, i) => `${folder}/file${i}.ts`);
+
+  it("allows 16 files in a folder, and any number below its sub-folders", () => {
+    const paths = [...files(16, "src/a"), ...files(16, "src/a/b"), ...files(16, "src/a/c")];
+    expect(findCrowdedFolders(paths)).toEqual([]);
+  });
+
+  it("refuses 17 files in a folder, of whatever kind", () => {
+    const paths = [...files(16, "src/a"), "src/a/style.css", ...files(2, "src/b")];
+    expect(findCrowdedFolders(paths)).toEqual(["src/a: holds 17 files; move some to sub-folders, at most 16 stay"]);
+  });
+});
+
+describe("findLongFiles", () => {
+  it.each([
+    ["src/a.ts", 400],
+    ["src/a.lua", 400],
+    ["test/unit/a.test.ts", 500],
+    ["src/console/style/a.css", 900],
+    ["bench/a.ts", 900],
+  ])("allows %s with %i lines", (path, lines) => {
+    expect(findLongFiles([[path, "x\n".repeat(lines)]])).toEqual([]);
+  });
+
+  it.each([
+    ["src/a.ts", 401],
+    ["src/a.tsx", 401],
+    ["src/a.lua", 401],
+    ["test/unit/a.test.ts", 501],
+  ])("refuses %s with %i lines, comments and blank lines counted", (path, lines) => {
+    expect(findLongFiles([[path, `//\n${"\n".repeat(lines - 1)}`]])).toEqual([
+      `${path}: has ${lines} lines; split it, at most ${lines - 1} fit`,
+    ]);
   });
 });
 

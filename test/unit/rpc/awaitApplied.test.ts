@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { ROUTER_SILENCE_MS, type RouterNews } from "../../../src/domain/applied.js";
 import { SquelchError } from "../../../src/domain/errors.js";
-import type { Engine } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
 import { createMemoryEngine } from "../../../src/engine/memory/engine.js";
 import { createLogger } from "../../../src/lib/logger.js";
 import { awaitApplied } from "../../../src/server/rpc/calls/awaitApplied.js";
@@ -30,13 +30,13 @@ const report = (routerId: string, revision: number) =>
 
 /** Waits for revision 3 and gives the names of those who have it in force and of those who have not. */
 async function wait(timeoutMs: number, on: Engine = engine, revision = 3): Promise<string[][]> {
-  const { inForce, missing } = await awaitApplied(
+  const { applied, missing } = await awaitApplied(
     on,
     { eventId: E, revision, epoch: undefined },
     soon(timeoutMs),
     idle,
   );
-  return [inForce, missing].map((routers) => routers.map(({ routerId }) => routerId));
+  return [applied, missing].map((routers) => routers.map(({ routerId }) => routerId));
 }
 
 /** The engine with some of its methods replaced, and how often its routers were read. */

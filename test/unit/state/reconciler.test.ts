@@ -1,34 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { SquelchError } from "../../../src/domain/errors.js";
-import type { Engine } from "../../../src/domain/ports.js";
+import type { Engine } from "../../../src/domain/ports/engine.js";
 import type { ControlPlane } from "../../../src/engine/redis/ingest/controlPlane.js";
 import { createLogger } from "../../../src/lib/logger.js";
-import { SharedRun } from "../../../src/lib/sharedRun.js";
+import { reconcile } from "../../../src/server/state/reconcile.js";
 import { Reconciler } from "../../../src/server/state/reconciler.js";
-
-describe("SharedRun", () => {
-  it("gives whoever asks during a run one run that begins after it", async () => {
-    const finish: (() => void)[] = [];
-    const job = vi.fn(() => new Promise<number>((resolve) => finish.push(() => resolve(finish.length))));
-    const shared = new SharedRun(job);
-    const first = shared.run();
-    await vi.waitFor(() => expect(job).toHaveBeenCalledTimes(1));
-    const second = shared.run();
-    expect(shared.run()).toBe(second);
-    finish[0]?.();
-    expect(await first).toBe(1);
-    await vi.waitFor(() => expect(job).toHaveBeenCalledTimes(2));
-    finish[1]?.();
-    expect(await second).toBe(2);
-  });
-
-  it("goes on after a run that failed, of which only those who shared it hear", async () => {
-    const job = vi.fn(async () => "done").mockRejectedValueOnce(new Error("not now"));
-    const shared = new SharedRun(job);
-    await expect(shared.run()).rejects.toThrow("not now");
-    expect(await shared.run()).toBe("done");
-  });
-});
 
 describe("Reconciler", () => {
   let isReachable: boolean;
@@ -37,6 +13,7 @@ describe("Reconciler", () => {
   let asked: (readonly string[] | undefined)[];
   let openedAt: number | undefined;
   let reconciler: Reconciler;
+  let engine: Engine;
 
   beforeEach(() => {
     vi.useFakeTimers();
@@ -61,7 +38,7 @@ describe("Reconciler", () => {
       },
       readChannelEvents: async () => [],
     };
-    const engine = { listEvents: async () => ["e1"] } as unknown as Engine;
+    engine = { listEvents: async () => ["e1"] } as unknown as Engine;
     const ingest = {
       get openedAt() {
         return openedAt;
@@ -113,6 +90,31 @@ describe("Reconciler", () => {
     expect(tickets).toBe(0);
   });
 
+  it("stops when its only caller gives up, and does not count as failed", async () => {
+    const calling = new AbortController();
+    const reason = new SquelchError("unavailable", "the replica is shutting down");
+    vi.spyOn(engine, "listEvents").mockImplementation(async () => {
+      calling.abort(reason);
+      return ["e1", "e2"];
+    });
+    await expect(reconciler.run(calling.signal)).rejects.toBe(reason);
+    await vi.waitFor(() => expect(reconciler.isRunning).toBe(false));
+    expect(asked).toEqual([]);
+    expect(closedGaps).toEqual([]);
+    expect(reconciler.counts).toMatchObject({ done: 0, failed: 0 });
+  });
+
+  it("goes on when one of its callers gives up", async () => {
+    const calling = new AbortController();
+    const given = reconciler.run(calling.signal);
+    const kept = reconciler.run();
+    calling.abort(new SquelchError("unavailable", "gone"));
+    await expect(given).rejects.toThrow("gone");
+    await kept;
+    expect(asked).toHaveLength(1);
+    expect(reconciler.counts.done).toBe(1);
+  });
+
   it("compares users who are asked for at the same time together", async () => {
     const all = ["u1", "u2", "u1"].map((userId) => reconciler.runForUser(userId));
     await vi.advanceTimersByTimeAsync(1_000);
@@ -120,5 +122,29 @@ describe("Reconciler", () => {
     expect(asked).toEqual([["u1", "u2"]]);
     expect(tickets).toBe(1);
     expect(closedGaps).toEqual([]);
+  });
+});
+
+describe("reconcile", () => {
+  it("writes every other event where the store fails to write one, and fails then", async () => {
+    const written: string[] = [];
+    const engine = {
+      listEvents: async () => [],
+      async applyMemberships(eventId: string) {
+        if (eventId === "e-a") throw new Error("WRONGTYPE");
+        written.push(eventId);
+        return [{ status: "changed" }];
+      },
+    } as unknown as Engine;
+    const controlPlane = {
+      takeTicket: async () => 1,
+      listUsers: async () => ["a", "b"],
+      readAssignedChannels: async (userIds: readonly string[]) => userIds.map((userId) => [userId]),
+      readChannelEvents: async (channelIds: readonly string[]) => channelIds.map((channelId) => `e-${channelId}`),
+    } as unknown as ControlPlane;
+    const { signal } = new AbortController();
+    const options = { onAmbiguous: () => undefined, onOverLimit: () => undefined, signal };
+    await expect(reconcile(engine, controlPlane, options)).rejects.toThrow("WRONGTYPE");
+    expect(written).toEqual(["e-b"]);
   });
 });

@@ -72,6 +72,8 @@ function goodHistory(): History {
     troubles: [],
     strandings: [],
     outages: [],
+    refusals: [],
+    readiness: [],
     rests: [restOf(SECOND)],
     cpuWaits: [],
   };

@@ -1,9 +1,9 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
 import { BanUserResponseSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { addWaitOption, awaitRouters, type WaitOptions } from "../../awaitApplied.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
-import { addWaitOption, awaitRouters, type WaitOptions } from "../../enforcement.js";
 import { describeBan } from "../../output/describe.js";
 import { parsePositiveDuration } from "../../output/duration.js";
 import { printable } from "../../output/output.js";
@@ -13,15 +13,19 @@ interface BanOptions extends ConnectionOptions, WaitOptions {
   duration?: number;
 }
 
-/** `squelch ban EVENT USER`: keeps a user out until the ban ends. */
+/** Adds `squelch ban EVENT USER`, which disconnects a user and refuses new connections until the ban ends. */
 export function addBanCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("ban")
-    .description("disconnect a user and keep the user out, of the whole fleet where all its routers share the bans")
-    .argument("<event>", "the event whose log tells of it")
+    .description("disconnect a user and refuse new connections; in the legacy Redis layout, in all events of the fleet")
+    .argument("<event>", "the event whose log gets the change")
     .argument("<user>", "the user")
-    .option("--reason <text>", "told to the user", "")
-    .option("--duration <time>", "how long, 1s or more (default: until it is lifted)", parsePositiveDuration)
+    .option("--reason <text>", "the reason that the user sees", "")
+    .option(
+      "--duration <time>",
+      "how long the ban lasts, 1s or more (default: until squelch unban)",
+      parsePositiveDuration,
+    )
     .addHelpText("after", '\nExample:\n  squelch ban festival anna --duration 24h --reason "Noise" --wait');
   addConnectionOptions(addWaitOption(command)).action(async (eventId: string, userId: string, options: BanOptions) => {
     const { output } = context;

@@ -5,11 +5,11 @@ import type { CommandContext } from "../../context.js";
 import { formatTime } from "../../output/describe.js";
 import { printable } from "../../output/output.js";
 
-/** `squelch bans EVENT`: the bans that hold in an event. */
+/** Adds `squelch bans EVENT`, which lists the bans that hold in an event. */
 export function addBansCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("bans")
-    .description("show who is banned, those that end first first")
+    .description("show the banned users; bans that expire first come first")
     .argument("<event>", "the event")
     .addHelpText("after", "\nExample:\n  squelch bans festival");
   addConnectionOptions(command).action(async (eventId: string, options: ConnectionOptions) => {

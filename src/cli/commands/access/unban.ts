@@ -4,12 +4,12 @@ import { addConnectionOptions, type ConnectionOptions, withConnection } from "..
 import type { CommandContext } from "../../context.js";
 import { printable } from "../../output/output.js";
 
-/** `squelch unban EVENT USER`: lifts a ban. */
+/** Adds `squelch unban EVENT USER`, which lifts a ban. */
 export function addUnbanCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("unban")
-    .description("lift the ban of a user, whoever has made it")
-    .argument("<event>", "the event whose log tells of it")
+    .description("lift the ban of a user, also one that another program wrote")
+    .argument("<event>", "the event whose log gets the change")
     .argument("<user>", "the user")
     .addHelpText("after", "\nExample:\n  squelch unban festival anna");
   addConnectionOptions(command).action(async (eventId: string, userId: string, options: ConnectionOptions) => {

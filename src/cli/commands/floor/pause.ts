@@ -4,11 +4,11 @@ import {
   type PauseAllSpeakersResponse,
   PauseAllSpeakersResponseSchema,
 } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { addWaitOption, awaitRouters, type WaitOptions } from "../../awaitApplied.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
-import { addWaitOption, awaitRouters, type WaitOptions } from "../../enforcement.js";
 import { describePause, isCutOnly, SPEAKER_COLUMNS, speakerRow } from "../../output/describe.js";
-import { parseDuration } from "../../output/duration.js";
+import { parseDurationText } from "../../output/duration.js";
 import { printable } from "../../output/output.js";
 
 interface PauseOptions extends ConnectionOptions, WaitOptions {
@@ -20,18 +20,26 @@ interface PauseOptions extends ConnectionOptions, WaitOptions {
   replace: string;
 }
 
-/** `squelch pause EVENT`: cuts every speaker of an event and keeps the floors closed. */
+/** Adds `squelch pause EVENT`, which stops every speaker of an event and lets no user speak until the pause ends. */
 export function addPauseCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("pause")
-    .description("cut every speaker of an event and keep all floors closed for a while")
+    .description("stop every speaker of an event, and let no user speak until the pause ends")
     .argument("<event>", "the event")
-    .option("--reason <text>", "told to everybody", "")
-    .option("--duration <time>", "how long floors stay closed, at most 1h; 0 only cuts (default 60s)", parseDuration)
-    .option("--exempt <user...>", "users who may go on speaking", [])
-    .option("--broadcaster <user>", "give this user the floor on every channel in the same step")
-    .option("--request-id <id>", "makes a repeat within an hour return the first outcome", "")
-    .option("--replace <pause-id>", "take the place of this pause, for example of a dispatcher who has vanished", "")
+    .option("--reason <text>", "the reason that all users see", "")
+    .option(
+      "--duration <time>",
+      "how long the pause lasts, at most 1h; 0 stops the speakers without a pause (default 60s)",
+      parseDurationText,
+    )
+    .option("--exempt <user...>", "users who may still speak", [])
+    .option("--broadcaster <user>", "let this user speak on every channel until the pause ends")
+    .option(
+      "--request-id <id>",
+      "if a call with the same id is repeated within an hour, it returns the first outcome",
+      "",
+    )
+    .option("--replace <pause-id>", "replace this existing pause, also one of another dispatcher", "")
     .addHelpText(
       "after",
       '\nExamples:\n  squelch pause festival --reason "Evacuation"\n  squelch pause festival --duration 10m --broadcaster anna\n  squelch pause festival --wait',

@@ -9,13 +9,13 @@ interface ResumeOptions extends ConnectionOptions {
   pauseId?: string;
 }
 
-/** `squelch resume EVENT`: lifts the pause that stands. */
+/** Adds `squelch resume EVENT`, which ends the current pause. */
 export function addResumeCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("resume")
-    .description("lift the pause of an event")
+    .description("end the pause of an event")
     .argument("<event>", "the event")
-    .option("--pause-id <id>", "lift only this pause (default: whichever stands)")
+    .option("--pause-id <id>", "end only this pause (default: the current pause)")
     .addHelpText("after", "\nExample:\n  squelch resume festival");
   addConnectionOptions(command).action(async (eventId: string, options: ResumeOptions) => {
     const { pauseId, response } = await withConnection(context, options, async (connection) => {

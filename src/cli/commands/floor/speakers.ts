@@ -16,13 +16,13 @@ interface SpeakersOptions extends ConnectionOptions {
   watch?: boolean;
 }
 
-/** `squelch speakers EVENT`: who holds the floor of which channel, now or as it changes, and who waits for it now. */
+/** Adds `squelch speakers EVENT`, which shows the speakers of an event and the users who wait to speak. */
 export function addSpeakersCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("speakers")
-    .description("show who is speaking in an event, and who waits to")
+    .description("show who is speaking in an event, and who is waiting to speak")
     .argument("<event>", "the event")
-    .option("--watch", "go on and print each change, until stopped")
+    .option("--watch", "print each change until the command is stopped")
     .addHelpText("after", "\nExamples:\n  squelch speakers festival\n  squelch speakers festival --watch --json");
   addConnectionOptions(command).action(async (eventId: string, options: SpeakersOptions) => {
     if (options.watch) return watchSpeakers(context, eventId, options);

@@ -3,9 +3,9 @@ import {
   type SetUserChannelsResponse,
   SetUserChannelsResponseSchema,
 } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { addWaitOption, awaitRouters, type WaitOptions } from "../../awaitApplied.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
-import { addWaitOption, awaitRouters, type WaitOptions } from "../../enforcement.js";
 import { formatIds } from "../../output/describe.js";
 
 interface AssignOptions extends ConnectionOptions, WaitOptions {
@@ -13,21 +13,21 @@ interface AssignOptions extends ConnectionOptions, WaitOptions {
   onlyIfUnknown: boolean;
 }
 
-/** `squelch assign EVENT USER [CHANNEL…]`: replaces the channels of a user. */
+/** Adds `squelch assign EVENT USER [CHANNEL…]`, which replaces the channels of a user. */
 export function addAssignCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("assign")
-    .description("replace the channels of a user in an event; without a channel, all are revoked")
+    .description("replace the channels of a user in an event; without channels, revoke all")
     .argument("<event>", "the event")
     .argument("<user>", "the user")
-    .argument("[channels...]", "all channels that the user shall have; none revokes all")
-    .option("--action <text>", "what to call the change (default set_user_channels)")
-    .option("--only-if-unknown", "write only if the user never had an entry in the event", false)
+    .argument("[channels...]", "all channels that the user will have; none revokes all")
+    .option("--action <text>", "the action name in the log (default set_user_channels)")
+    .option("--only-if-unknown", "write only if the user was never written in the event", false)
     .addHelpText(
       "after",
-      "\nExamples:\n  squelch assign festival anna stage gate   anna has these two and no other" +
-        "\n  squelch assign festival anna              anna has none" +
-        "\n  squelch assign festival anna --wait       and every router has put her off",
+      "\nExamples:\n  squelch assign festival anna stage gate   anna has these two channels only" +
+        "\n  squelch assign festival anna              anna has no channels" +
+        "\n  squelch assign festival anna --wait       also wait until all routers have applied it",
     );
   addConnectionOptions(addWaitOption(command)).action(
     async (eventId: string, userId: string, channelIds: string[], options: AssignOptions) => {

@@ -8,13 +8,13 @@ interface ChannelsOptions extends ConnectionOptions {
   add: string[];
 }
 
-/** `squelch channels EVENT`: the channels that belong to an event, after adding some if told to. */
+/** Adds `squelch channels EVENT`, which lists the channels of an event and can add channels first. */
 export function addChannelsCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("channels")
     .description("list the channels of an event")
     .argument("<event>", "the event")
-    .option("--add <channel...>", "first make these channels belong to the event, unless they belong to another", [])
+    .option("--add <channel...>", "first add these channels to the event, unless they belong to another event", [])
     .addHelpText("after", "\nExamples:\n  squelch channels festival\n  squelch channels festival --add stage gate");
   addConnectionOptions(command).action(async (eventId: string, options: ChannelsOptions) => {
     const response = await withConnection(context, options, async ({ channels }) => {

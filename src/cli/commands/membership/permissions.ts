@@ -10,11 +10,11 @@ import { CommandFailure } from "../../failure.js";
 import { describePause, formatIds, formatTime } from "../../output/describe.js";
 import { printable } from "../../output/output.js";
 
-/** `squelch permissions EVENT [USER]`: the channels of one user, or of everybody in the event. */
+/** Adds `squelch permissions EVENT [USER]`, which shows the channels of one user or of all users of an event. */
 export function addPermissionsCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("permissions")
-    .description("show the channels of a user, or of everybody in an event")
+    .description("show the channels of one user, or of all users of an event")
     .argument("<event>", "the event")
     .argument("[user]", "the user; without it, all users")
     .addHelpText("after", "\nExamples:\n  squelch permissions festival\n  squelch permissions festival anna --json");
@@ -45,7 +45,7 @@ async function showUser(
   await showPause(output, response.pause);
 }
 
-// A watch starts with everybody: a snapshot, maybe changes since, and a checkpoint when that is all.
+// A watch starts with a snapshot of all users. Changes may follow. The first checkpoint shows that nothing is missing.
 async function showEvent(
   { output }: CommandContext,
   connection: Connection,
@@ -79,7 +79,7 @@ async function showEvent(
       return showPause(output, pause);
     }
   }
-  throw new CommandFailure(`${connection.address} ended the watch before it had told everything; try again`);
+  throw new CommandFailure(`${connection.address} ended the watch before the snapshot was complete; try again`);
 }
 
 async function showPause(output: CommandContext["output"], pause: SpeakerPause | undefined): Promise<void> {

@@ -6,19 +6,19 @@ import {
   type SyncEventMembersRequestSchema,
   SyncEventMembersResponseSchema,
 } from "../../../../gen/squelch/v1/permission_service_pb.js";
-import type { UserChannels } from "../../../domain/ports.js";
+import type { UserChannels } from "../../../domain/ports/membershipStore.js";
+import { addWaitOption, awaitRouters, type WaitOptions } from "../../awaitApplied.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
-import { addWaitOption, awaitRouters, type WaitOptions } from "../../enforcement.js";
 import { CommandFailure } from "../../failure.js";
 import { MEMBER_FILE_HELP, type MemberFormat, readMemberFile } from "../../memberFile.js";
 import { formatCount } from "../../output/describe.js";
 import { printable } from "../../output/output.js";
 import { ProgressBar } from "../../output/progress.js";
 
-/** A whole event may have to be sent. */
+/** The default timeout, ms. It is long because a whole event may have to be sent. */
 const DEFAULT_TIMEOUT_MS = 60_000;
-/** About how many ids go into one message, which then stays far below the 4 MiB that a replica takes. */
+/** The approximate number of ids in one message. The message then stays far below the 4 MiB that a replica accepts. */
 const MESSAGE_IDS = 5_000;
 
 const FORMATS: Readonly<Record<string, MemberFormat>> = { ".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson" };
@@ -28,22 +28,22 @@ interface SyncOptions extends ConnectionOptions, WaitOptions {
   revokeAll: boolean;
 }
 
-/** `squelch sync EVENT FILE`: replaces the memberships of a whole event by those in a file. */
+/** Adds `squelch sync EVENT FILE`, which replaces the channels of all users of an event by those in a file. */
 export function addSyncCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("sync")
     .description(
-      "replace the memberships of a whole event in one step; users who are not in the file lose all channels",
+      "replace the channels of all users of an event in one step; users who are not in the file lose all channels",
     )
     .argument("<event>", "the event")
-    .argument("<file>", "the users with their channels; - reads standard input")
+    .argument("<file>", "the file with the users and their channels; - reads standard input")
     .addOption(
       new Option(
         "--format <format>",
-        "of the file (default by its ending .ndjson, .jsonl or .csv; of - ndjson)",
+        "the format of the file (default: from its extension .ndjson, .jsonl or .csv; ndjson for standard input)",
       ).choices(["ndjson", "csv"]),
     )
-    .option("--revoke-all", "take a file that names nobody for what it says", false)
+    .option("--revoke-all", "accept an empty file, which revokes all channels of all users", false)
     .addHelpText(
       "after",
       `${MEMBER_FILE_HELP}\n\nExamples:\n  squelch sync festival members.csv` +
@@ -54,7 +54,7 @@ export function addSyncCommand(program: Command, context: CommandContext): void 
       const users = await readUsers(context, file, options);
       if (users.length === 0 && !options.revokeAll) {
         throw new CommandFailure(
-          `${nameOf(file)} names nobody, which would revoke everybody in ${eventId}; say --revoke-all if you mean it`,
+          `${nameOf(file)} has no users, so all users of ${eventId} would lose all channels; give --revoke-all if this is intended`,
         );
       }
       const { output, stderr } = context;
@@ -84,7 +84,7 @@ const nameOf = (file: string) => (file === "-" ? "standard input" : file);
 async function readUsers(context: CommandContext, file: string, options: SyncOptions): Promise<UserChannels[]> {
   const format = options.format ?? (file === "-" ? "ndjson" : FORMATS[extname(file).toLowerCase()]);
   if (format === undefined) {
-    throw new CommandFailure(`${file} does not say what it is; say --format ndjson or --format csv`, 2);
+    throw new CommandFailure(`${file} has no known extension; give --format ndjson or --format csv`, 2);
   }
   try {
     return await readMemberFile(file === "-" ? context.stdin : createReadStream(file), format, nameOf(file));

@@ -15,20 +15,20 @@ interface RouterOptions extends SecurityOptions {
   cut: "at-once" | "after-transmission";
 }
 
-/** `squelch router`: runs the reference WebSocket router until it is told to stop. */
+/** Adds `squelch router`, which runs the reference WebSocket router until SIGTERM or SIGINT. */
 export function addRouterCommand(program: Command, context: CommandContext): void {
   const command = program
     .command("router")
-    .description("run the reference WebSocket router: signalling only, for development and tests")
+    .description("run the reference WebSocket router, without audio, for development and tests")
     .option("--address <host:port,…>", `the replicas (or SQUELCH_ADDRESS; default ${DEFAULT_ADDRESS})`)
-    .option("--listen <host:port>", "where clients connect; port 0 picks a free one", DEFAULT_LISTEN)
+    .option("--listen <host:port>", "the address for clients; port 0 picks a free port", DEFAULT_LISTEN)
     .option(
       "--jwt-secret <secret>",
-      "the secret of the clients' tokens (or SQUELCH_JWT_SECRET, which ps does not show)",
+      "the secret that verifies tokens of clients (or SQUELCH_JWT_SECRET, which ps does not show)",
     )
-    .option("--router-id <id>", "names the router in the logs of the replicas")
+    .option("--router-id <id>", "the id of the router in the logs of the replicas (default: random)")
     .addOption(
-      new Option("--cut <when>", "when a revoked user who is speaking is put off the channel")
+      new Option("--cut <when>", "when a speaking user who lost the channel is removed from it")
         .choices(["at-once", "after-transmission"])
         .default("after-transmission"),
     );
@@ -39,7 +39,7 @@ export function addRouterCommand(program: Command, context: CommandContext): voi
       const jwtSecret = options.jwtSecret ?? env.SQUELCH_JWT_SECRET ?? "";
       if (jwtSecret === "") {
         throw new CommandFailure(
-          "no token can be verified without a secret; give --jwt-secret or SQUELCH_JWT_SECRET",
+          "the secret for the tokens of clients is missing; give --jwt-secret or SQUELCH_JWT_SECRET",
           2,
         );
       }

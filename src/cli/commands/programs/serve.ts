@@ -4,9 +4,9 @@ import { CONFIG_OPTIONS } from "../../../server/configOptions.js";
 import type { CommandContext } from "../../context.js";
 import { silenceGrpcLog, untilStopped } from "../../lifetime.js";
 
-/** `squelch serve`: runs a replica until it is told to stop. */
+/** Adds `squelch serve`, which runs a replica until SIGTERM or SIGINT. */
 export function addServeCommand(program: Command, context: CommandContext): void {
-  const command = program.command("serve").description("run a replica; flags go before SQUELCH_* variables");
+  const command = program.command("serve").description("run a replica; a flag overrides its SQUELCH_* variable");
   const options = CONFIG_OPTIONS.map(({ name, flag, env, description, defaultText }) => {
     const isSwitch = ["on", "off"].includes(defaultText);
     const option = new Option(
@@ -19,9 +19,9 @@ export function addServeCommand(program: Command, context: CommandContext): void
   command
     .addHelpText(
       "after",
-      "\nSIGTERM and SIGINT drain it: streams end and tell routers to reconnect. A second signal ends it at once." +
-        "\n\nExamples:\n  squelch serve                                      in memory, nothing else needed" +
-        "\n  squelch serve --redis-url redis://127.0.0.1:6379   durable, any number of replicas",
+      "\nSIGTERM and SIGINT stop it after its streams have ended and routers were asked to reconnect. A second signal stops\nit at once." +
+        "\n\nExamples:\n  squelch serve                                      in memory, without Redis" +
+        "\n  squelch serve --redis-url redis://127.0.0.1:6379   in Redis, any number of replicas",
     )
     .action(async (values: Record<string, string | true | undefined>) => {
       const flags = Object.fromEntries(

@@ -6,7 +6,7 @@ interface DurationFieldProps {
   onValue(ms: number): void;
 }
 
-/** How long something lasts, out of a few lengths. */
+/** A field to choose one of a few durations. */
 export function DurationField({ label, choices, value, onValue }: DurationFieldProps) {
   return (
     <label>

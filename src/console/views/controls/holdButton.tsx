@@ -1,20 +1,20 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useConsole } from "../console.js";
 
-/** How long the button must be held, ms: as on a radio. */
+/** How long the button must be held, ms. */
 const HOLD_MS = 2_000;
 
 interface HoldButtonProps {
   label: string;
-  /** What is asked of those whose tools can only click. */
+  /** The confirmation question for assistive tools that can only click. */
   question: string;
   isBusy: boolean;
   onHeld(): void;
 }
 
 /**
- * A button that acts when it was held for two seconds, by pointer or by Space or Enter. Letting go, leaving it or losing
- * the focus before is nothing. Assistive tools that click without pressing are asked to confirm instead.
+ * A button that acts after it was held for two seconds with the pointer, Space or Enter. If it is released or loses the focus
+ * earlier, it does nothing. Assistive tools that click without holding get a confirmation question instead.
  */
 export function HoldButton({ label, question, isBusy, onHeld }: HoldButtonProps) {
   const { announce } = useConsole();
@@ -40,8 +40,8 @@ export function HoldButton({ label, question, isBusy, onHeld }: HoldButtonProps)
     if (!isHolding) return;
     clearTimeout(timer.current);
     setHolding(false);
-    setHint("Let go too early. Hold for two seconds.");
-    announce("Let go too early, nothing was done");
+    setHint("Released too early. Hold for two seconds.");
+    announce("Released too early, nothing was changed");
   };
   const isKey = (event: KeyboardEvent) => event.key === " " || event.key === "Enter";
 

@@ -1,13 +1,13 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 
-/** Rows drawn above and below those to be seen. */
+/** The number of rows that are drawn above and below the visible rows. */
 const MARGIN_ROWS = 8;
 
 interface VirtualListProps<Row> {
   label: string;
   rows: readonly Row[];
-  /** px; every row has the same. */
+  /** The height of every row, px. */
   rowHeight: number;
   keyOf(row: Row): string;
   draw(row: Row): ComponentChildren;
@@ -15,8 +15,8 @@ interface VirtualListProps<Row> {
 }
 
 /**
- * A list that draws only the rows to be seen, however many there are. One tab stop: arrows, page keys, Home and End move
- * in it, Enter opens a row, as does a click. Readers are told the place of a row among all.
+ * A list that draws only its visible rows, so it can have many rows. It is one tab stop: arrow keys, page keys, Home and End
+ * move in it, and Enter or a click opens a row. Screen readers get the position of a row in the list.
  */
 export function VirtualList<Row>({ label, rows, rowHeight, keyOf, draw, onOpen }: VirtualListProps<Row>) {
   const box = useRef<HTMLDivElement>(null);

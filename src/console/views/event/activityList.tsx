@@ -1,10 +1,10 @@
-import { formatTime } from "../../model/format.js";
+import { formatTimeOfDay } from "../../model/format.js";
 import { linkTo } from "../../model/route.js";
 import { useLive } from "../console.js";
 
 const MAX_SHOWN = 60;
 
-/** The newest changes, of one event or of all. */
+/** A list of the newest changes of one event or of all events. */
 export function ActivityList({ eventId }: { eventId?: string }) {
   const activity = useLive(({ feed }) => feed.picture.activity);
   const shown = activity.filter((entry) => eventId === undefined || entry.eventId === eventId).slice(0, MAX_SHOWN);
@@ -13,7 +13,7 @@ export function ActivityList({ eventId }: { eventId?: string }) {
     <ol class="activity" aria-label="Newest changes">
       {shown.map((entry) => (
         <li key={entry.key} data-tone={entry.tone}>
-          <time class="digits">{formatTime(entry.timeMs)}</time>
+          <time class="digits">{formatTimeOfDay(entry.timeMs)}</time>
           {eventId === undefined && <a href={linkTo({ page: "event", eventId: entry.eventId })}>{entry.eventId}</a>}
           <span class="text">{entry.text}</span>
           {entry.actor !== "" && <span class="actor">{entry.actor}</span>}

@@ -16,7 +16,7 @@ interface ChannelBoardProps {
   channelIds: readonly string[];
 }
 
-/** A tile for each channel, always in the same place: who speaks on it and for how long. */
+/** A tile for each channel with its speaker and talk time. A tile always keeps its place. */
 export function ChannelBoard({ event, channelIds }: ChannelBoardProps) {
   const [text, setText] = useState("");
   const [isOnAirOnly, setOnAirOnly] = useState(false);
@@ -41,7 +41,7 @@ export function ChannelBoard({ event, channelIds }: ChannelBoardProps) {
         </label>
       </div>
       {shown.length === 0 && (
-        <p class="empty">{channelIds.length === 0 ? "No channels yet" : "No channel is like this"}</p>
+        <p class="empty">{channelIds.length === 0 ? "No channels yet" : "No channel contains this text"}</p>
       )}
       <ul class="board" aria-label="Channels">
         {shown.map((channelId) => (

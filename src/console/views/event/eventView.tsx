@@ -4,16 +4,16 @@ import { AuditView } from "../auditView.js";
 import { useConsole, useLive } from "../console.js";
 import { Countdown } from "../controls/clock.js";
 import { ActivityList } from "./activityList.js";
+import { AppliedRouters } from "./appliedRouters.js";
 import { ChannelBoard } from "./channelBoard.js";
 import { PauseDesk } from "./pauseDesk.js";
-import { RoutersInForce } from "./routersInForce.js";
 import { useEventChannels } from "./useEventChannels.js";
 import { UserPanel } from "./userPanel.js";
 
 const TABS = ["Channels", "Users", "Changes", "Audit"] as const;
 type Tab = (typeof TABS)[number];
 
-/** One event: the desk on one side, its channels, users and changes on the other. */
+/** The view of one event: the pause desk on one side, channels, users and changes on the other. */
 export function EventView({ eventId }: { eventId: string }) {
   const { feed } = useConsole();
   const [tab, setTab] = useState<Tab>("Channels");
@@ -26,7 +26,9 @@ export function EventView({ eventId }: { eventId: string }) {
   useEffect(() => setTab("Channels"), [eventId]);
   if (event === undefined) {
     return (
-      <p class="empty">{feed.isHealthy === undefined ? "Waiting for the server" : `There is no event ${eventId}`}</p>
+      <p class="empty">
+        {feed.isHealthy === undefined ? "Waiting for the server" : `The event ${eventId} does not exist`}
+      </p>
     );
   }
   const untilMs = timeOf(event.pause?.expiresAt);
@@ -49,7 +51,7 @@ export function EventView({ eventId }: { eventId: string }) {
       </header>
       <div class="event-desk">
         <PauseDesk event={event} />
-        <RoutersInForce event={event} />
+        <AppliedRouters event={event} />
       </div>
       <div class="event-main panel">
         <div class="tabs" role="tablist" aria-label="Parts of the event">

@@ -6,7 +6,7 @@ import type { EventPicture } from "../../model/eventPicture.js";
 import { formatMoment, timeOf } from "../../model/format.js";
 import { useConsole } from "../console.js";
 import { DurationField } from "../controls/durationField.js";
-import { useEnforcedWrite } from "../useEnforcedWrite.js";
+import { useAppliedWrite } from "../useAppliedWrite.js";
 
 const DURATIONS = [
   { label: "10 minutes", ms: 600_000 },
@@ -20,10 +20,10 @@ interface KeepOutProps {
   userId: string;
 }
 
-/** Has the routers drop a user's connections, once or until a ban ends. */
+/** Controls to disconnect a user, and to ban a user or lift the ban. */
 export function KeepOut({ event, userId }: KeepOutProps) {
   const { session } = useConsole();
-  const { said, isBusy, run } = useEnforcedWrite(event, userId);
+  const { said, isBusy, run } = useAppliedWrite(event, userId);
   const { ban, problem } = useBan(event, userId);
   const [reason, setReason] = useState("");
   const [durationMs, setDurationMs] = useState<number>(DURATIONS[0].ms);
@@ -56,7 +56,7 @@ export function KeepOut({ event, userId }: KeepOutProps) {
         Reason
         <input
           maxLength={100}
-          placeholder="Told to the user"
+          placeholder="The user sees this"
           autocomplete="off"
           value={reason}
           onInput={(input) => setReason(input.currentTarget.value)}
@@ -88,7 +88,7 @@ export function KeepOut({ event, userId }: KeepOutProps) {
   );
 }
 
-/** The ban that holds, asked for anew whenever a ban of the event begins or ends. */
+/** Returns the ban of a user. It is read again when a ban of the event begins or ends. */
 function useBan({ eventId, bansVersion }: EventPicture, userId: string) {
   const { session } = useConsole();
   const [known, setKnown] = useState<{ ban?: UserBan | undefined; problem?: string }>({});

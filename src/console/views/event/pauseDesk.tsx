@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { SpeakerPause } from "../../../../gen/squelch/v1/model_pb.js";
 import { describeFailedWrite } from "../../api/problem.js";
 import type { EventPicture } from "../../model/eventPicture.js";
-import { formatCount, formatTime, timeOf } from "../../model/format.js";
+import { formatCount, formatTimeOfDay, timeOf } from "../../model/format.js";
 import { createRequestId } from "../../model/requestId.js";
 import { useConsole } from "../console.js";
 import { Countdown } from "../controls/clock.js";
@@ -17,10 +17,10 @@ const DURATIONS = [
   { label: "5 minutes", ms: 300_000 },
   { label: "15 minutes", ms: 900_000 },
   { label: "1 hour", ms: 3_600_000 },
-  { label: "cut once, no pause", ms: 0 },
+  { label: "stop speakers once, no pause", ms: 0 },
 ] as const;
 
-/** The emergency pause: the button while nothing stands, else the pause that does. */
+/** The emergency pause: a form to pause the event, or the current pause with a button to end it. */
 export function PauseDesk({ event }: { event: EventPicture }) {
   const [said, setSaid] = useState<{ tone: "done" | "failed"; text: string }>();
   const { eventId } = event;
@@ -28,7 +28,7 @@ export function PauseDesk({ event }: { event: EventPicture }) {
   const desk = useRef<HTMLElement>(null);
   const hadFocus = useRef(false);
   const pauseId = event.pause?.pauseId;
-  // The control that had the focus goes with the state: who pauses by keyboard goes on from here.
+  // The focused control disappears when the state changes. The focus moves here, so that keyboard users can continue.
   useEffect(() => {
     if (hadFocus.current && !desk.current?.contains(document.activeElement)) desk.current?.focus();
   }, [pauseId]);
@@ -71,7 +71,7 @@ function PauseForm({ event, report }: FormProps) {
   const [durationMs, setDurationMs] = useState<number>(DURATIONS[0].ms);
   const [broadcasterId, setBroadcasterId] = useState("");
   const [isBusy, setBusy] = useState(false);
-  // Kept until the server has answered, so that a repeat after an unknown outcome is no second pause.
+  // The id is kept until the server answers, so that a retry after an unknown outcome does not pause twice.
   const requestId = useRef<string | undefined>(undefined);
 
   const pause = async () => {
@@ -87,7 +87,7 @@ function PauseForm({ event, report }: FormProps) {
         ...(userId !== "" && { broadcaster: { userId, userName: userId } }),
       });
       requestId.current = undefined;
-      report("done", `${formatCount(paused.length, "speaker")} cut`);
+      report("done", `${formatCount(paused.length, "speaker")} stopped`);
     } catch (error) {
       const problem = describeFailedWrite(error);
       if (problem.kind !== "unreachable") requestId.current = undefined;
@@ -104,7 +104,7 @@ function PauseForm({ event, report }: FormProps) {
         <input
           name="reason"
           maxLength={200}
-          placeholder="Told to everybody"
+          placeholder="All users see this"
           autocomplete="off"
           value={reason}
           onInput={(input) => setReason(input.currentTarget.value)}
@@ -152,10 +152,10 @@ function StandingPause({ event, pause, report }: FormProps & { pause: SpeakerPau
       </p>
       <dl class="facts">
         <dt>Reason</dt>
-        <dd>{pause.reason || "None was given"}</dd>
+        <dd>{pause.reason || "No reason given"}</dd>
         <dt>Since</dt>
         <dd class="digits">
-          {formatTime(startedMs)}, until {formatTime(untilMs)}
+          {formatTimeOfDay(startedMs)}, until {formatTimeOfDay(untilMs)}
         </dd>
         <dt>By</dt>
         <dd>{pause.actor || "Unknown"}</dd>

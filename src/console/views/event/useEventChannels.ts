@@ -2,10 +2,10 @@ import { useEffect, useMemo } from "preact/hooks";
 import { sortIds } from "../../model/search.js";
 import { useConsole, useLive } from "../console.js";
 
-/** How often the index is asked for channels that nobody has and nobody speaks on, ms. */
+/** The time between two reads of the channel list, ms. It finds channels without users and speakers. */
 const INDEX_INTERVAL_MS = 15_000;
 
-/** The channels of an event, in order: those of its index, and those that the stream names. */
+/** Returns the channels of an event, sorted: those of its channel list and those that the stream names. */
 export function useEventChannels(eventId: string): string[] {
   const { feed, session, ticker } = useConsole();
   const isOpen = useLive((console) => console.feed.isHealthy === true);
@@ -20,7 +20,7 @@ export function useEventChannels(eventId: string): string[] {
         event.takeIndex(channelIds, askedAt);
         ticker.mark();
       } catch {
-        // What the stream names is shown meanwhile, and the status bar says whether that is live.
+        // After a failed read the page shows the channels of the stream. The status bar shows if the stream is live.
       }
     };
     if (isOpen) void read();

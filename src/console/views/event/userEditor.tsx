@@ -4,7 +4,7 @@ import { formatCount } from "../../model/format.js";
 import { searchIds, sortIds } from "../../model/search.js";
 import { useConsole } from "../console.js";
 import { useIsLive } from "../statusBar.js";
-import { useEnforcedWrite } from "../useEnforcedWrite.js";
+import { useAppliedWrite } from "../useAppliedWrite.js";
 import { KeepOut } from "./keepOut.js";
 
 interface UserEditorProps {
@@ -15,12 +15,12 @@ interface UserEditorProps {
 }
 
 /**
- * One user's channels. What is ticked differently from what stands is a draft; saving applies it to what stands then, so
- * that what others have changed meanwhile is kept.
+ * Edits the channels of one user. The draft has only the differences that the user of the page made. Saving applies them to
+ * the channels of that moment, so changes by others in the meantime are kept.
  */
 export function UserEditor({ event, userId, channelIds, onClose }: UserEditorProps) {
   const { session } = useConsole();
-  const { said, isBusy, run } = useEnforcedWrite(event, userId);
+  const { said, isBusy, run } = useAppliedWrite(event, userId);
   const isLive = useIsLive();
   const dialog = useRef<HTMLDialogElement>(null);
   const [text, setText] = useState("");
@@ -42,7 +42,7 @@ export function UserEditor({ event, userId, channelIds, onClose }: UserEditorPro
         channelIds: next,
       });
       setDraft(new Map());
-      if (written.superseded) return { what: "A later change got in first: nothing was written", revision: undefined };
+      if (written.superseded) return { what: "A newer change came first: nothing was written", revision: undefined };
       const isSame = added.length + removed.length === 0;
       const what = isSame ? "Nothing to change" : `${added.length} gained, ${removed.length} lost`;
       return { what, revision: written.revision };
@@ -96,7 +96,7 @@ export function UserEditor({ event, userId, channelIds, onClose }: UserEditorPro
         ))}
       </ul>
       <p class="said" data-tone={said?.tone} role={said?.tone === "failed" ? "alert" : "status"}>
-        {said?.text ?? (isLive ? "" : "What is shown may be out of date, so nothing can be saved")}
+        {said?.text ?? (isLive ? "" : "This page may be out of date, so saving is not possible")}
       </p>
       <KeepOut event={event} userId={userId} />
       <footer>

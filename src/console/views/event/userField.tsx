@@ -1,7 +1,7 @@
 import { useId } from "preact/hooks";
 import type { EventPicture } from "../../model/eventPicture.js";
 
-/** How many users are proposed. */
+/** The number of users that are proposed. */
 const MAX_PROPOSALS = 12;
 
 interface UserFieldProps {
@@ -12,7 +12,7 @@ interface UserFieldProps {
   onValue(value: string): void;
 }
 
-/** A field for a user id, with proposals from the event's users; any id may be entered. */
+/** A field for a user id. It proposes users of the event, but accepts any id. */
 export function UserField({ label, placeholder, event, value, onValue }: UserFieldProps) {
   const listId = useId();
   return (

@@ -6,7 +6,7 @@ import { VirtualList } from "../controls/virtualList.js";
 import { UserEditor } from "./userEditor.js";
 
 const ROW_HEIGHT = 44;
-/** Channels that a row names. */
+/** The number of channels that a row names. */
 const MAX_NAMED = 4;
 
 interface UserPanelProps {
@@ -14,11 +14,11 @@ interface UserPanelProps {
   channelIds: readonly string[];
 }
 
-/** The users of an event, to be searched and opened. */
+/** The users of an event, with search. A click opens a user. */
 export function UserPanel({ event, channelIds }: UserPanelProps) {
   const [text, setText] = useState("");
   const [openId, setOpenId] = useState<string>();
-  // Sorting thousands is what takes time, so it is done only where somebody comes or goes.
+  // Sorting thousands of users is slow, so it happens only when users are added or removed.
   const order = useMemo(() => listUsers(event.users), [event, event.rosterVersion]);
   const all = useMemo(
     () => order.map((userId) => ({ userId, channelIds: event.users.get(userId) ?? [] })),
@@ -54,7 +54,7 @@ export function UserPanel({ event, channelIds }: UserPanelProps) {
       />
       {rows.length === 0 && (
         <p class="empty">
-          {entered === "" ? "No user has a channel yet. Enter an id to assign one." : "Nobody is like this"}
+          {entered === "" ? "No user has a channel yet. Enter an id to assign one." : "No user matches this text"}
         </p>
       )}
       {openId !== undefined && (

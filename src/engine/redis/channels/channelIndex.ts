@@ -1,6 +1,7 @@
 import { SquelchError } from "../../../domain/errors.js";
 import { idProblem } from "../../../domain/id.js";
-import type { ChannelIndex } from "../../../domain/ports.js";
+import type { ChannelIndex } from "../../../domain/ports/channelIndex.js";
+import { batchesOf } from "../../../lib/batchesOf.js";
 import { attempt } from "../connection/connections.js";
 import type { CommandConnection } from "../connection/openConnection.js";
 import { CHANNEL_EVENTS, EVENTS, eventKeys } from "../keys.js";
@@ -125,8 +126,7 @@ export async function adoptChannels(
   channelIds: readonly string[],
   lastLeaseId: number,
 ): Promise<void> {
-  for (let first = 0; first < channelIds.length; first += ADOPT_BATCH) {
-    const batch = channelIds.slice(first, first + ADOPT_BATCH);
+  for (const batch of batchesOf(channelIds, ADOPT_BATCH)) {
     const args = [JSON.stringify(batch), lastLeaseId];
     await scripts.runFor(eventId, "adopt-channels", scripts.channelKeys(eventId, batch), args);
   }

@@ -3,11 +3,28 @@ import { createConnection } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { AbstractConnector, Cluster, Command, Redis, type RedisOptions, SentinelConnector } from "ioredis";
 import { backoffMs } from "../../../lib/backoff.js";
-import type { RedisAddress, RedisTarget } from "../../../lib/redisUrl.js";
+import type { HostPort } from "../../../lib/hostPort.js";
+import type { RedisTarget } from "../../../lib/redisUrl.js";
 import { CorkedRedis } from "./corkedRedis.js";
+import { examineBeforeReady, type ServerInfo } from "./examine.js";
+import type { RetryDelay } from "./retryDelay.js";
+import { isReadOnlyReply } from "./unfitServer.js";
 
 /** A connection for commands. */
 export type CommandConnection = Redis | Cluster;
+
+/** One connection, as its owner wants it. */
+export interface ConnectionPlan {
+  /** Redis shows it in CLIENT LIST. */
+  name: string;
+  retryDelay: RetryDelay;
+  /** Whether it leads to the Redis to which the control plane publishes, apart from the state. */
+  isIngest: boolean;
+  /** Called before a connection to one server, by name or by Sentinel, becomes ready. */
+  onExamined(info: ServerInfo): void;
+  /** Called when such a server answers that it takes no writes. */
+  onReadOnly(): void;
+}
 
 // Its type would have to be known to the compiler.
 type Options = Omit<RedisOptions, "replyMapping">;
@@ -28,12 +45,12 @@ const DISCONNECT_TIMEOUT_MS = 100;
  * Opens a connection for commands, once it is told to. A command fails at once while there is no connection, and is
  * never sent twice: its outcome may be unknown.
  */
-export function openCommands(target: RedisTarget, connectionName: string): CommandConnection {
-  const options = commonOptions(target, connectionName);
-  if (target.topology !== "cluster") return openServer(target, options);
+export function openCommands(target: RedisTarget, plan: ConnectionPlan): CommandConnection {
+  if (target.topology !== "cluster") return openServer(target, plan);
+  const options = { ...commonOptions(target, plan), connectionName: plan.name };
   return new FailFastCluster(target.nodes, {
     lazyConnect: true,
-    clusterRetryStrategy: () => backoffMs(1),
+    clusterRetryStrategy: () => plan.retryDelay.nextMs(),
     slotsRefreshInterval: SLOTS_REFRESH_MS,
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
@@ -51,18 +68,18 @@ export function openCommands(target: RedisTarget, connectionName: string): Comma
  *   hears what is published on any; after an interruption to another one. (ioredis's own subscriber of a Cluster goes to
  *   another node without a word, so that what is published meanwhile would be missed in silence.)
  */
-export function openSubscriptions(target: RedisTarget, connectionName: string, cluster: CommandConnection): Redis {
-  const options = commonOptions(target, connectionName);
-  if (target.topology !== "cluster") return openServer(target, options);
+export function openSubscriptions(target: RedisTarget, plan: ConnectionPlan, cluster: CommandConnection): Redis {
+  if (target.topology !== "cluster") return openServer(target, plan);
+  const options = { ...commonOptions(target, plan), connectionName: plan.name };
   const { tls, nodes: seeds } = target;
-  let last: RedisAddress | undefined;
-  const pickNode = (): RedisAddress => {
+  let last: HostPort | undefined;
+  const pickNode = (): HostPort => {
     const known =
       cluster instanceof Cluster ? cluster.nodes().map(({ options: { host, port } }) => ({ host, port })) : [];
-    const nodes = [...(known.length > 0 ? (known as RedisAddress[]) : seeds)];
+    const nodes = [...(known.length > 0 ? (known as HostPort[]) : seeds)];
     const others = nodes.filter(({ host, port }) => host !== last?.host || port !== last.port);
     const candidates = others.length > 0 ? others : nodes;
-    last = candidates[Math.floor(Math.random() * candidates.length)] as RedisAddress;
+    last = candidates[Math.floor(Math.random() * candidates.length)] as HostPort;
     return last;
   };
   class NodeConnector extends AbstractConnector {
@@ -93,6 +110,14 @@ export function serverOf(connection: CommandConnection, key: string): Redis | un
   return connection.nodes("master").find(({ options: { host, port } }) => `${host}:${port}` === address);
 }
 
+/** True if a command about a key can be written now, without waiting for a connection that was lost. */
+export function isStanding(connection: CommandConnection, key: string): boolean {
+  const server = connection.status === "ready" ? serverOf(connection, key) : undefined;
+  // ioredis opens the connection to a node of a Cluster with the first command for it.
+  if (server?.status === "wait") return true;
+  return server?.status === "ready" && server.stream.writable;
+}
+
 /** The servers that take writes, as far as they are known. */
 export function masters(connection: CommandConnection): Redis[] {
   return connection instanceof Redis ? [connection] : connection.nodes("master");
@@ -109,9 +134,8 @@ class FailFastCluster extends Cluster {
   }
 }
 
-function commonOptions({ topology, tls, username, password }: RedisTarget, connectionName: string): Options {
+function commonOptions({ tls, username, password }: RedisTarget, { retryDelay }: ConnectionPlan): Options {
   const options: Options = {
-    connectionName,
     lazyConnect: true,
     connectTimeout: CONNECT_TIMEOUT_MS,
     disconnectTimeout: DISCONNECT_TIMEOUT_MS,
@@ -121,8 +145,7 @@ function commonOptions({ topology, tls, username, password }: RedisTarget, conne
     autoResubscribe: false,
     maxRetriesPerRequest: 0,
     commandTimeout: COMMAND_TIMEOUT_MS,
-    // Where others stand in for a server that is lost, they do so within seconds.
-    retryStrategy: (attempt) => backoffMs(topology === "standalone" ? attempt : 1),
+    retryStrategy: () => retryDelay.nextMs(),
   };
   if (username !== undefined) options.username = username;
   if (password !== undefined) options.password = password;
@@ -130,11 +153,33 @@ function commonOptions({ topology, tls, username, password }: RedisTarget, conne
   return options;
 }
 
-function openServer(target: Exclude<RedisTarget, { topology: "cluster" }>, common: Options): Redis {
-  if (target.topology === "standalone") {
-    return new CorkedRedis({ ...common, ...target.address, db: target.database });
-  }
-  const { sentinels, masterName, database, tls, sentinelUsername, sentinelPassword } = target;
+type ServerTarget = Exclude<RedisTarget, { topology: "cluster" }>;
+
+// Node resolves the name of a server anew for each attempt.
+function openServer(target: ServerTarget, plan: ConnectionPlan): Redis {
+  const common: Options = {
+    ...commonOptions(target, plan),
+    // The first command of a connection gets the answer of a server that turns it away, and has to pass that on.
+    disableClientInfo: true,
+    reconnectOnError(error) {
+      if (isReadOnlyReply(error)) plan.onReadOnly();
+      return false;
+    },
+  };
+  const connection =
+    target.topology === "standalone" ? new CorkedRedis({ ...common, ...target.address }) : openMaster(target, common);
+  examineBeforeReady(connection, {
+    target,
+    connectionName: plan.name,
+    isIngest: plan.isIngest,
+    onExamined: (info) => plan.onExamined(info),
+    onLoading: () => connection.emit("error", new Error("LOADING Redis is loading its data")),
+  });
+  return connection;
+}
+
+function openMaster(target: Extract<RedisTarget, { topology: "sentinel" }>, common: Options): Redis {
+  const { sentinels, masterName, tls, sentinelUsername, sentinelPassword } = target;
   // The connections on which sentinels tell of a fail-over: of their failures ioredis lets nobody know, and writes them
   // to stderr.
   class TellingConnector extends SentinelConnector {
@@ -151,11 +196,8 @@ function openServer(target: Exclude<RedisTarget, { topology: "cluster" }>, commo
     Connector: TellingConnector as unknown as NonNullable<Options["Connector"]>,
     sentinels,
     name: masterName,
-    db: database,
     // Without it a master that hangs would keep its connections after it was replaced.
     failoverDetector: true,
-    // A master that was replaced and comes back as a replica.
-    reconnectOnError: (error) => error.message.startsWith("READONLY"),
     sentinelCommandTimeout: SENTINEL_TIMEOUT_MS,
     sentinelRetryStrategy: () => backoffMs(1),
     sentinelReconnectStrategy: (attempt) => backoffMs(attempt),

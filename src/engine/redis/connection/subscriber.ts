@@ -1,5 +1,5 @@
 import type { Redis } from "ioredis";
-import type { Unsubscribe } from "../../../domain/ports.js";
+import type { Unsubscribe } from "../../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../../lib/logger.js";
 import { toStoreError } from "./connections.js";
 

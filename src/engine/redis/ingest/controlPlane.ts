@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { comparePositions, type Position } from "../../../domain/cursor.js";
+import { batchesOf } from "../../../lib/batchesOf.js";
 import { attempt } from "../connection/connections.js";
 import type { CommandConnection } from "../connection/openConnection.js";
 import { assignedChannelsKey, CHANNEL_EVENTS, eventKeys, INGEST_APPLIED, userOfAssignedChannelsKey } from "../keys.js";
@@ -38,8 +39,8 @@ export interface ControlPlane {
   openWatermark(): Promise<string>;
   /** Raises the watermark to a ticket before which a reconcile has made up for everything, if it is still that one. */
   closeGap(watermarkId: string, to: number): Promise<void>;
-  /** The users who have a set of channels. */
-  listUsers(): Promise<string[]>;
+  /** The users who have a set of channels. The scan stops when `signal` is aborted, and rejects with its reason. */
+  listUsers(signal: AbortSignal): Promise<string[]>;
   /** The sets of these users, in their order; empty where there is none. */
   readAssignedChannels(userIds: readonly string[]): Promise<string[][]>;
   /** The entries of an event, or of these users alone. */
@@ -61,9 +62,7 @@ export function createControlPlane(
 
   async function inBatches<T, R>(items: readonly T[], read: (batch: readonly T[]) => Promise<R[]>): Promise<R[]> {
     const results: R[] = [];
-    for (let first = 0; first < items.length; first += READ_BATCH) {
-      results.push(...(await attempt(read(items.slice(first, first + READ_BATCH)))));
-    }
+    for (const batch of batchesOf(items, READ_BATCH)) results.push(...(await attempt(read(batch))));
     return results;
   }
 
@@ -92,10 +91,11 @@ export function createControlPlane(
       await run("raise-watermark", [INGEST_APPLIED], [to, 0, watermarkId]);
     },
 
-    async listUsers() {
+    async listUsers(signal) {
       const users = new Set<string>();
       let cursor = "0";
       do {
+        signal.throwIfAborted();
         const [next, keys] = await attempt(
           commands.scan(cursor, "MATCH", assignedChannelsKey("*"), "COUNT", SCAN_COUNT, "TYPE", "set"),
         );

@@ -1,7 +1,7 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "../../../lib/logger.js";
 import { SharedRun } from "../../../lib/sharedRun.js";
-import { type CommandConnection, serverOf } from "../connection/openConnection.js";
+import { type CommandConnection, isStanding, serverOf } from "../connection/openConnection.js";
 import { eventKeys } from "../keys.js";
 import type { EventScripts } from "./eventScripts.js";
 
@@ -16,12 +16,29 @@ export class ConfirmedWrites {
   readonly scripts: EventScripts;
   readonly #connection: CommandConnection;
   readonly #logger: Logger;
+  readonly #alternatives: readonly ConfirmedWrites[];
   readonly #waits = new WeakMap<Redis, SharedRun<boolean>>();
 
-  constructor(connection: CommandConnection, scripts: EventScripts, logger: Logger) {
+  /** @param alternatives on other connections: each is used while those before it are down */
+  constructor(
+    connection: CommandConnection,
+    scripts: EventScripts,
+    logger: Logger,
+    alternatives: readonly ConfirmedWrites[] = [],
+  ) {
     this.#connection = connection;
+    this.#alternatives = alternatives;
     this.scripts = scripts.on(connection);
     this.#logger = logger;
+  }
+
+  /**
+   * The writes of an event that go over a connection that stands: these, or an alternative while this connection is down.
+   * The script and `awaitReplication` have to go over one connection, so a caller keeps what this returns.
+   */
+  standing(eventId: string): ConfirmedWrites {
+    const key = eventKeys(eventId).meta;
+    return [this, ...this.#alternatives].find((writes) => isStanding(writes.#connection, key)) ?? this;
   }
 
   /**

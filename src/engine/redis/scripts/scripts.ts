@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { attempt } from "../connection/connections.js";
+import { toStoreError } from "../connection/connections.js";
+import { nameDenied } from "../connection/errorReplies.js";
 import type { CommandConnection } from "../connection/openConnection.js";
 
 const directory = new URL("../lua/", import.meta.url);
@@ -20,6 +21,7 @@ export type ScriptName =
   | "note-replica"
   | "note-router"
   | "pause-all-speakers"
+  | "probe-writes"
   | "raise-watermark"
   | "read-bans"
   | "read-replicas"
@@ -72,8 +74,11 @@ export type RunScript = (
 // Lists, since thousands of users would be too many arguments of a function.
 type Command = (keyCount: number, keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
 
-/** Is told of each run of a script, when it has answered or failed: by name, and the whole round trip in seconds. */
-export type ScriptObserver = (name: ScriptName, seconds: number, hasFailed: boolean) => void;
+/**
+ * Receives each run of a script when it has answered or failed: its name, the whole round trip in seconds, and what it
+ * has failed with.
+ */
+export type ScriptObserver = (name: ScriptName, seconds: number, hasFailed: boolean, error?: unknown) => void;
 
 /**
  * Returns the runner of all scripts on one connection. It rejects with `unavailable` if Redis cannot be reached, and
@@ -84,18 +89,19 @@ export function createScriptRunner(connection: CommandConnection, observe: Scrip
   for (const [name, { lua }] of scripts) connection.defineCommand(name, { lua });
   const commands = connection as unknown as Record<string, Command>;
   return async (name, keys, args) => {
-    const expected = scripts.get(name)?.keyCount;
+    const { keyCount: expected, lua } = scripts.get(name) as Script;
     if (expected !== undefined && expected !== keys.length) {
       throw new Error(`script ${name} takes ${expected} keys, not ${keys.length}`);
     }
     const startedMs = performance.now();
-    let hasFailed = true;
+    const seconds = () => (performance.now() - startedMs) / 1_000;
     try {
-      const answer = await attempt((commands[name] as Command).call(connection, keys.length, keys, args));
-      hasFailed = false;
+      const answer = await (commands[name] as Command).call(connection, keys.length, keys, args);
+      observe(name, seconds(), false);
       return answer;
-    } finally {
-      observe(name, (performance.now() - startedMs) / 1_000, hasFailed);
+    } catch (error) {
+      observe(name, seconds(), true, error);
+      throw toStoreError(nameDenied(error, name, lua), connection);
     }
   };
 }

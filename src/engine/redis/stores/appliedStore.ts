@@ -1,5 +1,6 @@
 import { ROUTER_SILENCE_MS, type RouterNews, type RouterProgress } from "../../../domain/applied.js";
-import type { AppliedStore, Unsubscribe } from "../../../domain/ports.js";
+import type { AppliedStore } from "../../../domain/ports/appliedStore.js";
+import type { Unsubscribe } from "../../../domain/ports/unsubscribe.js";
 import type { Subscriber } from "../connection/subscriber.js";
 import { eventKeys } from "../keys.js";
 import type { RunScript } from "../scripts/scripts.js";

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { AuditEntry, AuditRecord } from "../../../domain/audit.js";
-import type { AuditStore } from "../../../domain/ports.js";
+import type { AuditStore } from "../../../domain/ports/auditStore.js";
 import { attempt } from "../connection/connections.js";
 import type { CommandConnection } from "../connection/openConnection.js";
 import { AUDIT, FLEET_AUDIT } from "../keys.js";
@@ -42,17 +42,30 @@ function toFleetEntry({ timeMs, actor, action, eventId, target, outcome, request
  * @param length about how many entries the stream keeps
  */
 export function createAuditStore(commands: CommandConnection, length: number): AuditStore {
+  // Redis may refuse one of the two: a repeat must not fill the other with copies.
+  const inStream = new WeakSet<AuditRecord>();
+  const inList = new WeakSet<AuditRecord>();
+
+  async function appendToStream(record: AuditRecord): Promise<void> {
+    await attempt(commands.xadd(AUDIT, "MAXLEN", "~", length, "*", "record", JSON.stringify(record)));
+    inStream.add(record);
+  }
+
+  async function appendToList(records: readonly AuditRecord[]): Promise<void> {
+    if (records.length === 0) return;
+    await attempt(commands.lpush(FLEET_AUDIT, ...records.map(toFleetEntry)));
+    for (const record of records) inList.add(record);
+    await attempt(commands.ltrim(FLEET_AUDIT, 0, FLEET_AUDIT_LENGTH - 1));
+  }
+
   return {
     async appendAudit(records) {
-      await attempt(
-        Promise.all([
-          ...records.map((record) =>
-            commands.xadd(AUDIT, "MAXLEN", "~", length, "*", "record", JSON.stringify(record)),
-          ),
-          commands.lpush(FLEET_AUDIT, ...records.map(toFleetEntry)),
-          commands.ltrim(FLEET_AUDIT, 0, FLEET_AUDIT_LENGTH - 1),
-        ]),
-      );
+      const results = await Promise.allSettled([
+        ...records.filter((record) => !inStream.has(record)).map(appendToStream),
+        appendToList(records.filter((record) => !inList.has(record))),
+      ]);
+      const failure = results.find((result) => result.status === "rejected");
+      if (failure !== undefined) throw failure.reason;
     },
 
     async listAudit({ eventIds, before, limit }) {

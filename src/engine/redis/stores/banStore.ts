@@ -1,5 +1,5 @@
 import { notBanned, type UserBan } from "../../../domain/ban.js";
-import type { BanStore } from "../../../domain/ports.js";
+import type { BanStore } from "../../../domain/ports/banStore.js";
 import type { Subscriber } from "../connection/subscriber.js";
 import type { ConfirmedWrites } from "../scripts/confirmedWrites.js";
 import type { EventScripts } from "../scripts/eventScripts.js";
@@ -15,24 +15,26 @@ export function createBanStore(scripts: EventScripts, confirmed: ConfirmedWrites
 
     async disconnectUser({ eventId, userId, reason, actor }) {
       await scripts.register(eventId);
-      const [revision, replicas] = (await confirmed.scripts.runFor(
+      const writes = confirmed.standing(eventId);
+      const [revision, replicas] = (await writes.scripts.runFor(
         eventId,
         "disconnect-user",
         [],
         [userId, reason, actor],
       )) as [number, number];
-      return { revision, replicated: await confirmed.awaitReplication(eventId, replicas) };
+      return { revision, replicated: await writes.awaitReplication(eventId, replicas) };
     },
 
     async banUser({ eventId, userId, reason, actor, durationMs }) {
       await scripts.register(eventId);
-      const [ban, revision, replicas] = (await confirmed.scripts.runFor(
+      const writes = confirmed.standing(eventId);
+      const [ban, revision, replicas] = (await writes.scripts.runFor(
         eventId,
         "ban-user",
         [],
         [userId, reason, actor, durationMs ?? ""],
       )) as [string, number, number];
-      const replicated = await confirmed.awaitReplication(eventId, replicas);
+      const replicated = await writes.awaitReplication(eventId, replicas);
       return { ban: JSON.parse(ban) as UserBan, revision, replicated };
     },
 

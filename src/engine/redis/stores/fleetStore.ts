@@ -1,5 +1,5 @@
 import { type KnownReplica, REPLICA_SILENCE_MS } from "../../../domain/fleet.js";
-import type { FleetStore } from "../../../domain/ports.js";
+import type { FleetStore } from "../../../domain/ports/fleetStore.js";
 import { REPLICAS } from "../keys.js";
 import type { RunScript } from "../scripts/scripts.js";
 

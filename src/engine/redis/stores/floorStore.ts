@@ -19,8 +19,8 @@ import type {
   PauseOutcome,
   QueuePlace,
   StartPttOutcome,
-  Unsubscribe,
-} from "../../../domain/ports.js";
+} from "../../../domain/ports/floorStore.js";
+import type { Unsubscribe } from "../../../domain/ports/unsubscribe.js";
 import type { RedisChannelIndex } from "../channels/channelIndex.js";
 import { OwnerHints } from "../channels/ownerHints.js";
 import { attempt } from "../connection/connections.js";
@@ -211,9 +211,10 @@ export function createFloorStore(
       });
       const keys = [eventKeys(eventId).pauseAnswer(requestId)];
       const args = [pause.slice(1), durationMs, requestId === "" ? 0 : 1, PAUSE_ANSWER_TTL_MS, replacePauseId];
+      const writes = urgent.standing(eventId);
       const pauseAll = async (hasAllChannels: boolean) => {
         const allArgs = [...args, hasAllChannels ? 1 : 0];
-        return (await urgent.scripts.runFor(eventId, "pause-all-speakers", keys, allArgs)) as unknown[];
+        return (await writes.scripts.runFor(eventId, "pause-all-speakers", keys, allArgs)) as unknown[];
       };
       // Where whose a channel is is decided in another slot, the script cannot look.
       let answer = scripts.ownersApart ? ["behind"] : await pauseAll(false);
@@ -226,12 +227,13 @@ export function createFloorStore(
       if (status === "standing") throw alreadyPaused(eventId, JSON.parse(result[0] as string));
       const [replicas, entry] = result as [number, string];
       const { pause: paused, cut, replacedPauseId, revision } = parseLogEntry(entry) as SpeakersPaused & LogEntry;
-      const replicated = await urgent.awaitReplication(eventId, replicas);
+      const replicated = await writes.awaitReplication(eventId, replicas);
       return { pause: paused, cut, ...(replacedPauseId !== undefined && { replacedPauseId }), revision, replicated };
     },
 
     async resumeSpeakers(eventId, pauseId, actor) {
-      const [status, ...result] = (await urgent.scripts.runFor(
+      const writes = urgent.standing(eventId);
+      const [status, ...result] = (await writes.scripts.runFor(
         eventId,
         "resume-speakers",
         [],
@@ -239,7 +241,7 @@ export function createFloorStore(
       )) as unknown[];
       if (status === "resumed") {
         const [revision, replicas] = result as [number, number];
-        await urgent.awaitReplication(eventId, replicas);
+        await writes.awaitReplication(eventId, replicas);
         return revision;
       }
       const standing: SpeakerPause | undefined = parseJson(result[0] as string | null);

@@ -1,7 +1,8 @@
 import type { LogEntry } from "../../../domain/change.js";
 import type { LogPosition } from "../../../domain/cursor.js";
 import type { Membership } from "../../../domain/membership.js";
-import type { EventState, LogStore, Unsubscribe } from "../../../domain/ports.js";
+import type { EventState, LogStore } from "../../../domain/ports/logStore.js";
+import type { Unsubscribe } from "../../../domain/ports/unsubscribe.js";
 import { SharedTexts } from "../../../lib/sharedTexts.js";
 import { attempt } from "../connection/connections.js";
 import type { CommandConnection } from "../connection/openConnection.js";

@@ -7,8 +7,8 @@ import type {
   MembershipOutcome,
   MembershipStore,
   SetUserChannelsOutcome,
-  UserPermissions,
-} from "../../../domain/ports.js";
+  StoredPermissions,
+} from "../../../domain/ports/membershipStore.js";
 import type { ConfirmedWrites } from "../scripts/confirmedWrites.js";
 import { contended, MAX_ATTEMPTS } from "../scripts/contention.js";
 import type { EventScripts } from "../scripts/eventScripts.js";
@@ -78,11 +78,12 @@ export function createMembershipStore(
       await scripts.register(eventId);
       const args = [JSON.stringify(update), onlyIfUnknown ? 1 : 0];
       const script = { channelIds: update.channelIds, args, claim: "all" } as const;
+      const writes = confirmed.standing(eventId);
       const [status, ...result] = await writeAtTicket(
         eventId,
         onlyIfUnknown ? undefined : takeTicket,
         (ticket) =>
-          confirmed.scripts.runForChannels(eventId, "set-user-channels", { ...script, ticket }) as Promise<
+          writes.scripts.runForChannels(eventId, "set-user-channels", { ...script, ticket }) as Promise<
             Foreign | OverLimit | Behind | ["done", string, number]
           >,
       );
@@ -96,7 +97,7 @@ export function createMembershipStore(
       }
       const [json, replicas] = result as [string, number];
       const outcome = JSON.parse(json) as SetUserChannelsOutcome;
-      if (outcome.removed.length > 0) await confirmed.awaitReplication(eventId, replicas);
+      if (outcome.removed.length > 0) await writes.awaitReplication(eventId, replicas);
       return outcome;
     },
 
@@ -107,22 +108,23 @@ export function createMembershipStore(
       const members = users.flatMap((user) => [user.userId, JSON.stringify(user.channelIds)]);
       const args = [JSON.stringify(channelIds), actor, SYNC_ACTION, ...members];
       const script = { channelIds, args, claim: "all" } as const;
+      const writes = confirmed.standing(eventId);
       const result = await writeAtTicket(
         eventId,
         takeTicket,
         (ticket) =>
-          confirmed.scripts.runForChannels(eventId, "sync-members", { ...script, ticket }) as Promise<
+          writes.scripts.runForChannels(eventId, "sync-members", { ...script, ticket }) as Promise<
             Foreign | OverLimit | Behind | ["done", number, number, number, number, number]
           >,
       );
       if (result[0] === "limit") throw limitExceeded(result[1], scripts.limits, "users");
       if (result[0] === "foreign") throw foreignChannelInSync(users, result[1], result[2]);
       const [, revision, changedUsers, revokedUsers, losers, replicas] = result;
-      if (losers > 0) await confirmed.awaitReplication(eventId, replicas);
+      if (losers > 0) await writes.awaitReplication(eventId, replicas);
       return { revision, changedUsers, revokedUsers };
     },
 
-    async readUserPermissions(eventId, userId): Promise<UserPermissions> {
+    async readUserPermissions(eventId, userId): Promise<StoredPermissions> {
       const [epoch, revision, pause, member, ban] = (await scripts.runFor(
         eventId,
         "read-user-permissions",

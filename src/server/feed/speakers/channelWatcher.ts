@@ -1,26 +1,26 @@
 import type { WatchSink } from "../watcher.js";
 import type { EventSpeakers, SpeakersReader } from "./eventSpeakers.js";
 
-/** What is written at once, bytes: a pause changes thousands of channels, and a write for each takes longer than all else. */
+/** How many bytes one write collects. A pause changes thousands of channels, and a write for each of them is slow. */
 const MAX_WRITE_BYTES = 16 << 10;
 
-/** What one event has for the stream. */
+/** The progress of one event on the stream. */
 interface Place {
   speakers: EventSpeakers;
   reader: SpeakersReader;
   isSnapshotDue: boolean;
-  /** Channels whose speaker has changed since it was told. */
+  /** Channels with a speaker that the client has not received yet. */
   changed: Set<string>;
 }
 
 /**
- * One WatchChannels stream. At most one write is outstanding; what changes meanwhile is noted by channel, so that a slow
- * reader gets the latest state of each and costs no more than the event has channels.
+ * One WatchChannels stream. At most one write is outstanding. Meanwhile it remembers which channels have changed, so a slow
+ * client receives only the latest speaker of each, and needs no more memory than one entry per channel.
  */
 export class ChannelWatcher {
   readonly #sink: WatchSink;
   readonly #places = new Map<string, Place>();
-  /** Those that have something to tell, in turn. */
+  /** Events with something to send. They take turns, in the order of this set. */
   readonly #pending = new Set<Place>();
   #isWriting = false;
   #isOpen = true;
@@ -33,7 +33,7 @@ export class ChannelWatcher {
     return [...this.#places.values()].map(({ speakers }) => speakers);
   }
 
-  /** Adds an event; its snapshot comes first. */
+  /** Adds an event. Its snapshot is sent first. */
   add(speakers: EventSpeakers): void {
     const tell = () => {
       this.#pending.add(place);
@@ -55,7 +55,7 @@ export class ChannelWatcher {
     tell();
   }
 
-  /** Ends the watch; nothing is written any more. Idempotent. */
+  /** Ends the watch. It writes nothing afterwards. Idempotent. */
   close(): void {
     this.#isOpen = false;
     for (const { speakers, reader } of this.#places.values()) speakers.removeReader(reader);

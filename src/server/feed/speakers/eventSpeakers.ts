@@ -1,38 +1,41 @@
 import { type ActiveSpeaker, isSameFloor } from "../../../domain/floor.js";
-import type { Engine, FloorNews, FloorPicture, PublishedSpeaker, Unsubscribe } from "../../../domain/ports.js";
+import type { Engine } from "../../../domain/ports/engine.js";
+import type { FloorNews, FloorPicture, PublishedSpeaker } from "../../../domain/ports/floorStore.js";
+import type { Unsubscribe } from "../../../domain/ports/unsubscribe.js";
 import type { Logger } from "../../../lib/logger.js";
 import { encodeFloor, encodeFloors } from "../wire/encodeFloors.js";
 
-/** How long after its end a floor is looked at: the store's clock has to be past it. */
+/** How long after the expiry of a floor it is read again, ms, so that the store's clock is past the expiry. */
 const MARGIN_MS = 20;
-/** The wait before the store is asked again after a failure, ms. */
+/** The wait before a failed read is repeated, ms. */
 const RETRY_MS = 500;
-/** How often a floor is looked at whose holder should be gone by now, ms. */
+/** How often a floor is read again that is still held after its expiry, ms. */
 const OVERDUE_MS = 1_000;
-/** News that is kept while the floors are being read; with more they are read anew. */
+/** The most news that are kept while the floors are being read. If more arrive, the floors are read once more. */
 const MAX_EARLY_NEWS = 1_000;
 
-/** Told of what happens to the floors of an event. */
+/** A reader of the floors of an event. */
 export interface SpeakersReader {
   onFloorChanged(channelId: string): void;
-  /** All that was told before is void: changes may have been missed. */
+  /** Called when changes may have been missed. The reader must start over with all speakers. */
   onFloorsReset(): void;
 }
 
 interface Floor {
-  /** The store's number as of which this is known. */
+  /** The version of the news or of the picture that this comes from. */
   version: number;
-  /** When it became so, ms since 1970 by the store's clock. */
+  /** When the speaker changed, ms since 1970 by the store's clock. */
   timeMs: number;
   holder: ActiveSpeaker | undefined;
-  /** The frame that tells of it, once a watcher has asked for it: all are sent the same. */
+  /** The encoded frame, made for the first watcher that needs it and shared by all others. */
   frame?: Buffer;
 }
 
 /**
- * Who speaks in one event, in the memory of this replica. What Squelch does to a floor is told with a number; where one
- * is missing everything is read anew. What routers do that write the store themselves is a hint at most, or nothing at
- * all: then the channel is read, at a hint or at the end of the lock that was known.
+ * The speakers of one event, in the memory of this replica.
+ *
+ * Squelch numbers the news of its own changes. If a number is missing, all floors are read again. Routers that write the
+ * store directly send only hints, or nothing. A hint, or the expiry of a known lock, makes the replica read that channel.
  */
 export class EventSpeakers {
   readonly eventId: string;
@@ -41,14 +44,14 @@ export class EventSpeakers {
   readonly #floors = new Map<string, Floor>();
   readonly #readers = new Set<SpeakersReader>();
   readonly #hints = new Map<string, Unsubscribe>();
-  /** Channels that may have changed without a word of Squelch. */
+  /** Channels that a router may have changed directly in the store. They are read next. */
   readonly #doubtful = new Set<string>();
   #epoch = "";
   #version = 0;
   #timeMs = 0;
-  /** `performance.now()` when it was `#timeMs`. */
+  /** The value of `performance.now()` at `#timeMs`. */
   #localTimeMs = 0;
-  /** What comes until everything has been read. */
+  /** News that arrive while all floors are being read. */
   #early: FloorNews[] | undefined = [];
   #isLost = true;
   #isReading = false;
@@ -64,30 +67,30 @@ export class EventSpeakers {
     this.#logger = logger;
   }
 
-  /** By channel id ascending. */
+  /** Returns the speakers, ascending by channel id. */
   listSpeakers(): ActiveSpeaker[] {
     const holders = [...this.#floors.values()].map(({ holder }) => holder);
     return holders.filter((holder) => holder !== undefined).sort((a, b) => (a.channelId < b.channelId ? -1 : 1));
   }
 
-  /** Who speaks on a channel, and since when it is so. */
+  /** Returns the speaker of a channel and when that speaker was set. */
   floorOf(channelId: string): Floor {
     return this.#floors.get(channelId) ?? { version: this.#version, timeMs: this.#timeMs, holder: undefined };
   }
 
-  /** A frame that tells of all speakers. */
+  /** Encodes a frame with all speakers. */
   encodeAll(): Buffer {
     return encodeFloors(this.eventId, this.listSpeakers(), this.#timeMs);
   }
 
-  /** A frame that tells who speaks on a channel. */
+  /** Returns a frame with the speaker of a channel. */
   encodeFloorOf(channelId: string): Buffer {
     const floor = this.floorOf(channelId);
     floor.frame ??= encodeFloor(this.eventId, channelId, floor.holder, floor.timeMs);
     return floor.frame;
   }
 
-  /** Reads the floors and follows them. Rejects with `unavailable`; then it is closed. */
+  /** Reads the floors and follows their changes. If it rejects with `unavailable`, it is closed. */
   async open(): Promise<void> {
     this.#isReading = true;
     try {
@@ -121,14 +124,15 @@ export class EventSpeakers {
     this.#readers.delete(reader);
   }
 
-  /** News may have been missed: everything is read anew. */
+  /** Reads all floors again. Call it when news may have been missed. */
   doubt(): void {
     this.#isLost = true;
     void this.#read();
   }
 
   /**
-   * Follows what other routers tell of the event's channels, those that came since included. Rejects with `unavailable`.
+   * Follows the hints that legacy routers publish on the event's channels, new channels included. Rejects with
+   * `unavailable`.
    */
   async followHints(): Promise<void> {
     if (!this.#engine.hasLegacyRouters) return;
@@ -141,14 +145,14 @@ export class EventSpeakers {
         else this.#hints.set(channelId, unfollow);
       }),
     );
-    // Whoever spoke there before it was followed.
+    // A speaker may have started there before this replica followed the channel.
     for (const channelId of added) this.#doubtful.add(channelId);
     void this.#read();
   }
 
   #takeHint(channelId: string, told: PublishedSpeaker | undefined): void {
     const { holder } = this.floorOf(channelId);
-    // Squelch's own changes are told to routers too, after the news of them.
+    // Squelch publishes its own changes on the channel too, after the news. They bring nothing new.
     if (holder?.userId === told?.userId && holder?.startedAtMs === told?.startedAtMs) return;
     this.#doubtful.add(channelId);
     void this.#read();
@@ -168,7 +172,7 @@ export class EventSpeakers {
     this.#version = news.version;
     this.#noteTime(news.timeMs);
     for (const { channelId, holder } of news.changes) {
-      // What was read later than this was told is newer.
+      // A floor that was read after these news is newer than they are.
       if ((this.#floors.get(channelId)?.version ?? -1) < news.version) this.#set(channelId, holder, news);
     }
   }
@@ -187,7 +191,7 @@ export class EventSpeakers {
     for (const reader of this.#readers) reader.onFloorChanged(channelId);
   }
 
-  // One question at a time, so that answers come in the order of what they say.
+  // Makes one read at a time, so that the answers arrive in the order of their contents.
   async #read(): Promise<void> {
     if (this.#isReading || this.#isClosed) return;
     this.#isReading = true;
@@ -250,7 +254,8 @@ export class EventSpeakers {
     }
   }
 
-  // The end of a lock that another router has written is told by nobody. Locks without an end are not looked at.
+  // No program announces the expiry of a lock that a legacy router wrote, so it is read again then. A lock without an
+  // expiry is not.
   #lookAgainAt(expiresAtMs: number): void {
     if (this.#isClosed || expiresAtMs === 0 || expiresAtMs >= this.#expiresAtMs) return;
     const remainingMs = expiresAtMs - this.#timeMs - (performance.now() - this.#localTimeMs) + MARGIN_MS;
@@ -264,7 +269,7 @@ export class EventSpeakers {
     this.#expiresAtMs = Number.POSITIVE_INFINITY;
     for (const [channelId, { holder }] of this.#floors) {
       if (holder === undefined || holder.expiresAtMs === 0) continue;
-      // Its answer says when to look again.
+      // The answer of that read sets the next time.
       if (holder.expiresAtMs <= endedAtMs) this.#doubtful.add(channelId);
       else this.#lookAgainAt(holder.expiresAtMs);
     }

@@ -1,8 +1,8 @@
-import type { Engine } from "../../../domain/ports.js";
+import type { Engine } from "../../../domain/ports/engine.js";
 import type { Logger } from "../../../lib/logger.js";
 import { EventSpeakers } from "./eventSpeakers.js";
 
-/** How often it is looked for channels that have come to the events, ms. */
+/** How often the events are checked for new channels, ms. */
 const NEW_CHANNELS_INTERVAL_MS = 10_000;
 
 interface Slot {
@@ -11,7 +11,7 @@ interface Slot {
   users: number;
 }
 
-/** The events in which somebody watches who speaks: each once, for as long as somebody does. */
+/** The events of which WatchChannels streams watch the speakers. Each is followed once, until its last stream ends. */
 export class SpeakerHub {
   readonly #engine: Engine;
   readonly #logger: Logger;
@@ -30,7 +30,7 @@ export class SpeakerHub {
     ];
   }
 
-  /** Who speaks in an event, read and followed until `release`. Rejects with `unavailable`. */
+  /** Returns the speakers of an event, which are followed until `release`. Rejects with `unavailable`. */
   async acquire(eventId: string): Promise<EventSpeakers> {
     const slot = this.#slots.get(eventId) ?? this.#open(eventId);
     slot.users++;

@@ -8,15 +8,15 @@ import {
 import { FRAME_PREFIX_BYTES, writeFramePrefix } from "./frame.js";
 import { fieldLength, lengthDelimited, varintTag, writeBytes, writeHeader } from "./wireLayout.js";
 
-// Messages are laid out by hand at their outermost level, where a batch is put together from parts that were encoded
-// before: a repeated field is the concatenation of its elements, each with its own tag.
+// The outermost level of a message is laid out by hand, so that it can be put together from parts that were encoded
+// before. That is possible because a repeated field is the concatenation of its elements, each with its own tag.
 
 const SNAPSHOT_TAG = lengthDelimited(WatchPermissionsResponseSchema.field.snapshot.number);
 const CHANGES_TAG = lengthDelimited(WatchPermissionsResponseSchema.field.changes.number);
 const SPEAKERS_TAG = lengthDelimited(WatchPermissionsResponseSchema.field.speakers.number);
 const REASON_TAG = varintTag(SnapshotSchema.field.reason.number);
 
-// A WatchPermissionsResponse whose payload of that tag consists of these parts, as a frame.
+// Returns a frame with a WatchPermissionsResponse. Its payload has that tag and consists of the parts.
 function wrap(tag: number, parts: readonly Uint8Array[], partsBytes: number): Buffer {
   const messageBytes = fieldLength(partsBytes);
   const frame = Buffer.allocUnsafeSlow(FRAME_PREFIX_BYTES + messageBytes);
@@ -25,36 +25,36 @@ function wrap(tag: number, parts: readonly Uint8Array[], partsBytes: number): Bu
   return frame;
 }
 
-/** What comes before the changes in every batch of one event and epoch. */
+/** Encodes what precedes the changes in every batch of one event and epoch. */
 export function encodeBatchHeader(eventId: string, epoch: string): Uint8Array {
   return toBinary(EventChangesSchema, create(EventChangesSchema, { eventId, epoch }));
 }
 
-/** A frame with the changes that `parts` are. */
+/** Returns a frame with a batch: the header, then the parts, each an encoded change. */
 export function encodeBatch(header: Uint8Array, parts: readonly Uint8Array[], partsBytes: number): Buffer {
   return wrap(CHANGES_TAG, [header, ...parts], header.length + partsBytes);
 }
 
-/** A frame with an encoded WatchChannelsResponse. */
+/** Returns a frame with an already encoded WatchChannelsResponse. */
 export function encodeSpeakers(message: Uint8Array): Buffer {
   return wrap(SPEAKERS_TAG, [message], message.length);
 }
 
-/** Fields of a Snapshot: a part of a chunk. */
+/** Encodes fields of a Snapshot, as a part of a chunk. */
 export function encodeSnapshotPart(fields: MessageInitShape<typeof SnapshotSchema>): Uint8Array {
   return toBinary(SnapshotSchema, create(SnapshotSchema, fields));
 }
 
 /**
- * A frame with the chunk of a snapshot that `parts` are, for a watcher without a cursor.
- * `withReason` makes the same for others.
+ * Returns a frame with a chunk of a snapshot that consists of the parts. Its reason is INITIAL; `withReason` makes a copy
+ * with another reason.
  */
 export function encodeSnapshotChunk(parts: readonly Uint8Array[], partsBytes: number): Buffer {
   const reason = Uint8Array.of(REASON_TAG, SnapshotReason.INITIAL);
   return wrap(SNAPSHOT_TAG, [...parts, reason], partsBytes + reason.length);
 }
 
-/** The same chunk with another reason, which is its last byte. A copy. */
+/** Returns a copy of a chunk with another reason, which is the last byte of a chunk. */
 export function withReason(chunk: Buffer, reason: SnapshotReason): Buffer {
   const copy = Buffer.from(chunk);
   copy[copy.length - 1] = reason;

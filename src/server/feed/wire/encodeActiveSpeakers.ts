@@ -22,8 +22,10 @@ const EXPIRES_AT_TAG = lengthDelimited(expiresAt.number);
 const PRIORITY_TAG = varintTag(priority.number);
 
 /**
- * Speakers as the elements of a repeated field of that number, which is below 16. Laid out by hand, because a pause has
- * thousands, and encodes them twice, for its caller and for watchers.
+ * Encodes speakers as the elements of a repeated field. It is laid out by hand for speed: a pause can cut thousands of
+ * speakers, and encodes them twice, for its caller and for the watchers.
+ *
+ * @param fieldNumber 1 to 15
  */
 export function encodeActiveSpeakers(fieldNumber: number, speakers: readonly SpeakerFields[]): Buffer {
   const tag = lengthDelimited(fieldNumber);

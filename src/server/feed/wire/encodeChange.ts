@@ -38,14 +38,14 @@ const ADDED_TAG = lengthDelimited(MembershipChangedSchema.field.added.number);
 const REMOVED_TAG = lengthDelimited(MembershipChangedSchema.field.removed.number);
 const ACTION_TAG = lengthDelimited(MembershipChangedSchema.field.action.number);
 
-/** One change as an element of `EventChanges.changes`, with its tag: a part of a batch. */
+/** Encodes one change as an element of `EventChanges.changes`, with its tag. Such elements make a batch. */
 export function encodeChange(change: Change): Uint8Array {
   if (change.kind === "membershipChanged") return encodeMembershipChanged(change);
   if (change.kind === "speakersPaused") return encodePause(change);
   return toBinary(EventChangesSchema, create(EventChangesSchema, { changes: [toChangeMessage(change)] }));
 }
 
-// What a pause has cut may be thousands.
+// Laid out by hand, because a pause can cut thousands of speakers.
 function encodePause(change: Change & SpeakersPaused): Uint8Array {
   const message = toChangeMessage({ ...change, cut: [] });
   const common = toBinary(ChangeSchema, { ...message, kind: { case: undefined } });
@@ -60,7 +60,7 @@ function encodePause(change: Change & SpeakersPaused): Uint8Array {
   return bytes;
 }
 
-// What the control plane publishes comes out here: by hand it takes 0.75 µs, by the generated code 15 µs.
+// Runs for every update of the control plane. Laid out by hand it takes 0.75 µs, with the generated code 15 µs.
 function encodeMembershipChanged(change: Change & MembershipChanged): Uint8Array {
   const { revision, timeMs, actor, userId, channelIds, added, removed, action } = change;
   const time = timeFields(timeMs);

@@ -2,7 +2,7 @@ import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { CursorSchema } from "../../../../gen/squelch/v1/model_pb.js";
 import { CheckpointSchema, WatchPermissionsResponseSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
 import type { LogPosition } from "../../../domain/cursor.js";
-import type { FeedHealth } from "../../../domain/ports.js";
+import type { FeedHealth } from "../../../domain/ports/engine.js";
 import { FRAME_PREFIX_BYTES, writeFramePrefix } from "./frame.js";
 import {
   fieldLength,
@@ -18,6 +18,7 @@ import {
 const CHECKPOINT_TAG = lengthDelimited(WatchPermissionsResponseSchema.field.checkpoint.number);
 const CURSORS_TAG = lengthDelimited(CheckpointSchema.field.cursors.number);
 const FEED_HEALTHY_TAG = varintTag(CheckpointSchema.field.feedHealthy.number);
+const FEED_PROBLEM_TAG = lengthDelimited(CheckpointSchema.field.feedProblem.number);
 const FEED_AGE_TAG = lengthDelimited(CheckpointSchema.field.feedAge.number);
 const EVENT_ID_TAG = lengthDelimited(CursorSchema.field.eventId.number);
 const EPOCH_TAG = lengthDelimited(CursorSchema.field.epoch.number);
@@ -25,19 +26,20 @@ const REVISION_TAG = varintTag(CursorSchema.field.revision.number);
 const SECONDS_TAG = varintTag(DurationSchema.field.seconds.number);
 const NANOS_TAG = varintTag(DurationSchema.field.nanos.number);
 
-/** Where a watcher is in one event. */
+/** The position of a watcher in one event. */
 export type EventPosition = LogPosition & { eventId: string };
 
 /**
- * A frame with a checkpoint. Laid out by hand, because each watcher has its own every few seconds, with a cursor for each
- * of its events: the generated code takes ten times as long.
+ * Returns a frame with a checkpoint. It is laid out by hand, because each watcher needs its own every few seconds, with a
+ * cursor for each of its events, and the generated code takes ten times as long.
  */
-export function encodeCheckpoint(positions: readonly EventPosition[], { healthy, ageMs }: FeedHealth): Buffer {
+export function encodeCheckpoint(positions: readonly EventPosition[], health: FeedHealth): Buffer {
+  const { healthy, ageMs, problem = "" } = health;
   const wholeMs = ageMs === undefined ? 0 : Math.round(ageMs);
   const seconds = Math.floor(wholeMs / 1_000);
   const nanos = (wholeMs % 1_000) * 1e6;
   const ageLength = numberLengthIfAny(seconds) + numberLengthIfAny(nanos);
-  let length = numberLengthIfAny(Number(healthy));
+  let length = numberLengthIfAny(Number(healthy)) + textLengthIfAny(problem);
   if (ageMs !== undefined) length += fieldLength(ageLength);
   for (const position of positions) length += fieldLength(cursorLength(position));
 
@@ -51,10 +53,12 @@ export function encodeCheckpoint(positions: readonly EventPosition[], { healthy,
     at = writeNumberIfAny(frame, at, REVISION_TAG, position.revision);
   }
   at = writeNumberIfAny(frame, at, FEED_HEALTHY_TAG, Number(healthy));
-  if (ageMs === undefined) return frame;
-  at = writeHeader(frame, at, FEED_AGE_TAG, ageLength);
-  at = writeNumberIfAny(frame, at, SECONDS_TAG, seconds);
-  writeNumberIfAny(frame, at, NANOS_TAG, nanos);
+  if (ageMs !== undefined) {
+    at = writeHeader(frame, at, FEED_AGE_TAG, ageLength);
+    at = writeNumberIfAny(frame, at, SECONDS_TAG, seconds);
+    at = writeNumberIfAny(frame, at, NANOS_TAG, nanos);
+  }
+  writeTextIfAny(frame, at, FEED_PROBLEM_TAG, problem);
   return frame;
 }
 

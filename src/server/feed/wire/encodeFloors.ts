@@ -21,7 +21,7 @@ const CHANNEL_ID_TAG = lengthDelimited(channelId.number);
 const TIME_TAG = lengthDelimited(time.number);
 const SNAPSHOT_TAG = lengthDelimited(snapshot.number);
 
-/** A frame with a WatchChannelsResponse that tells who speaks on a channel. Laid out by hand: a pause changes thousands. */
+/** Returns a frame with the speaker of one channel. It is laid out by hand, because a pause changes thousands. */
 export function encodeFloor(
   event: string,
   channel: string,
@@ -32,7 +32,7 @@ export function encodeFloor(
   return encode(event, channel, encodeActiveSpeakers(holder.number, speakers), timeMs);
 }
 
-/** A frame with a WatchChannelsResponse that tells of all speakers of an event. */
+/** Returns a frame with all speakers of an event. */
 export function encodeFloors(event: string, speakers: readonly ActiveSpeaker[], timeMs: number): Buffer {
   const content = encodeActiveSpeakers(SpeakersSnapshotSchema.field.speakers.number, speakers.map(toSpeakerFields));
   const field = Buffer.allocUnsafe(fieldLength(content.length));
@@ -40,7 +40,7 @@ export function encodeFloors(event: string, speakers: readonly ActiveSpeaker[], 
   return encode(event, "", field, timeMs);
 }
 
-// Who speaks is a field with its tag; fields may come in any order.
+// The argument `floors` is an encoded field with its tag. Fields may come in any order.
 function encode(event: string, channel: string, floors: Uint8Array, timeMs: number): Buffer {
   const at = timeMs > 0 ? timeFields(timeMs) : undefined;
   const length = textLengthIfAny(event) + textLengthIfAny(channel) + floors.length + timeFieldLength(at);

@@ -17,8 +17,8 @@ const CHANNEL_IDS_TAG = lengthDelimited(UserMembershipSchema.field.channelIds.nu
 const DISCONNECTED_AT_TAG = lengthDelimited(UserMembershipSchema.field.disconnectedAt.number);
 
 /**
- * One user as an element of `Snapshot.users`: a part of a chunk. Laid out by hand, because a snapshot has thousands: the
- * writer of the protobuf library takes five times as long, generated messages more still.
+ * Encodes one user as an element of `Snapshot.users`, with its tag. It is laid out by hand, because a snapshot has
+ * thousands of users. The writer of the protobuf library takes five times as long, generated messages even longer.
  */
 export function encodeSnapshotUser({ userId, channelIds, disconnectedAtMs }: Membership): Uint8Array {
   const time = disconnectedAtMs === undefined ? undefined : timeFields(disconnectedAtMs);

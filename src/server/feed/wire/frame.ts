@@ -1,16 +1,16 @@
-// A message in a stream as gRPC and Connect both write it: a byte that says whether it is compressed, and four of length.
-// Frames are made once, where messages are encoded, so that all streams can be sent the same bytes.
+// gRPC and Connect frame a message of a stream alike: one byte for the compression, four bytes for the length, the message.
+// A frame is made once, where its message is encoded, so that all streams can send the same bytes.
 
 export const FRAME_PREFIX_BYTES = 5;
 
-/** Writes what stands before a message of that length, at the beginning. Returns where the message begins. */
+/** Writes the prefix of a message of that length to the start of the buffer. Returns the offset of the message. */
 export function writeFramePrefix(frame: Buffer, messageBytes: number): number {
   frame[0] = 0;
   frame.writeUInt32BE(messageBytes, 1);
   return FRAME_PREFIX_BYTES;
 }
 
-/** The messages in frames that follow each other; not copies. */
+/** Returns the messages of consecutive frames. They share the memory of the frames. */
 export function messagesOf(frames: Buffer): Buffer[] {
   const messages: Buffer[] = [];
   for (let at = 0; at < frames.length; ) {

@@ -3,9 +3,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type Cursor as CursorMessage,
   CursorSchema,
-  FloorDenyCause,
-  FloorPriority,
-  FloorRevokeCause,
+  type FloorPriority,
   type SpeakerPause as SpeakerPauseMessage,
   SpeakerPauseSchema,
   type UserBan as UserBanMessage,
@@ -17,37 +15,16 @@ import type { UserBan } from "../../../domain/ban.js";
 import type { Change } from "../../../domain/change.js";
 import type { LogPosition } from "../../../domain/cursor.js";
 import type { ActiveSpeaker, SpeakerPause, WaitingSpeaker } from "../../../domain/floor.js";
+import { toDenyCauseMessage, toPriorityMessage, toRevokeCauseMessage } from "../../../wire/floorEnums.js";
 import { type TimeFields, timeFields } from "./wireLayout.js";
 
-// What the domain knows, as the messages that other programs see.
-
-const priorities: Record<ActiveSpeaker["priority"], FloorPriority> = {
-  normal: FloorPriority.NORMAL,
-  dispatch: FloorPriority.DISPATCH,
-  imminentPeril: FloorPriority.IMMINENT_PERIL,
-  emergency: FloorPriority.EMERGENCY,
-};
-
-const revokeCauses = {
-  talkedTooLong: FloorRevokeCause.TALKED_TOO_LONG,
-  noPermission: FloorRevokeCause.NO_PERMISSION,
-  preEmpted: FloorRevokeCause.PRE_EMPTED,
-  other: FloorRevokeCause.OTHER,
-} as const;
-
-/** The causes of a denial, as messages name them. */
-export const denyCauses = {
-  anotherHasPermission: FloorDenyCause.ANOTHER_HAS_PERMISSION,
-  retryAfter: FloorDenyCause.RETRY_AFTER,
-  receiveOnly: FloorDenyCause.RECEIVE_ONLY,
-  queueFull: FloorDenyCause.QUEUE_FULL,
-} as const;
+// Converts the types of the domain to the messages of the API.
 
 export function toCursorMessage(eventId: string, { epoch, revision }: LogPosition): CursorMessage {
   return create(CursorSchema, { eventId, epoch, revision: BigInt(revision) });
 }
 
-/** The fields of an `ActiveSpeaker`: to make messages of thousands takes longer than to read and encode them. */
+/** The fields of an `ActiveSpeaker`, without a message object: creating thousands of those takes longer than encoding. */
 export interface SpeakerFields {
   channelId: string;
   userId: string;
@@ -57,7 +34,7 @@ export interface SpeakerFields {
   priority: FloorPriority;
 }
 
-// Undefined for 0: it is not known.
+// Returns undefined for 0, which stands for an unknown time.
 function toTime(ms: number): TimeFields<bigint> | undefined {
   if (ms <= 0) return undefined;
   const { seconds, nanos } = timeFields(ms);
@@ -67,12 +44,12 @@ function toTime(ms: number): TimeFields<bigint> | undefined {
 export function toSpeakerFields(speaker: ActiveSpeaker): SpeakerFields {
   const { channelId, userId, userName, startedAtMs, expiresAtMs, priority } = speaker;
   const [startedAt, expiresAt] = [toTime(startedAtMs), toTime(expiresAtMs)];
-  return { channelId, userId, userName, startedAt, expiresAt, priority: priorities[priority] };
+  return { channelId, userId, userName, startedAt, expiresAt, priority: toPriorityMessage(priority) };
 }
 
 export function toWaitingSpeakerMessage(one: WaitingSpeaker): MessageInitShape<typeof WaitingSpeakerSchema> {
   const { expiresAtMs, priority, ...rest } = one;
-  return { ...rest, priority: priorities[priority], expiresAt: timestampFromMs(expiresAtMs) };
+  return { ...rest, priority: toPriorityMessage(priority), expiresAt: timestampFromMs(expiresAtMs) };
 }
 
 export function toSpeakerPauseMessage(pause: SpeakerPause): SpeakerPauseMessage {
@@ -117,10 +94,10 @@ function toKind(change: Change): NonNullable<MessageInitShape<typeof ChangeSchem
       return { case: "speakersResumed", value: { pauseId: change.pauseId, expired: change.expired } };
     case "floorRevoked": {
       const { channelId, userId, byUserId, startedAtMs } = change;
-      // Entries of an older version have neither.
+      // Log entries of older versions have neither a lease id nor a start time.
       const leaseId = BigInt(change.leaseId ?? 0);
       const startedAt = startedAtMs > 0 && { startedAt: timestampFromMs(startedAtMs) };
-      const cause = revokeCauses[change.cause];
+      const cause = toRevokeCauseMessage(change.cause);
       return { case: "floorRevoked", value: { channelId, userId, cause, byUserId, leaseId, ...startedAt } };
     }
     case "floorRequestGranted": {
@@ -129,12 +106,12 @@ function toKind(change: Change): NonNullable<MessageInitShape<typeof ChangeSchem
       const startedAt = timestampFromMs(change.startedAtMs);
       const expiresAt = timestampFromMs(change.expiresAtMs);
       const talkUntil = timestampFromMs(change.talkUntilMs);
-      const terms = { startedAt, expiresAt, talkUntil, priority: priorities[change.priority] };
+      const terms = { startedAt, expiresAt, talkUntil, priority: toPriorityMessage(change.priority) };
       return { case: "floorRequestGranted", value: { channelId, userId, userName, sessionId, ...ids, ...terms } };
     }
     case "floorRequestDenied": {
       const { channelId, userId, sessionId } = change;
-      const [queueId, cause] = [BigInt(change.queueId), denyCauses[change.cause]];
+      const [queueId, cause] = [BigInt(change.queueId), toDenyCauseMessage(change.cause)];
       return { case: "floorRequestDenied", value: { channelId, userId, sessionId, queueId, cause } };
     }
     case "userDisconnected":

@@ -1,45 +1,45 @@
 import { WireType } from "@bufbuild/protobuf/wire";
 import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 
-// Protobuf laid out by hand, for the messages that a replica encodes thousands of a second. The size of everything is
-// counted first, so that it is written once, into a buffer that fits.
+// Writes protobuf by hand, for the messages that a replica encodes thousands of times a second. Sizes are counted first, so
+// that each message is written once, into a buffer of the right size.
 
-/** Text up to this many characters is written by a loop; the call into Node.js takes longer than that. */
+/** Text up to this many characters is written in a loop, which is faster than a call to Node.js. */
 const MAX_LOOPED_CHARACTERS = 32;
 
 const SECONDS_TAG = (TimestampSchema.field.seconds.number << 3) | WireType.Varint;
 const NANOS_TAG = (TimestampSchema.field.nanos.number << 3) | WireType.Varint;
 
-/** The fields of a `Timestamp`; messages of the library have the seconds as a bigint. */
+/** The fields of a `Timestamp`. The messages of the protobuf library have the seconds as a bigint. */
 export interface TimeFields<Seconds extends bigint | number = bigint | number> {
   seconds: Seconds;
   nanos: number;
 }
 
-/** The fields of a time in whole ms. */
+/** Returns the fields of a time in whole ms since 1970. */
 export function timeFields(ms: number): TimeFields<number> {
   const seconds = Math.floor(ms / 1_000);
   return { seconds, nanos: (ms - seconds * 1_000) * 1e6 };
 }
 
-/** The tag of a field with a length; its number is at most 15, so that it takes one byte. */
+/** Returns the tag of a length-delimited field. The field number is at most 15, so that the tag takes one byte. */
 export function lengthDelimited(fieldNumber: number): number {
   return (fieldNumber << 3) | WireType.LengthDelimited;
 }
 
-/** The tag of a field with a number, likewise. */
+/** Returns the tag of a varint field. The field number is at most 15, so that the tag takes one byte. */
 export function varintTag(fieldNumber: number): number {
   return (fieldNumber << 3) | WireType.Varint;
 }
 
-/** How many bytes a safe integer that is not negative takes. */
+/** Returns how many bytes the varint of a non-negative safe integer takes. */
 function varintLength(value: number): number {
   let length = 1;
   for (let rest = value; rest > 0x7f; rest = Math.floor(rest / 0x80)) length++;
   return length;
 }
 
-/** The length of a field with its tag and its own length. */
+/** Returns how many bytes a length-delimited field takes, its tag and length included. */
 export function fieldLength(contentLength: number): number {
   return 1 + varintLength(contentLength) + contentLength;
 }
@@ -48,12 +48,12 @@ export function textFieldLength(text: string): number {
   return fieldLength(Buffer.byteLength(text));
 }
 
-/** The same for a field that is left out where it is empty, as proto3 does outside of lists. */
+/** Returns how many bytes a text field takes: none for an empty text, which proto3 leaves out outside of lists. */
 export function textLengthIfAny(text: string): number {
   return text === "" ? 0 : textFieldLength(text);
 }
 
-/** The length of a number's field, which is left out where it is 0. */
+/** Returns how many bytes a varint field takes: none for 0, which proto3 leaves out. */
 export function numberLengthIfAny(value: number): number {
   return value === 0 ? 0 : 1 + varintLength(value);
 }
@@ -62,12 +62,12 @@ function timeLength({ seconds, nanos }: TimeFields): number {
   return numberLengthIfAny(Number(seconds)) + numberLengthIfAny(nanos);
 }
 
-/** The length of the field of a `Timestamp`; undefined is left out. */
+/** Returns how many bytes a `Timestamp` field takes: none for undefined. */
 export function timeFieldLength(time: TimeFields | undefined): number {
   return time === undefined ? 0 : fieldLength(timeLength(time));
 }
 
-// Each of these writes at a place and returns the place after it.
+// Each of the following functions writes at an offset and returns the offset after what it wrote.
 
 function writeVarint(bytes: Buffer, at: number, value: number): number {
   let next = at;
@@ -77,7 +77,7 @@ function writeVarint(bytes: Buffer, at: number, value: number): number {
   return next;
 }
 
-/** What stands before the content of a field. */
+/** Writes the tag and the length of a field. */
 export function writeHeader(bytes: Buffer, at: number, tag: number, contentLength: number): number {
   bytes[at] = tag;
   return writeVarint(bytes, at + 1, contentLength);
@@ -114,7 +114,7 @@ export function writeBytes(bytes: Buffer, at: number, content: Uint8Array): numb
   return at + content.length;
 }
 
-// Undefined if a character takes more than one byte.
+// Returns undefined if a character takes more than one byte.
 function writeAscii(bytes: Buffer, at: number, tag: number, text: string): number | undefined {
   let next = at;
   bytes[next++] = tag;

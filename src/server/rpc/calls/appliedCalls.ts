@@ -1,30 +1,21 @@
-import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { PermissionService, RouterProgressSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import type { RouterProgressSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
 import type { RouterProgress } from "../../../domain/applied.js";
 import { SquelchError } from "../../../domain/errors.js";
 import { MAX_ID_BYTES, parseId } from "../../../domain/id.js";
-import type { Engine } from "../../../domain/ports.js";
+import type { Engine } from "../../../domain/ports/engine.js";
 import { toCursorMessage } from "../../feed/wire/messages.js";
-import type { WaitContext } from "../callContext.js";
+import type { Handlers } from "../call.js";
 import { awaitApplied } from "./awaitApplied.js";
 import { parseCount, parseCursors, parseDuration, parseText } from "./convert.js";
-
-type Methods = (typeof PermissionService)["method"];
-type Request<Name extends keyof Methods> = MessageShape<Methods[Name]["input"]>;
-type Response<Name extends keyof Methods> = Promise<MessageInitShape<Methods[Name]["output"]>>;
-
-/** The calls about what routers have in force. */
-export interface AppliedCalls {
-  reportApplied(request: Request<"reportApplied">): Response<"reportApplied">;
-  awaitApplied(request: Request<"awaitApplied">, context: WaitContext): Response<"awaitApplied">;
-}
 
 const MAX_REPORTED_EVENTS = 1_000;
 const DEFAULT_WAIT_MS = 5_000;
 const MAX_WAIT_MS = 60_000;
 
-export function createAppliedCalls(engine: Engine): AppliedCalls {
+/** The calls about what routers have applied. */
+export function createAppliedCalls(engine: Engine): Pick<Handlers, "reportApplied" | "awaitApplied"> {
   return {
     async reportApplied(request) {
       const routerId = parseText("router_id", request.routerId, MAX_ID_BYTES);
@@ -50,14 +41,14 @@ export function createAppliedCalls(engine: Engine): AppliedCalls {
       };
       const timeoutMs = parseDuration("timeout", request.timeout, 0, MAX_WAIT_MS) ?? DEFAULT_WAIT_MS;
       const untilMs = Math.min(performance.now() + timeoutMs, answerBeforeMs);
-      const { inForce, missing, position, changedMs } = await awaitApplied(engine, change, untilMs, signal);
+      const { applied, missing, position, changedMs } = await awaitApplied(engine, change, untilMs, signal);
       const { eventId } = change;
       return {
         cursor: toCursorMessage(eventId, position),
-        inForce: inForce.map((router) => {
+        inForce: applied.map((router) => {
           const { appliedMs } = router;
           const isKnown = changedMs !== undefined && appliedMs !== undefined;
-          // A clock that was set back must not make it less than nothing.
+          // A clock that was set back must not make the time negative.
           const inForceAfter = isKnown ? durationFromMs(Math.max(appliedMs - changedMs, 0)) : undefined;
           return { ...toProgressMessage(eventId, router), ...(inForceAfter && { inForceAfter }) };
         }),

@@ -1,32 +1,32 @@
 import type { RouterNews, RouterProgress } from "../../../domain/applied.js";
 import type { LogPosition } from "../../../domain/cursor.js";
 import { SquelchError } from "../../../domain/errors.js";
-import type { Engine } from "../../../domain/ports.js";
+import type { Engine } from "../../../domain/ports/engine.js";
 import { RouterTable } from "../../../domain/routerTable.js";
 
-/** The change that is waited for. */
+/** The change that a call waits for. */
 export interface AwaitedChange {
   eventId: string;
   revision: number;
-  /** Undefined: the present epoch. */
+  /** Undefined for the present epoch. */
   epoch: string | undefined;
 }
 
-/** Who has the change in force and who, as far as is known, has not; each by router id ascending. */
+/** Which routers have applied the change and which, as far as is known, have not. Each list is sorted by router id. */
 export interface AppliedOutcome {
-  inForce: RouterProgress[];
+  applied: RouterProgress[];
   missing: RouterProgress[];
   /** The position of the change. */
   position: LogPosition;
-  /** When the change was made, ms since 1970 by the store's clock; undefined if the log no longer has it. */
+  /** When the change was made, in ms since 1970 by the store's clock; undefined if the log no longer contains the change. */
   changedMs: number | undefined;
 }
 
 /**
- * Waits until every router of the event has the change in force.
+ * Waits until every router of the event has applied the change.
  *
- * @param untilMs when to answer in any case, by `performance.now()`
- * @param signal ends the wait; its reason is thrown
+ * @param untilMs when to answer at the latest, by `performance.now()`
+ * @param signal ends the wait. Its reason is thrown.
  * @throws SquelchError `failedPrecondition` if the log has no such revision; `unavailable` if the store cannot be read
  */
 export async function awaitApplied(
@@ -37,7 +37,7 @@ export async function awaitApplied(
 ): Promise<AppliedOutcome> {
   const wait = new AppliedWait(engine, change);
   const stop = [
-    await engine.followRouters(change.eventId, (news) => wait.hear(news)),
+    await engine.followRouters(change.eventId, (news) => wait.take(news)),
     engine.onFeedRestored(() => wait.doubt()),
   ];
   const abort = () => wait.doubt();
@@ -50,17 +50,17 @@ export async function awaitApplied(
   }
 }
 
-// The store is read at the beginning, when news may have been missed, when a missing router may be given up, and before
-// it is said that somebody is missing; in between its news are enough.
+// One wait. It reads the store at the beginning, when news may have been missed, when a silent router may be given up, and
+// before it answers that routers are missing. Between these reads it relies on the news of routers.
 class AppliedWait {
   readonly #engine: Engine;
   readonly #change: AwaitedChange;
   #position: LogPosition | undefined;
   #table: RouterTable | undefined;
   #mustRead = true;
-  /** What came in while the store was being read, which may be older or newer than what was read. */
+  /** News received during a read of the store. They may be older or newer than the result of the read. */
   #early: RouterNews[] | undefined;
-  /** From `performance.now()` to the store's clock. */
+  /** The store's clock minus `performance.now()`, ms. */
   #storeClockMs = 0;
   #wake: (() => void) | undefined;
 
@@ -69,19 +69,19 @@ class AppliedWait {
     this.#change = change;
   }
 
-  hear(news: RouterNews): void {
+  take(news: RouterNews): void {
     if (this.#early !== undefined) {
       this.#early.push(news);
       return;
     }
     this.#table?.take(news);
-    // Only positions in the present epoch are kept: another one than ours means that it is no longer the present one.
+    // Routers report positions of the present epoch only. A position in another epoch means that the epoch has changed.
     const isOfOtherEpoch = !news.isGone && news.position && news.position.epoch !== this.#position?.epoch;
     if (isOfOtherEpoch) this.doubt();
-    else if (this.#table?.isInForceEverywhere) this.#wake?.();
+    else if (this.#table?.isAppliedEverywhere) this.#wake?.();
   }
 
-  /** The store has to be read again. */
+  /** Makes the wait read the store again. */
   doubt(): void {
     this.#mustRead = true;
     this.#wake?.();
@@ -93,7 +93,7 @@ class AppliedWait {
       const isTimeUp = performance.now() >= untilMs;
       const table = this.#mustRead || this.#table === undefined || isTimeUp ? await this.#read() : this.#table;
       if (this.#mustRead) continue;
-      if (table.isInForceEverywhere || isTimeUp) return this.#describe(table);
+      if (table.isAppliedEverywhere || isTimeUp) return this.#describe(table);
       await this.#sleepUntil(Math.min(untilMs, table.nextDropMs - this.#storeClockMs));
     }
   }
@@ -112,16 +112,16 @@ class AppliedWait {
     this.#early = undefined;
     this.#table = table;
     for (const news of early) {
-      // Who has left may have come back before the store was read.
+      // A router that has left may have come back before the store was read.
       if (news.isGone) this.#mustRead = true;
-      else this.hear(news);
+      else this.take(news);
     }
     return table;
   }
 
   async #sleepUntil(timeMs: number): Promise<void> {
     await new Promise<void>((resolve) => {
-      // A timer may come up to 1 ms early.
+      // A timer may fire up to 1 ms early.
       const timer = setTimeout(() => this.doubt(), Math.max(timeMs - performance.now(), 0) + 1);
       this.#wake = () => {
         clearTimeout(timer);
@@ -131,18 +131,18 @@ class AppliedWait {
     this.#wake = undefined;
   }
 
-  async #describe({ inForce, missing }: RouterTable): Promise<AppliedOutcome> {
+  async #describe({ applied, missing }: RouterTable): Promise<AppliedOutcome> {
     const position = this.#position as LogPosition;
     const before = { ...position, revision: position.revision - 1 };
     const [entry] = before.revision < 0 ? [] : ((await this.#engine.readLog(this.#change.eventId, before, 1)) ?? []);
-    return { inForce, missing, position, changedMs: entry?.timeMs };
+    return { applied, missing, position, changedMs: entry?.timeMs };
   }
 }
 
 function noSuchRevision(eventId: string, revision: number): SquelchError {
   return new SquelchError(
     "failedPrecondition",
-    `revision: the log of "${eventId}" has no revision ${revision}; if a change had it, the log began anew since: ` +
-      "look whether the change is still there and repeat it",
+    `revision: the log of "${eventId}" has no revision ${revision}; if a change had this revision, the log has begun anew ` +
+      "since: check whether the change is still there, and repeat it if not",
   );
 }

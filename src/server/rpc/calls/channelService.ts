@@ -1,6 +1,4 @@
-import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { ChannelService, StartPttResponseSchema } from "../../../../gen/squelch/v1/channel_service_pb.js";
 import { SquelchError } from "../../../domain/errors.js";
 import {
   DEFAULT_TALK_TIME_MS,
@@ -11,39 +9,29 @@ import {
   MIN_TALK_TIME_MS,
 } from "../../../domain/floor.js";
 import { MAX_ID_BYTES, parseId } from "../../../domain/id.js";
-import type { StartPttOutcome } from "../../../domain/ports.js";
+import type { StartPttOutcome } from "../../../domain/ports/floorStore.js";
+import { toDenyCauseMessage } from "../../../wire/floorEnums.js";
+import type { AnswerOf } from "../../contract.js";
 import type { Hub } from "../../feed/hub.js";
-import { denyCauses, toSpeakerFields, toSpeakerPauseMessage, toUserBanMessage } from "../../feed/wire/messages.js";
-import type { CallContext } from "../callContext.js";
+import { toSpeakerFields, toSpeakerPauseMessage, toUserBanMessage } from "../../feed/wire/messages.js";
+import type { Handlers } from "../call.js";
 import { parseCount, parseDuration, parseOptionalId, parsePriority, parseSpeakerId, parseText } from "./convert.js";
 
-type Methods = (typeof ChannelService)["method"];
-type Unary<Name extends keyof Methods> = (
-  request: MessageShape<Methods[Name]["input"]>,
-  context: CallContext,
-) => Promise<MessageInitShape<Methods[Name]["output"]>>;
+type ChannelServiceCalls = Pick<
+  Handlers,
+  "setChannelEvent" | "getChannelEvent" | "listEventChannels" | "startPtt" | "renewPtt" | "stopPtt" | "getChannelState"
+>;
 
-/** The calls of ChannelService that answer once. */
-export type ChannelServiceCalls = {
-  [Name in
-    | "setChannelEvent"
-    | "getChannelEvent"
-    | "listEventChannels"
-    | "startPtt"
-    | "renewPtt"
-    | "stopPtt"
-    | "getChannelState"]: Unary<Name>;
-};
-
-/** What requests are held to. */
+/** The limits of the calls. */
 export interface ChannelServiceLimits {
   maxTalkTimeMs: number;
-  /** How many may wait for the floor of a channel; 0: nobody. */
+  /** How many users may wait for the floor of a channel; 0 if there is no queue. */
   floorQueueLimit: number;
-  /** Whether StartPtt is for the user's own channels alone. */
+  /** Whether StartPtt denies channels that the user is not a member of. */
   membershipCheck: boolean;
 }
 
+/** The calls of ChannelService that answer once. */
 export function createChannelService(
   hub: Hub,
   { maxTalkTimeMs, floorQueueLimit, membershipCheck }: ChannelServiceLimits,
@@ -116,7 +104,7 @@ export function createChannelService(
   };
 }
 
-function toOutcome(outcome: StartPttOutcome): NonNullable<MessageInitShape<typeof StartPttResponseSchema>["outcome"]> {
+function toOutcome(outcome: StartPttOutcome): NonNullable<AnswerOf<"startPtt">["outcome"]> {
   if (outcome.granted) {
     const { startedAtMs, expiresAtMs } = outcome.speaker;
     const value = {
@@ -136,7 +124,7 @@ function toOutcome(outcome: StartPttOutcome): NonNullable<MessageInitShape<typeo
   return {
     case: "denied",
     value: {
-      cause: denyCauses[cause],
+      cause: toDenyCauseMessage(cause),
       ...(holder && { holder: toSpeakerFields(holder) }),
       ...(pause && { pause: toSpeakerPauseMessage(pause) }),
       ...(ban && { ban: toUserBanMessage(ban) }),

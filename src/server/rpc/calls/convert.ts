@@ -8,38 +8,39 @@ import type { Cursor } from "../../../domain/cursor.js";
 import { SquelchError } from "../../../domain/errors.js";
 import { type FloorPriority, RESERVED_HOLDER } from "../../../domain/floor.js";
 import { parseId } from "../../../domain/id.js";
+import { priorityOf } from "../../../wire/floorEnums.js";
 
-// Requests as the domain knows them. Each function throws SquelchError `invalidArgument`, naming the field.
+// Turns fields of requests into values of the domain. Each function throws SquelchError `invalidArgument` that names the field.
 
 function invalid(field: string, problem: string): SquelchError {
   return new SquelchError("invalidArgument", `${field}: ${problem}`);
 }
 
-/** The ids of a repeated field, without duplicates. */
+/** Parses the ids of a repeated field. Removes duplicates. */
 export function parseIds(field: string, ids: readonly string[], maxCount: number): string[] {
   if (ids.length > maxCount) throw invalid(field, `must have at most ${maxCount} entries`);
   return [...new Set(ids.map((id, index) => parseId(`${field}[${index}]`, id)))];
 }
 
-/** The id of a user who may hold a floor. */
+/** Parses the id of a user who may hold a floor. */
 export function parseSpeakerId(field: string, userId: string): string {
   if (userId === RESERVED_HOLDER) throw invalid(field, `"${RESERVED_HOLDER}" is reserved for pauses`);
   return parseId(field, userId);
 }
 
-/** An id that may be left out; empty then. */
+/** Parses an id that may be left out. It is empty then. */
 export function parseOptionalId(field: string, id: string): string {
   return id === "" ? id : parseId(field, id);
 }
 
-/** Free text for people: any printable characters and spaces. */
+/** Parses free text for people: any characters except control characters. */
 export function parseText(field: string, text: string, maxBytes: number): string {
   if (Buffer.byteLength(text) > maxBytes) throw invalid(field, `must have at most ${maxBytes} bytes of UTF-8`);
   if (/\p{Cc}/u.test(text)) throw invalid(field, "must have no control characters");
   return text;
 }
 
-/** A span in ms; undefined if it was left out. */
+/** Parses a span, in ms; undefined if it was left out. */
 export function parseDuration(
   field: string,
   duration: Duration | undefined,
@@ -49,32 +50,24 @@ export function parseDuration(
   if (duration === undefined) return undefined;
   const ms = durationMs(duration);
   if (ms < minMs || ms > maxMs) throw invalid(field, `must be between ${minMs / 1000} s and ${maxMs / 1000} s`);
-  // Up, since 0 may mean something else than a very short time.
+  // Rounds up, because 0 may have a meaning of its own.
   return Math.ceil(ms);
 }
 
-/** Normal if it was left out. */
+/** Parses a priority. It is normal if it was left out. */
 export function parsePriority(field: string, priority: FloorPriorityMessage): FloorPriority {
-  const parsed = priorities.get(priority);
-  if (parsed === undefined) throw invalid(field, `there is no priority ${priority}`);
+  const parsed = priority === FloorPriorityMessage.UNSPECIFIED ? "normal" : priorityOf(priority);
+  if (parsed === undefined) throw invalid(field, `must be a FloorPriority, not ${priority}`);
   return parsed;
 }
 
-const priorities = new Map<FloorPriorityMessage, FloorPriority>([
-  [FloorPriorityMessage.UNSPECIFIED, "normal"],
-  [FloorPriorityMessage.NORMAL, "normal"],
-  [FloorPriorityMessage.DISPATCH, "dispatch"],
-  [FloorPriorityMessage.IMMINENT_PERIL, "imminentPeril"],
-  [FloorPriorityMessage.EMERGENCY, "emergency"],
-]);
-
-/** A number that JavaScript can hold. */
+/** Parses a count that JavaScript can represent exactly. */
 export function parseCount(field: string, value: bigint): number {
   if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw invalid(field, "is too large");
   return Number(value);
 }
 
-/** Cursors by event. */
+/** Parses cursors. Returns them by event. */
 export function parseCursors(field: string, cursors: readonly CursorMessage[]): Map<string, Cursor> {
   const byEvent = new Map<string, Cursor>();
   for (const [index, { eventId, epoch, revision }] of cursors.entries()) {

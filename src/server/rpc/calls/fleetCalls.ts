@@ -1,36 +1,31 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type {
-  GetFleetStatusResponseSchema,
-  ReplicaStatusSchema,
-  RouterLagSchema,
-} from "../../../../gen/squelch/v1/permission_service_pb.js";
+import type { ReplicaStatusSchema, RouterLagSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
 import { type KnownReplica, type RouterLag, summariseRouters } from "../../../domain/fleet.js";
-import type { Engine } from "../../../domain/ports.js";
+import type { Engine } from "../../../domain/ports/engine.js";
+import { batchesOf } from "../../../lib/batchesOf.js";
+import type { AnswerOf } from "../../contract.js";
 import type { Hub } from "../../feed/hub.js";
+import type { Handlers } from "../call.js";
 
-type FleetStatus = MessageInitShape<typeof GetFleetStatusResponseSchema>;
+type FleetStatus = AnswerOf<"getFleetStatus">;
 
-/** What was read, and the store's clock in terms of this process's. */
+/** The status that was read, and the difference between the store's clock and the clock of this process. */
 interface Reading {
   status: FleetStatus;
   /** ms since 1970 by the store's clock, minus `performance.now()`. */
   clockOffsetMs: number;
 }
 
-/** The calls about the fleet as a whole. */
-export interface FleetCalls {
-  getFleetStatus(): Promise<FleetStatus>;
-}
-
-/** An answer serves everybody who asks within this time, ms. */
+/** A reading is reused for calls within this time, ms. */
 const MIN_REUSE_MS = 1_000;
-/** And for this many times as long as it took to read, so that reading takes a small part of the store's time. */
+/** A reading is also reused for this many times as long as it took, so that readings use a small part of the store's time. */
 const REUSE_FACTOR = 5;
-/** Events read at the same time. */
+/** How many events are read at the same time. */
 const READ_CONCURRENCY = 100;
 
-export function createFleetCalls(hub: Hub): FleetCalls {
+/** The calls about the fleet as a whole. */
+export function createFleetCalls(hub: Hub): Pick<Handlers, "getFleetStatus"> {
   let current: Promise<Reading> | undefined;
   return {
     async getFleetStatus() {
@@ -53,16 +48,19 @@ export function createFleetCalls(hub: Hub): FleetCalls {
   }
 }
 
-async function readFleetStatus({ engine, replicaId }: Hub): Promise<Reading> {
+async function readFleetStatus({ engine, replicaId, ownReport }: Hub): Promise<Reading> {
   const eventIds = await engine.listEvents();
   const events: Parameters<typeof summariseRouters>[0][number][] = [];
-  for (let first = 0; first < eventIds.length; first += READ_CONCURRENCY) {
-    const part = eventIds.slice(first, first + READ_CONCURRENCY);
+  for (const batch of batchesOf(eventIds, READ_CONCURRENCY)) {
     events.push(
-      ...(await Promise.all(part.map(async (eventId) => ({ eventId, read: await engine.readRouters(eventId) })))),
+      ...(await Promise.all(batch.map(async (eventId) => ({ eventId, read: await engine.readRouters(eventId) })))),
     );
   }
-  const { nowMs, replicas } = await engine.readReplicas();
+  const { nowMs, replicas: stored } = await engine.readReplicas();
+  // While the store refuses writes, it does not have the newest report of this replica.
+  const own = ownReport();
+  const others = own === undefined ? stored : stored.filter((replica) => replica.replicaId !== own.replicaId);
+  const replicas = own === undefined ? others : [...others, { ...own, seenMs: nowMs }];
   const clockOffsetMs = nowMs - performance.now();
   const ages = new LagAges(engine, nowMs);
   const status: FleetStatus = {
@@ -82,9 +80,10 @@ async function readFleetStatus({ engine, replicaId }: Hub): Promise<Reading> {
 }
 
 function toReplicaMessage(replica: KnownReplica): MessageInitShape<typeof ReplicaStatusSchema> {
-  const { seenMs, uptimeMs, feedAgeMs, routerIds: _, ...said } = replica;
+  const { seenMs, uptimeMs, feedAgeMs, feedProblem = "", routerIds: _, ...status } = replica;
   return {
-    ...said,
+    ...status,
+    feedProblem,
     startedAt: timestampFromMs(seenMs - uptimeMs),
     lastSeen: timestampFromMs(seenMs),
     ...(feedAgeMs !== undefined && { feedAge: durationFromMs(feedAgeMs) }),
@@ -102,7 +101,7 @@ function toLagMessage(
   };
 }
 
-/** How long ago the change after a position was accepted; routers at the same position share one look at the log. */
+/** Finds how long ago the change after a position was accepted. Routers at the same position share one read of the log. */
 class LagAges {
   readonly #engine: Engine;
   readonly #nowMs: number;

@@ -1,5 +1,3 @@
-import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
-import type { PermissionService } from "../../../../gen/squelch/v1/permission_service_pb.js";
 import { MAX_BAN_MS, MIN_BAN_MS } from "../../../domain/ban.js";
 import { SquelchError } from "../../../domain/errors.js";
 import { DEFAULT_PAUSE_MS, MAX_PAUSE_MS } from "../../../domain/floor.js";
@@ -14,41 +12,34 @@ import {
   toWaitingSpeakerMessage,
 } from "../../feed/wire/messages.js";
 import type { CatchUp } from "../../state/catchUp.js";
-import type { CallContext } from "../callContext.js";
+import type { Handlers } from "../call.js";
 import { parseDuration, parseIds, parseOptionalId, parseSpeakerId, parseText } from "./convert.js";
 import { readMemberSync } from "./syncEventMembers.js";
 
-type Methods = (typeof PermissionService)["method"];
-type Unary<Name extends keyof Methods> = (
-  request: MessageShape<Methods[Name]["input"]>,
-  context: CallContext,
-) => Promise<MessageInitShape<Methods[Name]["output"]>>;
+type PermissionServiceCalls = Pick<
+  Handlers,
+  | "getUserPermissions"
+  | "setUserChannels"
+  | "syncEventMembers"
+  | "reconcileMemberships"
+  | "getEventActiveSpeakers"
+  | "pauseAllSpeakers"
+  | "resumeSpeakers"
+  | "disconnectUser"
+  | "banUser"
+  | "unbanUser"
+  | "listBans"
+>;
 
-type ClientStream<Name extends keyof Methods> = (
-  requests: AsyncIterable<MessageShape<Methods[Name]["input"]>>,
-  context: CallContext,
-) => Promise<MessageInitShape<Methods[Name]["output"]>>;
-
-/** The calls of PermissionService that answer once. */
-export type PermissionServiceCalls = {
-  [Name in
-    | "getUserPermissions"
-    | "setUserChannels"
-    | "reconcileMemberships"
-    | "getEventActiveSpeakers"
-    | "pauseAllSpeakers"
-    | "resumeSpeakers"
-    | "disconnectUser"
-    | "banUser"
-    | "unbanUser"
-    | "listBans"]: Unary<Name>;
-} & { syncEventMembers: ClientStream<"syncEventMembers"> };
-
-/** The most users who can be exempt from a pause. */
+/** How many users can be exempt from a pause. */
 const MAX_EXEMPT_USERS = 100;
 const MAX_REASON_BYTES = 512;
 
-/** @param catchUp undefined where no control plane writes beside the calls */
+/**
+ * The calls of PermissionService that answer once, except those about applied changes, the fleet and the audit trail.
+ *
+ * @param catchUp undefined if no control plane publishes to this replica
+ */
 export function createPermissionService(hub: Hub, catchUp?: CatchUp): PermissionServiceCalls {
   const { engine } = hub;
   return {
@@ -83,15 +74,15 @@ export function createPermissionService(hub: Hub, catchUp?: CatchUp): Permission
       return { ...outcome, revision: BigInt(revision) };
     },
 
-    async reconcileMemberships() {
+    async reconcileMemberships(_request, { signal }) {
       if (catchUp === undefined) {
         throw new SquelchError(
           "failedPrecondition",
-          "this replica hears no control plane, so there is nothing to compare: it keeps memberships in its own memory, " +
-            "or in a Cluster without --ingest-redis-url",
+          "this replica receives no updates of a control plane, so there is nothing to compare: it keeps memberships in " +
+            "its own memory, or in a Cluster without --ingest-redis-url",
         );
       }
-      const { generation, compared, changed, ambiguous } = await catchUp.reconcile();
+      const { generation, compared, changed, ambiguous } = await catchUp.reconcile(signal);
       return {
         generation: BigInt(generation),
         comparedUsers: compared,
@@ -114,11 +105,11 @@ export function createPermissionService(hub: Hub, catchUp?: CatchUp): Permission
       const { broadcaster } = request;
       const durationMs = parseDuration("duration", request.duration, 0, MAX_PAUSE_MS) ?? DEFAULT_PAUSE_MS;
       if (broadcaster !== undefined && durationMs === 0) {
-        throw new SquelchError("invalidArgument", "duration: must be above 0 where there is a broadcaster");
+        throw new SquelchError("invalidArgument", "duration: must be above 0 if a broadcaster is given");
       }
       const replacePauseId = parseOptionalId("replace_pause_id", request.replacePauseId) || undefined;
       if (replacePauseId !== undefined && durationMs === 0) {
-        throw new SquelchError("invalidArgument", "duration: must be above 0 where replace_pause_id is given");
+        throw new SquelchError("invalidArgument", "duration: must be above 0 if replace_pause_id is given");
       }
       const outcome = await engine.pauseAllSpeakers({
         eventId,

@@ -2,12 +2,12 @@ import type { SyncEventMembersRequest } from "../../../../gen/squelch/v1/permiss
 import { SquelchError } from "../../../domain/errors.js";
 import { parseId } from "../../../domain/id.js";
 import { MemberList } from "../../../domain/memberSync.js";
-import type { MemberSync } from "../../../domain/ports.js";
+import type { MemberSync } from "../../../domain/ports/membershipStore.js";
 
 /**
- * Reads a stream to its end. Users are numbered over the whole stream.
+ * Reads the stream of a SyncEventMembers call to its end. Error messages number the users over the whole stream.
  *
- * @throws SquelchError `invalidArgument`, `resourceExhausted`, and whatever breaks the stream
+ * @throws SquelchError `invalidArgument`, `resourceExhausted`, and the error that broke the stream
  */
 export async function readMemberSync(
   requests: AsyncIterable<SyncEventMembersRequest>,

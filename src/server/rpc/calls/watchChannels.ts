@@ -4,19 +4,18 @@ import type { EventFeed } from "../../feed/eventFeed.js";
 import type { Hub } from "../../feed/hub.js";
 import { ChannelWatcher } from "../../feed/speakers/channelWatcher.js";
 import type { WatchSink } from "../../feed/watcher.js";
-import type { CallContext } from "../callContext.js";
 import { parseIds } from "./convert.js";
 import { addEvents, MAX_WATCHED_EVENTS, type OpenWatch } from "./watch.js";
 
-/** Who speaks in some events, told to one stream. */
+/** Delivers the speakers of some events to one stream. */
 export interface SpeakersWatch {
-  /** Adds an event that is loaded; rejects with `unavailable`. Does nothing once closed. */
+  /** Adds an event that is loaded. Rejects with `unavailable` if its speakers cannot be read. Does nothing once closed. */
   add(eventId: string): Promise<void>;
-  /** Idempotent. */
+  /** Ends the delivery. Idempotent. */
   close(): void;
 }
 
-/** @param sink takes frames of WatchChannelsResponses */
+/** @param sink receives frames of WatchChannelsResponses */
 export function watchSpeakers(hub: Hub, sink: WatchSink): SpeakersWatch {
   const watcher = new ChannelWatcher(sink);
   let isClosed = false;
@@ -37,21 +36,16 @@ export function watchSpeakers(hub: Hub, sink: WatchSink): SpeakersWatch {
 }
 
 /**
- * Opens a watch of who speaks. Its messages go to `sink`.
+ * Opens a watch of the speakers of some events. Its messages go to `sink`.
  *
  * @throws SquelchError `invalidArgument`
  */
-export function openWatchChannels(
-  hub: Hub,
-  request: WatchChannelsRequest,
-  _context: CallContext,
-  sink: WatchSink,
-): OpenWatch {
+export function openWatchChannels(hub: Hub, request: WatchChannelsRequest, sink: WatchSink): OpenWatch {
   const eventIds = parseIds("event_ids", request.eventIds, MAX_WATCHED_EVENTS);
   if (eventIds.length === 0) throw new SquelchError("invalidArgument", "event_ids: must name at least one event");
 
   const speakers = watchSpeakers(hub, sink);
-  // They stay loaded, so that the ends of leases are announced.
+  // The feeds stay loaded, because a loaded event has its expired leases announced.
   const feeds: EventFeed[] = [];
   let isClosed = false;
 

@@ -2,7 +2,7 @@ import type { WatchPermissionsRequest } from "../../../../gen/squelch/v1/permiss
 import { isUnavailable } from "../../../domain/errors.js";
 import { MAX_ID_BYTES } from "../../../domain/id.js";
 import { mayAccess } from "../../../domain/identity.js";
-import type { Unsubscribe } from "../../../domain/ports.js";
+import type { Unsubscribe } from "../../../domain/ports/unsubscribe.js";
 import type { Hub } from "../../feed/hub.js";
 import { shareSink } from "../../feed/sharedSink.js";
 import { Watcher, type WatchSink } from "../../feed/watcher.js";
@@ -19,12 +19,12 @@ const MIN_CHECKPOINT_INTERVAL_MS = 1_000;
 const MAX_CHECKPOINT_INTERVAL_MS = 60_000;
 
 /**
- * Opens a watch, of all events that the caller may see if it names none. Its messages go to `sink`.
+ * Opens a watch of permissions. Without event ids it watches all events that the caller may see. Its messages go to `sink`.
  *
- * @param fail called if an open watch cannot go on
+ * @param fail is called if an open watch cannot go on
  * @throws SquelchError `invalidArgument`
  */
-export function openWatch(
+export function openWatchPermissions(
   hub: Hub,
   request: WatchPermissionsRequest,
   { identity }: CallContext,
@@ -91,7 +91,8 @@ export function openWatch(
     }
   }
 
-  // A router is waited for from the first message on; while the store cannot be reached it is told later.
+  // AwaitApplied has to wait for this router from the first message on, so the store must know the router before it. While the
+  // store cannot be reached, the watch does not wait for that.
   async function enter(eventId: string): Promise<void> {
     const entered = hub.presence.enter(routerId, eventId);
     present.push(eventId);
@@ -104,7 +105,7 @@ export function openWatch(
     return added;
   }
 
-  // Of a watch of all events: one that cannot be loaded for good must not keep the others from being told.
+  // In a watch of all events, an event that can never be loaded must not end the watch of the others.
   async function addOneOfAll(eventId: string): Promise<void> {
     try {
       await addOnce(eventId);
@@ -126,7 +127,7 @@ export function openWatch(
     if (isClosed) unfollow();
     await addEvents(found, addOneOfAll);
     isOpen = true;
-    // Those that came up meanwhile.
+    // Adds the events that were created in the meantime.
     await addEvents(found, addOneOfAll);
   }
 

@@ -1,19 +1,20 @@
-import { create, type DescField, type DescMessage, type DescMethod, toBinary } from "@bufbuild/protobuf";
-import { PermissionService } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { create, type DescMethod, toBinary } from "@bufbuild/protobuf";
+import type { MethodName } from "../../contract.js";
 import { encodeActiveSpeakers } from "../../feed/wire/encodeActiveSpeakers.js";
 import type { SpeakerFields } from "../../feed/wire/messages.js";
 
-const { getEventActiveSpeakers, pauseAllSpeakers } = PermissionService.method;
+/** The methods with thousands of speakers in their answer, and the field that contains them. */
+const SPEAKER_FIELDS: { readonly [Name in MethodName]?: string } = {
+  getEventActiveSpeakers: "speakers",
+  pauseAllSpeakers: "paused",
+};
 
-/** The answers that may have thousands of speakers, by the field that has them. */
-const speakerFields = new Map<DescMessage, DescField>([
-  [getEventActiveSpeakers.output, getEventActiveSpeakers.output.field.speakers],
-  [pauseAllSpeakers.output, pauseAllSpeakers.output.field.paused],
-]);
-
-/** The answer of a method as it goes over gRPC: encoded where the library would take long, else as a message. */
-export function encodeAnswer({ output }: DescMethod, answer: Record<string, unknown>): unknown {
-  const field = speakerFields.get(output);
+/**
+ * Turns the answer of a method into what grpc-js sends: a message, or its encoding where protobuf-es would take long to
+ * encode it.
+ */
+export function encodeAnswer({ localName, output }: DescMethod, answer: Record<string, unknown>): unknown {
+  const field = output.field[SPEAKER_FIELDS[localName as MethodName] ?? ""];
   if (field === undefined) return create(output, answer);
   const speakers = (answer[field.localName] ?? []) as SpeakerFields[];
   const rest = toBinary(output, create(output, { ...answer, [field.localName]: [] }));

@@ -3,16 +3,15 @@ import { Metadata, type ServerWritableStream } from "@grpc/grpc-js";
 import type { WatchSink } from "../../feed/watcher.js";
 
 /**
- * Where the frames of a watch go: to the HTTP/2 stream of its call. grpc-js would put its own prefix before every message
- * of every stream, in a new buffer, and pass it through a stream of objects; headers, status and cancellation stay with
- * it. Why so, and what it brings, is in
- * docs/decisions/0018-frames-go-to-the-http2-stream.md.
+ * Creates a sink that writes the frames of a watch to the HTTP/2 stream of its call. grpc-js would copy every message of
+ * every stream to put a prefix before it, and pass it through a stream of objects. It still handles headers, status and
+ * cancellation. The reasons and the gain are in docs/decisions/0018-frames-go-to-the-http2-stream.md.
  */
 export function createFrameSink(call: ServerWritableStream<unknown, unknown>): WatchSink {
   const stream = http2StreamOf(call);
   return {
     write(frames, done) {
-      // The end of such a stream is told by "cancelled" or "close".
+      // The call emits "cancelled" or "close" when its stream has ended.
       if (stream.destroyed || stream.writableEnded) return;
       if (!stream.headersSent) call.sendMetadata(new Metadata());
       stream.write(frames, done);
@@ -22,11 +21,11 @@ export function createFrameSink(call: ServerWritableStream<unknown, unknown>): W
 
 interface CallLayer {
   stream?: ServerHttp2Stream;
-  /** What an interceptor wraps. */
+  /** The call that an interceptor wraps. */
   nextCall?: CallLayer;
 }
 
-// grpc-js does not give it out; its version is pinned, and a test would notice if it were elsewhere in another.
+// grpc-js does not publish the stream. Its version is pinned, and a test fails if another version keeps the stream elsewhere.
 function http2StreamOf(call: ServerWritableStream<unknown, unknown>): ServerHttp2Stream {
   let layer: CallLayer | undefined = (call as unknown as { call: CallLayer }).call;
   while (layer !== undefined && layer.stream === undefined) layer = layer.nextCall;

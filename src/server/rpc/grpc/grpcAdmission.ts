@@ -1,9 +1,9 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import { type Metadata, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";
-import { services } from "../services.js";
+import { type Metadata, ServerInterceptingCall, type ServerInterceptor, type ServerUnaryCall } from "@grpc/grpc-js";
+import { services } from "../../contract.js";
+import { type Caller, type CallHead, createHead } from "../callContext.js";
 import type { Serving } from "../serving.js";
 import { toStatus } from "../status.js";
-import { headOf } from "./grpcCalls.js";
 
 const methods = new Map<string, DescMethod>(
   services.flatMap((service) =>
@@ -11,7 +11,10 @@ const methods = new Map<string, DescMethod>(
   ),
 );
 
-/** Has calls of our services read only if it is known who makes them: grpc-js reads nothing until it has passed the metadata on. */
+/** The callers of admitted calls. The interceptor and the handler of a call share its metadata object and nothing else. */
+const callers = new WeakMap<Metadata, Caller>();
+
+/** Admits each call of our services before grpc-js reads its message: it reads nothing until it has passed the metadata on. */
 export function admitting({ admit }: Serving): ServerInterceptor {
   return ({ path }, call) => {
     const method = methods.get(path);
@@ -22,7 +25,10 @@ export function admitting({ admit }: Serving): ServerInterceptor {
           onReceiveMetadata(metadata: Metadata, pass: (metadata: Metadata) => void) {
             const head = headOf({ metadata, getAuthContext: () => call.getAuthContext() });
             admit(method, head).then(
-              () => pass(metadata),
+              (caller) => {
+                callers.set(metadata, caller);
+                pass(metadata);
+              },
               (error: unknown) => call.sendStatus(toStatus(error)),
             );
           },
@@ -30,4 +36,20 @@ export function admitting({ admit }: Serving): ServerInterceptor {
       },
     });
   };
+}
+
+/** Returns the caller of an admitted call. */
+export function callerOf({ metadata }: { metadata: Metadata }): Caller {
+  const caller = callers.get(metadata);
+  if (caller === undefined) throw new Error("this version of grpc-js hands other metadata to handlers");
+  return caller;
+}
+
+/** Reads who calls from the metadata and the connection of a call of grpc-js. */
+export function headOf(call: Pick<ServerUnaryCall<unknown, unknown>, "metadata" | "getAuthContext">): CallHead {
+  const { metadata } = call;
+  return createHead(
+    (key) => metadata.get(key)[0]?.toString(),
+    () => call.getAuthContext().sslPeerCertificate,
+  );
 }

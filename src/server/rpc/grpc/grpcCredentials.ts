@@ -1,10 +1,10 @@
 import { ServerCredentials } from "@grpc/grpc-js";
-import type { TlsFiles } from "../tlsFiles.js";
+import { HANDSHAKE_TIMEOUT_MS, type TlsFiles } from "../tlsFiles.js";
 
-/** How long a TLS handshake may take, ms. */
-export const HANDSHAKE_TIMEOUT_MS = 10_000;
-
-/** Credentials of a grpc-js server that follow the files. A client without a certificate is let in, to show a token. */
+/**
+ * Creates credentials of a grpc-js server that are renewed when the files change. A client without a certificate may
+ * connect, because it may have a token.
+ */
 export function createGrpcCredentials(files: TlsFiles | undefined): ServerCredentials {
   return files === undefined ? ServerCredentials.createInsecure() : new RenewedCredentials(files);
 }

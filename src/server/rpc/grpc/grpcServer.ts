@@ -2,38 +2,33 @@ import { type AddressInfo, createServer } from "node:net";
 import type { DescService } from "@bufbuild/protobuf";
 import { Server, type ServerDuplexStream, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
-import { SquelchError } from "../../../domain/errors.js";
 import { grpcServiceDefinition } from "../../../lib/grpcService.js";
+import { type HostPort, parseHostPort } from "../../../lib/hostPort.js";
 import type { Authenticator } from "../../auth/authenticator.js";
-import { splitAddress } from "../../config.js";
-import { MAX_REQUEST_BYTES, services } from "../services.js";
-import type { ConnectionLimit, Serving } from "../serving.js";
-import { endInTurn, withEndings } from "../streamEndings.js";
+import { services } from "../../contract.js";
+import { type ConnectionLimit, MAX_REQUEST_BYTES, type Serving } from "../serving.js";
 import type { TlsFiles } from "../tlsFiles.js";
-import { admitting } from "./grpcAdmission.js";
-import { createGrpcHandler, headOf } from "./grpcCalls.js";
+import { admitting, headOf } from "./grpcAdmission.js";
+import { createGrpcHandler } from "./grpcCalls.js";
 import { createGrpcCredentials } from "./grpcCredentials.js";
 import { createReflection } from "./reflection.js";
+import { withEndings } from "./withEndings.js";
 
-/** A connection that does not answer a ping for this long is dead, ms. One that merely reads slowly does answer. */
+/** A connection that does not answer a ping for this long is dead, ms. A connection that only reads slowly does answer. */
 const KEEPALIVE_TIMEOUT_MS = 20_000;
 const KEEPALIVE_INTERVAL_MS = 10_000;
-/** The time between the ends of two streams at shutdown, ms; less if they are so many that this took too long. */
-const ENDING_INTERVAL_MS = 20;
-/** How much of the time for draining may pass until the last stream is ended; the rest is for calls to finish. */
-const ENDING_SHARE = 0.5;
 
 /** The gRPC listener. */
 export interface GrpcServer {
-  /** host:port it really listens on. */
+  /** host:port that it really listens on. */
   address: string;
-  /** Answers health checks, for the whole server and each service. */
+  /** Sets the answer of health checks, for the whole server and for each service. */
   setServing(isServing: boolean): void;
   /**
-   * Takes no more connections, tells clients to use other replicas, ends the streams in turn with a status that says
-   * "reconnect", lets calls finish, and closes; what is not done after `timeoutMs` is cut.
+   * Takes no more connections, makes clients go to other replicas for new calls, and lets calls finish for up to
+   * `timeoutMs`. Then it cuts all connections.
    */
-  drain(timeoutMs: number): Promise<void>;
+  close(timeoutMs: number): Promise<void>;
 }
 
 /** Starts to listen. Rejects if the address cannot be bound. */
@@ -44,36 +39,37 @@ export async function startGrpcServer(
   authenticator: Authenticator,
   serving: Serving,
 ): Promise<GrpcServer> {
-  const { endings, logger } = serving;
+  const { logger } = serving;
+  const { endings } = serving.shutdown;
   const server = new Server({
     "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
     "grpc.max_send_message_length": -1,
     "grpc.keepalive_time_ms": KEEPALIVE_INTERVAL_MS,
     "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
     interceptors: [admitting(serving)],
-    // Nobody reads what it would count of every connection and stream.
+    // Its counts of connections and streams are not read.
     "grpc.enable_channelz": 0,
   });
   const health = new HealthImplementation();
 
   for (const service of services) server.addService(grpcServiceDefinition(service), implementationOf(service, serving));
-  // Whoever probes a replica has no token; the contract is for those who may call.
+  // Probes have no token, so health needs none. Reflection shows the contract to callers who have one.
   health.addToServer(withEndings(server, endings));
   const admit = async (call: ServerDuplexStream<unknown, unknown>) => {
     await authenticator.identify(headOf(call));
   };
   createReflection(services).addToServer(withEndings(server, endings, admit));
 
-  // A listener of our own, since that of grpc-js takes any number of connections.
+  // The listener of grpc-js takes any number of connections, so this one takes its place.
   const injector = server.createConnectionInjector(createGrpcCredentials(tls));
   const listener = createServer({ noDelay: true }, (socket) => {
-    // Before it is a session, nobody else listens to what goes wrong.
+    // Before the socket is a session it has no other listener, and an error without a listener ends the process.
     socket.on("error", () => socket.destroy());
     injector.injectConnection(socket);
   });
   listener.maxConnections = connections.max;
   listener.on("drop", connections.onRefused);
-  const { host, port } = splitAddress(address) as { host: string; port: number };
+  const { host, port } = parseHostPort(address) as HostPort;
   await new Promise<void>((resolve, reject) => {
     listener.once("error", reject);
     listener.listen(port, host, resolve);
@@ -88,23 +84,16 @@ export async function startGrpcServer(
       }
     },
 
-    async drain(timeoutMs) {
+    async close(timeoutMs) {
       let timer: NodeJS.Timeout | undefined;
-      const closed = new Promise<void>((resolve) => {
+      await new Promise<void>((resolve) => {
         timer = setTimeout(resolve, timeoutMs);
         listener.close();
-        // Clients must know that this replica is leaving before their streams end, so that they do not come back to it.
         server.tryShutdown((error) => {
           if (error) logger.warn({ err: error }, "draining failed");
           resolve();
         });
       });
-      const spreadMs = Math.min(endings.size * ENDING_INTERVAL_MS, timeoutMs * ENDING_SHARE);
-      logger.info({ streams: endings.size, spreadMs }, "draining");
-      // They are spread already: each may come back at once.
-      const error = new SquelchError("unavailable", "the replica is shutting down; reconnect", { retryAfterMs: 0 });
-      await endInTurn(endings, error, spreadMs);
-      await closed;
       clearTimeout(timer);
       server.forceShutdown();
     },

@@ -9,11 +9,11 @@ function withDependencies(file: DescFile, files = new Set<DescFile>()): Set<Desc
   return files.add(file);
 }
 
-/** Answers gRPC reflection for services that protobuf-es has generated. */
+/** Creates gRPC reflection for services that protobuf-es has generated. */
 export function createReflection(services: readonly DescService[]): ReflectionService {
   const files = new Set(services.flatMap(({ file }) => [...withDependencies(file)]));
   const fileDescriptorProtos = [...files].map(({ proto }) => Buffer.from(toBinary(FileDescriptorProtoSchema, proto)));
-  // The library reads nothing of a package definition but the descriptors, and these only to index them.
+  // Of a package definition the library reads the descriptors only.
   const definition = { format: "Protocol Buffer 3 DescriptorProto", type: {}, fileDescriptorProtos };
   return new ReflectionService({ squelch: definition } as ConstructorParameters<typeof ReflectionService>[0]);
 }

@@ -7,26 +7,25 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import type { Socket } from "node:net";
-import { HANDSHAKE_TIMEOUT_MS } from "../grpc/grpcCredentials.js";
-import type { TlsFiles } from "../tlsFiles.js";
+import { HANDSHAKE_TIMEOUT_MS, type TlsFiles } from "../tlsFiles.js";
 
 /** How long a client may take to send the headers of a request, ms. */
 const HEADERS_TIMEOUT_MS = 10_000;
-/** How long a connection of HTTP/2 may stand without a call, ms; one of HTTP/1.1 may not for as long. */
+/** How long a connection of HTTP/2 may stand without a call, ms. Node.js closes idle connections of HTTP/1.1 earlier. */
 const IDLE_TIMEOUT_MS = 10_000;
-/** How often it is looked for those that take longer, ms. */
+/** How often the server looks for connections that have exceeded these times, ms. */
 const CHECKING_INTERVAL_MS = 2_000;
 
-/** What listens for HTTP. */
+/** A listener for HTTP, with or without TLS. */
 export interface HttpListener {
   server: Server | Http2SecureServer;
-  /** Takes no more connections, lets go of those that are idle, and calls back when none is left. */
+  /** Takes no more connections, closes the idle ones, and calls back when none is left. */
   close(done: () => void): void;
-  /** Ends all connections at once. */
+  /** Closes all connections at once. */
   cut(): void;
 }
 
-/** HTTP/1.1 without TLS. */
+/** Creates a listener for HTTP/1.1 without TLS. */
 export function createPlainListener(onRequest: RequestListener): HttpListener {
   const server = createServer(
     { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: CHECKING_INTERVAL_MS, keepAlive: true },
@@ -35,7 +34,10 @@ export function createPlainListener(onRequest: RequestListener): HttpListener {
   return { server, close: (done) => void server.close(done), cut: () => server.closeAllConnections() };
 }
 
-/** HTTP/2, and HTTP/1.1 for those who know nothing else, over TLS. A client without a certificate is let in, to show a token. */
+/**
+ * Creates a listener for HTTP/2 over TLS, and for HTTP/1.1 with clients that do not know HTTP/2. A client without a certificate
+ * may connect, because it may have a token.
+ */
 export function createTlsListener(tls: TlsFiles, onRequest: RequestListener): HttpListener {
   const server = createSecureServer({
     ...tls.context,
@@ -44,9 +46,7 @@ export function createTlsListener(tls: TlsFiles, onRequest: RequestListener): Ht
     rejectUnauthorized: false,
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
   });
-  // As above; they are no options here.
-  Object.assign(server, { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: CHECKING_INTERVAL_MS });
-  // The compatibility layer of HTTP/2 hands over what works as those of HTTP/1.1.
+  // Requests and responses of HTTP/2 have the interface of those of HTTP/1.1.
   server.on("request", onRequest as unknown as (request: Http2ServerRequest, response: Http2ServerResponse) => void);
   tls.onRenewal((context) => server.setSecureContext(context));
   const sockets = new Set<Socket>();
@@ -56,7 +56,7 @@ export function createTlsListener(tls: TlsFiles, onRequest: RequestListener): Ht
     socket.on("error", () => socket.destroy());
     socket.once("close", () => sockets.delete(socket));
   });
-  // The server takes these as properties alone, and for HTTP/1.1.
+  // This server takes these times as properties, not as options. They hold for HTTP/1.1 only.
   Object.assign(server, {
     headersTimeout: HEADERS_TIMEOUT_MS,
     connectionsCheckingInterval: CHECKING_INTERVAL_MS,
@@ -78,7 +78,7 @@ export function createTlsListener(tls: TlsFiles, onRequest: RequestListener): Ht
   };
 }
 
-// Streams may be silent for longer, and slow readers stay.
+// A connection with a stream stays, even if the stream is silent or its client reads slowly.
 function endWhenIdle(session: ServerHttp2Session): void {
   let streams = 0;
   session.on("stream", (stream) => {

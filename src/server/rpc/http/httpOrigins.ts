@@ -2,22 +2,24 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { isIP } from "node:net";
 import { cors } from "@connectrpc/connect";
 
-/** How long a browser may remember what it was allowed, s. */
+/** How long a browser may remember the answer to a preflight request, s. */
 const PREFLIGHT_MAX_AGE_S = "7200";
 
-/** From which pages and under which names calls may be made. */
+/** From which pages, and under which host names, browsers may make calls. */
 export interface OriginRules {
-  /** Origins of other pages that may call, for example `https://console.example`; `*` is any. */
+  /** Origins of other pages that may call, for example `https://console.example`; `*` allows all origins. */
   corsOrigins: readonly string[];
-  /** True if only loopback names and addresses may be asked for. */
+  /** True if the host name of a request must be localhost or an IP address. */
   onlyLoopbackNames: boolean;
 }
 
 /**
- * Looks at what a browser says of a call: pages of other origins are refused unless they are allowed. With
- * `onlyLoopbackNames` so are other names: a page whose own name is made to point here (DNS rebinding) has no other origin.
+ * Checks the origin and the host name of a call. A page of another origin is refused unless it is allowed. With
+ * `onlyLoopbackNames` other host names are refused, too: a hostile page can make its own name resolve to this machine (DNS
+ * rebinding), and then it has the same origin.
  *
- * @returns why the call is refused; `"answered"` if it was a browser's question, which is answered; undefined to go on
+ * @returns why the call is refused; `"answered"` if it was a preflight request, which has been answered; undefined if the call
+ *   may go on
  */
 export function admitOrigin(
   request: IncomingMessage,
@@ -26,7 +28,7 @@ export function admitOrigin(
 ): string | undefined {
   const host = request.headers.host ?? (request.headers[":authority"] as string | undefined) ?? "";
   if (onlyLoopbackNames && !isLoopbackName(host)) {
-    return `"${host}" is no name of this machine; ask for localhost, or serve with authentication`;
+    return `"${host}" is not a name of this machine; ask for localhost, or serve with authentication`;
   }
   const { origin } = request.headers;
   if (origin === undefined) return undefined;

@@ -1,20 +1,13 @@
 import type { IncomingMessage } from "node:http";
 import { type PeerCertificate, TLSSocket } from "node:tls";
-import { createContextKey } from "@connectrpc/connect";
 
-/** The client at the other end of a call. */
+/** The client at the other end of a connection. */
 export interface HttpPeer {
   /** host:port. */
   address: string;
-  /** Its certificate, if it has one that was verified. */
+  /** Returns the certificate of the client if it has one that was verified. */
   certificate(): PeerCertificate | undefined;
 }
-
-/** Where the handlers of calls find it. */
-export const peerKey = createContextKey<HttpPeer>(
-  { address: "", certificate: () => undefined },
-  { description: "peer" },
-);
 
 export function peerOf({ socket }: IncomingMessage): HttpPeer {
   return {

@@ -1,28 +1,29 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { Code, ConnectError, createConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
+import { createConnectRouter } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import {
   compressionGzip,
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
-import { splitAddress } from "../../config.js";
+import { type HostPort, parseHostPort } from "../../../lib/hostPort.js";
 import { METRICS_CONTENT_TYPE } from "../../ops/metrics.js";
-import { createHead } from "../callContext.js";
-import { MAX_REQUEST_BYTES } from "../services.js";
-import type { ConnectionLimit, Serving } from "../serving.js";
+import { type ConnectionLimit, MAX_REQUEST_BYTES, type Serving } from "../serving.js";
 import type { TlsFiles } from "../tlsFiles.js";
-import { addHttpCalls, toConnectError } from "./httpCalls.js";
+import { admitted } from "./httpAdmission.js";
+import { addHttpCalls } from "./httpCalls.js";
 import { createPlainListener, createTlsListener } from "./httpListener.js";
 import { admitOrigin, type OriginRules } from "./httpOrigins.js";
-import { peerKey, peerOf } from "./httpPeer.js";
 import type { StaticFiles } from "./staticFiles.js";
 
-/** Whether this replica can be used, and if not, why. */
+// A request that is not UTF-8 is refused: ids that differ in such a byte would otherwise become the same id.
+const JSON_OPTIONS = { ignoreUnknownFields: false, textDecoder: new TextDecoder("utf-8", { fatal: true }) };
+
+/** Whether this replica can be used, and the reason if it cannot. */
 export type Readiness = { ready: true } | { ready: false; reason: string };
 
-/** What is served beside the calls. */
+/** What the HTTP server serves beside the calls. */
 export interface HttpPages {
   readiness(): Readiness;
   metrics(): Promise<string>;
@@ -30,13 +31,11 @@ export interface HttpPages {
   console: StaticFiles | undefined;
 }
 
-/** The HTTP listener: both services as Connect and gRPC-Web, health, metrics and the web console. */
+/** The HTTP listener: the services as Connect and gRPC-Web, health, metrics and the web console. */
 export interface HttpServer {
-  /** host:port it really listens on. */
+  /** host:port that it really listens on. */
   address: string;
-  /** Takes no more calls; health and metrics are still served. Open streams are ended through `Serving`. */
-  drain(): void;
-  /** Lets answers that are on their way finish for up to `timeoutMs`, then cuts all connections. */
+  /** Takes no more connections, lets answers that are on their way finish for up to `timeoutMs`, and cuts the rest. */
   close(timeoutMs: number): Promise<void>;
 }
 
@@ -49,24 +48,18 @@ export async function startHttpServer(
   pages: HttpPages,
   serving: Serving,
 ): Promise<HttpServer> {
-  let isDraining = false;
-  const refuseWhileDraining: Interceptor = (next) => async (call) => {
-    if (isDraining) throw new ConnectError("the replica is shutting down; reconnect", Code.Unavailable);
-    return await next(call);
-  };
   const router = createConnectRouter({
     grpc: false,
     acceptCompression: [compressionGzip],
     readMaxBytes: MAX_REQUEST_BYTES,
-    jsonOptions: { ignoreUnknownFields: false },
-    interceptors: [refuseWhileDraining],
+    jsonOptions: JSON_OPTIONS,
   });
   addHttpCalls(router, serving);
   const calls = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     const [path = ""] = (request.url ?? "").split("?", 1);
-    if (isDraining && request.httpVersionMajor === 1) response.setHeader("connection", "close");
+    if (serving.shutdown.hasBegun && request.httpVersionMajor === 1) response.setHeader("connection", "close");
     const call = calls.get(path);
     if (call === undefined) return servePage(path, request, response, pages);
     const refusal = admitOrigin(request, response, origins);
@@ -77,16 +70,13 @@ export async function startHttpServer(
   const { server } = listener;
   server.maxConnections = connections.max;
   server.on("drop", connections.onRefused);
-  const { host, port } = splitAddress(address) as { host: string; port: number };
+  const { host, port } = parseHostPort(address) as HostPort;
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, host, resolve);
   });
   return {
     address: address.replace(/:\d+$/, `:${(server.address() as AddressInfo).port}`),
-    drain() {
-      isDraining = true;
-    },
     close: (timeoutMs) =>
       new Promise((resolve) => {
         const timer = setTimeout(listener.cut, timeoutMs);
@@ -125,32 +115,22 @@ async function serveCall(
   serving: Serving,
 ): Promise<void> {
   try {
-    const peer = peerOf(request);
-    const values = createContextValues().set(peerKey, peer);
-    const asked = universalRequestFromNodeRequest(request, response, undefined, values);
-    const admitted = () =>
-      serving.admit(
-        call.method,
-        createHead((key) => asked.header.get(key) ?? undefined, peer.certificate),
-      );
-    const answer = await call({ ...asked, body: onceAdmitted(admitted, asked.body as AsyncIterable<Uint8Array>) });
+    const asked = universalRequestFromNodeRequest(request, response, undefined, undefined);
+    if (call.method.methodKind !== "unary") setStreamHeaders(response);
+    const answer = await call(admitted(call, asked, request, serving));
     await universalResponseToNodeResponse(answer, response);
   } catch (error) {
-    // The client has gone, or what it asks for is no URL.
+    // The client is gone, or its request is not valid HTTP.
     serving.logger.debug({ err: error, path: call.requestPath }, "call could not be answered");
     if (response.headersSent) response.destroy();
     else answerJson(response, 400, { code: "invalid_argument", message: "the request cannot be understood" });
   }
 }
 
-// Fails before anything is read if the caller is not known, so that the answer is in the protocol of the call.
-async function* onceAdmitted(admitted: () => Promise<void>, body: AsyncIterable<Uint8Array>) {
-  try {
-    await admitted();
-  } catch (error) {
-    throw toConnectError(error);
-  }
-  yield* body;
+// A proxy passes each message on as it comes: nginx, for one, otherwise collects an answer until 8 KB are full.
+function setStreamHeaders(response: ServerResponse): void {
+  response.setHeader("x-accel-buffering", "no");
+  response.setHeader("cache-control", "no-store, no-transform");
 }
 
 function answerJson(response: ServerResponse, status: number, body: object): void {

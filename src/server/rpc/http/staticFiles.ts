@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { extname, join, sep } from "node:path";
 
-/** Answers with a file, or says that there is none. */
+/** Answers a request with a file. Returns false if there is no such file. */
 export type StaticFiles = (path: string, request: IncomingMessage, response: ServerResponse) => boolean;
 
 interface StaticFile {
@@ -24,7 +24,7 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   ".txt": "text/plain; charset=utf-8",
 };
 
-/** The page may run and load only what this replica serves, talks only to it, and is framed by nobody. */
+/** Lets the page load, run and contact only what this replica serves, and forbids other pages to frame it. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -47,9 +47,9 @@ const HEADERS = {
 };
 
 /**
- * Serves the files of a folder as they are now, from memory. Whoever asks for a page where there is no file is at a place
- * within the page, and gets `index.html`. What lies in `assets/` has its hash in its name and may be kept for ever;
- * anything else is asked for again each time, by its ETag.
+ * Reads the files of a folder into memory and serves them. The path of a page without a file is a place within the console and
+ * answers with `index.html`. Files in `assets/` have their hash in their names, so browsers may keep them for ever. Browsers ask
+ * for all other files again each time, by their ETag.
  *
  * @returns undefined if the folder has no `index.html`
  */
@@ -73,7 +73,7 @@ function readFiles(folder: string): Map<string, StaticFile> {
   for (const entry of listFolder(folder)) {
     const path = `/${entry.split(sep).join("/")}`;
     const type = CONTENT_TYPES[extname(path)];
-    // Source maps and whatever else is not for browsers.
+    // Leaves out source maps and other files that are not for browsers.
     if (type === undefined) continue;
     const body = readFileSync(join(folder, entry));
     const etag = `"${createHash("sha256").update(body).digest("base64url")}"`;

@@ -1,12 +1,12 @@
-import type { DescMethod, DescService, MessageShape } from "@bufbuild/protobuf";
+import type { DescMethod } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
-import { ChannelService } from "../../../../gen/squelch/v1/channel_service_pb.js";
 import { FloorPriority } from "../../../../gen/squelch/v1/model_pb.js";
-import { PermissionService } from "../../../../gen/squelch/v1/permission_service_pb.js";
 import type { AuditRecord } from "../../../domain/audit.js";
+import type { MethodName, RequestOf } from "../../contract.js";
 import type { AuditTrail } from "../../ops/auditTrail.js";
-import type { Implementation } from "../call.js";
-import type { CallContext, CallHead, WaitContext } from "../callContext.js";
+import type { Interceptor } from "../call.js";
+import type { CallHead } from "../callContext.js";
+import type { OngoingCall } from "../ongoingCall.js";
 import { toStatus } from "../status.js";
 
 /** What a request is about. */
@@ -14,17 +14,15 @@ interface Subject {
   eventId?: string | undefined;
   target?: string | undefined;
   detail?: string;
-  /** The floor's traffic, which is recorded only where that is asked for. */
+  /** True for the everyday traffic of the floor, which is recorded only if `Recording.withTraffic` is set. */
   isTraffic?: boolean;
 }
 
-/** By call, what its request is about; undefined for a call that changes nothing. */
-type Subjects<Service extends DescService> = {
-  [Name in keyof Service["method"]]: ((request: MessageShape<Service["method"][Name]["input"]>) => Subject) | undefined;
-};
-
-// What is added to the contract has to be added here: the compiler asks for it.
-const permissionSubjects: Subjects<typeof PermissionService> = {
+/**
+ * What the request of each method is about; undefined for a method that changes nothing. A method without an entry does
+ * not compile.
+ */
+const subjects: { readonly [Name in MethodName]: ((request: RequestOf<Name>) => Subject) | undefined } = {
   watchPermissions: undefined,
   getUserPermissions: undefined,
   setUserChannels: ({ eventId, userId, channelIds }) => ({ eventId, target: userId, detail: channelIds.join(" ") }),
@@ -45,12 +43,10 @@ const permissionSubjects: Subjects<typeof PermissionService> = {
   awaitApplied: undefined,
   getFleetStatus: undefined,
   listAuditEntries: undefined,
-};
-const channelSubjects: Subjects<typeof ChannelService> = {
   setChannelEvent: ({ eventId, channelId }) => ({ eventId, target: channelId }),
   getChannelEvent: undefined,
   listEventChannels: undefined,
-  // Whoever may take the floor from others answers for it.
+  // A press with a priority above normal can take the floor from others, so it is always recorded.
   startPtt: ({ channelId, userId, priority }) => ({
     target: channelId,
     detail: `${userId} ${FloorPriority[priority] ?? priority}`,
@@ -62,67 +58,59 @@ const channelSubjects: Subjects<typeof ChannelService> = {
   watchChannels: undefined,
 };
 
-function byMethod(service: DescService, ofCalls: object) {
-  const named = ofCalls as Record<string, ((request: unknown) => Subject) | undefined>;
-  return service.methods.map((method) => [method as DescMethod, named[method.localName]] as const);
-}
-
-const subjects = new Map([
-  ...byMethod(PermissionService, permissionSubjects),
-  ...byMethod(ChannelService, channelSubjects),
-]);
-
-/** The longest text of a record; what is longer comes from a request that was refused. */
+/** The longest text of a record. A longer one comes from a request that was refused. */
 const MAX_TEXT = 512;
 
-/** What the recording of calls needs. */
+/** Where calls are recorded, and which. */
 export interface Recording {
   trail: AuditTrail;
-  /** The event of a channel, or undefined. */
+  /** Finds the event of a channel; undefined if the channel belongs to no event. */
   eventOf(channelId: string): Promise<string | undefined>;
-  /** Whether the floor's traffic is recorded too. */
+  /** Whether the traffic of the floor is recorded, too. */
   withTraffic: boolean;
 }
 
 /**
- * The same call; one that changes something is recorded when it has ended, whatever came of it, any other if its caller
- * was not permitted to make it.
+ * Records each call that changes something when it has ended, whatever its outcome. A call that changes nothing is recorded
+ * only if its caller had no right to make it.
  */
-export function audited(method: DescMethod, call: Implementation, recording: Recording): Implementation {
-  const subjectOf = subjects.get(method) ?? subjectOfRead;
-  switch (call.kind) {
-    case "unary":
-    case "wait":
-      return {
-        ...call,
-        handle: (request: unknown, context: WaitContext) =>
-          recordEnd(method, () => subjectOf(request), context, recording, call.handle(request, context)),
-      };
-    case "clientStream":
-      return {
-        kind: "clientStream",
-        handle(requests, context) {
-          let first: unknown;
-          const peeked = peekFirst(requests, (request) => {
-            first = request;
-          });
-          const about = () => (first === undefined ? {} : subjectOf(first));
-          return recordEnd(method, about, context, recording, call.handle(peeked, context));
-        },
-      };
-    case "watch":
-      return {
-        kind: "watch",
-        open(request, context, sink, fail) {
-          const watch = call.open(request, context, sink, fail);
-          const opened = recordEnd(method, () => subjectOf(request), context, recording, watch.opened);
-          return { ...watch, opened };
-        },
-      };
-  }
+export function audit(recording: Recording): Interceptor {
+  return (method, call) => {
+    const ofChange = subjects[method.localName as MethodName] as ((request: unknown) => Subject) | undefined;
+    const subjectOf = ofChange ?? subjectOfRead;
+    const recordEnd = createRecorder(method, ofChange !== undefined, recording);
+    switch (call.kind) {
+      case "unary":
+        return {
+          kind: "unary",
+          handle: (request, ongoing) => recordEnd(() => subjectOf(request), ongoing, call.handle(request, ongoing)),
+        };
+      case "clientStream":
+        return {
+          kind: "clientStream",
+          handle(requests, ongoing) {
+            let first: unknown;
+            const peeked = peekFirst(requests, (request) => {
+              first = request;
+            });
+            const subject = () => (first === undefined ? {} : subjectOf(first));
+            return recordEnd(subject, ongoing, call.handle(peeked, ongoing));
+          },
+        };
+      case "watch":
+        return {
+          kind: "watch",
+          open(request, ongoing, sink, fail) {
+            const watch = call.open(request, ongoing, sink, fail);
+            const opened = recordEnd(() => subjectOf(request), ongoing, watch.opened);
+            return { opened, close: () => watch.close() };
+          },
+        };
+    }
+  };
 }
 
-/** Records that somebody was turned away who could not say who they are. */
+/** Records a call that was refused because its caller could not be identified. Other errors are not recorded. */
 export function recordUnidentified(
   method: DescMethod,
   { requestId }: CallHead,
@@ -135,59 +123,56 @@ export function recordUnidentified(
   recording.trail.recordRefusal({ ...record, timeMs: Date.now(), outcome: status[code] });
 }
 
-// What a call that changes nothing is about, as far as its fields have the usual names.
+// Finds the subject of a request that changes nothing by the usual names of its fields.
 function subjectOfRead(request: unknown): Subject {
   const { eventId, eventIds, userId, channelId } = request as Partial<Record<string, string>> & { eventIds?: string[] };
-  // An id may have spaces: several in one place could be taken for another.
+  // An id may contain spaces, so a list of events must not stand where one event id stands.
   if (eventIds !== undefined && eventIds.length !== 1) return { eventId: "", target: eventIds.join(" ") };
   return { eventId: eventId ?? eventIds?.[0], target: userId ?? channelId };
 }
 
-async function* peekFirst(requests: AsyncIterable<unknown>, tell: (first: unknown) => void) {
+async function* peekFirst(requests: AsyncIterable<unknown>, onFirst: (first: unknown) => void) {
   let isFirst = true;
   for await (const request of requests) {
-    if (isFirst) tell(request);
+    if (isFirst) onFirst(request);
     isFirst = false;
     yield request;
   }
 }
 
-async function recordEnd<Result>(
-  method: DescMethod,
-  about: () => Subject,
-  context: CallContext,
-  recording: Recording,
-  work: Promise<Result>,
-): Promise<Result> {
-  const changesNothing = subjects.get(method) === undefined;
-  const record = async (outcome: string, refusal?: string) => {
+// Returns a function that passes a result on and writes the record of the call. The caller does not wait for the record.
+function createRecorder(method: DescMethod, changesSomething: boolean, recording: Recording) {
+  async function record(subject: () => Subject, { actor, requestId }: OngoingCall, outcome: string, refusal?: string) {
     const isRefusal = outcome === status[status.PERMISSION_DENIED];
-    if (changesNothing && !isRefusal) return;
-    const { eventId, target = "", detail = "", isTraffic = false } = about();
+    if (!changesSomething && !isRefusal) return;
+    const { eventId, target = "", detail = "", isTraffic = false } = subject();
     if (isTraffic && !recording.withTraffic && !isRefusal) return;
     const entry: AuditRecord = {
       timeMs: Date.now(),
-      actor: context.actor,
+      actor,
       action: method.name,
-      // A call that names a channel alone is of the channel's event, where the store can tell.
+      // Where the request names a channel only, the store knows the event.
       eventId: clip(eventId ?? (target === "" ? "" : ((await recording.eventOf(target).catch(() => "")) ?? ""))),
       target: clip(target),
       outcome,
-      requestId: context.requestId,
+      requestId,
       detail: clip(refusal ?? detail),
     };
     if (isRefusal) recording.trail.recordRefusal(entry);
     else recording.trail.record(entry);
-  };
-  try {
-    const result = await work;
-    void record(status[status.OK]);
-    return result;
-  } catch (error) {
-    const { code, details } = toStatus(error);
-    void record(status[code], details);
-    throw error;
   }
+
+  return async <Result>(subject: () => Subject, ongoing: OngoingCall, work: Promise<Result>): Promise<Result> => {
+    try {
+      const result = await work;
+      void record(subject, ongoing, status[status.OK]);
+      return result;
+    } catch (error) {
+      const { code, details } = toStatus(error);
+      void record(subject, ongoing, status[code], details);
+      throw error;
+    }
+  };
 }
 
 const clip = (text: string) => (text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT - 1)}…`);

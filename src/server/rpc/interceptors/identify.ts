@@ -1,122 +1,68 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import { PermissionService } from "../../../../gen/squelch/v1/permission_service_pb.js";
-import { hasScope } from "../../../domain/identity.js";
 import type { Authenticator } from "../../auth/authenticator.js";
-import type { CallerLimits } from "../../auth/callerLimits.js";
 import type { CallMetrics } from "../../ops/callMetrics.js";
-import type { Answer, Implementation } from "../call.js";
-import { type CallContext, type CallHead, createContext } from "../callContext.js";
-import type { ServedCall } from "../services.js";
+import { aroundAnswer, type Interceptor } from "../call.js";
+import { type Caller, type CallHead, checkRequestId } from "../callContext.js";
+import type { Shutdown } from "../shutdown.js";
 import { toStatus } from "../status.js";
 import { type Recording, recordUnidentified } from "./audit.js";
-import { openOnce } from "./authorize.js";
+import { isLongCall } from "./bound.js";
 
-const { pauseAllSpeakers, resumeSpeakers, disconnectUser } = PermissionService.method;
-/** Calls of an emergency, which must not fail because a router has just asked about all its clients. */
-const URGENT_CALLS: ReadonlySet<DescMethod> = new Set<DescMethod>([pauseAllSpeakers, resumeSpeakers, disconnectUser]);
-
-/** Says whether it is known who makes a call: rejects with what `identify` rejects with. */
-export type Admit = (method: DescMethod, head: CallHead) => Promise<void>;
+/** Finds out who makes a call. Rejects if the call is not to be served. */
+export type Admit = (method: DescMethod, head: CallHead) => Promise<Caller>;
 
 /**
- * What the planes ask before they read what a call says: to read a message of 4 MiB costs memory, and to decode one may
- * take seconds. Who is turned away is counted and recorded here, since such a call is never served.
+ * Identifies the caller of each call, once. Servers ask it before they read the message of a call, because a message of
+ * 4 MiB costs memory, and to decode it may take seconds. A call that is refused here reaches no interceptor: this function
+ * counts and records it.
  */
-export function admission(authenticator: Authenticator, recording: Recording, metrics: CallMetrics): Admit {
+export function createAdmission(
+  authenticator: Authenticator,
+  recording: Recording,
+  metrics: CallMetrics,
+  shutdown: Shutdown,
+): Admit {
   return async (method, head) => {
+    shutdown.refuseIfBegun();
     try {
-      await authenticator.identify(head);
+      const identity = await authenticator.identify(head);
+      checkRequestId(head);
+      return { head, identity };
     } catch (error) {
       recordUnidentified(method, head, error, recording);
-      // Counted, but not timed: nothing has been done for it.
-      metrics.beginStream(method.name)(toStatus(error).code);
+      metrics.count(method.name, toStatus(error).code);
       throw error;
     }
   };
 }
 
-/** A call as the planes serve it: for those who can say who they are, and for as long as they can. */
-export function identified(
-  method: DescMethod,
-  call: Implementation,
-  authenticator: Authenticator,
-  limits: CallerLimits,
-  recording: Recording,
-): ServedCall {
-  async function identify(head: CallHead): Promise<CallContext> {
-    const context = await contextOf(head);
-    // Not recorded: what is refused for being too much would push out of the trail what was done.
-    if (!URGENT_CALLS.has(method) || !hasScope(context.identity, ["pause"])) limits.takeCall(context.identity);
-    return context;
-  }
-
-  async function contextOf(head: CallHead): Promise<CallContext> {
-    try {
-      return createContext(await authenticator.identify(head), head.requestId);
-    } catch (error) {
-      recordUnidentified(method, head, error, recording);
-      throw error;
-    }
-  }
-
-  // What takes long ends when it is no longer proven who calls.
-  async function whileProven(head: CallHead, { identity }: CallContext, start: () => Answer): Answer {
-    let unguard: (() => void) | undefined;
-    const release = limits.openStream(identity);
-    const ended = new Promise<never>((_, reject) => {
-      unguard = authenticator.guard(head, identity, reject);
-    });
-    try {
-      return await Promise.race([start(), ended]);
-    } finally {
-      unguard?.();
-      release();
-    }
-  }
-
-  switch (call.kind) {
-    case "unary":
-      return { kind: "unary", handle: async (request, head) => call.handle(request, await identify(head)) };
-    case "wait":
-      return {
-        kind: "wait",
-        async handle(request, head, bounds) {
-          const context = await identify(head);
-          return await whileProven(head, context, () => call.handle(request, { ...context, ...bounds }));
-        },
-      };
-    case "clientStream":
-      return {
-        kind: "clientStream",
-        async handle(requests, head) {
-          const context = await identify(head);
-          return await whileProven(head, context, () => call.handle(requests, context));
-        },
-      };
-    case "watch":
+/** Ends streams and long calls when the identity of their caller is no longer proven, for example because a token expires. */
+export function keepIdentified(authenticator: Authenticator): Interceptor {
+  return ({ localName }, call) => {
+    if (call.kind === "watch") {
       return {
         kind: "watch",
-        open(request, head, sink, fail) {
-          let context: CallContext | undefined;
-          const endings: (() => void)[] = [];
-          const identification = identify(head).then((found) => {
-            context = found;
-          });
-          const watch = openOnce(identification, () => {
-            const { identity } = context as CallContext;
-            endings.push(limits.openStream(identity));
-            const opened = call.open(request, context as CallContext, sink, fail);
-            endings.push(authenticator.guard(head, identity, fail));
-            return opened;
-          });
+        open(request, ongoing, sink, fail) {
+          const watch = call.open(request, ongoing, sink, fail);
+          const unguard = authenticator.guard(ongoing.head, ongoing.identity, fail);
           return {
             opened: watch.opened,
             close() {
-              for (const end of endings.splice(0)) end();
+              unguard();
               watch.close();
             },
           };
         },
       };
-  }
+    }
+    if (call.kind === "unary" && !isLongCall(localName)) return call;
+    return aroundAnswer(call, async ({ head, identity, end }, work) => {
+      const unguard = authenticator.guard(head, identity, end);
+      try {
+        return await work();
+      } finally {
+        unguard();
+      }
+    });
+  };
 }

@@ -1,7 +1,8 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { afterEach, expect, test, vi } from "vitest";
 import { WatchChannelsResponseSchema } from "../../../../gen/squelch/v1/channel_service_pb.js";
-import type { Engine, FloorNews } from "../../../../src/domain/ports.js";
+import type { Engine } from "../../../../src/domain/ports/engine.js";
+import type { FloorNews } from "../../../../src/domain/ports/floorStore.js";
 import { createMemoryEngine } from "../../../../src/engine/memory/engine.js";
 import { createLogger } from "../../../../src/lib/logger.js";
 import { ChannelWatcher } from "../../../../src/server/feed/speakers/channelWatcher.js";

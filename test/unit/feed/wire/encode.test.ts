@@ -72,13 +72,22 @@ describe("what is laid out by hand is, byte for byte, what the generated code wr
 
   it("a checkpoint", () => {
     const position = fc.record({ eventId: id, epoch: id, revision: fc.oneof(fc.nat(300), fc.maxSafeNat()) });
-    const health = fc.record({ healthy: fc.boolean(), ageMs: fc.option(fc.nat(100_000), { nil: undefined }) });
+    const health = fc.record({
+      healthy: fc.boolean(),
+      ageMs: fc.option(fc.nat(100_000), { nil: undefined }),
+      problem: fc.option(fc.string({ maxLength: 300 }), { nil: undefined }),
+    });
     fc.assert(
-      fc.property(fc.array(position, { maxLength: 20 }), health, (positions, { healthy, ageMs }) => {
+      fc.property(fc.array(position, { maxLength: 20 }), health, (positions, { healthy, ageMs, problem }) => {
         const cursors = positions.map((each) => toCursorMessage(each.eventId, each));
         const feedAge = ageMs !== undefined && { feedAge: durationFromMs(ageMs) };
-        const value = create(CheckpointSchema, { cursors, feedHealthy: healthy, ...feedAge });
-        const encoded = encodeCheckpoint(positions, ageMs === undefined ? { healthy } : { healthy, ageMs });
+        const value = create(CheckpointSchema, {
+          cursors,
+          feedHealthy: healthy,
+          feedProblem: problem ?? "",
+          ...feedAge,
+        });
+        const encoded = encodeCheckpoint(positions, { healthy, ageMs, problem });
         expect(encoded.equals(frameOf({ case: "checkpoint", value }))).toBe(true);
       }),
     );

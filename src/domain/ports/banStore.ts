@@ -1,0 +1,51 @@
+import type { UserBan } from "../ban.js";
+import type { Unsubscribe } from "./unsubscribe.js";
+
+/** The outcome of a write that waited for a replica of the store. */
+export interface ConfirmedOutcome {
+  /** The revision of the last change that announces the write. */
+  revision: number;
+  /** True if a replica of the store has acknowledged the write. */
+  replicated: boolean;
+}
+
+export interface DisconnectRequest {
+  eventId: string;
+  userId: string;
+  reason: string;
+  actor: string;
+}
+
+export interface BanRequest extends DisconnectRequest {
+  /** Undefined: the ban lasts until it is lifted. */
+  durationMs: number | undefined;
+}
+
+/**
+ * Disconnections and bans. A disconnection takes all floors of the user in one step: each is announced as `floorRevoked`,
+ * or, if the user is a pause's broadcaster, in a `speakersPaused` change without a broadcaster. A `userDisconnected` change
+ * follows in that step.
+ */
+export interface BanStore {
+  /** Where a ban is in effect: in every event of the fleet, or in the event in which it was made. */
+  readonly banScope: "fleet" | "event";
+  /** Disconnects a user, who need not be known to the event. */
+  disconnectUser(request: DisconnectRequest): Promise<ConfirmedOutcome>;
+  /** Bans a user and disconnects the user in the event, in one step. Replaces a standing ban. */
+  banUser(request: BanRequest): Promise<ConfirmedOutcome & { ban: UserBan }>;
+  /** Lifts a ban and returns the revision. Rejects with `failedPrecondition` if no ban of the user stands. */
+  unbanUser(eventId: string, userId: string, actor: string): Promise<number>;
+  /** Returns the bans in effect in an event. The first to end comes first. */
+  listBans(eventId: string): Promise<UserBan[]>;
+  /**
+   * Appends to the event's log what it lacks: the ends of bans, and bans made outside of this event against users with an
+   * entry in it, who are disconnected too. Returns the time until the next of the announced bans ends, ms; undefined if
+   * none of them has an end.
+   */
+  settleBans(eventId: string): Promise<number | undefined>;
+  /**
+   * Calls back when bans in effect in an event have changed, but not for bans that programs write to the store directly.
+   * Once it resolves, no change is missed.
+   */
+  followBans(eventId: string, listener: () => void): Promise<Unsubscribe>;
+}

@@ -1,0 +1,2 @@
+/** Ends a subscription. Idempotent. */
+export type Unsubscribe = () => void;

@@ -1,0 +1,23 @@
+import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
+import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
+
+/**
+ * The services that the gRPC and the HTTP server serve. To add a service, add it here: the compiler then demands what its
+ * methods do (`rpc/services.ts`), the rights that they need (`auth/rights.ts`) and what the audit trail records of them
+ * (`rpc/interceptors/audit.ts`).
+ */
+export const services = [PermissionService, ChannelService] as const;
+
+type Intersection<Union> = (Union extends unknown ? (each: Union) => void : never) extends (all: infer All) => void
+  ? All
+  : never;
+
+/** The methods of all services by their local names. A name belongs to one service only. */
+export type Methods = Intersection<(typeof services)[number]["method"]>;
+export type MethodName = keyof Methods;
+
+/** The request message of a method, as it is decoded. */
+export type RequestOf<Name extends MethodName> = MessageShape<Methods[Name]["input"]>;
+/** What the response message of a method is created from. */
+export type AnswerOf<Name extends MethodName> = MessageInitShape<Methods[Name]["output"]>;

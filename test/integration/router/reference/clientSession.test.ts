@@ -1,0 +1,169 @@
+import { describe, expect, it } from "vitest";
+import {
+  connect,
+  held,
+  joinA,
+  server,
+  startRouter,
+  useRoutersOnFakeServer,
+} from "../../../support/fakes/routersOnFakeServer.js";
+import { waitFor } from "../../../support/waitFor.js";
+
+useRoutersOnFakeServer();
+
+describe("permissions", () => {
+  it("reach the sockets of the user, and put the revoked off the channel (pitfall 1)", async () => {
+    const router = await startRouter();
+    const [client, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
+    server.setUserChannels("e1", "u1", ["b"]);
+    const { eventId, channelIds, channels, added, removed, action, revision } = (await client.next("permission-update"))
+      .data;
+    expect({ eventId, channelIds, channels, added, removed, action, revision }).toEqual({
+      ...{ eventId: "e1", channelIds: ["b"], channels: ["b"], added: ["b"], removed: ["a"] },
+      ...{ action: "set_user_channels", revision: 3 },
+    });
+    expect((await listener.next("channel-state", 2)).data).toMatchObject({ action: "user-left", userId: "u1" });
+    expect(await listener.request("ptt-start", { channelId: "a" })).toMatchObject({ data: { success: true } });
+    expect(client.of("speaker-changed")).toEqual([]);
+    expect(await client.request("join-channel", { channelId: "a" })).toMatchObject({
+      type: "error",
+      error: expect.stringContaining("not authorized"),
+    });
+    expect(listener.of("permission-update")).toEqual([]);
+  });
+
+  it("pitfalls 3, 4: a channel is joined with permission, and in its own event, only", async () => {
+    const router = await startRouter();
+    server.channels.set("x", { eventId: "e2" });
+    server.event("e1").users.set("u1", { channelIds: ["a", "x"] });
+    const client = await connect(router, "u1");
+    expect((await client.request("join-channel", { channelId: "z" })).error).toContain("not authorized");
+    expect((await client.request("join-channel", { channelId: "x" })).error).toContain("another event");
+    expect((await client.request("ptt-start", { channelId: "x" })).error).toContain("Join the channel");
+    expect(server.callsOf("startPtt")).toEqual([]);
+    expect(server.channels.get("a")).toBeUndefined();
+    await client.request("join-channel", { channelId: "a" });
+    expect(server.channels.get("a")?.eventId, "pitfall 17: the first join fills the index").toBe("e1");
+  });
+
+  it("are asked for again at every press", async () => {
+    const router = await startRouter();
+    const client = await joinA(router, "u1");
+    await client.request("ptt-start", { channelId: "a" });
+    server.setUserChannels("e1", "u1", []);
+    await client.next("permission-update");
+    expect(await client.request("ptt-start", { channelId: "a" })).toMatchObject({ data: { denied: true } });
+    expect(await client.next("ptt-denied")).toMatchObject({ data: { channelId: "a", cause: "receiveOnly" } });
+    expect(held("a"), "the current transmission goes on").toBe("u1");
+    expect(await client.request("ptt-stop", { channelId: "a" })).toMatchObject({ data: { success: true } });
+    expect((await client.request("ptt-start", { channelId: "a" })).error).toContain("Join the channel");
+  });
+
+  it("take the floor away at once where that is wanted", async () => {
+    const router = await startRouter({ cut: "atOnce" });
+    const [client, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
+    await client.request("ptt-start", { channelId: "a" });
+    server.setUserChannels("e1", "u1", []);
+    expect(await client.next("ptt-interrupted")).toMatchObject({ data: { channelId: "a" } });
+    expect((await listener.next("speaker-changed", 2)).data).toMatchObject({ isBusy: false });
+    expect(held("a")).toBeUndefined();
+  });
+
+  it("that go while the store is asked for the floor leave nobody speaking", async () => {
+    const router = await startRouter();
+    const client = await joinA(router, "u1");
+    let answer: (value?: unknown) => void = () => undefined;
+    server.gates.set(
+      "startPtt",
+      new Promise((resolve) => {
+        answer = resolve;
+      }),
+    );
+    const reply = client.request("ptt-start", { channelId: "a" });
+    await waitFor(() => held("a"));
+    server.setUserChannels("e1", "u1", []);
+    await client.next("permission-update");
+    answer();
+    expect(await reply).toMatchObject({ data: { denied: true } });
+    expect(held("a")).toBeUndefined();
+  });
+});
+
+describe("a socket", () => {
+  it("survives frames that make no sense, and says what is wrong with them", async () => {
+    const router = await startRouter();
+    const client = await connect(router, "u1");
+    for (const frame of ["{", "[]", '{"type":"toString"}', Buffer.from([0xff, 0xfe]), '{"type":"join-channel"}']) {
+      client.socket.send(frame);
+    }
+    await client.next("error", 5);
+    expect(await client.request("ping")).toMatchObject({ type: "pong" });
+    expect(await client.request("leave-channel", { channelId: "a" })).toMatchObject({ data: { success: true } });
+  });
+
+  it("is closed where its user was disconnected", async () => {
+    const router = await startRouter();
+    const [client, other] = [await connect(router, "u1"), await connect(router, "u1", { eventId: "e2" })];
+    await joinA(router, "u2");
+    server.append("e1", { case: "userDisconnected", value: { userId: "u1", reason: "🚒".repeat(99) } });
+    await waitFor(() => client.closed);
+    expect(client.closed).toEqual({ code: 4003, reason: "🚒".repeat(30) });
+    expect(client.of("force-disconnect")).toHaveLength(1);
+    expect(other.closed).toBeUndefined();
+  });
+
+  it("that does not answer is dropped all the same where its user was disconnected", async () => {
+    const router = await startRouter();
+    const [client, other] = [await joinA(router, "u1"), await joinA(router, "u2")];
+    client.socket.pause();
+    server.append("e1", { case: "userDisconnected", value: { userId: "u1", reason: "" } });
+    const left = () => other.of("channel-state").some(({ data }) => data.action === "user-disconnected");
+    await waitFor(left, { message: "the others to be told that the user is gone" });
+  });
+
+  it("G8: that does not read is closed, not buffered for", async () => {
+    const router = await startRouter();
+    const [client, witness] = [await connect(router, "u1"), await connect(router, "u2")];
+    client.socket.pause();
+    const channelIds = Array.from({ length: 2_000 }, (_, index) => `${"c".repeat(100)}${index}`);
+    for (let round = 1; round <= 40; round += 1) {
+      server.setUserChannels("e1", "u1", round % 2 === 1 ? channelIds : []);
+      server.setUserChannels("e1", "u2", [`a${round}`]);
+      await witness.next("permission-update", round);
+    }
+    client.socket.resume();
+    await waitFor(() => client.closed);
+    expect(client.closed?.code).toBe(1013);
+  });
+
+  it("that asks faster than can be answered is closed", async () => {
+    const router = await startRouter();
+    const client = await joinA(router, "u1");
+    server.gates.set("startPtt", new Promise(() => undefined));
+    for (let index = 0; index < 100; index += 1) client.socket.send('{"type":"ptt-start","data":{"channelId":"a"}}');
+    await waitFor(() => client.closed);
+    expect(client.closed?.code).toBe(1008);
+  });
+});
+
+describe("the router", () => {
+  it("closes its sockets and gives floors back when it stops, however often it is told", async () => {
+    const router = await startRouter();
+    const client = await joinA(router, "u1");
+    await client.request("ptt-start", { channelId: "a" });
+    await Promise.all([router.close(), router.close()]);
+    await waitFor(() => client.closed);
+    expect(client.closed?.code).toBe(1001);
+    expect(held("a")).toBeUndefined();
+    await waitFor(() => server.openWatches.length === 0);
+    await expect(connect(router, "u1")).rejects.toThrow();
+  });
+
+  it("says what is wrong with its options", async () => {
+    await expect(startRouter({ listen: "nowhere" })).rejects.toThrow("listen");
+    await expect(startRouter({ address: "nowhere" })).rejects.toThrow("address");
+    await expect(startRouter({ jwtSecret: "" })).rejects.toThrow("jwtSecret");
+    const router = await startRouter();
+    await expect(startRouter({ listen: router.wsAddress })).rejects.toThrow("EADDRINUSE");
+  });
+});

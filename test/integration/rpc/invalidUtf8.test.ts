@@ -1,0 +1,71 @@
+import { Client, credentials, status } from "@grpc/grpc-js";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Replica } from "../../../src/server/start.js";
+import { startSquelch } from "../../support/startSquelch.js";
+
+let replica: Replica;
+let client: Client;
+beforeAll(async () => {
+  replica = await startSquelch();
+  client = new Client(replica.grpcAddress, credentials.createInsecure());
+});
+afterAll(async () => {
+  client?.close();
+  await replica?.close();
+});
+
+const UNARY = "/squelch.v1.PermissionService/GetUserPermissions";
+const WATCH = "/squelch.v1.PermissionService/WatchPermissions";
+const NOT_UTF8 = Buffer.from([0x61, 0xff, 0xfe]);
+/** Field 1 of a request, a string: event_id of the unary call, event_ids of the watch. */
+const BINARY = Buffer.concat([Buffer.from([0x0a, NOT_UTF8.length]), NOT_UTF8]);
+const jsonOf = (text: Buffer | string, field: string) =>
+  Buffer.concat([Buffer.from(`{${field}"`), Buffer.from(text), Buffer.from(field.includes("[") ? '"]}' : '"}')]);
+
+/** A message of a stream, with its length before it. */
+function envelope(message: Buffer): Buffer {
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(message.length, 1);
+  return Buffer.concat([head, message]);
+}
+
+async function post(path: string, type: string, body: Buffer): Promise<string> {
+  const response = await fetch(`http://${replica.httpAddress}${path}`, {
+    method: "POST",
+    headers: { "content-type": type },
+    body: new Uint8Array(body),
+    signal: AbortSignal.timeout(5_000),
+  });
+  return decodeURIComponent(await response.text());
+}
+
+describe("text that is not UTF-8 is refused, not replaced", () => {
+  it.each([
+    ["bytes", NOT_UTF8],
+    ["half of a surrogate pair", "a\\ud800"],
+  ])("in JSON (%s)", async (_, text) => {
+    const unary = await post(UNARY, "application/json", jsonOf(text, '"userId":"u","eventId":'));
+    expect(JSON.parse(unary)).toMatchObject({ code: "invalid_argument" });
+    const stream = await post(WATCH, "application/connect+json", envelope(jsonOf(text, '"eventIds":[')));
+    expect(stream).toContain('"code":"invalid_argument"');
+  });
+
+  it("in protobuf over HTTP", async () => {
+    expect(JSON.parse(await post(UNARY, "application/proto", BINARY))).toMatchObject({ code: "internal" });
+    expect(await post(WATCH, "application/connect+proto", envelope(BINARY))).toContain('"code":"internal"');
+    expect(await post(UNARY, "application/grpc-web+proto", envelope(BINARY))).toContain("grpc-status: 13");
+  });
+
+  it("over gRPC", async () => {
+    const pass = (bytes: Buffer) => bytes;
+    const unary = await new Promise((resolve) => {
+      client.makeUnaryRequest(UNARY, pass, pass, BINARY, (error) => resolve(error?.code));
+    });
+    expect(unary).toBe(status.INTERNAL);
+    const stream = client.makeServerStreamRequest(WATCH, pass, pass, BINARY);
+    const ended = await new Promise((resolve) => {
+      stream.on("error", (error) => resolve((error as { code?: number }).code)).resume();
+    });
+    expect(ended).toBe(status.INTERNAL);
+  });
+});

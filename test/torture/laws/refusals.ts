@@ -1,0 +1,175 @@
+import { waitedBetween } from "../fleet/cpuWaits.js";
+import { Order } from "../record/expectation.js";
+import type { Entry, History, Refusal, RouterRecord, Write } from "../record/history.js";
+import { CHECKPOINT_INTERVAL_MS } from "../record/routerRecorder.js";
+import type { Violation } from "./violation.js";
+
+/** How long what was published may take to be in force once Redis refuses nothing any more, ms. */
+const IN_FORCE_MS = CHECKPOINT_INTERVAL_MS + 5_000;
+/** What was published so shortly before a refusal may still have waited when it began, ms. */
+const LEAD_MS = 2_000;
+/** For so long a replica of which writes fail may call itself ready, ms: and until the next probe and the next look. */
+const UNNOTICED_MS = 6_000 + 2_500;
+
+/**
+ * Redis refuses writes, then it does not. G1: every update that was published, before, meanwhile or afterwards, is in force
+ * within one checkpoint interval and 5 s. G9: a replica is not ready while its own writes have failed for longer than 6 s,
+ * and ready again soon after.
+ */
+export function checkRefusals(history: History): Violation[] {
+  return [...checkInForce(history), ...checkReadiness(history)];
+}
+
+function checkReadiness(history: History): Violation[] {
+  return history.refusals.flatMap((refusal): Violation[] => {
+    const { fault, from, until, to, replicas, isTotal, readyAgainMs } = refusal;
+    return replicas.flatMap((replica): Violation[] => {
+      const violations: Violation[] = [];
+      const waitedMs = (start: number, end: number) => waitedBetween(history.cpuWaits, start, end);
+      const isAlone = !isDisturbed(history, refusal, from, until, replica);
+      const lie = history.readiness.find(
+        ({ replica: asked, at, isReady }) =>
+          asked === replica && isReady && at < until && at > from + UNNOTICED_MS + waitedMs(from, at),
+      );
+      if (isTotal && isAlone && lie !== undefined) {
+        const text = `${replica} was ready ${Math.round(lie.at - from)} ms after its writes began to fail: ${fault}`;
+        violations.push({ law: "G9", at: lie.at, text });
+      }
+      const standingAt = history.troubles.find((trouble) => isOwn(trouble, refusal) && trouble.party === replica)?.to;
+      if (standingAt === undefined || !Number.isFinite(standingAt)) return violations;
+      const lateMs = standingAt - to - waitedMs(to, standingAt) - readyAgainMs;
+      if (lateMs > 0 && !isDisturbed(history, refusal, from, standingAt, replica)) {
+        const text = `${replica} was ready again ${Math.round(lateMs)} ms too late: ${fault}`;
+        violations.push({ law: "G9", at: standingAt, text });
+      }
+      return violations;
+    });
+  });
+}
+
+function isOwn(trouble: { fault: string; from: number; to: number }, refusal: Refusal): boolean {
+  return trouble.fault === refusal.fault && trouble.from <= refusal.from && trouble.to >= refusal.to;
+}
+
+// True if something else may explain how a replica was between the two times.
+function isDisturbed(history: History, refusal: Refusal, from: number, to: number, party?: string): boolean {
+  return history.troubles.some(
+    (trouble) =>
+      !isOwn(trouble, refusal) &&
+      (party === undefined || trouble.party === party) &&
+      trouble.from <= to &&
+      trouble.to >= from,
+  );
+}
+
+interface Published {
+  write: Write;
+  at: number;
+  /** By when it has to be in force. */
+  by: number;
+}
+
+function checkInForce(history: History): Violation[] {
+  const order = new Order(history, history.witnessed.length);
+  const entries = history.witnessed.flatMap((record) => (record.kind === "entry" ? [record] : []));
+  if (history.refusals.length === 0) return [];
+  const positionsOf = new Map([...history.routers].map(([router, records]) => [router, collectPositions(records)]));
+  const rank = new Map<string, number>();
+  for (const record of history.witnessed) if (record.kind === "published") rank.set(record.writeId, rank.size);
+  const entriesOf = new Map<string, typeof entries>();
+  for (const record of entries) {
+    const key = `${record.entry.eventId} ${record.entry.userId}`;
+    const list = entriesOf.get(key) ?? [];
+    entriesOf.set(key, list);
+    list.push(record);
+  }
+  return publishedUnderRefusal(history, order).flatMap(({ write, at, by }) => {
+    const { id, eventId } = write;
+    return [...write.channelsOf].flatMap(([userId, channels]): Violation[] => {
+      const all = entriesOf.get(`${eventId} ${userId}`) ?? [];
+      const before = all.findLast((record) => record.at <= at)?.entry.channels ?? "";
+      // Something newer, or something that says the same, stands for it.
+      const effect = all.find(({ entry, at: seenAt }) => {
+        if (seenAt <= at - LEAD_MS) return false;
+        const isNewer = entry.writeId !== undefined && (rank.get(entry.writeId) ?? Infinity) >= (rank.get(id) ?? 0);
+        return isNewer || (seenAt > at && entry.channels === channels);
+      });
+      if (effect === undefined && before === channels) return [];
+      const byMs = by + waitedBetween(history.cpuWaits, at, by);
+      const name = `${id} for ${userId} in ${eventId}, published at ${Math.round(at)} ms,`;
+      if (effect === undefined || effect.at > byMs) {
+        const late = effect === undefined ? "never" : `only at ${Math.round(effect.at)} ms`;
+        return [{ law: "G1", at: by, text: `${name} was in force ${late}, not by ${Math.round(byMs)} ms` }];
+      }
+      return routersBehind(history, positionsOf, effect.entry, at, byMs).map((router) => {
+        return { law: "G1", at: by, text: `${name} had not arrived at ${router} by ${Math.round(byMs)} ms` };
+      });
+    });
+  });
+}
+
+// Each update that has to have been heard and of which it can be said by when it must be in force.
+function publishedUnderRefusal(history: History, order: Order): Published[] {
+  const now = Math.max(0, ...history.rests.map(({ at }) => at));
+  const losses = history.witnessed.flatMap(({ kind, at }) => (kind === "lost" ? [at] : []));
+  const published: Published[] = [];
+  for (const record of history.witnessed) {
+    if (record.kind !== "published") continue;
+    const { at } = record;
+    const write = history.writes.get(record.writeId);
+    const refusal = history.refusals.find(({ from, to }) => at >= from - LEAD_MS && at <= to + IN_FORCE_MS);
+    if (write === undefined || refusal === undefined || !order.wasHeard(at)) continue;
+    const by = Math.max(quietSince(history, refusal, at), at) + IN_FORCE_MS;
+    // What Redis has lost is another law's.
+    if (losses.some((lostAt) => lostAt >= at - LEAD_MS && lostAt <= by)) continue;
+    if (by < now) published.push({ write, at, by });
+  }
+  return published;
+}
+
+// When the last trouble had ceased that may hold up what was published then.
+function quietSince(history: History, refusal: Refusal, at: number): number {
+  let quiet = refusal.to;
+  const others = [...history.refusals, ...history.troubles.filter((trouble) => !isOwn(trouble, refusal))];
+  for (let isGrowing = true; isGrowing; ) {
+    const next = others
+      .filter(({ from, to }) => from <= Math.max(quiet, at) + IN_FORCE_MS && to >= at)
+      .reduce((latest, { to }) => Math.max(latest, to), quiet);
+    isGrowing = next > quiet && Number.isFinite(next);
+    quiet = next;
+  }
+  return quiet;
+}
+
+/** Where each event stood at a router, by what it was told. */
+type Positions = Map<string, { at: number; epoch: string; revision: number }[]>;
+
+function collectPositions(records: readonly RouterRecord[]): Positions {
+  const positions: Positions = new Map();
+  for (const record of records) {
+    const { at } = record;
+    const cursors = record.kind === "checkpoint" ? record.cursors : record.kind === "snapshot" ? [record] : [];
+    for (const { eventId, epoch, revision } of cursors) {
+      const list = positions.get(eventId) ?? [];
+      positions.set(eventId, list);
+      list.push({ at, epoch, revision });
+    }
+  }
+  return positions;
+}
+
+// The routers that were well and had not been told of a change by then.
+function routersBehind(
+  { troubles }: History,
+  positionsOf: ReadonlyMap<string, Positions>,
+  { eventId, epoch, revision }: Entry,
+  from: number,
+  by: number,
+): string[] {
+  return [...positionsOf].flatMap(([router, positions]) => {
+    if (troubles.some((trouble) => trouble.party === router && trouble.from <= by && trouble.to >= from)) return [];
+    const last = positions.get(eventId)?.findLast(({ at }) => at <= by);
+    const hasArrived = last !== undefined && (last.epoch !== epoch || last.revision >= revision);
+    return hasArrived ? [] : [router];
+  });
+}
