@@ -4,7 +4,7 @@ import {
   type AwaitAppliedResponse,
   AwaitAppliedResponseSchema,
   type RouterProgress,
-} from "../../gen/squelch/v1/permission_service_pb.js";
+} from "../../gen/squelch/v1/fleet_service_pb.js";
 import type { Connection } from "./connection.js";
 import type { CommandContext } from "./context.js";
 import { CommandFailure, describeCallError } from "./failure.js";

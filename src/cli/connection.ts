@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import { parseHostPort } from "../lib/hostPort.js";
+import { encodePercent } from "../lib/percentText.js";
 import type { CommandContext } from "./context.js";
 import { CommandFailure, describeCallError } from "./failure.js";
 import { formatDuration, parsePositiveDuration } from "./output/duration.js";
@@ -86,7 +87,7 @@ function parseAddress(address: string): string {
   return address;
 }
 
-// The actor of changes: the name of the user of this system. A header has only printable ASCII.
+// The actor of changes: the name of the user of this system, percent-encoded for a header.
 function actor(): string {
   let name: string;
   try {
@@ -95,7 +96,7 @@ function actor(): string {
     // In many containers the user id has no entry in the password file.
     name = String(process.getuid?.() ?? "unknown");
   }
-  return `cli:${name.replace(/[^\x21-\x7e]/g, "_")}`;
+  return encodePercent(`cli:${name.replace(/[{}\p{Cc}]/gu, "_")}`);
 }
 
 // A replica uses the actor only if it requires no token or certificate.

@@ -1,3 +1,4 @@
+import { refusal, type SquelchError } from "./errors.js";
 import { parseId } from "./id.js";
 
 /** The action of a membership change if the writer names none. */
@@ -28,4 +29,14 @@ export function diffChannels(before: readonly string[], after: readonly string[]
   const had = new Set(before);
   const has = new Set(after);
   return { added: after.filter((id) => !had.has(id)), removed: before.filter((id) => !has.has(id)) };
+}
+
+/** Returns the error for a write with `if_revision` after another write. */
+export function revisionChanged(userId: string, revision: number): SquelchError {
+  return refusal(
+    "REVISION_CHANGED",
+    `if_revision: the channels of "${userId}" have changed since; the newest change has revision ${revision}: read them ` +
+      "again, then decide",
+    { revision: `${revision}` },
+  );
 }

@@ -1,5 +1,8 @@
 import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { AuditService } from "../../gen/squelch/v1/audit_service_pb.js";
+import { BanService } from "../../gen/squelch/v1/ban_service_pb.js";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
+import { FleetService } from "../../gen/squelch/v1/fleet_service_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 
 /**
@@ -7,7 +10,7 @@ import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js
  * methods do (`rpc/services.ts`), the rights that they need (`auth/rights.ts`) and what the audit trail records of them
  * (`rpc/interceptors/audit.ts`).
  */
-export const services = [PermissionService, ChannelService] as const;
+export const services = [PermissionService, ChannelService, BanService, FleetService, AuditService] as const;
 
 type Intersection<Union> = (Union extends unknown ? (each: Union) => void : never) extends (all: infer All) => void
   ? All

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { InvalidArgumentError } from "commander";
-import { type AuditEntry, AuditEntrySchema } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { type AuditEntry, AuditEntrySchema } from "../../../gen/squelch/v1/audit_service_pb.js";
 import { addConnectionOptions, type Connection, type ConnectionOptions, withConnection } from "../connection.js";
 import type { CommandContext } from "../context.js";
 import { formatTime } from "../output/describe.js";

@@ -1,14 +1,13 @@
 import { toJson } from "@bufbuild/protobuf";
 import { type Duration, durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
-import { type SpeakerPause, SpeakerPauseSchema } from "../../../gen/squelch/v1/model_pb.js";
 import {
-  type Checkpoint,
   type GetFleetStatusResponse,
   GetFleetStatusResponseSchema,
   type ReconcileMembershipsResponse,
   ReconcileMembershipsResponseSchema,
-} from "../../../gen/squelch/v1/permission_service_pb.js";
+} from "../../../gen/squelch/v1/fleet_service_pb.js";
+import { type Checkpoint, type SpeakerPause, SpeakerPauseSchema } from "../../../gen/squelch/v1/model_pb.js";
 import { addConnectionOptions, type Connection, type ConnectionOptions, withConnection } from "../connection.js";
 import type { CommandContext } from "../context.js";
 import { CommandFailure } from "../failure.js";

@@ -1,5 +1,5 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import type { GetFleetStatusResponse, RouterLag } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { GetFleetStatusResponse, RouterLag } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import { describeProblem, type Problem } from "../api/problem.js";
 import type { Session } from "../api/session.js";
 import { timeOf } from "./format.js";

@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import type { AuditEntry } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { AuditEntry } from "../../../gen/squelch/v1/audit_service_pb.js";
 import { describeProblem } from "../api/problem.js";
 import { formatTimeOfDay, timeOf } from "../model/format.js";
 import { linkTo } from "../model/route.js";

@@ -177,8 +177,7 @@ export class RouterCalls {
 
   #options(actor = `router:${this.#routerId}`) {
     const metadata = new Metadata();
-    // A header has only printable ASCII. An actor has no braces and at most 128 bytes.
-    metadata.set("squelch-actor", actor.replace(/[^\x20-\x7e]|[{}]/g, "_").slice(0, MAX_ID_BYTES));
+    metadata.set("squelch-actor", encodePercent(actorId(actor)));
     return { deadline: Date.now() + DEADLINE_MS, metadata };
   }
 }
@@ -206,4 +205,11 @@ export function isStaleLease(error: unknown): boolean {
 /** Returns the message for a client whose call failed: the message of the service for a refusal, or "Service unavailable". */
 export function refusalText(error: unknown): string {
   return isRefusal(error) ? error.details : "Service unavailable";
+}
+
+// An actor is an id: without braces and control characters, and at most 128 bytes.
+function actorId(name: string): string {
+  let id = name.replace(/[{}\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/gu, "_");
+  while (Buffer.byteLength(id) > MAX_ID_BYTES) id = Array.from(id).slice(0, -1).join("");
+  return id;
 }

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
-import { SquelchError } from "../../domain/errors.js";
+import { refusal } from "../../domain/errors.js";
 import { followFiles } from "../../lib/followFiles.js";
 import type { Logger } from "../../lib/logger.js";
 import type { KeySource } from "./keySource.js";
@@ -87,7 +87,7 @@ class PublicKeys implements KeySource {
 
   async #verify(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
     if (this.#keys === undefined) {
-      throw new SquelchError("unavailable", "the keys of tokens could not be read yet; try again");
+      throw refusal("KEYS_UNAVAILABLE", "the keys of tokens could not be read yet; try again", {});
     }
     const verifying = { ...options, algorithms: PUBLIC_ALGORITHMS };
     try {

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type AwaitAppliedResponse, PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { AwaitAppliedResponse } from "../../../gen/squelch/v1/fleet_service_pb.js";
+import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { ROUTER_SILENCE_MS } from "../../../src/domain/applied.js";
 import { eventKeys } from "../../../src/engine/redis/keys.js";
 import type { Replica } from "../../../src/server/start.js";

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { durationMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { afterEach, describe, expect, it } from "vitest";
-import { type GetFleetStatusResponse, PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { GetFleetStatusResponse } from "../../../gen/squelch/v1/fleet_service_pb.js";
+import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
 import { connect } from "../../support/clients/watchClient.js";
 import { startRedis } from "../../support/redis/startRedis.js";

@@ -1,6 +1,6 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
-import { BanUserResponseSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { BanUserResponseSchema } from "../../../../gen/squelch/v1/ban_service_pb.js";
 import { addWaitOption, awaitRouters, type WaitOptions } from "../../awaitApplied.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";

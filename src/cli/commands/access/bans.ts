@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { ListBansResponseSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { ListBansResponseSchema } from "../../../../gen/squelch/v1/ban_service_pb.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
 import { formatTime } from "../../output/describe.js";

@@ -1,6 +1,6 @@
 import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import { useEffect, useState } from "preact/hooks";
-import type { AwaitAppliedResponse, RouterProgress } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import type { AwaitAppliedResponse, RouterProgress } from "../../../../gen/squelch/v1/fleet_service_pb.js";
 import { describeProblem } from "../../api/problem.js";
 import type { EventPicture } from "../../model/eventPicture.js";
 import { formatAge, formatCount, timeOf } from "../../model/format.js";

@@ -1,5 +1,6 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { SquelchError } from "../../../domain/errors.js";
+import { unknownChannel } from "../../../domain/channel.js";
+import { invalidField } from "../../../domain/errors.js";
 import {
   DEFAULT_TALK_TIME_MS,
   MAX_LEASE_TIME_MS,
@@ -16,6 +17,7 @@ import type { Hub } from "../../feed/hub.js";
 import { toSpeakerFields, toSpeakerPauseMessage, toUserBanMessage } from "../../feed/wire/messages.js";
 import type { Handlers } from "../call.js";
 import { parseCount, parseDuration, parseOptionalId, parsePriority, parseSpeakerId, parseText } from "./convert.js";
+import { parsePage, takePage } from "./paging.js";
 
 type ChannelServiceCalls = Pick<
   Handlers,
@@ -48,11 +50,14 @@ export function createChannelService(
     async getChannelEvent({ channelId }) {
       const eventId = await engine.getChannelEvent(parseId("channel_id", channelId));
       if (eventId !== undefined) return { eventId };
-      throw new SquelchError("notFound", `channel_id: "${channelId}" belongs to no event`);
+      throw unknownChannel(channelId);
     },
 
-    async listEventChannels({ eventId }) {
-      return { channelIds: await engine.listEventChannels(parseId("event_id", eventId)) };
+    async listEventChannels({ eventId, ...page }) {
+      const { after, pageSize } = parsePage(page, [parseId("event_id", eventId)]);
+      const channelIds = (await engine.listEventChannels(eventId)).filter((id) => after === undefined || id > after);
+      const { items, nextPageToken } = takePage(channelIds, pageSize, [eventId], (channelId) => channelId);
+      return { channelIds: items, nextPageToken };
     },
 
     async startPtt({ channelId, userId, userName, sessionId, priority, talkTime, leaseTime, queueFor }, { actor }) {
@@ -80,7 +85,7 @@ export function createChannelService(
 
     async renewPtt({ channelId, leaseId }) {
       parseId("channel_id", channelId);
-      if (leaseId === 0n) throw new SquelchError("invalidArgument", "lease_id: must be given");
+      if (leaseId === 0n) throw invalidField("lease_id", "must be given");
       const expiresAtMs = await engine.renewPtt(channelId, parseCount("lease_id", leaseId));
       return { expiresAt: timestampFromMs(expiresAtMs) };
     },
@@ -91,7 +96,7 @@ export function createChannelService(
         await engine.stopPtt(channelId, { leaseId: parseCount("lease_id", leaseId) });
         return {};
       }
-      if (userId === "") throw new SquelchError("invalidArgument", "lease_id: must be given, or user_id");
+      if (userId === "") throw invalidField("lease_id", "must be given, or user_id");
       parseId("user_id", userId);
       await engine.stopPtt(channelId, { userId, sessionId: parseOptionalId("session_id", sessionId) });
       return {};

@@ -4,15 +4,17 @@
 -- floor any more.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
--- KEYS[7] the entry that the same request id has made, kept for an hour
+-- KEYS[7] what the same request id has made, kept for an hour: the digest of its caller and content, a space, the entry
 -- ARGV[2] the pause without its times: JSON of {pauseId, reason, actor, exemptUserIds, broadcaster}, without the
 --         opening brace
 -- ARGV[3] duration, ms; 0 cuts without a latch
 -- ARGV[4] 1 if the request has an id
 -- ARGV[5] how long to keep the entry for a repeat, ms
 -- ARGV[6] the pause to take the place of; empty: one with the same broadcaster
--- ARGV[7] 1 if the caller has seen to it that the event has all of its channels
+-- ARGV[7] digest of the caller and the content of the request
+-- ARGV[8] 1 if the caller has seen to it that the event has all of its channels
 -- Returns { 'paused', number of Redis replicas, JSON of the log's entry }
+--      or { 'reused' }: another caller, or a request with other content, has used the request id. Nothing is changed.
 --      or { 'standing', pause JSON } or { 'banned', JSON of the broadcaster's ban }
 --      or { 'behind' }: the event has not got all of its channels. Nothing is changed.
 -- @include base
@@ -39,12 +41,14 @@ end
 local has_request_id = ARGV[4] == '1'
 local replicas = tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0
 if has_request_id then
-  local entry = redis.call('GET', KEYS[7])
-  if entry then return { 'paused', replicas, entry } end
+  local answer = redis.call('GET', KEYS[7])
+  local is_same = answer and string.sub(answer, 1, #ARGV[7] + 1) == ARGV[7] .. ' '
+  if is_same then return { 'paused', replicas, string.sub(answer, #ARGV[7] + 2) } end
+  if answer then return { 'reused' } end
 end
 
 local channels, keys = list_channels()
-if ARGV[7] ~= '1' and is_behind(channels) then return { 'behind' } end
+if ARGV[8] ~= '1' and is_behind(channels) then return { 'behind' } end
 
 local duration = tonumber(ARGV[3])
 local pause_json = '{"startedAtMs":' .. integer(now) .. ',"expiresAtMs":' .. integer(now + duration) .. ',' .. ARGV[2]
@@ -117,5 +121,5 @@ local body = '"kind":"speakersPaused","pause":' .. pause_json
 if replaced then body = body .. ',"replacedPauseId":' .. cjson.encode(replaced) end
 local entry = append(pause.actor, body .. ',"cut":', speakers_json(cut_channels, cut_values))
 publish_same_state(changed, holder)
-if has_request_id then redis.call('SET', KEYS[7], entry, 'PX', ARGV[5]) end
+if has_request_id then redis.call('SET', KEYS[7], ARGV[7] .. ' ' .. entry, 'PX', ARGV[5]) end
 return { 'paused', replicas, entry }

@@ -5,7 +5,7 @@
 -- ARGV[3] reason
 -- ARGV[4] actor
 -- ARGV[5] duration, ms; empty: until it is lifted
--- Returns { ban JSON, revision, number of Redis replicas }.
+-- Returns { ban JSON, epoch, revision, number of Redis replicas }.
 -- @include base
 -- @include log
 -- @include floor
@@ -23,4 +23,4 @@ if duration then redis.call('PEXPIREAT', ban_key(user), integer(expires_at)) end
 tell_ban(actor, user, expires_at)
 disconnect_user(actor, user, reason)
 publish_ban_news()
-return { ban_json(user, expires_at), revision, tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0 }
+return { ban_json(user, expires_at), epoch, revision, tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0 }

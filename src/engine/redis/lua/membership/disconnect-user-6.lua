@@ -4,7 +4,7 @@
 -- ARGV[2] user
 -- ARGV[3] reason
 -- ARGV[4] actor
--- Returns { revision, number of Redis replicas }.
+-- Returns { epoch, revision, number of Redis replicas }.
 -- @include base
 -- @include log
 -- @include floor
@@ -13,4 +13,4 @@
 -- @include leases
 -- @include disconnect
 disconnect_user(ARGV[4], ARGV[2], ARGV[3])
-return { revision, tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0 }
+return { epoch, revision, tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0 }

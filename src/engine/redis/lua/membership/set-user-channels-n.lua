@@ -8,7 +8,9 @@
 -- ARGV[2] update: JSON of {userId, channelIds, action, actor}
 -- ARGV[3] 1: write only where nobody has ever written the user, nor a sync everybody, and before every other position, so
 --         that what was published earlier and is applied later wins
+-- ARGV[4] write only if the user's newest change has this revision; empty: whatever it has
 -- Returns { 'foreign', channel, its event }
+--      or { 'changed', revision of the user's newest change }
 --      or { 'limit', the one that keeps something out }
 --      or { 'unknown', channel, channel, ... }: whose these are is to be noted first, nothing was written
 --      or { 'behind', the least ticket that will do }: the caller's is not above what it overwrites, nothing was written
@@ -27,6 +29,9 @@ end
 local position, at_least = '0-0', nil
 local is_seed = ARGV[3] == '1'
 local member = read_member(update.userId)
+if ARGV[4] ~= '' and tonumber(ARGV[4]) ~= member_revision(member) then
+  return { 'changed', member_revision(member) }
+end
 local unknown = { 'unknown' }
 if not (is_seed and is_stale(position, member, read_floor())) then
   local allowed, limit = within_limits(update.channelIds, member)
@@ -45,5 +50,5 @@ local speaker_keys = {}
 for index, channel in ipairs(update.channelIds) do speaker_keys[channel] = KEYS[7 + index] end
 local status, at, added, removed = apply_membership(update, position, KEYS[7], speaker_keys)
 local replicas = tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0
-return { 'done', '{"revision":' .. integer(at) .. ',"added":' .. json_list(added) .. ',"removed":'
+return { 'done', '{"revision":' .. integer(at) .. ',"epoch":"' .. epoch .. '"' .. ',"added":' .. json_list(added) .. ',"removed":'
   .. json_list(removed) .. ',"superseded":' .. tostring(status == 'stale') .. '}', replicas }

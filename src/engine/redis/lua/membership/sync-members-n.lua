@@ -23,8 +23,7 @@
 --      or { 'limit', the one that keeps something out }
 --      or { 'unknown', channel, channel, ... }: whose these are is to be noted first, nothing was written
 --      or { 'behind', the least ticket that will do }: the caller's is not above what it overwrites, nothing was written
---      or { 'done', revision, users who changed, those of them who were not named, those of them who lost a channel,
---           number of Redis replicas }.
+--      or { 'done', epoch, revision, users who changed, those of them who were not named, number of Redis replicas }.
 -- @include base
 -- @include log
 -- @include floor
@@ -49,7 +48,7 @@ local unknown = { 'unknown' }
 find_unknown(KEYS[7], named_channels, unknown)
 if #unknown > 1 then return unknown end
 
-local writes, highest, losers = {}, 0, 0
+local writes, highest = {}, 0
 
 -- Notes what a user's new channels, a JSON list, change. Of most nothing changes, which their text tells.
 local function plan(user, channels)
@@ -65,7 +64,6 @@ local function plan(user, channels)
     highest = math.max(highest, (parse_position(member.p)))
     local added, removed = difference(member.c, cjson.decode(channels))
     if #added == 0 and #removed == 0 then return end
-    if #removed > 0 then losers = losers + 1 end
     write.added, write.removed, write.member = json_list(added), json_list(removed), member
   end
   writes[#writes + 1] = write
@@ -101,4 +99,4 @@ in_chunks(members, function(_, ...) redis.call('HSET', MEMBERS, ...) end)
 if newest then announce(newest) end
 
 local replicas = tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0
-return { 'done', revision, changed, #writes - of_named, losers, replicas }
+return { 'done', epoch, revision, changed, #writes - of_named, replicas }

@@ -3,7 +3,7 @@
 -- KEYS, ARGV[1]: see shared/base.lua
 -- ARGV[2] user
 -- ARGV[3] actor
--- Returns { 'unbanned', revision } or { 'none' } if no ban stands.
+-- Returns { 'unbanned', epoch, revision, number of Redis replicas } or { 'none' } if no ban stands.
 -- @include base
 -- @include log
 -- @include bans
@@ -13,4 +13,4 @@ redis.call('ZREM', context.banned, user)
 redis.call('DEL', ban_key(user))
 tell_end_of_ban(ARGV[3], user, false)
 publish_ban_news()
-return { 'unbanned', revision }
+return { 'unbanned', epoch, revision, tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0 }
