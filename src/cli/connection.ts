@@ -2,7 +2,10 @@ import { userInfo } from "node:os";
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import type { Command } from "commander";
+import { AuditService } from "../../gen/squelch/v1/audit_service_pb.js";
+import { BanService } from "../../gen/squelch/v1/ban_service_pb.js";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
+import { FleetService } from "../../gen/squelch/v1/fleet_service_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import { parseHostPort } from "../lib/hostPort.js";
 import { encodePercent } from "../lib/percentText.js";
@@ -43,6 +46,9 @@ export interface Connection {
   /** The timeout of a call is `timeoutMs` unless the call sets another one. */
   readonly permissions: Client<typeof PermissionService>;
   readonly channels: Client<typeof ChannelService>;
+  readonly bans: Client<typeof BanService>;
+  readonly fleet: Client<typeof FleetService>;
+  readonly audit: Client<typeof AuditService>;
 }
 
 /**
@@ -72,6 +78,9 @@ export async function withConnection<T>(
       timeoutMs,
       permissions: createClient(PermissionService, transport),
       channels: createClient(ChannelService, transport),
+      bans: createClient(BanService, transport),
+      fleet: createClient(FleetService, transport),
+      audit: createClient(AuditService, transport),
     });
   } catch (error) {
     throw describeCallError(error, { address, timeoutMs });

@@ -44,8 +44,8 @@ export function addStatusCommand(program: Command, context: CommandContext): voi
     const isPatient = options.reconcile && command.getOptionValueSource("timeout") === "default";
     const timeout = isPatient ? RECONCILE_TIMEOUT_MS : options.timeout;
     await withConnection(context, { ...options, timeout }, async (connection) => {
-      const reconciled = options.reconcile ? await connection.permissions.reconcileMemberships({}) : undefined;
-      const fleet = options.fleet ? await connection.permissions.getFleetStatus({}) : undefined;
+      const reconciled = options.reconcile ? await connection.fleet.reconcileMemberships({}) : undefined;
+      const fleet = options.fleet ? await connection.fleet.getFleetStatus({}) : undefined;
       const status = { ...(await readStatus(connection)), reconciled, fleet };
       if (options.json) await context.output.line(statusJson(connection.address, status));
       else await showStatus(context, connection.address, status);

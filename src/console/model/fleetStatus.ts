@@ -48,7 +48,7 @@ export class FleetStatus {
   async #read(signal: AbortSignal): Promise<void> {
     const askedMs = Date.now();
     try {
-      const answer = await this.#session.permissions.getFleetStatus({}, { signal });
+      const answer = await this.#session.fleet.getFleetStatus({}, { signal });
       const storeMs = timeOf(answer.now);
       if (storeMs !== undefined) this.#clockOffsetMs = storeMs - (askedMs + Date.now()) / 2;
       this.answer = answer;

@@ -87,7 +87,7 @@ export class LiveFeed implements FeedState {
         if (checkpoint !== undefined) this.#takeCheckpoint(checkpoint);
         this.#onChange();
       }
-      this.#lose({ kind: "unreachable", text: "The server ended the stream." });
+      this.#lose({ kind: "unreachable", text: "The server ended the stream.", reason: undefined });
     } catch (error) {
       this.#lose(describeProblem(error));
     } finally {

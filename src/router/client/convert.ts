@@ -12,6 +12,7 @@ import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
 import { priorityOf } from "../../wire/floorEnums.js";
 
 type Timestamp = Parameters<typeof timestampMs>[0];
+import { type ErrorReasonInfo, reasonOfStatusDetails } from "../../wire/errorInfo.js";
 
 /** Converts a timestamp to ms since 1970; returns 0 if it is undefined. */
 export function msOf(timestamp: Timestamp | undefined): number {
@@ -59,5 +60,13 @@ const refusalCodes = new Map<status, SquelchErrorCode>([
 
 /** The SquelchError for a watch that a replica refused, with the replica's message and the gRPC error as `cause`. */
 export function refusalOf(error: ServiceError): SquelchError {
-  return new SquelchError(refusalCodes.get(error.code) ?? "unauthenticated", error.details, { cause: error });
+  const { reason, metadata } = reasonOf(error) ?? {};
+  const code = refusalCodes.get(error.code) ?? "unauthenticated";
+  return new SquelchError(code, error.details, { cause: error, reason, metadata });
+}
+
+/** Returns the reason that a replica gave for an error; undefined if the error is not from a replica. */
+export function reasonOf(error: Pick<ServiceError, "metadata">): ErrorReasonInfo | undefined {
+  const [trailer] = error.metadata?.get("grpc-status-details-bin") ?? [];
+  return reasonOfStatusDetails(trailer);
 }

@@ -6,8 +6,9 @@ import type { UserBan } from "../../domain/ban.js";
 import type { ActiveSpeaker, FloorDenyCause, FloorPriority, SpeakerPause } from "../../domain/floor.js";
 import { MAX_ID_BYTES } from "../../domain/id.js";
 import type { GrpcClient } from "../../lib/grpcService.js";
+import { encodePercent } from "../../lib/percentText.js";
 import { denyCauseOf, toPriorityMessage } from "../../wire/floorEnums.js";
-import { banOf, msOf, pauseOf, speakerOf } from "../client/convert.js";
+import { banOf, msOf, pauseOf, reasonOf, speakerOf } from "../client/convert.js";
 import type { ClientIdentity } from "./clientToken.js";
 
 const DEADLINE_MS = 1_500;
@@ -64,7 +65,7 @@ export class RouterCalls {
       const answer = await this.#grpc.unary(ChannelService.method.getChannelState, { channelId }, this.#options());
       return { eventId: answer.eventId, holder: answer.holder && speakerOf(answer.holder) };
     } catch (error) {
-      if ((error as ServiceError).code === status.NOT_FOUND) return undefined;
+      if (reasonOf(error as ServiceError)?.reason === "UNKNOWN_CHANNEL") return undefined;
       throw error;
     }
   }
@@ -198,8 +199,8 @@ export function isRefusal(error: unknown): error is ServiceError {
 
 /** True if the lease has ended or was replaced. Other refusals, such as a call limit, do not end a lease. */
 export function isStaleLease(error: unknown): boolean {
-  const { code } = error as Partial<ServiceError>;
-  return code === status.FAILED_PRECONDITION || code === status.NOT_FOUND;
+  const { reason = "" } = reasonOf(error as ServiceError) ?? {};
+  return ["STALE_LEASE", "NOT_HOLDER", "UNKNOWN_CHANNEL"].includes(reason);
 }
 
 /** Returns the message for a client whose call failed: the message of the service for a refusal, or "Service unavailable". */

@@ -1,3 +1,4 @@
+import { methods } from "../../support/clients/methods.js";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
@@ -8,7 +9,7 @@ import { bearer, type CallAny, connectBothServers } from "../../support/clients/
 import { startSquelch } from "../../support/startSquelch.js";
 import { mintToken, TOKEN_SECRET } from "../../support/tokens.js";
 
-const permissions = PermissionService.method;
+const permissions = methods;
 const channels = ChannelService.method;
 
 const eventId = "festival";

@@ -1,10 +1,10 @@
+import { methods } from "../../support/clients/methods.js";
 import { randomUUID } from "node:crypto";
 import { Metadata, status } from "@grpc/grpc-js";
 import { SignJWT } from "jose";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { FloorPriority } from "../../../gen/squelch/v1/model_pb.js";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
 import type { Replica } from "../../../src/server/start.js";
 import { sync } from "../../support/clients/syncClient.js";
@@ -15,7 +15,7 @@ import { startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
 const { getUserPermissions, setUserChannels, pauseAllSpeakers, resumeSpeakers, listAuditEntries } =
-  PermissionService.method;
+  methods;
 const { startPtt } = ChannelService.method;
 
 let redis: RedisServer;
@@ -50,7 +50,7 @@ const recorded = (count: number) =>
   });
 const metadata = new Metadata();
 metadata.set("squelch-actor", "cli:anna");
-metadata.set("squelch-request-id", "request-1");
+metadata.set("squelch-call-id", "request-1");
 
 it("has every call that changed something or was refused, with actor, target, outcome and request", async () => {
   await client.unary(setUserChannels, { eventId, userId: "u1", channelIds: ["a"] }, { metadata });
@@ -61,13 +61,13 @@ it("has every call that changed something or was refused, with actor, target, ou
   await sync(client, { eventId, users: [] });
   const found = await recorded(4);
   expect(found).toMatchObject([
-    { action: "SetUserChannels", actor: "cli:anna", target: "u1", detail: "a", outcome: "OK", requestId: "request-1" },
+    { action: "SetUserChannels", actor: "cli:anna", target: "u1", detail: "a", outcome: "OK", callId: "request-1" },
     { action: "PauseAllSpeakers", actor: "cli:anna", target: "dora", detail: "Storm", outcome: "OK" },
     { action: "ResumeSpeakers", actor: "anonymous", target: "other", outcome: "FAILED_PRECONDITION" },
     { action: "SyncEventMembers", outcome: "OK", eventId },
   ]);
   expect(found[2]?.detail).not.toBe("");
-  expect(found[2]?.requestId).toMatch(/^[\da-f-]{36}$/);
+  expect(found[2]?.callId).toMatch(/^[\da-f-]{36}$/);
 });
 
 it("has a press that may take the floor from others, under the channel's event, and other traffic on demand", async () => {
@@ -96,7 +96,7 @@ it("is in the trail of the VoicePing fleet too", async () => {
     eventId,
     action: "emergency_broadcast.start",
     targetId: null,
-    metadata: { call: "PauseAllSpeakers", outcome: "OK", requestId: "request-1", detail: "Storm" },
+    metadata: { call: "PauseAllSpeakers", outcome: "OK", callId: "request-1", detail: "Storm" },
     timestamp: expect.any(Number),
   });
 });

@@ -1,8 +1,8 @@
+import { methods } from "../../support/clients/methods.js";
 import { randomUUID } from "node:crypto";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { AwaitAppliedResponse } from "../../../gen/squelch/v1/fleet_service_pb.js";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { ROUTER_SILENCE_MS } from "../../../src/domain/applied.js";
 import { eventKeys } from "../../../src/engine/redis/keys.js";
 import type { Replica } from "../../../src/server/start.js";
@@ -15,7 +15,7 @@ import { spawnSquelch, startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
 const SECRET = "the clients' secret";
-const { awaitApplied, reportApplied, setUserChannels } = PermissionService.method;
+const { awaitApplied, reportApplied, setUserChannels } = methods;
 
 let redis: RedisServer;
 let replicas: Replica[];
@@ -65,12 +65,12 @@ async function startRouters(routerIds: readonly string[], addresses = replicas.m
 /** Makes a change through one replica, waits for it on another, and gives the names of who has it and who has not. */
 async function changeAndAwait(waitOn: 0 | 1, seconds: number) {
   const channelIds = [randomUUID()];
-  const { revision } = await client(0).unary(setUserChannels, { eventId: E, userId: "ben", channelIds });
-  return namesOf(await client(waitOn).unary(awaitApplied, { eventId: E, revision, timeout: inSeconds(seconds) }));
+  const { revision, epoch } = await client(0).unary(setUserChannels, { eventId: E, userId: "ben", channelIds });
+  return namesOf(await client(waitOn).unary(awaitApplied, { eventId: E, revision, epoch, timeout: inSeconds(seconds) }));
 }
 
 const inSeconds = (seconds: number) => ({ seconds: BigInt(seconds) });
-const namesOf = ({ inForce: applied, missing }: Pick<AwaitAppliedResponse, "inForce" | "missing">) =>
+const namesOf = ({ applied, missing }: Pick<AwaitAppliedResponse, "applied" | "missing">) =>
   [applied, missing].map((routers) => routers.map(({ routerId }) => routerId));
 
 /** Watches as a router that never reports. */
@@ -149,11 +149,12 @@ describe("a change is confirmed", () => {
     const other = await spawnSquelch(["--redis-url", redis.url]);
     closers.push(() => other.stop());
     await startRouters(["r1", "r2"], [other.grpcAddress]);
-    const { revision } = await client(1).unary(setUserChannels, { eventId: E, userId: "ben", channelIds: [stage] });
-    await client(0).unary(awaitApplied, { eventId: E, revision });
+    const write = { eventId: E, userId: "ben", channelIds: [stage] };
+    const { revision, epoch } = await client(1).unary(setUserChannels, write);
+    await client(0).unary(awaitApplied, { eventId: E, revision, epoch });
     other.kill("SIGKILL");
     await other.exited;
-    expect(namesOf(await client(1).unary(awaitApplied, { eventId: E, revision }))).toEqual([["r1", "r2"], []]);
+    expect(namesOf(await client(1).unary(awaitApplied, { eventId: E, revision, epoch }))).toEqual([["r1", "r2"], []]);
     expect(await changeAndAwait(0, 1), "they hear of nothing more").toEqual([[], ["r1", "r2"]]);
   });
 

@@ -43,17 +43,22 @@ function watch(client: GrpcClient, eventIds = [eventId]) {
   const stream = client.serverStream(watchChannels, { eventIds });
   closers.push(() => stream.cancel());
   const messages: WatchChannelsResponse[] = [];
+  const checkpoints: WatchChannelsResponse[] = [];
   let error: ServiceError | undefined;
-  stream.on("data", (message: WatchChannelsResponse) => messages.push(message));
+  stream.on("data", (message: WatchChannelsResponse) => {
+    if (message.payload.case === "checkpoint") checkpoints.push(message);
+    else messages.push(message);
+  });
   stream.on("error", (reason: ServiceError) => {
     error ??= reason;
   });
   const told = () =>
-    messages.map(({ snapshot, holder }) =>
-      snapshot ? snapshot.speakers.map(({ userId }) => userId) : (holder?.userId ?? "-"),
+    messages.map(({ payload }) =>
+      payload.case === "snapshot" ? payload.value.speakers.map(({ userId }) => userId) : (holderOf(payload) ?? "-"),
     );
   return {
     messages,
+    checkpoints,
     told,
     until: async (...expected: (string | string[])[]) => {
       await waitFor(() => told().length >= expected.length, { message: () => `more than ${JSON.stringify(told())}` });
@@ -173,7 +178,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     await client.unary(permissions.pauseAllSpeakers, { eventId, broadcaster: { userId: "dora" } });
     for (const messages of [grpc.messages, beside, overHttp]) {
       await waitFor(() => messages.length > channelIds.length, { message: () => `all, not ${messages.length}` });
-      const told = messages.slice(1).map((message) => [message.channelId, message.holder?.userId]);
+      const told = messages.slice(1).map((message) => [channelOf(message), holderOf(message.payload)]);
       expect(told.sort()).toEqual(channelIds.map((id) => [id, "dora"]));
     }
     abort.abort();
@@ -241,7 +246,10 @@ describe("beside a router that writes Redis itself, a watch of who speaks", () =
     await take("ben", 30_000);
     await hint("ben");
     await one.until([], "ben");
-    expect(one.messages[1]?.holder).toMatchObject({ channelId, userId: "ben", priority: FloorPriority.NORMAL });
+    expect(one.messages[1]?.payload.value).toMatchObject({
+      channelId,
+      holder: { channelId, userId: "ben", priority: FloorPriority.NORMAL },
+    });
     await hint(null);
     await raw.del(key());
     await hint(null);
@@ -261,7 +269,7 @@ describe("beside a router that writes Redis itself, a watch of who speaks", () =
   it("sends a snapshot again when changes may have been missed", async () => {
     await raw.call("CLIENT", "KILL", "TYPE", "pubsub");
     await press(client, "anna");
-    await waitFor(() => one.messages.some(({ snapshot }) => snapshot?.speakers[0]?.userId === "anna"));
+    await waitFor(() => one.messages.some(({ payload }) => payload.case === "snapshot" && payload.value.speakers[0]?.userId === "anna"));
   });
 
   it("tells the same on another replica", async () => {
@@ -277,3 +285,11 @@ describe("beside a router that writes Redis itself, a watch of who speaks", () =
     expect(two.messages.slice(1, 3)).toEqual(one.messages.slice(1, 3));
   });
 });
+
+function holderOf(payload: WatchChannelsResponse["payload"]): string | undefined {
+  return payload.case === "changed" ? payload.value.holder?.userId : undefined;
+}
+
+function channelOf({ payload }: WatchChannelsResponse): string | undefined {
+  return payload.case === "changed" ? payload.value.channelId : undefined;
+}

@@ -1,4 +1,4 @@
-import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMethod, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { TimestampSchema, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import {
   type handleUnaryCall,
@@ -14,6 +14,7 @@ import {
   type WatchChannelsRequest,
   WatchChannelsResponseSchema,
 } from "../../../gen/squelch/v1/channel_service_pb.js";
+import { FleetService } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import type { ActiveSpeakerSchema, SpeakerPauseSchema, UserBanSchema } from "../../../gen/squelch/v1/model_pb.js";
 import { FloorDenyCause } from "../../../gen/squelch/v1/model_pb.js";
 import {
@@ -23,7 +24,10 @@ import {
   type WatchPermissionsRequest,
   WatchPermissionsResponseSchema,
 } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { SquelchError } from "../../../src/domain/errors.js";
 import { grpcServiceDefinition } from "../../../src/lib/grpcService.js";
+import { services } from "../../../src/server/contract.js";
+import { encodeDetails } from "../../../src/server/rpc/errorDetails.js";
 
 type WatchMessage = MessageInitShape<typeof WatchPermissionsResponseSchema>;
 type ChangeInit = MessageInitShape<typeof ChangeSchema>;
@@ -169,8 +173,8 @@ export class FakePermissionServer {
         this.resume(eventId);
         return {};
       }),
-      ...this.#unary("reportApplied", () => ({})),
     });
+    server.addService(grpcServiceDefinition(FleetService), this.#unary("reportApplied", () => ({})));
     server.addService(grpcServiceDefinition(ChannelService), {
       watchChannels: (call: ServerWritableStream<WatchChannelsRequest, unknown>) => this.#watchChannels(call),
       ...this.#unary("setChannelEvent", ({ channelId, eventId, onlyIfUnassigned }) => {
@@ -323,7 +327,7 @@ export class FakePermissionServer {
     const { eventId } = channel;
     for (const { eventIds, call } of this.channelWatches) {
       const holder = this.holder(channelId);
-      if (eventIds.includes(eventId)) call.write(encodeSpeakers({ eventId, channelId, ...(holder && { holder }) }));
+      if (eventIds.includes(eventId)) call.write(encodeSpeakers({ eventId, payload: { case: "changed", value: { channelId, ...(holder && { holder }) } } }));
     }
   }
 
@@ -423,7 +427,7 @@ export class FakePermissionServer {
     for (const eventId of eventIds) {
       const own = [...this.channels].filter(([, channel]) => channel.eventId === eventId);
       const speakers = own.flatMap(([channelId]) => this.holder(channelId) ?? []);
-      call.write(encodeSpeakers({ eventId, snapshot: { speakers } }));
+      call.write(encodeSpeakers({ eventId, payload: { case: "snapshot", value: { speakers } } }));
     }
   }
 
@@ -439,7 +443,7 @@ export class FakePermissionServer {
 
   // biome-ignore lint/suspicious/noExplicitAny: the methods differ; a wrong field shows in the test at once
   #unary(method: string, answer: (request: any) => unknown): Record<string, handleUnaryCall<any, unknown>> {
-    const descriptor = [...PermissionService.methods, ...ChannelService.methods].find((m) => m.localName === method);
+    const descriptor = services.flatMap((service): DescMethod[] => service.methods).find((m) => m.localName === method);
     if (descriptor === undefined) throw new Error(`there is no method ${method}`);
     const { output } = descriptor;
     return {
@@ -464,6 +468,15 @@ function encodeSpeakers(message: MessageInitShape<typeof WatchChannelsResponseSc
   return Buffer.from(toBinary(WatchChannelsResponseSchema, create(WatchChannelsResponseSchema, message)));
 }
 
+/** The reason of a status, where the router decides by it. */
+const REASONS: { readonly [Code in status]?: string } = {
+  [status.NOT_FOUND]: "UNKNOWN_CHANNEL",
+  [status.FAILED_PRECONDITION]: "STALE_LEASE",
+};
+
 function failure(code: status, details: string): Partial<ServiceError> & Error {
-  return Object.assign(new Error(details), { code, details });
+  const metadata = new Metadata();
+  const error = new SquelchError("failedPrecondition", details, { reason: REASONS[code] });
+  metadata.set("grpc-status-details-bin", encodeDetails(code, error));
+  return Object.assign(new Error(details), { code, details, metadata });
 }

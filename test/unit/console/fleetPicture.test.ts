@@ -77,11 +77,11 @@ describe("the console's picture of an event", () => {
   it("knows who speaks: a snapshot replaces, a message without holder frees", () => {
     const picture = new FleetPicture();
     const speaker = (channelId: string) => ({ channelId, userId: "anna" });
-    tell(picture, { case: "speakers", value: { eventId: E, snapshot: { speakers: [speaker("a"), speaker("b")] } } });
-    tell(picture, { case: "speakers", value: { eventId: E, channelId: "a" } });
-    tell(picture, { case: "speakers", value: { eventId: E, channelId: "c", holder: speaker("c") } });
+    tell(picture, { case: "speakers", value: { eventId: E, payload: { case: "snapshot", value: { speakers: ["a", "b"].map(speaker) } } } });
+    tell(picture, { case: "speakers", value: { eventId: E, payload: { case: "changed", value: { channelId: "a" } } } });
+    tell(picture, { case: "speakers", value: { eventId: E, payload: { case: "changed", value: { channelId: "c", holder: speaker("c") } } } });
     expect([...(picture.events.get(E)?.speakers.keys() ?? [])]).toEqual(["b", "c"]);
-    tell(picture, { case: "speakers", value: { eventId: E, snapshot: {} } });
+    tell(picture, { case: "speakers", value: { eventId: E, payload: { case: "snapshot", value: {} } } });
     expect(picture.events.get(E)?.speakers.size).toBe(0);
   });
 });
@@ -93,7 +93,7 @@ describe("freshness", () => {
     expect(freshnessOf({ ...feed, isHealthy: false }, 1_500)).toEqual({ level: "unhealthy", ageMs: 500 });
     // Open again, but no checkpoint yet: what is shown is what was known before.
     expect(freshnessOf({ ...feed, isHealthy: undefined }, 9_000)).toEqual({ level: "lost", ageMs: 8_000 });
-    const problem = { kind: "unreachable", text: "" } as const;
+    const problem = { kind: "unreachable", text: "", reason: undefined } as const;
     expect(freshnessOf({ ...feed, link: { state: "lost", problem } }, 2_000).level).toBe("lost");
     expect(freshnessOf({ link: { state: "connecting" }, isHealthy: undefined, provenMs: undefined }, 0)).toEqual({
       level: "connecting",

@@ -13,8 +13,8 @@ export function addUnbanCommand(program: Command, context: CommandContext): void
     .argument("<user>", "the user")
     .addHelpText("after", "\nExample:\n  squelch unban festival anna");
   addConnectionOptions(command).action(async (eventId: string, userId: string, options: ConnectionOptions) => {
-    const response = await withConnection(context, options, ({ permissions }) =>
-      permissions.unbanUser({ eventId, userId }),
+    const response = await withConnection(context, options, ({ bans }) =>
+      bans.unbanUser({ eventId, userId }),
     );
     const { output } = context;
     if (options.json) return output.json(UnbanUserResponseSchema, response);
