@@ -120,6 +120,9 @@ export async function expectFailure(promise: Promise<unknown>, code: SquelchErro
   for (const text of texts) expect((error as Error).message).toContain(text);
 }
 
+/** What the outcome of every write has beside the revision, on a store without replicas. */
+export const written = { epoch: expect.stringMatching(/./), replicated: false };
+
 /** Collects what a listener is called with. */
 export function collect<T>() {
   const seen: T[] = [];

@@ -1,3 +1,4 @@
+import { encodePercent } from "../../../src/lib/percentText.js";
 import { methods } from "../../support/clients/methods.js";
 import { randomUUID } from "node:crypto";
 import { Metadata, status } from "@grpc/grpc-js";
@@ -68,6 +69,24 @@ it("has every call that changed something or was refused, with actor, target, ou
   ]);
   expect(found[2]?.detail).not.toBe("");
   expect(found[2]?.callId).toMatch(/^[\da-f-]{36}$/);
+});
+
+it("has callers and calls with names outside ASCII as they are", async () => {
+  for (const name of ["김", "박"]) {
+    const named = new Metadata();
+    named.set("squelch-actor", encodePercent(name));
+    named.set("squelch-call-id", encodePercent(`호출-${name}`));
+    await client.unary(setUserChannels, { eventId, userId: name, channelIds: [`${eventId}-a`] }, { metadata: named });
+  }
+  expect(await recorded(2)).toMatchObject([
+    { actor: "김", target: "김", callId: "호출-김" },
+    { actor: "박", target: "박", callId: "호출-박" },
+  ]);
+  const broken = new Metadata();
+  broken.set("squelch-actor", "%FF");
+  await expect(client.unary(setUserChannels, { eventId, userId: "u" }, { metadata: broken })).rejects.toMatchObject({
+    code: status.INVALID_ARGUMENT,
+  });
 });
 
 it("has a press that may take the floor from others, under the channel's event, and other traffic on demand", async () => {
