@@ -37,7 +37,8 @@ export class MemberList {
     const user = { userId, channelIds: parseChannelIds(`${path}channel_ids`, channelIds) };
     this.#channelCount += user.channelIds.length;
     if (this.#users.size >= MAX_SYNC_USERS) throw tooMany("users_per_sync", MAX_SYNC_USERS, "users");
-    if (this.#channelCount > MAX_SYNC_CHANNELS) throw tooMany("channels_per_sync", MAX_SYNC_CHANNELS, "channels in all");
+    if (this.#channelCount > MAX_SYNC_CHANNELS)
+      throw tooMany("channels_per_sync", MAX_SYNC_CHANNELS, "channels in all");
     this.#users.set(userId, user);
   }
 }

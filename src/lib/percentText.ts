@@ -4,7 +4,9 @@
 /** Encodes a text for a metadata value. Spaces at its ends are encoded too, because headers lose them. */
 export function encodePercent(text: string): string {
   return text.replace(/[^\x20-\x24\x26-\x7e]+|^ | $/gu, (part) =>
-    Array.from(new TextEncoder().encode(part), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join(""),
+    Array.from(new TextEncoder().encode(part), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join(
+      "",
+    ),
   );
 }
 

@@ -1,5 +1,5 @@
-import type { WatchChannelsResponse } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type { WatchChannelsResponse } from "../../../gen/squelch/v1/channel_service_pb.js";
 import type { ActiveSpeaker, SpeakerPause } from "../../../gen/squelch/v1/model_pb.js";
 import type { Change, Snapshot, WatchPermissionsResponse } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { describeChange } from "../demo/narrator.js";

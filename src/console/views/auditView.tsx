@@ -46,8 +46,8 @@ export function AuditView({ eventId }: { eventId?: string }) {
 
   const wanted = text.trim().toLowerCase();
   const isWanted = (entry: AuditEntry) =>
-    [entry.actor, entry.action, entry.eventId, entry.target, entry.outcome, entry.detail, entry.callId].some(
-      (field) => field.toLowerCase().includes(wanted),
+    [entry.actor, entry.action, entry.eventId, entry.target, entry.outcome, entry.detail, entry.callId].some((field) =>
+      field.toLowerCase().includes(wanted),
     );
   const shown = trail?.entries.filter(isWanted) ?? [];
   return (

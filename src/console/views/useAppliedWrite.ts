@@ -32,7 +32,7 @@ export function useAppliedWrite({ eventId }: EventPicture, userId: string) {
     if (outcome === AppliedOutcome.NO_ROUTERS) return { tone: "done", text: "no router serves this event" };
     const slowestMs = Math.max(0, ...applied.map(({ appliedAfter }) => (appliedAfter ? durationMs(appliedAfter) : 0)));
     const after = outcome === AppliedOutcome.ALL && slowestMs > 0 ? ` after ${slowestMs} ms` : "";
-    const text = `in force on ${applied.length} of ${formatCount(all, "router")}${after}`;
+    const text = `applied on ${applied.length} of ${formatCount(all, "router")}${after}`;
     return { tone: outcome === AppliedOutcome.ALL ? "done" : "failed", text };
   };
 

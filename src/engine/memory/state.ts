@@ -1,8 +1,8 @@
 import type { RouterNews, RouterProgress } from "../../domain/applied.js";
 import type { UserBan } from "../../domain/ban.js";
 import type { ChangeKind, LogEntry } from "../../domain/change.js";
-import type { Position } from "../../domain/cursor.js";
 import { unknownChannel } from "../../domain/channel.js";
+import type { Position } from "../../domain/cursor.js";
 import type { EventLimits } from "../../domain/eventLimits.js";
 import type { KnownReplica } from "../../domain/fleet.js";
 import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";

@@ -1,5 +1,9 @@
 import { EventEmitter } from "node:events";
-import { ChannelService, type SpeakersSnapshot, type WatchChannelsResponse } from "../../../gen/squelch/v1/channel_service_pb.js";
+import {
+  ChannelService,
+  type SpeakersSnapshot,
+  type WatchChannelsResponse,
+} from "../../../gen/squelch/v1/channel_service_pb.js";
 import { SquelchError } from "../../domain/errors.js";
 import { type ActiveSpeaker, isSameFloor } from "../../domain/floor.js";
 import { checkOptions, FUNCTION, LOGGER, type OptionRules } from "../../domain/options.js";

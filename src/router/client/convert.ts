@@ -12,6 +12,7 @@ import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
 import { priorityOf } from "../../wire/floorEnums.js";
 
 type Timestamp = Parameters<typeof timestampMs>[0];
+
 import { type ErrorReasonInfo, reasonOfStatusDetails } from "../../wire/errorInfo.js";
 
 /** Converts a timestamp to ms since 1970; returns 0 if it is undefined. */

@@ -74,7 +74,7 @@ export async function createAuthenticator(config: ServerConfig, logger: Logger):
       const [, token] = /^Bearer +([^ ]+)$/i.exec(authorization) ?? [];
       if (token === undefined) {
         throw refusal("TOKEN_MISSING", 'authorization: must be "Bearer" and a token', {});
-      };
+      }
       return await verifier.verify(token);
     }
     const proven = certificate();
@@ -115,7 +115,7 @@ const trusting: Authenticator = {
     const problem = idProblem(name);
     if (problem !== undefined) {
       throw refusal("INVALID_METADATA", `${ACTOR_KEY}: ${problem}`, { key: ACTOR_KEY });
-    };
+    }
     return {
       name,
       scopes: new Set(SCOPES),

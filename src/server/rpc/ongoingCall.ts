@@ -62,7 +62,10 @@ export class OngoingCall implements CallContext {
     const clientLeftMs = this.#clientGivesUpMs - nowMs;
     const budgetMs = Math.min(longestMs, clientLeftMs - Math.min(100, clientLeftMs / 10));
     const message = "the store did not answer in time; the outcome is unknown, try again";
-    this.#timer = setTimeout(() => this.end(refusal("STORE_UNAVAILABLE", message, { outcome: "unknown" })), Math.max(budgetMs, 0));
+    this.#timer = setTimeout(
+      () => this.end(refusal("STORE_UNAVAILABLE", message, { outcome: "unknown" })),
+      Math.max(budgetMs, 0),
+    );
   }
 
   /** From now on a shutdown of the replica ends the call. */

@@ -189,7 +189,12 @@ export function describeSync(getEngine: GetEngine): void {
     await sync(engine, eventId, { u: [a] });
     expect(await assign(engine, eventId, "u", [b])).toMatchObject({ superseded: false, added: [b], removed: [a] });
     expect(await assign(engine, eventId, "v", [b])).toMatchObject({ superseded: false, added: [b] });
-    expect(await sync(engine, eventId, { u: [a] })).toEqual({ ...written, revision: 5, changedUsers: 2, revokedUsers: 1 });
+    expect(await sync(engine, eventId, { u: [a] })).toEqual({
+      ...written,
+      revision: 5,
+      changedUsers: 2,
+      revokedUsers: 1,
+    });
     expect(await channelsOf(engine, eventId)).toEqual({ u: [a], v: [] });
   });
 
@@ -281,7 +286,12 @@ export function describeSync(getEngine: GetEngine): void {
           [0, 1, 2].map((j) => channelIds[(i * 3 + j) % 100] as string).sort(),
         ]),
       );
-    expect(await sync(engine, eventId, users(0))).toEqual({ ...written, revision: 5_000, changedUsers: 5_000, revokedUsers: 0 });
+    expect(await sync(engine, eventId, users(0))).toEqual({
+      ...written,
+      revision: 5_000,
+      changedUsers: 5_000,
+      revokedUsers: 0,
+    });
     expect(await channelsOf(engine, eventId)).toEqual(users(0));
     expect(await sync(engine, eventId, users(100))).toMatchObject({ revokedUsers: 100 });
     const left = Object.entries(await channelsOf(engine, eventId)).filter(([, ids]) => ids.length > 0);

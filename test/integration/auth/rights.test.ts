@@ -1,4 +1,3 @@
-import { methods } from "../../support/clients/methods.js";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
@@ -6,6 +5,7 @@ import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb
 import { SCOPES } from "../../../src/domain/identity.js";
 import type { Replica } from "../../../src/server/start.js";
 import { bearer, type CallAny, connectBothServers } from "../../support/clients/callBothServers.js";
+import { methods } from "../../support/clients/methods.js";
 import { startSquelch } from "../../support/startSquelch.js";
 import { mintToken, TOKEN_SECRET } from "../../support/tokens.js";
 

@@ -112,7 +112,7 @@ describe("the console", () => {
     await assign("anna", `${eventId}-stage`, `${eventId}-gate`, `${eventId}-late`);
     await dialog.getByText("3 channels").waitFor();
     await dialog.getByRole("button", { name: "Save 2 changes" }).click();
-    await dialog.getByText(/1 gained, 1 lost, in force on 1 of 1 router/).waitFor();
+    await dialog.getByText(/1 gained, 1 lost, applied on 1 of 1 router/).waitFor();
     expect(await channelsOf("anna")).toEqual([`${eventId}-gate`, `${eventId}-late`, `${eventId}-tower`]);
 
     page.once("dialog", (question) => void question.accept());
@@ -141,14 +141,14 @@ describe("the console", () => {
     await dialog.getByLabel("Reason").fill("Lost radio");
     page.on("dialog", (question) => void question.accept());
     await dialog.getByRole("button", { name: "Disconnect" }).click();
-    await dialog.getByText("Disconnected, in force on 1 of 1 router").waitFor();
+    await dialog.getByText("Disconnected, applied on 1 of 1 router").waitFor();
     expect(disconnected).toEqual(["anna: Lost radio"]);
     const lift = dialog.getByRole("button", { name: "Lift the ban" });
     expect(await lift.count()).toBe(0);
 
     await dialog.getByLabel("Length of a ban").selectOption({ label: "1 hour" });
     await dialog.getByRole("button", { name: "Ban", exact: true }).click();
-    await dialog.getByText("Banned, in force on 1 of 1 router").waitFor();
+    await dialog.getByText("Banned, applied on 1 of 1 router").waitFor();
     const { ban } = await client.unary(getUserPermissions, { eventId, userId: "anna" });
     expect(ban).toMatchObject({ reason: "Lost radio", bannedBy: "console" });
     await page.keyboard.press("Escape");
@@ -156,7 +156,7 @@ describe("the console", () => {
     await dialog.getByText("Disconnect or ban").click();
     await dialog.getByText(/Banned until \d{4}-\d\d-\d\d .*: Lost radio/).waitFor();
     await lift.click();
-    await dialog.getByText("The ban was lifted, in force on 1 of 1 router").waitFor();
+    await dialog.getByText("The ban was lifted, applied on 1 of 1 router").waitFor();
     await lift.waitFor({ state: "detached" });
     expect((await client.unary(getUserPermissions, { eventId, userId: "anna" })).ban).toBeUndefined();
   });

@@ -1,5 +1,3 @@
-import { encodePercent } from "../../../src/lib/percentText.js";
-import { methods } from "../../support/clients/methods.js";
 import { randomUUID } from "node:crypto";
 import { Metadata, status } from "@grpc/grpc-js";
 import { SignJWT } from "jose";
@@ -7,7 +5,9 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { FloorPriority } from "../../../gen/squelch/v1/model_pb.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
+import { encodePercent } from "../../../src/lib/percentText.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { sync } from "../../support/clients/syncClient.js";
 import { connect } from "../../support/clients/watchClient.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
@@ -15,8 +15,7 @@ import { jsonLines, runCli } from "../../support/runCli.js";
 import { startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-const { getUserPermissions, setUserChannels, pauseAllSpeakers, resumeSpeakers, listAuditEntries } =
-  methods;
+const { getUserPermissions, setUserChannels, pauseAllSpeakers, resumeSpeakers, listAuditEntries } = methods;
 const { startPtt } = ChannelService.method;
 
 let redis: RedisServer;
@@ -189,7 +188,7 @@ it("has who was turned away, whatever they asked for, but not every attempt of a
 
 it.each([
   [{ pageSize: 1_001 }, "page_size: must be at most 1000"],
-  [{ pageToken: "yesterday" }, "page_token: must be a next_page_token of an earlier answer"],
+  [{ pageToken: "yesterday" }, "page_token: must be the next_page_token of an earlier answer"],
   [{ eventIds: ["{"] }, "event_ids[0]"],
 ])("refuses %o", async (request, message) => {
   await expect(client.unary(listAuditEntries, request)).rejects.toMatchObject({

@@ -1,7 +1,7 @@
-import { methods } from "../../support/clients/methods.js";
 import { Redis } from "ioredis";
 import { afterEach, describe, expect, it } from "vitest";
 import { assignedChannelsKey, MEMBERSHIP_UPDATES } from "../../../src/engine/redis/keys.js";
+import { methods } from "../../support/clients/methods.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
 import { applyRights, denials, withUser } from "../../support/redis/aclLines.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";

@@ -1,4 +1,3 @@
-import { methods } from "../../support/clients/methods.js";
 import { randomUUID } from "node:crypto";
 import { mkdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,6 +8,7 @@ import { describe, expect, it, type TestContext } from "vitest";
 import { createRedisEngine } from "../../../src/engine/redis/engine.js";
 import { createLogger } from "../../../src/lib/logger.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
 import { startCluster } from "../../support/redis/startCluster.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";

@@ -1,4 +1,3 @@
-import { methods } from "../../support/clients/methods.js";
 import { randomUUID } from "node:crypto";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -6,6 +5,7 @@ import type { AwaitAppliedResponse } from "../../../gen/squelch/v1/fleet_service
 import { ROUTER_SILENCE_MS } from "../../../src/domain/applied.js";
 import { eventKeys } from "../../../src/engine/redis/keys.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
 import { signToken, WsClient } from "../../support/clients/wsClient.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
@@ -66,7 +66,9 @@ async function startRouters(routerIds: readonly string[], addresses = replicas.m
 async function changeAndAwait(waitOn: 0 | 1, seconds: number) {
   const channelIds = [randomUUID()];
   const { revision, epoch } = await client(0).unary(setUserChannels, { eventId: E, userId: "ben", channelIds });
-  return namesOf(await client(waitOn).unary(awaitApplied, { eventId: E, revision, epoch, timeout: inSeconds(seconds) }));
+  return namesOf(
+    await client(waitOn).unary(awaitApplied, { eventId: E, revision, epoch, timeout: inSeconds(seconds) }),
+  );
 }
 
 const inSeconds = (seconds: number) => ({ seconds: BigInt(seconds) });
@@ -100,9 +102,9 @@ describe("a change is confirmed", () => {
     closers.push(() => anna.socket.terminate());
     await anna.request("join-channel", { channelId: stage });
     const { exitCode, stdout } = await run("assign", E, "anna", "--wait");
-    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/\nin force on 3 of 3 routers after \d+ ms\n$/)]);
+    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/\napplied on 3 of 3 routers after \d+ ms\n$/)]);
     await anna.next("permission-update");
-    expect((await run("pause", E, "--wait")).stdout).toMatch(/\nin force on 3 of 3 routers after \d+ ms\n$/);
+    expect((await run("pause", E, "--wait")).stdout).toMatch(/\napplied on 3 of 3 routers after \d+ ms\n$/);
     for (const replica of [0, 1] as const) {
       expect(await changeAndAwait(replica, 5)).toEqual([["r1", "r2", "r3"], []]);
     }
@@ -114,8 +116,8 @@ describe("a change is confirmed", () => {
     const { exitCode, stdout, stderr } = await run("pause", E, "--wait", "2s");
     expect([exitCode, stdout, stderr]).toEqual([
       1,
-      expect.stringMatching(/\nin force on 2 of 3 routers after \d+ ms\nMISSING .*\nr3 +revision \d+ of \d+ +\S+Z\n$/),
-      expect.stringMatching(/^squelch: revision \d+ of \S+ is not known to be in force on r3; /),
+      expect.stringMatching(/\napplied on 2 of 3 routers after \d+ ms\nMISSING .*\nr3 +revision \d+ of \d+ +\S+Z\n$/),
+      expect.stringMatching(/^squelch: revision \d+ of \S+ is not known to be applied on r3; /),
     ]);
     const waiting = changeAndAwait(1, 30);
     stopped?.kill("SIGCONT");

@@ -1,4 +1,3 @@
-import { methods } from "../../support/clients/methods.js";
 import { randomUUID } from "node:crypto";
 import type { DescMethodUnary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
@@ -6,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { sync } from "../../support/clients/syncClient.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
 import { startSquelch } from "../../support/startSquelch.js";

@@ -1,4 +1,3 @@
-import { methods } from "../../support/clients/methods.js";
 import { randomUUID } from "node:crypto";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
@@ -8,6 +7,7 @@ import { FleetService } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import type { Engine } from "../../../src/domain/ports/engine.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { connect } from "../../support/clients/watchClient.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
 import { scrapeValue } from "../../support/scrape.js";

@@ -174,7 +174,10 @@ export class FakePermissionServer {
         return {};
       }),
     });
-    server.addService(grpcServiceDefinition(FleetService), this.#unary("reportApplied", () => ({})));
+    server.addService(
+      grpcServiceDefinition(FleetService),
+      this.#unary("reportApplied", () => ({})),
+    );
     server.addService(grpcServiceDefinition(ChannelService), {
       watchChannels: (call: ServerWritableStream<WatchChannelsRequest, unknown>) => this.#watchChannels(call),
       ...this.#unary("setChannelEvent", ({ channelId, eventId, onlyIfUnassigned }) => {
@@ -327,7 +330,10 @@ export class FakePermissionServer {
     const { eventId } = channel;
     for (const { eventIds, call } of this.channelWatches) {
       const holder = this.holder(channelId);
-      if (eventIds.includes(eventId)) call.write(encodeSpeakers({ eventId, payload: { case: "changed", value: { channelId, ...(holder && { holder }) } } }));
+      if (eventIds.includes(eventId))
+        call.write(
+          encodeSpeakers({ eventId, payload: { case: "changed", value: { channelId, ...(holder && { holder }) } } }),
+        );
     }
   }
 

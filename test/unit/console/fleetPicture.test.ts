@@ -77,9 +77,15 @@ describe("the console's picture of an event", () => {
   it("knows who speaks: a snapshot replaces, a message without holder frees", () => {
     const picture = new FleetPicture();
     const speaker = (channelId: string) => ({ channelId, userId: "anna" });
-    tell(picture, { case: "speakers", value: { eventId: E, payload: { case: "snapshot", value: { speakers: ["a", "b"].map(speaker) } } } });
+    tell(picture, {
+      case: "speakers",
+      value: { eventId: E, payload: { case: "snapshot", value: { speakers: ["a", "b"].map(speaker) } } },
+    });
     tell(picture, { case: "speakers", value: { eventId: E, payload: { case: "changed", value: { channelId: "a" } } } });
-    tell(picture, { case: "speakers", value: { eventId: E, payload: { case: "changed", value: { channelId: "c", holder: speaker("c") } } } });
+    tell(picture, {
+      case: "speakers",
+      value: { eventId: E, payload: { case: "changed", value: { channelId: "c", holder: speaker("c") } } },
+    });
     expect([...(picture.events.get(E)?.speakers.keys() ?? [])]).toEqual(["b", "c"]);
     tell(picture, { case: "speakers", value: { eventId: E, payload: { case: "snapshot", value: {} } } });
     expect(picture.events.get(E)?.speakers.size).toBe(0);

@@ -9,8 +9,8 @@ import { FloorDenyCause, FloorRevokeCause } from "../../../gen/squelch/v1/model_
 import { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { addRouterCommand } from "../../../src/cli/commands/programs/router.js";
 import type { CommandContext } from "../../../src/cli/context.js";
-import * as keys from "../../../src/engine/redis/keys.js";
 import { ERROR_REASONS } from "../../../src/domain/errorReasons.js";
+import * as keys from "../../../src/engine/redis/keys.js";
 import { CONFIG_OPTIONS } from "../../../src/server/configOptions.js";
 import { services } from "../../../src/server/contract.js";
 import type { Hub } from "../../../src/server/feed/hub.js";

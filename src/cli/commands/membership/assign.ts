@@ -4,8 +4,8 @@ import {
   type SetUserChannelsResponse,
   SetUserChannelsResponseSchema,
 } from "../../../../gen/squelch/v1/permission_service_pb.js";
-import { addWaitOption, awaitRouters, type WaitOptions } from "../../awaitApplied.js";
 import { reasonOfConnectError } from "../../../wire/errorInfo.js";
+import { addWaitOption, awaitRouters, type WaitOptions } from "../../awaitApplied.js";
 import { addConnectionOptions, type Connection, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
 import { CommandFailure } from "../../failure.js";

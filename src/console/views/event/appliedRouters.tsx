@@ -1,6 +1,10 @@
 import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import { useEffect, useState } from "preact/hooks";
-import { AppliedOutcome, type AwaitAppliedResponse, type RouterProgress } from "../../../../gen/squelch/v1/fleet_service_pb.js";
+import {
+  AppliedOutcome,
+  type AwaitAppliedResponse,
+  type RouterProgress,
+} from "../../../../gen/squelch/v1/fleet_service_pb.js";
 import { describeProblem } from "../../api/problem.js";
 import type { EventPicture } from "../../model/eventPicture.js";
 import { formatAge, formatCount, timeOf } from "../../model/format.js";
@@ -35,10 +39,7 @@ export function AppliedRouters({ event }: { event: EventPicture }) {
       // The first call answers at once with the current state.
       timeoutMs = isPaused ? WAIT_MS : 0;
       try {
-        const next = await session.fleet.awaitApplied(
-          { eventId, epoch, revision, timeout },
-          { signal: stop.signal },
-        );
+        const next = await session.fleet.awaitApplied({ eventId, epoch, revision, timeout }, { signal: stop.signal });
         if (stop.signal.aborted) return LONG_INTERVAL_MS;
         setAnswer(next);
         setProblem("");
@@ -103,7 +104,7 @@ function Progress({ answer: { applied, missing, outcome }, isPaused, nowMs }: Pr
             key={router.routerId}
             router={router}
             state="free"
-            text={router.appliedAfter ? `after ${durationMs(router.appliedAfter)} ms` : "in force"}
+            text={router.appliedAfter ? `after ${durationMs(router.appliedAfter)} ms` : "applied"}
           />
         ))}
       </ul>

@@ -13,6 +13,7 @@ import {
   staleLease,
   type WaitingSpeaker,
 } from "../../../domain/floor.js";
+import { pauseDigest } from "../../../domain/pauseDigest.js";
 import type {
   DueLook,
   FloorChange,
@@ -23,7 +24,6 @@ import type {
   StartPttOutcome,
 } from "../../../domain/ports/floorStore.js";
 import type { Unsubscribe } from "../../../domain/ports/unsubscribe.js";
-import { pauseDigest } from "../../../domain/pauseDigest.js";
 import type { RedisChannelIndex } from "../channels/channelIndex.js";
 import { OwnerHints } from "../channels/ownerHints.js";
 import { attempt } from "../connection/connections.js";
@@ -230,7 +230,13 @@ export function createFloorStore(
       if (status === "banned") throw bannedBroadcaster(JSON.parse(result[0] as string));
       if (status === "standing") throw alreadyPaused(eventId, JSON.parse(result[0] as string));
       const [replicas, entry] = result as [number, string];
-      const { pause: paused, cut, replacedPauseId, revision, epoch } = parseLogEntry(entry) as SpeakersPaused & LogEntry;
+      const {
+        pause: paused,
+        cut,
+        replacedPauseId,
+        revision,
+        epoch,
+      } = parseLogEntry(entry) as SpeakersPaused & LogEntry;
       const position = { revision, epoch, replicated: await writes.awaitReplication(eventId, replicas) };
       return { pause: paused, cut, ...(replacedPauseId !== undefined && { replacedPauseId }), ...position };
     },

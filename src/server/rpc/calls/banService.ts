@@ -19,9 +19,7 @@ export function createBanService(engine: Engine): Pick<Handlers, "banUser" | "un
     },
 
     async unbanUser({ eventId, userId }, { actor }) {
-      return toWriteAnswer(
-        await engine.unbanUser(parseId("event_id", eventId), parseId("user_id", userId), actor),
-      );
+      return toWriteAnswer(await engine.unbanUser(parseId("event_id", eventId), parseId("user_id", userId), actor));
     },
 
     async listBans({ eventId, ...page }) {

@@ -50,10 +50,14 @@ export function createToken(place: string, query: readonly string[]): string {
 function readToken(token: string, query: readonly string[]): string {
   const place = Buffer.from(token.slice(DIGEST_LENGTH), "base64url").toString();
   if (token === createToken(place, query)) return place;
-  const message = "page_token: must be the next_page_token of an earlier answer to the same query; begin at the first page";
+  const message =
+    "page_token: must be the next_page_token of an earlier answer to the same query; begin at the first page";
   throw refusal("PAGE_TOKEN_INVALID", message, {});
 }
 
 function digestOf(place: string, query: readonly string[]): string {
-  return createHash("sha256").update(JSON.stringify([place, query])).digest("base64url").slice(0, DIGEST_LENGTH);
+  return createHash("sha256")
+    .update(JSON.stringify([place, query]))
+    .digest("base64url")
+    .slice(0, DIGEST_LENGTH);
 }

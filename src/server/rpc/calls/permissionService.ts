@@ -51,7 +51,10 @@ export function createPermissionService(hub: Hub, catchUp?: CatchUp): Permission
       parseId("event_id", eventId);
       parseId("user_id", userId);
       await catchUp?.ensureCurrent(userId);
-      const { channelIds, known, userRevision, pause, ban, position } = await engine.readUserPermissions(eventId, userId);
+      const { channelIds, known, userRevision, pause, ban, position } = await engine.readUserPermissions(
+        eventId,
+        userId,
+      );
       return {
         channelIds,
         known,
