@@ -1,4 +1,13 @@
-import type { SquelchErrorCode } from "./errors.js";
+/** Every way in which a request can fail. Each maps to one gRPC status (`src/server/rpc/status.ts`). */
+export type SquelchErrorCode =
+  | "invalidArgument"
+  | "notFound"
+  | "failedPrecondition"
+  | "unauthenticated"
+  | "permissionDenied"
+  | "resourceExhausted"
+  | "unavailable"
+  | "unimplemented";
 
 /** What a program can rely on in an error: its code, and the metadata. A key with a question mark may be missing. */
 interface ReasonRule {

@@ -1,15 +1,4 @@
-import { ERROR_REASONS, type ErrorReason, type MetadataOf } from "./errorReasons.js";
-
-/** Every way in which a request can fail. Each maps to one gRPC status (`src/server/rpc/status.ts`). */
-export type SquelchErrorCode =
-  | "invalidArgument"
-  | "notFound"
-  | "failedPrecondition"
-  | "unauthenticated"
-  | "permissionDenied"
-  | "resourceExhausted"
-  | "unavailable"
-  | "unimplemented";
+import { ERROR_REASONS, type ErrorReason, type MetadataOf, type SquelchErrorCode } from "./errorReasons.js";
 
 /** The name of a membership limit, as in the metrics. */
 export type MembershipLimit = "users_per_event" | "channels_per_user";

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
 import type { LogEntry } from "../../src/domain/change.js";
 import type { Position } from "../../src/domain/cursor.js";
-import type { SquelchErrorCode } from "../../src/domain/errors.js";
+import type { SquelchErrorCode } from "../../src/domain/errorReasons.js";
 import type { Engine } from "../../src/domain/ports/engine.js";
 import type { PauseRequest, PublishedSpeaker, StartPttRequest } from "../../src/domain/ports/floorStore.js";
 import type { MembershipUpdate } from "../../src/domain/ports/membershipStore.js";

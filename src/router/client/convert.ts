@@ -7,7 +7,8 @@ import type {
   UserBan as UserBanMessage,
 } from "../../../gen/squelch/v1/model_pb.js";
 import type { UserBan } from "../../domain/ban.js";
-import { SquelchError, type SquelchErrorCode } from "../../domain/errors.js";
+import type { SquelchErrorCode } from "../../domain/errorReasons.js";
+import { SquelchError } from "../../domain/errors.js";
 import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
 import { priorityOf } from "../../wire/floorEnums.js";
 

@@ -1,5 +1,6 @@
 import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
-import { SquelchError, type SquelchErrorCode } from "../../domain/errors.js";
+import type { SquelchErrorCode } from "../../domain/errorReasons.js";
+import { SquelchError } from "../../domain/errors.js";
 import { encodeDetails } from "./errorDetails.js";
 
 /** The gRPC status of each code. */

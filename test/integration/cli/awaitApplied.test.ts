@@ -77,7 +77,7 @@ describe("--wait", () => {
     const { exitCode, stdout, stderr } = await run("pause", "e1", "--wait");
     expect(stdout.split("\n").slice(1)).toEqual([
       "applied on 1 of 4 routers after 4 ms",
-      "MISSING  APPLIED UP TO    LAST SEEN",
+      "MISSING  APPLIED UP TO     LAST SEEN",
       "r2       revision 7 of 8   2026-01-31T12:00:05Z",
       "r3       an earlier epoch  2026-01-31T12:00:05Z",
       "r4       never reported    2026-01-31T12:00:05Z",

@@ -29,7 +29,7 @@ export function addAssignCommand(program: Command, context: CommandContext): voi
     .option("--only-if-unknown", "write only if the user was never written in the event", false)
     .addOption(
       new Option(
-        "--if-revision <revision>",
+        "--if-revision <n>",
         "write only if the newest change of the user still has this revision, which squelch permissions shows " +
           "(default: the revision that the command reads before it writes)",
       )
