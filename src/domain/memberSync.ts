@@ -1,7 +1,6 @@
-import { channelOfAnotherEvent } from "./channel.js";
 import { invalidField, refusal, type SquelchError } from "./errors.js";
 import { parseId } from "./id.js";
-import { parseChannelIds } from "./membership.js";
+import { channelOfAnotherEvent, parseChannelIds } from "./membership.js";
 import type { UserChannels } from "./ports/membershipStore.js";
 
 /** The action of the changes that a sync makes. */

@@ -1,4 +1,4 @@
-import { alreadyAssigned } from "../../domain/channel.js";
+import { alreadyAssigned } from "../../domain/membership.js";
 import type { ChannelIndex } from "../../domain/ports/channelIndex.js";
 import { addChannel, openEvent, revoke, vacate } from "./floor.js";
 import { endQueue } from "./floorQueue.js";

@@ -1,9 +1,8 @@
-import { channelOfAnotherEvent } from "../../domain/channel.js";
 import { comparePositions, type Position } from "../../domain/cursor.js";
 import type { MembershipLimit } from "../../domain/errors.js";
 import { checkSyncedChannels, limitExceeded } from "../../domain/eventLimits.js";
 import { foreignChannelInSync, SYNC_ACTION } from "../../domain/memberSync.js";
-import { diffChannels, revisionChanged } from "../../domain/membership.js";
+import { channelOfAnotherEvent, diffChannels, revisionChanged } from "../../domain/membership.js";
 import type { MembershipOutcome, MembershipStore, MembershipUpdate } from "../../domain/ports/membershipStore.js";
 import { addChannel, openEvent } from "./floor.js";
 import type { EventRecord, Member, MemoryState } from "./state.js";

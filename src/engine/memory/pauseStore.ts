@@ -8,8 +8,8 @@ import {
   requestIdReused,
   type SpeakerPause,
 } from "../../domain/floor.js";
-import { pauseDigest } from "../../domain/pauseDigest.js";
 import type { FloorStore } from "../../domain/ports/floorStore.js";
+import { pauseDigest } from "../../domain/ports/pauseDigest.js";
 import { endPause, giveToBroadcaster, openEvent, vacate } from "./floor.js";
 import { settledLease } from "./leases.js";
 import type { EventRecord, MemoryState } from "./state.js";

@@ -1,11 +1,11 @@
 import type { RouterNews, RouterProgress } from "../../domain/applied.js";
 import type { UserBan } from "../../domain/ban.js";
 import type { ChangeKind, LogEntry } from "../../domain/change.js";
-import { unknownChannel } from "../../domain/channel.js";
 import type { Position } from "../../domain/cursor.js";
 import type { EventLimits } from "../../domain/eventLimits.js";
 import type { KnownReplica } from "../../domain/fleet.js";
 import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
+import { unknownChannel } from "../../domain/membership.js";
 import type { FloorNews, PauseOutcome, StartPttRequest } from "../../domain/ports/floorStore.js";
 import type { Logger } from "../../lib/logger.js";
 import { EventLog } from "./eventLog.js";

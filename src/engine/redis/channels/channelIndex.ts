@@ -1,5 +1,5 @@
-import { alreadyAssigned } from "../../../domain/channel.js";
 import { idProblem } from "../../../domain/id.js";
+import { alreadyAssigned } from "../../../domain/membership.js";
 import type { ChannelIndex } from "../../../domain/ports/channelIndex.js";
 import { batchesOf } from "../../../lib/batchesOf.js";
 import { attempt } from "../connection/connections.js";

@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { bannedBroadcaster } from "../../../domain/ban.js";
 import type { LogEntry, SpeakersPaused } from "../../../domain/change.js";
-import { unknownChannel } from "../../../domain/channel.js";
 import {
   alreadyPaused,
   type FloorDenyCause,
@@ -13,7 +12,7 @@ import {
   staleLease,
   type WaitingSpeaker,
 } from "../../../domain/floor.js";
-import { pauseDigest } from "../../../domain/pauseDigest.js";
+import { unknownChannel } from "../../../domain/membership.js";
 import type {
   DueLook,
   FloorChange,
@@ -23,6 +22,7 @@ import type {
   QueuePlace,
   StartPttOutcome,
 } from "../../../domain/ports/floorStore.js";
+import { pauseDigest } from "../../../domain/ports/pauseDigest.js";
 import type { Unsubscribe } from "../../../domain/ports/unsubscribe.js";
 import type { RedisChannelIndex } from "../channels/channelIndex.js";
 import { OwnerHints } from "../channels/ownerHints.js";

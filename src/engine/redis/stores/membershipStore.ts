@@ -1,9 +1,8 @@
-import { channelOfAnotherEvent } from "../../../domain/channel.js";
 import type { Position } from "../../../domain/cursor.js";
 import type { MembershipLimit } from "../../../domain/errors.js";
 import { checkSyncedChannels, limitExceeded, MOST_CHANNELS_PER_USER } from "../../../domain/eventLimits.js";
 import { foreignChannelInSync, SYNC_ACTION } from "../../../domain/memberSync.js";
-import { revisionChanged } from "../../../domain/membership.js";
+import { channelOfAnotherEvent, revisionChanged } from "../../../domain/membership.js";
 import type {
   MemberSyncOutcome,
   MembershipOutcome,

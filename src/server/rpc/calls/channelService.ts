@@ -1,5 +1,4 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { unknownChannel } from "../../../domain/channel.js";
 import { invalidField } from "../../../domain/errors.js";
 import {
   DEFAULT_TALK_TIME_MS,
@@ -10,6 +9,7 @@ import {
   MIN_TALK_TIME_MS,
 } from "../../../domain/floor.js";
 import { MAX_ID_BYTES, parseId } from "../../../domain/id.js";
+import { unknownChannel } from "../../../domain/membership.js";
 import type { StartPttOutcome } from "../../../domain/ports/floorStore.js";
 import { toDenyCauseMessage } from "../../../wire/floorEnums.js";
 import type { AnswerOf } from "../../contract.js";

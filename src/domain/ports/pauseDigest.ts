@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { PauseRequest } from "./ports/floorStore.js";
+import type { PauseRequest } from "./floorStore.js";
 
 /**
  * Returns a digest of the caller and the content of a request to pause. Two requests with one request id are the same
