@@ -91,10 +91,10 @@ async function runScenarios({ json, smoke, report, scenarios }: Arguments): Prom
     if (json) console.log(JSON.stringify({ scenario: scenario.name, environment, rows }));
     else console.log(`\n${scenario.name}: ${scenario.title}\n${renderTable(scenario, rows)}`);
     if (rows.some(({ missing, repeated, disordered }) => [missing, repeated, disordered].some(Boolean))) {
-      console.error(`${scenario.name}: messages are missing, came twice or in another order`);
+      console.error(`${scenario.name}: messages are missing, arrived twice or arrived in another order`);
       process.exitCode = 1;
     }
-    // After each, so that one that fails does not take the others along.
+    // The next scenario runs even if this one fails.
     if (report !== undefined) await writeReport(report, environment, results);
   }
 }

@@ -1,5 +1,5 @@
-// What Node's http2 can do at best: each number that comes on a TCP port is written to every stream as a frame that was
-// encoded before. Prints both ports, as JSON.
+// Measures the best that Node's http2 can do: for each number that arrives on a TCP port, it writes a pre-encoded
+// frame to every stream. Prints both ports as JSON.
 import { createServer as createHttp2Server, type ServerHttp2Stream } from "node:http2";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { encodeBatch, encodeBatchHeader } from "../../src/server/feed/wire/encode.js";

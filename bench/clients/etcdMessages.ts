@@ -1,10 +1,10 @@
 import { layOutFields, scanFields } from "./scanFields.js";
 
-// The few messages of etcd's API v3 that the benchmark needs: numbers as in its rpc.proto and kv.proto.
+// The few messages of etcd's API v3 that the benchmark needs. Field numbers are those of its rpc.proto and kv.proto.
 
 export const WATCH_PATH = "/etcdserverpb.Watch/Watch";
 export const PUT_PATH = "/etcdserverpb.KV/Put";
-/** Of a WatchResponse. */
+/** The number of the field `events` in a WatchResponse. */
 export const EVENTS_FIELD = 11;
 
 const KEY_FIELD = 1;
@@ -16,7 +16,7 @@ const KV_VALUE_FIELD = 5;
 
 const prefixOf = (eventId: string) => `${eventId}/`;
 
-/** A WatchRequest for all keys of an event. */
+/** Encodes a WatchRequest for all keys of an event. */
 export function watchPrefix(eventId: string): Buffer {
   const prefix = prefixOf(eventId);
   const end = prefix.slice(0, -1) + String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1);
@@ -27,7 +27,7 @@ export function watchPrefix(eventId: string): Buffer {
   return layOutFields([[CREATE_REQUEST_FIELD, create]]);
 }
 
-/** A PutRequest for one key of an event. */
+/** Encodes a PutRequest for one key of an event. */
 export function put(eventId: string, key: string, value: string): Buffer {
   return layOutFields([
     [KEY_FIELD, prefixOf(eventId) + key],
@@ -35,7 +35,7 @@ export function put(eventId: string, key: string, value: string): Buffer {
   ]);
 }
 
-/** The value that an Event brings. */
+/** Returns the value in an Event. */
 export function readValue(event: Buffer): string {
   let value = "";
   scanFields(event, 0, event.length, EVENT_KV_FIELD, (from, to) =>

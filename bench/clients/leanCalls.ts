@@ -12,16 +12,16 @@ import {
   RST_STREAM,
 } from "./leanHttp2.js";
 
-/** Bytes before each message: compressed or not, and its length. */
+/** The length of the header before each message: a compression flag and the length of the message. */
 const MESSAGE_HEADER_BYTES = 5;
 const FIRST_FRAME_HEADER_BYTES = 9;
 
 /** Unary gRPC calls on one connection. */
 export interface LeanCalls {
   /**
-   * Makes a call. Resolves with the encoded response; rejects if there was none, whatever the status says of it.
+   * Makes a call. Resolves with the encoded response. Rejects if there was none, whatever status was received.
    *
-   * @param call of `encodeCall`
+   * @param call a request encoded by `encodeCall`
    */
   call(call: Buffer): Promise<Buffer>;
   close(): void;
@@ -33,7 +33,7 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-/** A request as it goes over the wire, all but the number of its stream: made once, sent often. */
+/** Encodes a request completely except for its stream number, so that it can be sent many times. */
 export function encodeCall<I extends DescMessage>(
   method: DescMethodUnary<I, DescMessage>,
   request: MessageInitShape<I>,
@@ -42,7 +42,7 @@ export function encodeCall<I extends DescMessage>(
   return encodeBareCall(path, toBinary(method.input, create(method.input, request)));
 }
 
-/** The same where there is no contract. */
+/** Encodes a request of a method that is not in Squelch's contract. */
 export function encodeBareCall(path: string, request: Uint8Array): Buffer {
   const headers = encodeFrame(HEADERS, END_HEADERS, 0, encodeHeaders(path, "bench"));
   return Buffer.concat([headers, encodeFrame(DATA, END_STREAM, 0, encodeMessage(request))]);
@@ -88,7 +88,7 @@ export async function openLeanCalls(address: string): Promise<LeanCalls> {
       const dataAt = FIRST_FRAME_HEADER_BYTES + bytes.readUIntBE(0, 3);
       bytes.writeUInt32BE(stream, 5);
       bytes.writeUInt32BE(stream, dataAt + 5);
-      // What is asked in one turn goes out in one write.
+      // All requests of one turn of the event loop are sent in one write.
       if (unsent.push(bytes) === 1) setImmediate(send);
       return new Promise((resolve, reject) => waiting.set(stream, { parts: [], resolve, reject }));
     },

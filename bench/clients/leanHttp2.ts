@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 
-// Just enough of HTTP/2 (RFC 9113) for gRPC calls. Node's own client takes twice the CPU for a message, from cores that
-// the servers need as well, so that it would measure itself.
+// Just enough of HTTP/2 (RFC 9113) for gRPC calls. Node's own client needs twice the CPU per message, on cores that
+// the servers also need, so it would distort the measurement.
 
 const FRAME_HEADER_BYTES = 9;
 export const DATA = 0x0;
@@ -20,21 +20,21 @@ const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const INITIAL_WINDOW_SIZE = 0x4;
 const MAX_WINDOW = 2 ** 31 - 1;
 const DEFAULT_WINDOW = 65_535;
-/** Received bytes after which the connection's window is opened again. A stream's window is never: it has 2 GiB. */
+/** Received bytes after which the connection's window is enlarged again. A stream's window never is: it has 2 GiB. */
 const WINDOW_REFILL_BYTES = 2 ** 30;
 
 export interface LeanHttp2Options {
   host: string;
   port: number;
-  /** Takes a frame. An error that it throws ends the connection. */
+  /** Receives a frame. An error that it throws ends the connection. */
   onFrame(type: number, flags: number, streamId: number, payload: Buffer): void;
-  /** Called before the frames that the socket brought at once. */
+  /** Called before the frames that one read from the socket delivered. */
   onChunk?(): void;
-  /** The connection has ended. */
+  /** Called when the connection has ended. */
   onEnd(error: Error): void;
 }
 
-/** Opens a connection on which frames can be written. Resolves when it stands; `destroy()` ends it. */
+/** Opens a connection on which frames can be written. Resolves when it is open; `destroy()` ends it. */
 export async function openLeanHttp2({ host, port, onFrame, onChunk, onEnd }: LeanHttp2Options): Promise<Socket> {
   const socket = connect({ host, port, noDelay: true });
   await once(socket, "connect");
@@ -42,7 +42,7 @@ export async function openLeanHttp2({ host, port, onFrame, onChunk, onEnd }: Lea
   let receivedBytes = 0;
 
   const readFrame = (type: number, flags: number, streamId: number, payload: Buffer) => {
-    if (type === DATA && (flags & PADDED) !== 0) throw new Error("padding is not understood");
+    if (type === DATA && (flags & PADDED) !== 0) throw new Error("padded frames are not supported");
     onFrame(type, flags, streamId, payload);
     if ((flags & ACK) !== 0) return;
     if (type === SETTINGS) socket.write(encodeFrame(SETTINGS, ACK, 0));
@@ -89,7 +89,7 @@ function uint32(value: number): Buffer {
   return bytes;
 }
 
-/** One frame. */
+/** Encodes one frame. */
 export function encodeFrame(
   type: number,
   flags: number,
@@ -104,14 +104,14 @@ export function encodeFrame(
   return Buffer.concat([header, payload]);
 }
 
-/** A gRPC message as it stands in DATA frames. */
+/** Encodes a gRPC message in the format of DATA frames. */
 export function encodeMessage(message: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from([0]), uint32(message.length), message]);
 }
 
 /**
- * The headers of a gRPC request. HPACK (RFC 7541) without Huffman and without the dynamic table: names by their place in
- * the static table where they have one, values as they are.
+ * Encodes the headers of a gRPC request in HPACK (RFC 7541), without Huffman coding and without the dynamic table.
+ * Names in the static table are sent as their index, values as text.
  */
 export function encodeHeaders(path: string, authority: string): Buffer {
   const text = (value: string) => Buffer.from([value.length, ...Buffer.from(value)]);

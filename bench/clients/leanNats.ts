@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { monotonicUs } from "../support/clock.js";
 
-// Just enough of NATS's text protocol to subscribe, to publish, and to read what comes without decoding it.
+// Just enough of NATS's text protocol to subscribe, to publish, and to read messages without decoding them.
 
 const LINE_END = "\r\n";
 const CR = 13;
@@ -10,15 +10,15 @@ const SPACE = 32;
 const STATUS_PREFIX = "NATS/1.0 100";
 
 export interface NatsMessage {
-  /** The number that the subscription was given. */
+  /** The number that the client gave to the subscription. */
   subscription: number;
-  /** Where to answer; empty if nowhere. */
+  /** The subject to answer on; empty if no answer is expected. */
   replyTo: string;
-  /** The payload is a part of this. */
+  /** The bytes that contain the payload. */
   bytes: Buffer;
   start: number;
   end: number;
-  /** When the socket brought it. */
+  /** When the socket delivered the message. */
   atUs: number;
 }
 
@@ -27,11 +27,11 @@ export interface NatsConnection {
   readonly socket: Socket;
   subscribe(subject: string, subscription: number): void;
   publish(subject: string, payload: string, replyTo?: string): void;
-  /** Resolves when the server has dealt with all that was sent before. */
+  /** Resolves when the server has processed everything that was sent before. */
   flush(): Promise<void>;
 }
 
-/** Connects. `socket.destroy()` ends it. Requests for flow control are answered here; idle heartbeats are passed over. */
+/** Connects. `socket.destroy()` ends the connection. It answers flow-control requests and ignores idle heartbeats. */
 export async function connectNats(
   { host, port }: { host: string; port: number },
   onMessage: (message: NatsMessage) => void,
@@ -42,7 +42,7 @@ export async function connectNats(
   const flushed: (() => void)[] = [];
   let rest: Buffer = Buffer.alloc(0);
 
-  // Returns where the next line begins, or undefined if this one is not whole yet.
+  // Returns where the next line begins, or undefined if the current line is incomplete.
   const readOne = (bytes: Buffer, at: number, atUs: number): number | undefined => {
     const lineEnd = bytes.indexOf(CR, at);
     if (lineEnd === -1 || lineEnd + 1 >= bytes.length) return undefined;

@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 
 const LINE_END = "\r\n";
 
-/** Publishes to one channel on a Redis connection of its own, with as little CPU as it can. */
+/** Publishes to one channel on its own Redis connection and uses as little CPU as possible. */
 export class LeanPublisher {
   readonly #socket: Socket;
   readonly #prefix: string;
@@ -12,7 +12,7 @@ export class LeanPublisher {
   private constructor(socket: Socket, channel: string) {
     this.#socket = socket;
     this.#prefix = `*3${LINE_END}$7${LINE_END}PUBLISH${LINE_END}$${Buffer.byteLength(channel)}${LINE_END}${channel}${LINE_END}$`;
-    // Of the answers only an error is of interest.
+    // Only an error among the answers matters.
     socket.on("data", (chunk: Buffer) => {
       const at = chunk.indexOf("-");
       if (at !== -1) this.#failure ??= new Error(`not published, Redis said: ${chunk.subarray(at, at + 100)}`);
@@ -29,7 +29,7 @@ export class LeanPublisher {
     return new LeanPublisher(socket, channel);
   }
 
-  /** Publishes these messages in their order. Throws if an earlier one was refused. */
+  /** Publishes these messages in their order. Throws if Redis has rejected an earlier message. */
   publish(messages: readonly string[]): void {
     if (this.#failure !== undefined) throw this.#failure;
     const commands = messages.map(

@@ -18,17 +18,17 @@ const MESSAGE_HEADER_BYTES = 5;
 export interface LeanStreamsOptions {
   host: string;
   port: number;
-  /** Of the method: `/package.Service/Method`. */
+  /** The path of the method: `/package.Service/Method`. */
   path: string;
   /** The encoded request, the same for every stream. */
   request: Uint8Array;
-  /** How many streams to open on one connection. */
+  /** The number of streams to open on one connection. */
   streams: number;
-  /** The method takes a stream of requests, which is to stay open. */
+  /** True if the method takes a stream of requests, which then stays open. */
   isBidirectional?: boolean;
-  /** Takes an encoded response of the stream with that index, and when the socket brought it. */
+  /** Receives an encoded response, the index of its stream, and when the socket delivered it. */
   onMessage(stream: number, message: Buffer, atUs: number): void;
-  /** The connection or a stream has ended. */
+  /** Called when the connection or a stream has ended. */
   onEnd(error: Error): void;
 }
 

@@ -8,18 +8,18 @@ export interface LeanSubscriberOptions {
   host: string;
   port: number;
   channel: string;
-  /** Takes a published message, a part of `bytes`, and when the socket brought it. */
+  /** Receives a published message, which is a part of `bytes`, and when the socket delivered it. */
   onMessage(bytes: Buffer, start: number, end: number, atUs: number): void;
-  /** The connection has ended. */
+  /** Called when the connection has ended. */
   onEnd(error: Error): void;
 }
 
-/** Subscribes to one channel on a Redis connection of its own. Resolves when it is subscribed; `destroy()` ends it. */
+/** Subscribes to one channel on its own Redis connection. Resolves when Redis has confirmed it; `destroy()` ends it. */
 export async function openLeanSubscriber(options: LeanSubscriberOptions): Promise<Socket> {
   const { host, port, channel, onMessage, onEnd } = options;
   const bulk = (text: string) => `$${Buffer.byteLength(text)}${LINE_END}${text}${LINE_END}`;
   const confirmation = `*3${LINE_END}${bulk("subscribe")}${bulk(channel)}:1${LINE_END}`;
-  // What comes before the length of each message.
+  // The bytes before the length of each message.
   const prefix = Buffer.from(`*3${LINE_END}${bulk("message")}${bulk(channel)}$`);
   const socket = connect({ host, port, noDelay: true });
   await once(socket, "connect");

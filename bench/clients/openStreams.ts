@@ -40,7 +40,7 @@ export function openStreams(source: StreamSource, ledger: Ledger, onEnd: OnEnd):
   }
 }
 
-/** What tells the number of a source's message, and that it says what was published. */
+/** Reads the number of a source's message and checks that the message has the published content. */
 export function readItemOf({ kind, eventId }: StreamSource): (item: Buffer) => number {
   const readText = (text: string) => {
     const sequence = sequenceOf((JSON.parse(text) as { action: string }).action) ?? -1;
@@ -51,7 +51,7 @@ export function readItemOf({ kind, eventId }: StreamSource): (item: Buffer) => n
   if (kind !== "squelch" && kind !== "bare") return (text) => readText(text.toString());
   return (bytes) => {
     const { value, case: name } = fromBinary(ChangeSchema, bytes).kind;
-    if (name !== "membershipChanged") throw new Error(`nobody asked for ${name}`);
+    if (name !== "membershipChanged") throw new Error(`unexpected message ${name}`);
     const { userId, channelIds, action } = value;
     return readText(JSON.stringify({ eventId, userId, channelIds, action }));
   };
@@ -68,7 +68,7 @@ async function openSubscribers(source: StreamSource, ledger: Ledger, onEnd: OnEn
   return sockets;
 }
 
-// Resolves when every watcher has had its first checkpoint, or what stands for it.
+// Resolves when every watcher has received its first checkpoint or an equivalent message.
 async function openWatchers(source: Shared, ledger: Ledger, onEnd: OnEnd): Promise<Socket[]> {
   const { eventId, cursor } = source;
   const cursors = cursor === undefined ? [] : [{ ...cursor, eventId, revision: BigInt(cursor.revision) }];
@@ -104,9 +104,9 @@ async function openEtcdWatchers(source: Shared, ledger: Ledger, onEnd: OnEnd): P
 }
 
 /**
- * Opens the streams of a gRPC method, evenly over the connections.
+ * Opens the streams of a gRPC method, distributed evenly over the connections.
  *
- * @param onMessage returns true if the message says that the stream is caught up
+ * @param onMessage returns true if the message shows that the stream is caught up
  */
 async function openSharedStreams(
   { host, port, receivers, connections }: Shared,
@@ -161,7 +161,7 @@ async function openNatsSubscribers(source: Shared, ledger: Ledger, onEnd: OnEnd)
         nats.subscribe(eventId, receiver);
         continue;
       }
-      // A KV watch as NATS's own clients make it: an ordered consumer of the bucket's stream.
+      // A KV watch in the form of NATS's own clients: an ordered consumer of the bucket's stream.
       const deliverSubject = `${inbox}.${receiver}`;
       nats.subscribe(deliverSubject, receiver);
       const stream = `KV_${eventId}`;
@@ -178,7 +178,7 @@ async function openNatsSubscribers(source: Shared, ledger: Ledger, onEnd: OnEnd)
   return sockets;
 }
 
-// The first receiver of each connection and how many it has.
+// For each connection, its first receiver and the number of its receivers.
 function shares(receivers: number, connections: number): [first: number, count: number][] {
   return Array.from({ length: connections }, (_, connection) => {
     const first = Math.ceil((connection * receivers) / connections);

@@ -1,4 +1,5 @@
-// The receivers of a scenario, in a process of their own: neither the servers nor the publisher wait for them.
+// Runs the receivers of a scenario in a process of their own, so that they delay neither the servers nor the
+// publisher.
 import type { Socket } from "node:net";
 import type { WebSocket } from "ws";
 import { type ObservedRouter, observeRouter } from "../../test/support/clients/observedRouter.js";
@@ -10,7 +11,7 @@ import { openWebSockets } from "./openWebSockets.js";
 import { type ReceiverAnswer, type ReceiverRequest, type Source, sequenceOf } from "./receiverProtocol.js";
 
 const OPEN_TIMEOUT_MS = 60_000;
-/** A router that waits for its next attempt may do so for 30 s. */
+/** The longest time to wait for the routers: one that waits for its next attempt may do so for 30 s. */
 const RETURN_TIMEOUT_MS = 45_000;
 
 let sockets: Socket[] = [];
@@ -36,11 +37,12 @@ function areRoutersFresh(): boolean {
   return routers.every(({ client }) => client.isFresh);
 }
 
-// Adds how the routers fared, and ends them. One that lost its stream at the last moment may come back first.
+// Adds the results of the routers, and closes them. A router that lost its stream at the last moment may reconnect
+// first.
 async function closeRouters(): Promise<void> {
   await waitFor(areRoutersFresh, { timeoutMs: RETURN_TIMEOUT_MS, message: "every router to come back" });
   const breaches = routers.flatMap((router) => router.breaches);
-  if (breaches.length > 0) throw new Error(`routers were told out of order: ${breaches.slice(0, 3).join(", ")}`);
+  if (breaches.length > 0) throw new Error(`routers received changes out of order: ${breaches.slice(0, 3).join(", ")}`);
   for (const [receiver, { absences, client }] of routers.entries()) {
     client.close();
     for (const { fromMs, toMs, snapshots } of absences) {

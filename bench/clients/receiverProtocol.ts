@@ -1,20 +1,22 @@
 interface Endpoint {
   host: string;
   port: number;
-  /** What messages are published in: an event, or for a peer what tells one run's from another's. */
+  /** The scope of the messages: an event, or for a peer a name that distinguishes the runs. */
   eventId: string;
   receivers: number;
 }
 
-/** Receivers that take bytes off a socket and do no more than they must. */
+/** Receivers that read bytes from a socket and do as little as possible with them. */
 export type StreamSource =
-  /** Each on a connection of its own: two subscriptions to one channel on one connection are one. */
+  /**
+   * Gives each receiver its own connection, because two subscriptions to one channel on one connection count as one.
+   */
   | (Endpoint & { kind: "redis" })
   /** Streams or subscriptions that share connections. `bare` is the writer of the bench, which sends the same messages. */
   | (Endpoint & {
       kind: "squelch" | "bare" | "nats" | "natsKv" | "etcd";
       connections: number;
-      /** Of Squelch: where to go on; a snapshot comes first without it. */
+      /** For Squelch: the cursor to resume from. Without it a snapshot is sent first. */
       cursor?: { epoch: string; revision: number };
     });
 
@@ -23,7 +25,7 @@ export interface WebSocketClient {
   protocols: string[];
 }
 
-/** Clients of a router, one a user, of whom each message concerns one: together they are one receiver. */
+/** Clients of a router, one per user. Each message concerns one client, so together they count as one receiver. */
 export interface WebSocketSource {
   kind: "webSockets";
   eventId: string;
@@ -31,24 +33,24 @@ export interface WebSocketSource {
   receivers: 1;
 }
 
-/** Where receivers get messages from. */
+/** The source that receivers read messages from. */
 export type Source =
   | StreamSource
   | WebSocketSource
   /** `PermissionClient`s, named by their prefix and number. */
   | { kind: "routers"; addresses: readonly string[]; eventIds: readonly string[]; prefix: string; receivers: number };
 
-/** A time that a router spent without a stream. */
+/** A period that a router spent without a stream. */
 export interface RouterAbsence {
   receiver: number;
   awayMs: number;
-  /** When it was over, ms of an arbitrary clock. */
+  /** When the period ended, ms of an arbitrary clock. */
   overAtMs: number;
-  /** Events of which a snapshot came instead of a resume. */
+  /** The number of events that got a snapshot instead of a resume. */
   snapshots: number;
 }
 
-/** What the process of the receivers is asked. Each request is answered before the next is sent. */
+/** The requests to the process of the receivers. Each one is answered before the next is sent. */
 export type ReceiverRequest =
   | { type: "readClock" }
   /** Answered when every receiver is caught up; messages with sequences from 0 to `sequences` - 1 are then noted. */
@@ -64,25 +66,25 @@ export type ReceiverAnswer =
   | { type: "collected"; receipts: Receipts }
   | { type: "failed"; message: string };
 
-/** What arrived. */
+/** The messages that arrived. */
 export interface Receipts {
-  /** When each message arrived, µs of `monotonicUs`, 0 if it did not; at [sequence × receivers + receiver]. */
+  /** When each message arrived, µs of `monotonicUs`, at [sequence × receivers + receiver]; 0 if it did not arrive. */
   receivedAtUs: Float64Array;
-  /** Messages that arrived at a receiver more than once. */
+  /** The number of messages that arrived more than once at a receiver. */
   repeated: number;
-  /** Messages of which another receiver had a different one at that place. */
+  /** The number of messages that differ from what another receiver got at the same place. */
   disordered: number;
-  /** Users in all snapshots. */
+  /** The number of users in all snapshots. */
   snapshotUsers: number;
-  /** Of routers: each time without a stream that is over. */
+  /** For routers: each completed period without a stream. */
   absences: RouterAbsence[];
 }
 
 const ACTION_PREFIX = "sequence:";
 
 /**
- * An update as the control plane publishes it, for a user and channels of which nothing is known elsewhere. Its action
- * carries its number in the order of publishing, so that receipts can name it.
+ * Creates an update as the control plane publishes it, for a user and channels that are used nowhere else. Its action
+ * contains the number of the message, so that it can be identified when it arrives.
  */
 export function sequencedUpdate(eventId: string, sequence: number): string {
   return JSON.stringify({
@@ -94,9 +96,9 @@ export function sequencedUpdate(eventId: string, sequence: number): string {
 }
 
 /**
- * The same for one of many events, with users who come again and are each time assigned other channels than before.
+ * Creates an update for one of many events. Its users recur, and each time they get other channels than before.
  *
- * @param users how many each event has
+ * @param users the number of users of each event
  */
 export function rotatingUpdate(eventIds: readonly string[], users: number, sequence: number): string {
   const turn = Math.floor(sequence / eventIds.length);
@@ -110,7 +112,7 @@ export function rotatingUpdate(eventIds: readonly string[], users: number, seque
   });
 }
 
-/** The number that an action carries; undefined if none. */
+/** Returns the number in an action; undefined if there is none. */
 export function sequenceOf(action: string): number | undefined {
   return action.startsWith(ACTION_PREFIX) ? Number(action.slice(ACTION_PREFIX.length)) : undefined;
 }

@@ -6,7 +6,7 @@ import type { Receipts, ReceiverAnswer, ReceiverRequest, Source } from "./receiv
 
 const PROGRAM = fileURLToPath(new URL("./receiverProcess.ts", import.meta.url));
 
-/** Receivers in a process of their own. */
+/** Receivers that run in a process of their own. */
 export class Receivers {
   readonly #child: ChildProcess;
   #failure: Error | undefined;
@@ -18,7 +18,7 @@ export class Receivers {
     });
   }
 
-  /** Starts the process. Rejects if its clock is not that of this process. */
+  /** Starts the process. Rejects if its clock differs from the clock of this process. */
   static async start(): Promise<Receivers> {
     const child = await startChild(process.execPath, ["--import", "tsx", PROGRAM], {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
@@ -36,17 +36,17 @@ export class Receivers {
     return receivers;
   }
 
-  /** Connects to a source. Resolves when everything published from now on reaches every receiver. */
+  /** Connects to a source. Resolves when everything that is published from now on will reach every receiver. */
   async open(source: Source, sequences: number): Promise<void> {
     await this.#ask({ type: "open", source, sequences });
   }
 
-  /** Resolves when that many messages have arrived since `open`, over all receivers, or after `timeoutMs`. */
+  /** Resolves when that many messages have arrived at all receivers together since `open`, or after `timeoutMs`. */
   async waitFor(messages: number, timeoutMs: number): Promise<void> {
     await this.#ask({ type: "await", messages, timeoutMs });
   }
 
-  /** Disconnects from the source and returns what arrived. */
+  /** Disconnects from the source and returns the messages that arrived. */
   async collect(): Promise<Receipts> {
     const answer = await this.#ask({ type: "collect" });
     if (answer.type !== "collected") throw new Error(`unexpected answer: ${answer.type}`);
@@ -58,7 +58,7 @@ export class Receivers {
     return endChild(this.#child, "SIGTERM");
   }
 
-  // Rejects as well if something failed since the last request.
+  // Also rejects if anything failed since the last request.
   #ask(request: ReceiverRequest): Promise<ReceiverAnswer> {
     return new Promise((resolve, reject) => {
       const onExit = () => {

@@ -30,19 +30,19 @@ export function scanFields(
       if (tag >>> 3 === fieldNumber) onField(at, at + length);
       at += length;
     } else {
-      throw new Error(`wire type ${wireType} is not understood`);
+      throw new Error(`wire type ${wireType} is not supported`);
     }
   }
 }
 
-/** How many length-delimited fields of that number a message has. */
+/** Counts the length-delimited fields of that number in a message. */
 export function countFields(message: Buffer, { number }: { number: number }): number {
   let count = 0;
   scanFields(message, 0, message.length, number, () => count++);
   return count;
 }
 
-/** A message out of length-delimited fields. */
+/** Encodes a message that consists of length-delimited fields. */
 export function layOutFields(fields: readonly [fieldNumber: number, value: string | Uint8Array][]): Buffer {
   return Buffer.concat(
     fields.flatMap(([fieldNumber, value]) => {

@@ -3,11 +3,11 @@ import type { GrpcClient } from "../../src/lib/grpcService.js";
 
 const ARRIVAL_TIMEOUT_MS = 30_000;
 
-/** A WatchChannels stream of one event, and who speaks by what it has told. */
+/** A WatchChannels stream of one event, and the speakers that it has reported. */
 export class SpeakersStream {
   readonly #holders = new Map<string, string>();
   readonly #end: () => void;
-  /** What is waited for: these channels have that holder. */
+  /** The awaited state: these channels have that holder. */
   #awaited: { holder: string; missing: Set<string>; done(error?: Error): void } | undefined;
 
   constructor(client: GrpcClient, eventId: string) {
@@ -23,7 +23,10 @@ export class SpeakersStream {
     this.#end = () => stream.cancel();
   }
 
-  /** Resolves when the last of these channels has been told to have that holder, empty for nobody. */
+  /**
+   * Resolves when the stream has reported that holder for the last of these channels. An empty holder means that the
+   * channel is free.
+   */
   async until(channelIds: readonly string[], holder: string): Promise<void> {
     const missing = new Set(channelIds.filter((channelId) => this.#holders.get(channelId) !== holder));
     if (missing.size === 0) return;
@@ -34,7 +37,7 @@ export class SpeakersStream {
         if (error === undefined) resolve();
         else reject(error);
       };
-      const timer = setTimeout(() => done(new Error(`${missing.size} channels were not told`)), ARRIVAL_TIMEOUT_MS);
+      const timer = setTimeout(() => done(new Error(`${missing.size} channels were not reported`)), ARRIVAL_TIMEOUT_MS);
       this.#awaited = { holder, missing, done };
     });
   }

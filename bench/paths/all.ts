@@ -7,7 +7,7 @@ import { startRedisPath, startSquelchPath } from "./redis.js";
 
 interface PathStarter {
   name: string;
-  /** The program that it needs beside Node.js. */
+  /** The program that the path needs beside Node.js. */
   program: string;
   start(messages: number): Promise<Path>;
 }
@@ -24,10 +24,10 @@ const starters = {
 export type PathKind = keyof typeof starters;
 
 /**
- * Starts paths one after another, calls `use` with each and stops it, so that none takes the machine from another.
- * Returns the rows of all; one row says so of a peer that is not installed.
+ * Starts the paths one after another, calls `use` with each and stops it, so that they do not compete for the machine.
+ * Returns the rows of all paths. A peer that is not installed gets one row that says so.
  *
- * @param messages that will be published at most in one run
+ * @param messages the most messages that one run will publish
  */
 export async function forEachPath<Row>(
   kinds: readonly PathKind[],

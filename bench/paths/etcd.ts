@@ -10,12 +10,12 @@ import type { Path } from "./path.js";
 
 const HOST = "127.0.0.1";
 const START_TIMEOUT_MS = 20_000;
-/** Puts that are under way at a time; thousands at once make etcd answer that it is too slow. */
+/** The number of puts in progress at a time. With thousands at once, etcd answers that it is too slow. */
 const MAX_PUTS = 64;
-/** In memory where there is such a place, so that no disk is measured. */
+/** The parent of the data folder: in memory if possible, so that the disk is not measured. */
 const DATA_PLACE = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 
-/** Starts etcd: puts, and one Watch stream a receiver. */
+/** Starts etcd. Messages are puts, and each receiver has one Watch stream. */
 export async function startEtcdPath(): Promise<Path> {
   const directory = await mkdtemp(join(DATA_PLACE, "squelch-etcd-"));
   const [port, peerPort] = [await findFreePort(), await findFreePort()];
@@ -53,7 +53,7 @@ export async function startEtcdPath(): Promise<Path> {
   };
 }
 
-// Writes in the order given, some at a time.
+// Writes in the given order, some writes at a time.
 class WriteQueue {
   readonly #write: (request: Buffer) => Promise<void>;
   readonly #waiting: Buffer[] = [];
@@ -70,7 +70,7 @@ class WriteQueue {
     this.#next();
   }
 
-  /** Resolves when all is written; rejects if something was refused. */
+  /** Resolves when everything is written. Rejects if etcd rejected a write. */
   async settle(): Promise<void> {
     if (this.#underWay > 0) {
       await new Promise<void>((resolve) => {

@@ -9,7 +9,7 @@ import type { Path } from "./path.js";
 
 const HOST = "127.0.0.1";
 
-/** Starts nats-server: core NATS, or a JetStream KV bucket in memory, which is written by `Put` and watched. */
+/** Starts nats-server: either core NATS, or a JetStream KV bucket in memory that is written by `Put` and watched. */
 export async function startNatsPath(kind: "nats" | "natsKv"): Promise<Path> {
   const directory = await mkdtemp(join(tmpdir(), "squelch-nats-"));
   const port = await findFreePort();

@@ -1,6 +1,6 @@
 import type { StreamSource, WebSocketSource } from "../clients/receiverProtocol.js";
 
-/** A process whose CPU the path costs. */
+/** A process whose CPU time counts for the path. */
 export interface PathServer {
   name: string;
   pid: number;
@@ -8,17 +8,17 @@ export interface PathServer {
 
 export type PathSource = StreamSource | WebSocketSource;
 
-/** A way for a change to get to many receivers: Squelch's, or that of a peer. */
+/** A path of a change to many receivers: that of Squelch or that of a peer. */
 export interface Path {
   readonly name: string;
-  /** All that a message goes through; the last is the one that receivers are connected to. */
+  /** The processes that a message passes through. Receivers are connected to the last one. */
   readonly servers: readonly PathServer[];
-  /** To be called before anybody receives or publishes in that event. */
+  /** Prepares an event. Call it before the first receiver or message of that event. */
   prepare?(eventId: string): Promise<void>;
   source(eventId: string, receivers: number, connections: number): PathSource | Promise<PathSource>;
-  /** Sends a message; waits for nothing. */
+  /** Sends a message without waiting. */
   publish(eventId: string, sequence: number): void;
-  /** Resolves when everything published has been taken; rejects if something was refused. */
+  /** Resolves when every published message has been accepted. Rejects if one was rejected. */
   settle(): Promise<void>;
   close(): Promise<void>;
 }

@@ -8,7 +8,7 @@ import type { Path } from "./path.js";
 
 const HOST = "127.0.0.1";
 
-/** Redis pub/sub, as it is. */
+/** Starts Redis pub/sub without Squelch. */
 export async function startRedisPath(): Promise<Path> {
   const redis = await startRedis();
   const { publish, settle, disconnect } = createPublisher(redis);
@@ -26,10 +26,10 @@ export async function startRedisPath(): Promise<Path> {
 }
 
 export interface SquelchPath extends Path {
-  /** Of the replica. */
+  /** The gRPC address of the replica. */
   readonly address: string;
   readonly redisUrl: string;
-  /** As `source`. */
+  /** Returns the source of an event's changes for streams that do little work. */
   streams(eventId: string, receivers: number, connections: number): StreamSource;
 }
 
@@ -37,7 +37,7 @@ export interface SquelchPath extends Path {
 export async function startSquelchPath(): Promise<SquelchPath> {
   const redis = await startRedis();
   const replica = await spawnSquelch(["--redis-url", redis.url]);
-  // A replica that finds no watermark compares all memberships with the control plane's keys first.
+  // A replica that finds no watermark first compares all memberships with the control plane's keys.
   const isReconciled = async () => (await redis.cli("EXISTS", INGEST_APPLIED)) === "1";
   await waitFor(isReconciled, { timeoutMs: 30_000, message: "the replica to have reconciled" });
   const { publish, settle, disconnect } = createPublisher(redis);

@@ -16,7 +16,7 @@ const PROBE = "probe";
 const PROBE_INTERVAL_MS = 100;
 const PLAIN_ROUTER = fileURLToPath(new URL("../servers/plainRouter.ts", import.meta.url));
 
-/** A replica and the reference router: from PUBLISH to `permission-update` on the WebSocket of the user. */
+/** Starts a replica and the reference router. Measures from PUBLISH to `permission-update` on the user's WebSocket. */
 export async function startReferenceRouterPath(users: number): Promise<Path> {
   const squelch = await startSquelchPath();
   const router = await spawnRouter("bench", [squelch.address], SECRET);
@@ -45,7 +45,7 @@ export async function startReferenceRouterPath(users: number): Promise<Path> {
   };
 }
 
-/** A router that subscribes to Redis itself. */
+/** Starts a router that subscribes to Redis itself. */
 export async function startPlainRouterPath(users: number): Promise<Path> {
   const redis = await startRedis();
   const router = await startChild(process.execPath, ["--import", "tsx", PLAIN_ROUTER, redis.url], {
@@ -75,7 +75,8 @@ export async function startPlainRouterPath(users: number): Promise<Path> {
   };
 }
 
-// Resolves when the router watches the event, which it learns of by itself: when a client of its own is told something.
+// Resolves when the router watches the event. It discovers the event itself, so the check is that one of its clients
+// receives a change.
 async function awaitRouter(wsAddress: string, eventId: string, publish: (message: string) => unknown): Promise<void> {
   const probe = await WsClient.connect(wsAddress, await signToken(SECRET, { userId: PROBE, eventId, channelIds: [] }));
   const isTold = () => probe.frames.some(({ type }) => type === "permission-update");

@@ -13,7 +13,7 @@ export interface Bar {
   value: number;
 }
 
-/** Horizontal bars as SVG, in the order given, each with its value; those of Squelch stand out. */
+/** Draws horizontal bars as SVG, in the given order, each with its value. The bars of Squelch are highlighted. */
 export function drawBars(title: string, unit: string, bars: readonly Bar[]): string {
   const height = TITLE_HEIGHT + bars.length * ROW_HEIGHT + 8;
   const longest = Math.max(...bars.map(({ value }) => value), Number.MIN_VALUE);

@@ -4,7 +4,7 @@ import { runProgram } from "../../test/support/childProcess.js";
 
 const NOT_INSTALLED = "not installed";
 
-/** What the figures of a run depend on. */
+/** The properties of the machine that the figures of a run depend on. */
 export interface Environment {
   cpu: string;
   cores: number;
@@ -15,11 +15,11 @@ export interface Environment {
   redis: string;
   nats: string;
   etcd: string;
-  /** Processes that wanted to run in the minute before, on average. */
+  /** The load average of the last minute: processes that wanted to run. */
   load: number;
 }
 
-/** Reads it from this machine. Rejects if there is no redis-server. */
+/** Reads the environment from this machine. Rejects if redis-server is not installed. */
 export async function readEnvironment(): Promise<Environment> {
   const [cpu, ...others] = cpus();
   return {
@@ -36,7 +36,7 @@ export async function readEnvironment(): Promise<Environment> {
   };
 }
 
-/** The same in a line. */
+/** Describes the environment in one line. */
 export function describeEnvironment({ cpu, cores, memoryGib, kernel, load, ...versions }: Environment): string {
   const { node, grpcJs, redis, nats, etcd } = versions;
   const machine = `${cpu}, ${cores} cores, ${memoryGib.toFixed(0)} GiB, Linux ${kernel}, load ${load.toFixed(2)} at the start`;

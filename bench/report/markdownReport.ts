@@ -5,7 +5,7 @@ import { drawBars } from "./barPlot.js";
 import { describeEnvironment, type Environment } from "./environment.js";
 import { formatCell } from "./table.js";
 
-/** Writes what was measured as Markdown, and its plots as SVG into a folder of the same name. Overwrites both. */
+/** Writes the results as Markdown, and the plots as SVG into a folder of the same name. Overwrites both. */
 export async function writeReport(file: string, environment: Environment, results: readonly Result[]): Promise<void> {
   const folder = basename(file, ".md");
   await mkdir(join(dirname(file), folder), { recursive: true });

@@ -1,7 +1,7 @@
 import Table from "cli-table3";
 import type { Row, Scenario } from "../support/scenario.js";
 
-/** The rows under the scenario's headings, as a table. */
+/** Formats the rows under the scenario's headings as a table. */
 export function renderTable({ columns }: Pick<Scenario, "columns">, rows: readonly Row[]): string {
   const fields = Object.keys(columns);
   const isNumeric = (field: string) => rows.every((row) => typeof row[field] !== "string");
@@ -14,7 +14,7 @@ export function renderTable({ columns }: Pick<Scenario, "columns">, rows: readon
   return table.toString();
 }
 
-/** A value as tables show it: about three digits. */
+/** Formats a value for tables, with about three digits. */
 export function formatCell(value: string | number | undefined): string {
   if (typeof value !== "number") return value ?? "–";
   const fractionDigits = Number.isInteger(value) ? 0 : Math.max(2 - Math.floor(Math.log10(Math.max(value, 1))), 0);

@@ -13,16 +13,16 @@ const NOBODY = "";
 const TALK_TIME_MS = 60_000;
 
 export interface ChannelsOptions {
-  /** Channels of the event, on each of which somebody speaks; measured for each number, ascending. */
+  /** The channels of the event, each with a speaker. One measurement for each number, ascending. */
   speaking: readonly number[];
-  /** WatchChannels streams. */
+  /** The number of WatchChannels streams. */
   watchers: number;
-  /** Changes of one more channel, and pauses and resumes; each half and half. */
+  /** The number of changes of one more channel, and of pauses and resumes; one half each. */
   changes: number;
   pauses: number;
 }
 
-/** Telling every router who speaks. */
+/** Measures how every router is notified of a change of speaker. */
 export const channels: Scenario<ChannelsOptions> = {
   name: "channels",
   title: "From a change of who speaks to its receipt by every WatchChannels stream, by how many channels speak",
@@ -43,7 +43,7 @@ export const channels: Scenario<ChannelsOptions> = {
   run: ({ speaking, ...options }) =>
     withStack((stack) =>
       withEngine(stack, async (engine) => {
-        // It warms the programs up.
+        // The first round is not measured: it warms the programs up.
         await measureEvent(stack, engine, "warm-up", Math.min(...speaking), options);
         const ones: Row[] = [];
         const alls: Row[] = [];
@@ -61,7 +61,7 @@ function compareWithFirst(rows: readonly Row[]): Row[] {
   return rows.map((row) => ({ ...row, times: Number(row.replicaCpuUs) / Number(rows[0]?.replicaCpuUs) }));
 }
 
-// One channel while all others speak; then all others at once.
+// First one channel changes while all others have a speaker, then all others change at once.
 async function measureEvent(
   stack: Stack,
   engine: Engine,

@@ -22,15 +22,15 @@ const BYTES_PER_MIB = 2 ** 20;
 
 export interface ColdOptions {
   events: number;
-  /** Of each event. */
+  /** The number of users of each event. */
   users: number;
-  /** Of each user. */
+  /** The number of channels of each user. */
   channels: number;
-  /** How long the replica is left alone before its memory is read again, ms. */
+  /** How long the replica is left idle before its memory is read again, ms. */
   settleMs: number;
 }
 
-/** Serving everything from a replica that has just been started. */
+/** Measures how a replica that has just started serves everything. */
 export const cold: Scenario<ColdOptions> = {
   name: "cold",
   title: "A watcher of all events on a replica that has loaded none, beside redis-cli that reads the same hashes",
@@ -50,7 +50,8 @@ export const cold: Scenario<ColdOptions> = {
 
   async run(options) {
     const redis = await startRedis();
-    // The cold one joins another: alone it would first have to make up for the time when nobody listened.
+    // The cold replica joins another one. Alone it would first have to reconcile the time when no replica was
+    // running.
     const replicas = [await spawnSquelch(["--redis-url", redis.url])];
     try {
       const eventIds = await fill(replicas[0] as SquelchProcess, options);
@@ -119,7 +120,7 @@ async function measureWatch(
   };
 }
 
-// The first checkpoint says that every event is complete.
+// The first checkpoint shows that every event is complete.
 async function receiveUntilCheckpoint(address: string, eventIds: readonly string[], messages: Buffer[]): Promise<void> {
   const { host, port } = parseHostPort(address) as HostPort;
   const { method, typeName } = PermissionService;
@@ -144,7 +145,7 @@ async function receiveUntilCheckpoint(address: string, eventIds: readonly string
   });
 }
 
-// One client, one connection, one HGETALL after the other without waiting in between.
+// One client on one connection sends one HGETALL after the other without a pause.
 async function measureRedisCli(redis: RedisServer, eventIds: readonly string[], { users }: ColdOptions): Promise<Row> {
   const cpuBeforeUs = await processCpuUs(redis.pid);
   const startMs = performance.now();

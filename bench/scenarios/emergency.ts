@@ -10,27 +10,27 @@ import type { Row, Scenario } from "../support/scenario.js";
 /** The access time that 3GPP TS 22.179 asks of mission critical push-to-talk (KPI 1). */
 const KPI_1_MS = 300;
 const JWT_SECRET = "the secret of the benchmark";
-/** What has not arrived by then is missing. */
+/** The longest wait for a frame, ms. A frame that has not arrived by then is missing. */
 const ARRIVAL_TIMEOUT_MS = 10_000;
-/** How often a round is made again. */
+/** The most attempts at one round. */
 const MAX_TRIES = 5;
 
 export interface EmergencyOptions extends RoundsOptions {
-  /** Reference routers, each a process. */
+  /** The number of reference routers, each in its own process. */
   routers: number;
-  /** WebSockets over all routers, each of which speaks on a channel of its own. */
+  /** The number of WebSockets over all routers. Each one speaks on its own channel. */
   sockets: number;
 }
 
 interface Sample {
   answeredMs: number;
-  /** Of each socket, ascending. */
+  /** The delay until each socket was interrupted, ascending. */
   interruptedMs: readonly number[];
   missing: number;
   repeated: number;
 }
 
-/** From the call that pauses an event to the frame by which the last speaker hears of it. */
+/** Measures the time from the call that pauses an event to the frame that the last speaker receives. */
 export const emergency: Scenario<EmergencyOptions> = {
   name: "emergency",
   title: `From PauseAllSpeakers to ptt-interrupted on WebSockets that all speak, beside the ${KPI_1_MS} ms of 3GPP KPI 1`,
@@ -79,7 +79,7 @@ async function measureRounds(stack: Stack, sockets: SpeakingSockets, options: Em
   return samples;
 }
 
-// On a machine that is too busy a floor may be lost before the last one is taken: then the round is made again.
+// On a busy machine a floor may expire before the last one is taken. Then the round is repeated.
 async function measureRound(stack: Stack, sockets: SpeakingSockets, count: number): Promise<Sample> {
   for (let tries = 1; ; tries++) {
     await sockets.speak();
@@ -105,8 +105,8 @@ function toRows({ routers, sockets, rounds }: EmergencyOptions, samples: readonl
   const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
   const missing = sum(samples.map((sample) => sample.missing));
   const repeated = sum(samples.map((sample) => sample.repeated));
-  const row = (until: string, delaysMs: readonly number[], told: Row): Row => ({
-    ...{ until, routers, sockets, rounds, ...told },
+  const row = (until: string, delaysMs: readonly number[], values: Row): Row => ({
+    ...{ until, routers, sockets, rounds, ...values },
     ...{ p50Ms: percentile(delaysMs, 50), p99Ms: percentile(delaysMs, 99), limitMs: KPI_1_MS },
   });
   return [
@@ -116,12 +116,12 @@ function toRows({ routers, sockets, rounds }: EmergencyOptions, samples: readonl
       {},
     ),
     row(
-      "a socket is told, any",
+      "a socket is notified, any",
       samples.flatMap(({ interruptedMs }) => interruptedMs),
       { missing, repeated },
     ),
     row(
-      "a socket is told, the last of each round",
+      "a socket is notified, the last of each round",
       samples.flatMap(({ interruptedMs }) => interruptedMs.at(-1) ?? []),
       { missing, repeated },
     ),

@@ -5,7 +5,7 @@ import { describeDelivery, describeSpans, measureDelivery } from "../support/mea
 import type { Row, Scenario } from "../support/scenario.js";
 
 export interface EndToEndOptions {
-  /** Of one event, each with a WebSocket. */
+  /** The users of one event, each with a WebSocket. */
   users: number;
   perSecond: number;
   messages: number;
@@ -13,7 +13,7 @@ export interface EndToEndOptions {
   rounds: number;
 }
 
-/** From the control plane to the client. */
+/** Measures the time from the control plane to the client. */
 export const endToEnd: Scenario<EndToEndOptions> = {
   name: "end-to-end",
   title: "From PUBLISH to permission-update on the user's WebSocket, beside a router that subscribes to Redis itself",

@@ -7,31 +7,31 @@ import { publishUpdates } from "../support/openLoop.js";
 import type { Row, Scenario } from "../support/scenario.js";
 
 const REPLICAS = 3;
-/** How long the last messages may take to arrive; what is not there by then is missing. */
+/** The longest wait for the last messages, ms. A message that has not arrived by then is missing. */
 const ARRIVAL_TIMEOUT_MS = 20_000;
 
 export interface FailoverOptions {
-  /** Each a `PermissionClient` that knows all replicas. */
+  /** The number of routers. Each is a `PermissionClient` that knows all replicas. */
   routers: number;
-  /** On each replica, at least. */
+  /** The least number of routers on each replica. */
   fewestRouters: number;
   events: number;
-  /** Of each event. */
+  /** The number of users of each event. */
   users: number;
   updatesPerSecond: number;
   warmUpSeconds: number;
-  /** What is measured; half of it before the kill. */
+  /** The duration of the measurement; half of it is before the kill. */
   seconds: number;
 }
 
 interface Run {
   publishedAtUs: number[];
   receipts: Receipts;
-  /** The receivers on the replica that is killed, or would be. */
+  /** The receivers on the replica that is killed; without a kill, those on the same replica. */
   victims: Set<number>;
 }
 
-/** What watchers of the other replicas notice when one is killed. */
+/** Measures what watchers of the other replicas notice when one replica is killed. */
 export const failover: Scenario<FailoverOptions> = {
   name: "failover",
   title: "kill -9 of one of three replicas under steady load, beside the same load without",
@@ -103,7 +103,8 @@ async function measure(
   return { publishedAtUs, receipts: await receivers.collect(), victims };
 }
 
-// Routers choose a replica at random: they are opened anew until each has enough. The first one's are the victims.
+// Routers choose a replica at random. They reconnect until each replica has enough of them. The first replica is the
+// one to be killed.
 async function openRouters(
   name: string,
   eventIds: readonly string[],

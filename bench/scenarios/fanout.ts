@@ -11,11 +11,11 @@ type Run = Pick<Load, "receivers" | "messages" | "perSecond" | "warmUpMessages">
 
 export interface FanoutOptions {
   runs: readonly Run[];
-  /** How often everything is measured; each row is that of the round with the median cost. */
+  /** The number of rounds. Each row is that of the round with the median cost. */
   rounds: number;
 }
 
-/** One event, many watchers. */
+/** Measures the delivery of one event's changes to many watchers. */
 export const fanout: Scenario<FanoutOptions> = {
   name: "fanout",
   title: `One event's changes to many watchers on ${CONNECTIONS} connections, as fast as they go in and one at a time`,

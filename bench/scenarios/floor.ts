@@ -15,9 +15,12 @@ const TALK_TIME_MS = 30_000;
 const EMPTY_PATH = "/bench.Empty/Call";
 
 export interface FloorOptions {
-  /** Channels with a user each, who takes the floor and gives it back, over and over: calls at a time. */
+  /**
+   * The number of channels, each with a user who takes and releases the floor again and again. So many calls are in
+   * progress at a time.
+   */
   channels: number;
-  /** Pairs of calls on each channel in a round. */
+  /** The number of call pairs on each channel in a round. */
   pairs: number;
   rounds: number;
   warmUpRounds: number;
@@ -25,11 +28,11 @@ export interface FloorOptions {
 
 interface Way {
   name: string;
-  /** The process that serves the calls; undefined for this one. */
+  /** The process that serves the calls; undefined if it is this process. */
   serverPid: number | undefined;
   /** Takes the floor of a channel. Resolves with whether it was granted. */
   start(channel: number): Promise<boolean>;
-  /** Gives it back. */
+  /** Releases the floor. */
   stop(channel: number): Promise<unknown>;
 }
 
@@ -39,7 +42,7 @@ interface Sample {
   redisCpuUs: number;
 }
 
-/** Taking the floor and giving it back. */
+/** Measures how the floor is taken and released. */
 export const floor: Scenario<FloorOptions> = {
   name: "floor",
   title: "Taking the floor and giving it back, beside an empty call of grpc-js and the same scripts without gRPC",
@@ -156,7 +159,7 @@ function callInProcess(engine: Engine): Way {
   };
 }
 
-// Each way in each round, in turn, so that what disturbs the machine disturbs all of them.
+// The ways run in turn in each round, so that a disturbance of the machine affects all of them.
 async function measure(ways: readonly Way[], redisPid: number, options: FloorOptions): Promise<Row[]> {
   const { channels, pairs, rounds, warmUpRounds } = options;
   const measured = ways.map((way) => ({ way, samples: [] as Sample[], delaysMs: [] as number[], denied: 0 }));
@@ -200,7 +203,7 @@ async function measure(ways: readonly Way[], redisPid: number, options: FloorOpt
       ofEmptyPercent: percentile(ofEmpty, 50),
       p50Ms: percentile(delaysMs, 50),
       p99Ms: percentile(delaysMs, 99),
-      // Of this process it would be that of the clients too.
+      // The CPU time of this process would include that of the clients.
       serverCpuUs: way.serverPid === undefined ? undefined : median(samples, "serverCpuUs"),
       redisCpuUs: median(samples, "redisCpuUs"),
       missing: denied,

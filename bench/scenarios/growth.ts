@@ -11,32 +11,32 @@ import type { Row, Scenario } from "../support/scenario.js";
 
 const CHANNELS_PER_USER = 4;
 const MAX_CONNECTIONS = 8;
-/** Low enough that each change of 1,000 watchers is sent by itself: batches would cost less. */
+/** The rate of changes. It is so low that each change to 1,000 watchers is sent separately: batches would cost less. */
 const CHANGES_PER_SECOND = 100;
 
-/** What there is while changes are made. */
+/** What exists while changes are made. */
 export interface Surroundings {
-  /** Of the event in which the changes are. */
+  /** The number of watchers of the event that changes. */
   watchers: number;
   users: number;
   channels: number;
-  /** Entries in its log before the first change, at least as many as users. */
+  /** The number of entries in the event's log before the first change, at least as many as users. */
   logLength: number;
-  /** Others that the replica has loaded, and that somebody watches. */
+  /** The number of other events that the replica has loaded and that are watched. */
   otherEvents: number;
 }
 
 export interface GrowthOptions {
-  /** What all the rest is held at while one of them is varied. */
+  /** The values of all other sizes while one of them is varied. */
   base: Surroundings;
-  /** Each in ascending order. */
+  /** The values of each size, in ascending order. */
   sizes: Readonly<Record<keyof Surroundings, readonly number[]>>;
   changes: number;
-  /** How long it is looked what the servers use without changes, ms. */
+  /** How long the servers' CPU is measured without changes, ms. */
   idleMs: number;
 }
 
-/** What makes a change dearer. */
+/** Measures what makes a change more expensive. */
 export const growth: Scenario<GrowthOptions> = {
   name: "growth",
   title: `The CPU of one change at ${CHANGES_PER_SECOND} changes/s, beyond what the idle servers use, by what there is around it`,
@@ -81,7 +81,7 @@ export const growth: Scenario<GrowthOptions> = {
     const client = connect(path.address);
     const rows: Row[] = [];
     try {
-      // It warms the programs up.
+      // The first run is not measured: it warms the programs up.
       await measure(path, client, receivers, "warm-up", base, changes, idleMs);
       for (const grows of Object.keys(sizes) as (keyof Surroundings)[]) {
         let smallest: Cost | undefined;
@@ -142,7 +142,7 @@ async function measure(
   }
 }
 
-// Gives each member other channels again and again until the log is long enough.
+// Changes the channels of each member again and again until the log is long enough.
 async function fill(client: GrpcClient, eventId: string, { users, channels, logLength }: Surroundings): Promise<void> {
   for (let round = 0; round * users < logLength; round++) {
     const members = Array.from({ length: users }, (_, user) => ({

@@ -9,20 +9,20 @@ import { processMemoryMib } from "../support/processMemory.js";
 import type { Row, Scenario } from "../support/scenario.js";
 
 const EVENT_ID = "herd";
-/** Written to clear_refs of a process it makes the kernel forget the peak of its memory. */
+/** The value for clear_refs of a process that makes the kernel reset the peak of the process's memory. */
 const FORGET_PEAK = "5";
 
 export interface HerdOptions {
   watchers: number;
-  /** On how many connections the watchers are; measured for each number. */
+  /** The number of connections that the watchers share. One measurement for each number. */
   connections: readonly number[];
-  /** Of the event. */
+  /** The number of users of the event. */
   users: number;
-  /** Of each user. */
+  /** The number of channels of each user. */
   channels: number;
 }
 
-/** Everybody comes back at once. */
+/** Measures the reconnect of all watchers at once. */
 export const herd: Scenario<HerdOptions> = {
   name: "herd",
   title: "Watchers that connect at once, with cursors and without, until the last one is caught up",

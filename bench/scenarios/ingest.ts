@@ -8,22 +8,22 @@ import { type Fleet, withFleet } from "../servers/fleet.js";
 import { processCpuUs } from "../support/processCpu.js";
 import type { Row, Scenario } from "../support/scenario.js";
 
-/** Channels of an event, and those of them that a user has at a time. */
+/** The number of channels of an event, and how many of them a user has at a time. */
 const CHANNELS = 30;
 const CHANNELS_PER_USER = 3;
-/** Updates that are published and not in the log yet, at most: less than an event's queue holds. */
+/** The most updates that are published but not in the log yet: fewer than an event's queue holds. */
 const MAX_OUTSTANDING = 8_000;
-/** How often it is looked how far the log is, ms. */
+/** The interval at which the length of the log is read, ms. */
 const POLL_MS = 10;
 const TIMEOUT_MS = 60_000;
 
 export interface IngestOptions {
-  /** How many replicas apply the same updates; measured for each number. */
+  /** The number of replicas that apply the same updates. One measurement for each number. */
   replicas: readonly number[];
   events: number;
   users: number;
   updates: number;
-  /** Published at this rate; as fast as the log grows where it is undefined. */
+  /** The rate of publishing; undefined means as fast as the log grows. */
   rates: readonly (number | undefined)[];
 }
 
@@ -33,7 +33,7 @@ interface Update {
   channelIds: string[];
 }
 
-/** The control plane's updates on their way into the log. */
+/** Measures the control plane's updates on their way into the log. */
 export const ingest: Scenario<IngestOptions> = {
   name: "ingest",
   title: "Updates of the control plane on their way into the log, applied by one replica or by several",
@@ -76,7 +76,7 @@ async function measure(
   options: IngestOptions,
 ): Promise<Row> {
   const { events, users } = options;
-  // The first round is not measured: it learns the channels, and warms the programs up.
+  // The first round is not measured: it assigns the channels and warms the programs up.
   const count = rate === undefined ? options.updates : Math.min(options.updates, 5 * rate);
   const updateOf = (index: number) => toUpdate(run, index, events, users);
   const eventIds = Array.from({ length: events }, (_, index) => updateOf(index).eventId);
@@ -116,7 +116,7 @@ async function measure(
   }
 }
 
-// Every update differs from the one before it for the same user, so that each is a change.
+// Every update differs from the previous one for the same user, so each one is a change.
 function toUpdate(run: string, index: number, events: number, users: number): Update {
   const event = index % events;
   const user = Math.floor(index / events) % users;
@@ -161,7 +161,10 @@ async function countApplied(redis: Redis, eventIds: readonly string[]): Promise<
   return revisions.reduce((sum, [, revision]) => sum + Number(revision), 0);
 }
 
-/** True if these processes have done next to nothing lately: what one replica has applied, others may still look at. */
+/**
+ * True if these processes were almost idle in the last moments. Other replicas may still check what one replica has
+ * applied.
+ */
 async function areIdle(pids: readonly number[]): Promise<boolean> {
   const used = async () => (await Promise.all(pids.map(processCpuUs))).reduce((sum, cpuUs) => sum + cpuUs, 0);
   const before = await used();
@@ -169,7 +172,7 @@ async function areIdle(pids: readonly number[]): Promise<boolean> {
   return (await used()) - before < 20_000 * pids.length;
 }
 
-/** How many users have not what they were given last. */
+/** Counts the users whose channels differ from their last update. */
 async function countWrong(
   redis: Redis,
   published: number,

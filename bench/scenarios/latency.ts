@@ -9,7 +9,7 @@ const CONNECTIONS = 8;
 type Run = Required<Pick<Load, "receivers" | "messages" | "perSecond" | "warmUpMessages">>;
 
 export interface LatencyOptions {
-  /** Two seconds of changes each, where there are as many watchers as a machine of two cores can serve at that rate. */
+  /** Each rate runs for two seconds, with as many watchers as a machine with two cores can serve at that rate. */
   runs: readonly Run[];
 }
 
@@ -17,7 +17,7 @@ const run = (perSecond: number, receivers: number): Run => ({
   ...{ perSecond, receivers, messages: 2 * perSecond, warmUpMessages: perSecond / 2 },
 });
 
-/** From PUBLISH to receipt at a steady rate. */
+/** Measures the time from PUBLISH to receipt at a steady rate. */
 export const latency: Scenario<LatencyOptions> = {
   name: "latency",
   title: "From the publishing of a change to its receipt by every watcher, at a steady rate whatever becomes of it",

@@ -9,26 +9,26 @@ import { type HeldMemory, readHeldMemory, spawnMeasuredReplica } from "../server
 import { type Stack, withStack } from "../servers/stack.js";
 import type { Row, Scenario } from "../support/scenario.js";
 
-/** Users that are written at a time. */
+/** The number of users that are written at a time. */
 const WRITE_CHUNK = 1_000;
 const TIMEOUT_MS = 60_000;
-/** Of the watchers. */
+/** The event of the watchers. */
 const EVENT_ID = "idle";
 
 export interface MemoryOptions {
   events: number;
-  /** Of each event; each is one membership. */
+  /** The number of users of each event; each one is a membership. */
   users: number;
-  /** Of each user, out of the event's. */
+  /** The number of channels of each user, out of the event's channels. */
   channels: number;
   channelsOfEvent: number;
   watchers: number;
   connections: number;
-  /** Until a replica has let go of the snapshots that nobody is on, ms: it looks every 2 s. */
+  /** How long a replica takes to release unused snapshots, ms: it checks every 2 s. */
   settleMs: number;
 }
 
-/** What a replica holds for what it has to know, and for those who only listen. */
+/** Measures the memory that a replica needs for memberships and for idle watchers. */
 export const memory: Scenario<MemoryOptions> = {
   name: "memory",
   title:
@@ -59,7 +59,7 @@ export const memory: Scenario<MemoryOptions> = {
     withStack(async (stack) => [...(await measureMemberships(stack, options)), await measureWatchers(stack, options)]),
 };
 
-// A fresh replica loads them.
+// A replica that has just started loads the users.
 async function measureMemberships(stack: Stack, options: MemoryOptions): Promise<Row[]> {
   const { events, users, settleMs } = options;
   const eventIds = Array.from({ length: events }, (_, event) => `event-${event}`);
@@ -134,7 +134,8 @@ async function measured(
   };
 }
 
-// Writes what a sync would have written, which takes minutes for a million: one user over the API, the others likewise.
+// Writes what a sync would have written, which would take minutes for a million users: one user over the API, the
+// others in the same format.
 async function fill({ grpcClient, redisClient }: Stack, eventId: string, options: MemoryOptions): Promise<void> {
   const first = userIdOf(0);
   await sync(grpcClient, { eventId, users: [{ userId: first, channelIds: channelIdsOf(eventId, 0, options) }] });
@@ -154,7 +155,7 @@ function userIdOf(user: number): string {
   return `user-${user}`;
 }
 
-// Spread so that hardly two users of an event have the same ones: no two steps are the same below 49 channels.
+// Distributed so that few users of an event have the same channels: below 49 channels all steps differ.
 function channelIdsOf(eventId: string, user: number, { channels, channelsOfEvent }: MemoryOptions): string[] {
   const step = 1 + (Math.floor(user / channelsOfEvent) % Math.floor((channelsOfEvent - 1) / channels));
   return Array.from(
@@ -163,7 +164,7 @@ function channelIdsOf(eventId: string, user: number, { channels, channelsOfEvent
   ).sort();
 }
 
-// The names of users, and of channels once an event: they are in memory anyway.
+// Counts the ids of each event's users and channels once per event, because they are in memory in any case.
 function idBytesOf({ events, users, channelsOfEvent }: MemoryOptions): number {
   let bytes = 0;
   for (let user = 0; user < users; user++) bytes += events * userIdOf(user).length;
@@ -174,8 +175,8 @@ function countWrong(watches: readonly WatchClient[], eventIds: readonly string[]
   let wrong = 0;
   for (const [index, eventId] of eventIds.entries()) {
     for (let user = 0; user < options.users; user++) {
-      const told = watches[index]?.picture.channelsOf(eventId, userIdOf(user));
-      if (told?.join() !== channelIdsOf(eventId, user, options).join()) wrong++;
+      const received = watches[index]?.picture.channelsOf(eventId, userIdOf(user));
+      if (received?.join() !== channelIdsOf(eventId, user, options).join()) wrong++;
     }
   }
   return wrong;

@@ -17,17 +17,17 @@ import type { Row, Scenario } from "../support/scenario.js";
 
 const DISPATCHER = "dispatcher";
 
-/** How many busy channels the event has, and how often it is paused. */
+/** The number of busy channels of the event, and how often it is paused. */
 interface PauseSize extends RoundsOptions {
   channels: number;
 }
 
 export interface PauseOptions {
-  /** How far Redis is away, ms, and what is measured there. */
+  /** The distances from Redis, ms, and what is measured at each. */
   distances: readonly { roundTripMs: number; sizes: readonly PauseSize[] }[];
 }
 
-/** Silencing every speaker of an event, and giving every channel to a dispatcher. */
+/** Measures how every speaker of an event is silenced and a dispatcher gets every channel. */
 export const pause: Scenario<PauseOptions> = {
   name: "pause",
   title: "Silencing every speaker of an event for a dispatcher's broadcast, beside a public router's way",
@@ -91,7 +91,7 @@ function measureSizes(stack: Stack, sizes: readonly PauseSize[]): Promise<Row[]>
           },
         ].map((way) => ({ ...way, check: () => countHeld(stack, channelIds) }));
         rows.push(...(await measureWays(stack, channels, () => takeFloors(redisClient, event), ways, rounds)));
-        // The peer's way reads the channels of all events, so that those of the next must be alone.
+        // The peer reads the channels of all events, so the channels of the next event must be the only ones.
         await redisClient.del("channel:events");
       }
       return rows;
@@ -101,7 +101,7 @@ function measureSizes(stack: Stack, sizes: readonly PauseSize[]): Promise<Row[]>
   });
 }
 
-// How many channels the dispatcher holds.
+// Counts the channels that the dispatcher holds.
 async function countHeld({ redisClient }: Stack, channelIds: readonly string[]): Promise<number> {
   const values = await redisClient.mget(channelIds.map(speakerKey));
   return values.filter((value) => (JSON.parse(value ?? "{}") as { userId?: string }).userId === DISPATCHER).length;

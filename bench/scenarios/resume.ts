@@ -11,19 +11,22 @@ const ARRIVAL_TIMEOUT_MS = 20_000;
 export interface ResumeOptions {
   routers: number;
   events: number;
-  /** Of each event. */
+  /** The number of users of each event. */
   users: number;
   updatesPerSecond: number;
-  /** Of load; the restart comes after a quarter. */
+  /** The duration of the load; the restart comes after a quarter of it. */
   seconds: number;
   restarts: readonly Restart[];
 }
 
-/** What is restarted, of three replicas. */
+/** A restart of one of three replicas. */
 interface Restart {
   name: string;
   signal: NodeJS.Signals;
-  /** Routers may go to the other replicas; if not, they come back to the restarted one, which knows nothing. */
+  /**
+   * True if routers may reconnect to the other replicas. False if they reconnect to the restarted one, which has lost
+   * its memory.
+   */
   mayMove: boolean;
 }
 
@@ -33,7 +36,7 @@ const CRASH: Restart = { name: "kill -9, others there", signal: "SIGKILL", mayMo
 const LONE_DRAIN: Restart = { name: "SIGTERM, back to the same", signal: "SIGTERM", mayMove: false };
 const LONE_CRASH: Restart = { name: "kill -9, back to the same", signal: "SIGKILL", mayMove: false };
 
-/** How routers come back when their replica is restarted. */
+/** Measures how routers reconnect when their replica is restarted. */
 export const resume: Scenario<ResumeOptions> = {
   name: "resume",
   title: "A replica restarted under load: how many streams resume, and how long routers are away",
@@ -90,7 +93,7 @@ function measure({ name, signal, mayMove }: Restart, options: ResumeOptions): Pr
       ]);
       await receivers.waitFor(count * routers, ARRIVAL_TIMEOUT_MS);
       const { receivedAtUs, repeated, absences } = await receivers.collect();
-      if (absences.length === 0) throw new Error(`${name}: nobody was on the replica`);
+      if (absences.length === 0) throw new Error(`${name}: no router was connected to the replica`);
       const snapshots = absences.reduce((sum, absence) => sum + absence.snapshots, 0);
       const awayMs = absences.map((absence) => absence.awayMs);
       const overAtMs = absences.map((absence) => absence.overAtMs);

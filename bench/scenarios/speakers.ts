@@ -16,13 +16,16 @@ import type { Row, Scenario } from "../support/scenario.js";
 const EVENT_ID = "speakers";
 
 export interface SpeakersOptions extends RoundsOptions {
-  /** How many busy channels the event has. */
+  /** The number of busy channels of the event. */
   channels: number;
-  /** How far Redis is away, ms, and how many channels other events have there: measured for each number, ascending. */
+  /**
+   * The distances from Redis, ms, and the number of channels that other events have there. One measurement for each,
+   * ascending.
+   */
   distances: readonly { roundTripMs: number; otherChannels: readonly number[] }[];
 }
 
-/** Seeing every speaker of an event. */
+/** Measures how every speaker of an event is listed. */
 export const speakers: Scenario<SpeakersOptions> = {
   name: "speakers",
   title: "Who speaks on every channel of an event, beside one GET after another",

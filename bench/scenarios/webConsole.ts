@@ -7,22 +7,22 @@ import { percentile } from "../report/percentiles.js";
 import { type Stack, withStack } from "../servers/stack.js";
 import type { Row, Scenario } from "../support/scenario.js";
 
-/** What the page shows. */
+/** The events that the page shows. */
 interface Fleet {
   events: number;
-  /** In each event. */
+  /** The number of channels in each event. */
   channels: number;
-  /** In each event. */
+  /** The number of users in each event. */
   users: number;
 }
 
 export interface ConsoleOptions {
   fleets: readonly Fleet[];
-  /** How often the page is opened, each time anew. */
+  /** How often the page is opened, each time in a new browser context. */
   rounds: number;
 }
 
-/** One opened page. */
+/** The measurements of one opened page. */
 interface Measured {
   interactiveMs: number;
   eventMs: number;
@@ -31,7 +31,7 @@ interface Measured {
   nodes: number;
 }
 
-// Notes, inside of the page, when it is live with a first frame drawn after that.
+// Runs inside the page. Records when the page is live and has drawn a frame after that.
 const NOTE_LIVE = `window.liveMs = new Promise((resolve) => {
   new MutationObserver((_, observer) => {
     if (document.querySelector('.status-bar[data-level="live"]') === null) return;
@@ -40,7 +40,7 @@ const NOTE_LIVE = `window.liveMs = new Promise((resolve) => {
   }).observe(document, { childList: true, subtree: true, attributes: true });
 });`;
 
-/** How soon the web console can be used, and what it holds. */
+/** Measures how soon the web console can be used, and how much memory it needs. */
 export const webConsole: Scenario<ConsoleOptions> = {
   name: "console",
   title: "The web console: from its address to live with every event, an event's board, a search, and its memory",
@@ -86,7 +86,7 @@ async function measureFleet(stack: Stack, fleet: Fleet, rounds: number): Promise
   await fill(stack, fleet);
   const browser = await startBrowser({ viewport: { width: 1280, height: 800 } });
   try {
-    // The first page also pays for the browser's own start.
+    // The first page also includes the browser's own start.
     await measure(browser.context, stack, fleet);
     const measured: Measured[] = [];
     const load = startLoad(stack);
@@ -114,7 +114,7 @@ async function fill({ grpcClient }: Stack, { events, channels, users }: Fleet): 
   }
 }
 
-/** Assigns a user over and over, so that the page is measured while it has changes to draw. */
+/** Assigns a user again and again, so that the page is measured while it has changes to draw. */
 function startLoad({ grpcClient }: Stack): { changes(): number; stop(): Promise<void> } {
   let changes = 0;
   let isOver = false;
@@ -159,7 +159,7 @@ async function measure(context: BrowserContext, { replica }: Stack, fleet: Fleet
   }
 }
 
-/** Runs a script in the page and waits until it has drawn so many elements; ms. */
+/** Runs a script in the page, waits until the page has drawn that many elements, and returns the time, ms. */
 function timeToFrame(page: Page, script: string, selector: string, count: number): Promise<number> {
   return page.evaluate<number>(`new Promise((resolve) => {
     const beganMs = performance.now();

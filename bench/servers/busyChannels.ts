@@ -3,13 +3,13 @@ import type { ChannelIndex } from "../../src/domain/ports/channelIndex.js";
 import { batchesOf } from "../../src/lib/batchesOf.js";
 import { speakerKey } from "./publicRouter.js";
 
-/** Longer than any scenario runs, so that no floor expires by itself. */
+/** Longer than any scenario runs, so that no floor expires during one. */
 const LOCK_TTL_S = 3_600;
 
-/** How many channels are associated at once: each call has its 2 s. */
+/** The number of channels that are associated at a time, because each call may take only 2 s. */
 const BATCH = 200;
 
-/** An event of which every channel has a speaker. */
+/** An event in which every channel has a speaker. */
 export interface BusyEvent {
   eventId: string;
   channelIds: string[];
@@ -24,7 +24,7 @@ export async function createEvent(index: ChannelIndex, eventId: string, channels
   return { eventId, channelIds };
 }
 
-/** Gives the floor of every channel to a user of its own, with the lock that a public router writes. */
+/** Gives the floor of every channel to a different user, with the lock that a public router writes. */
 export async function takeFloors(redis: Redis, { channelIds }: BusyEvent): Promise<void> {
   const pipeline = redis.pipeline();
   for (const [index, channelId] of channelIds.entries()) {

@@ -5,8 +5,8 @@ import { endChild, startChild } from "../../test/support/childProcess.js";
 const PROGRAM = fileURLToPath(new URL("./distanceProcess.ts", import.meta.url));
 
 /**
- * Calls `use` with a port of 127.0.0.1 from which it is that far to the server on another one: every byte takes half of
- * `roundTripMs` in each direction, in addition to what it takes anyway. Without a distance that is the server's own port.
+ * Calls `use` with a port of 127.0.0.1 that forwards to the server with a delay: every byte takes half of `roundTripMs`
+ * longer in each direction. Without a distance it is the server's own port.
  */
 export async function withDistance<T>(
   serverPort: number,

@@ -1,6 +1,6 @@
-// A way to a server on this machine that takes a given time in each direction, as a network does: arguments are the port
-// of the server and the time in µs. Sends its own port to its parent. In a process of its own, because it waits by asking
-// the clock over and over: timers are too coarse.
+// Forwards to a server on this machine with a given delay in each direction, like a network. The arguments are the
+// port of the server and the delay in µs. It sends its own port to its parent. It runs in its own process because it
+// waits in a busy loop: timers are too coarse.
 import { connect, createServer, type Socket } from "node:net";
 import { monotonicUs } from "../support/clock.js";
 

@@ -3,19 +3,19 @@ import type { Row } from "../support/scenario.js";
 import { type Stack, withStack } from "./stack.js";
 
 /**
- * How much farther Redis may be than it is on one machine, ms: not at all; or on another machine of the same data centre,
- * for which half a millisecond is the usual figure (J. Dean, "Numbers Everyone Should Know", 2009), of which the way
- * there takes some here as well.
+ * The additional distance of Redis, ms: either none, or that of another machine in the same data centre. The usual
+ * figure for that is half a millisecond (J. Dean, "Numbers Everyone Should Know", 2009), and the local path already
+ * takes a part of it.
  */
 export const ON_THIS_MACHINE_MS = 0;
 export const IN_THE_DATA_CENTRE_MS = 0.3;
 
 const PINGS = 500;
 
-/** The heading of how far Redis was, as a client of it has measured. */
+/** The heading of the round trip to Redis that a client has measured. */
 export const DISTANCE_COLUMN = { roundTripMs: "round trip\nto Redis ms" };
 
-/** Measures at each distance, with a stack of its own. */
+/** Runs a measurement at each distance, each time with new servers. */
 export async function measureAtDistances<D extends { roundTripMs: number }>(
   distances: readonly D[],
   measure: (stack: Stack, distance: D) => Promise<Row[]>,
@@ -31,7 +31,7 @@ export async function measureAtDistances<D extends { roundTripMs: number }>(
   return rows;
 }
 
-// The median time that Redis takes to answer a client which asks for nothing.
+// The median time that Redis takes to answer a client that sends only PING.
 async function measureRoundTripMs({ redisClient }: Stack): Promise<number> {
   const tookMs: number[] = [];
   for (let ping = 0; ping < PINGS; ping++) {

@@ -1,4 +1,5 @@
-// The least that a unary call of grpc-js can cost: a server, in a process of its own, that answers every call with nothing.
+// Measures the lowest cost of a unary call of grpc-js: a server, in its own process, that answers every call with an
+// empty message.
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 
 const nothing = Buffer.alloc(0);

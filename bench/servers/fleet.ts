@@ -2,16 +2,16 @@ import { Redis } from "ioredis";
 import { type RedisServer, startRedis } from "../../test/support/redis/startRedis.js";
 import { type SquelchProcess, spawnSquelch } from "../../test/support/startSquelch.js";
 
-/** A Redis and several replicas, each a process of its own, with a client of that Redis. */
+/** A Redis and several replicas, each in its own process, with a client of that Redis. */
 export interface Fleet {
   readonly redis: RedisServer;
   readonly redisClient: Redis;
   readonly replicas: readonly SquelchProcess[];
-  /** Of all replicas; each keeps its own for ever. */
+  /** The addresses of all replicas. A replica keeps its address when it restarts. */
   readonly addresses: readonly string[];
-  /** Ends a replica by a signal and starts it again. */
+  /** Ends a replica with a signal and starts it again. */
   restart(replica: number, signal: NodeJS.Signals): Promise<void>;
-  /** Which replica each router opened its newest watch on, by its id. */
+  /** For each router id, the replica on which the router opened its newest watch. */
   placements(): Map<string, number>;
 }
 
@@ -20,7 +20,7 @@ export async function withFleet<T>(size: number, use: (fleet: Fleet) => Promise<
   const redis = await startRedis();
   const replicas: SquelchProcess[] = [];
   try {
-    // Each on a host of its own, so that no connection to a port that is free for the moment takes that very port.
+    // Each replica has its own host, so that no outgoing connection can take its port while the port is free.
     for (let index = 0; index < size; index++) replicas.push(await spawn(redis, `127.0.0.${index + 2}:0`));
     const redisClient = new Redis(redis.url);
     const addresses = replicas.map(({ grpcAddress }) => grpcAddress);

@@ -5,22 +5,22 @@ import { waitFor } from "../../test/support/waitFor.js";
 const HEAP_REPORTER = fileURLToPath(new URL("../support/heapReporter.mjs", import.meta.url));
 const PROGRAM = ["--expose-gc", "--import", HEAP_REPORTER, "bin/squelch", "serve"];
 
-/** What a process holds after its garbage was collected, bytes. */
+/** The memory that a process holds after its garbage was collected, bytes. */
 export interface HeldMemory {
-  /** Objects of the heap. */
+  /** Objects on the heap. */
   heap: number;
-  /** Buffers beside the heap. */
+  /** Buffers outside the heap. */
   buffers: number;
-  /** All that it has in RAM: also room for garbage, and the program. */
+  /** All resident memory of the process, including garbage and the program itself. */
   resident: number;
 }
 
-/** The program `squelch serve` as it is, in a process that can be asked what memory it holds. */
+/** Runs the unchanged program `squelch serve` in a process that can report its memory. */
 export function spawnMeasuredReplica(redisUrl: string): Promise<SquelchProcess> {
   return spawnSquelch(["--redis-url", redisUrl], {}, PROGRAM);
 }
 
-/** Collects the garbage of such a replica and returns what is left. */
+/** Collects the garbage of a measured replica and returns the memory that is left. */
 export async function readHeldMemory({ lines, kill }: SquelchProcess): Promise<HeldMemory> {
   const reports = () => lines.filter((line) => line.startsWith('{"msg":"memory"'));
   const before = reports().length;

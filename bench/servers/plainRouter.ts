@@ -1,5 +1,5 @@
-// What a router does that subscribes to Redis itself: it replaces its picture of the user and tells the user's sockets.
-// No token is checked, nothing is caught up after a break. Prints its address, as JSON.
+// A router that subscribes to Redis itself. It updates its permissions of the user and sends them to the user's
+// sockets. It checks no token and does not recover what it missed during an interruption. Prints its address as JSON.
 import type { AddressInfo } from "node:net";
 import { Redis } from "ioredis";
 import { type WebSocket, WebSocketServer } from "ws";

@@ -4,9 +4,9 @@ import { CHANNEL_EVENTS, speakerKey as keyOf, layouts, stateChannel } from "../.
 /** The key that routers have always used for the speaker of a channel. */
 export const speakerKey = (channelId: string): string => keyOf(layouts.legacy, "", channelId);
 
-// What a public PTT router does, one command after another.
+// Sends the commands that a public PTT router sends, one after another.
 
-/** Its channels of an event, out of the hash of all. */
+/** Selects the channels of an event from the hash of all channels. */
 async function listChannels(redis: Redis, eventId: string): Promise<string[]> {
   const owners = await redis.hgetall(CHANNEL_EVENTS);
   return Object.keys(owners).filter((channelId) => owners[channelId] === eventId);
@@ -29,7 +29,7 @@ interface Holder {
   timestamp: number;
 }
 
-/** Takes the floor of each busy channel of an event away and announces it. Returns how many there were. */
+/** Takes the floor of each busy channel of an event away and announces it. Returns the number of those channels. */
 export async function pauseChannelByChannel(redis: Redis, eventId: string): Promise<number> {
   const speakers = await readSpeakersChannelByChannel(redis, eventId);
   for (const [channelId, userId] of speakers) {
@@ -40,7 +40,7 @@ export async function pauseChannelByChannel(redis: Redis, eventId: string): Prom
   return speakers.size;
 }
 
-/** Takes the floor of each channel of an event for one user and announces it. Returns how many there were. */
+/** Takes the floor of each channel of an event for one user and announces it. Returns the number of those channels. */
 export async function broadcastChannelByChannel(redis: Redis, eventId: string, userId: string): Promise<number> {
   let taken = 0;
   for (const channelId of await listChannels(redis, eventId)) {
@@ -52,7 +52,7 @@ export async function broadcastChannelByChannel(redis: Redis, eventId: string, u
   return taken;
 }
 
-/** Reads the speaker of each channel of an event: channel id, user id. */
+/** Reads the speaker of each channel of an event. Returns a map from channel id to user id. */
 export async function readSpeakersChannelByChannel(redis: Redis, eventId: string): Promise<Map<string, string>> {
   const speakers = new Map<string, string>();
   for (const channelId of await listChannels(redis, eventId)) {

@@ -10,7 +10,7 @@ const ASKING_AT_ONCE = 50;
 const TIMEOUT_MS = 20_000;
 const RETRY_MS = 100;
 
-/** What a client does next, and what it has been told. */
+/** The state of a client, and the frames that it has received. */
 interface SpeakingClient {
   socket: WebSocket;
   channelId: string;
@@ -18,16 +18,16 @@ interface SpeakingClient {
   awaited: ((frame: string) => void) | undefined;
 }
 
-/** When each client was told that its floor was taken, and how often others had been told twice. */
+/** When each client was notified that it lost its floor, and how many clients were notified more than once. */
 export interface Interruptions {
-  /** In µs of `monotonicUs`, in no order. */
+  /** Times of the notifications, µs of `monotonicUs`, unordered. */
   atUs: readonly number[];
-  /** Clients that were told nothing. */
+  /** The number of clients that were not notified. */
   missing: number;
   repeated: number;
 }
 
-/** WebSocket clients of several routers, each a user with a channel of its own on which it speaks. */
+/** WebSocket clients of several routers. Each one is a user who speaks on a channel of its own. */
 export class SpeakingSockets {
   readonly #clients: SpeakingClient[];
   #atUs = new Map<SpeakingClient, number>();
@@ -38,7 +38,7 @@ export class SpeakingSockets {
     for (const client of clients) client.socket.on("message", (data) => this.#receive(client, String(data)));
   }
 
-  /** Connects as many clients to the routers in turn, and has each join its channel. */
+  /** Connects that many clients, distributed over the routers, and makes each of them join its channel. */
   static async connect(
     wsAddresses: readonly string[],
     jwtSecret: string,
@@ -62,18 +62,18 @@ export class SpeakingSockets {
     return sockets;
   }
 
-  /** Every client takes the floor of its channel. Rejects if one does not get it. */
+  /** Makes every client take the floor of its channel. Rejects if one of them does not get it. */
   async speak(): Promise<void> {
     await this.#askAll("ptt-start");
     this.#atUs = new Map();
     this.#repeated = 0;
   }
 
-  /** Waits until every client was interrupted, and for what may still be on its way. */
+  /** Waits until every client was interrupted and until frames in transit have arrived. */
   async interruptions(timeoutMs: number): Promise<Interruptions> {
     const all = this.#clients.length;
     await waitFor(() => this.#atUs.size === all, { timeoutMs }).catch(() => undefined);
-    // What a router has sent before it answers this has arrived then.
+    // When this is answered, all frames that the router sent before have arrived.
     await Promise.all(this.#clients.map((client) => this.#ask(client, "ping")));
     return { atUs: [...this.#atUs.values()], missing: all - this.#atUs.size, repeated: this.#repeated };
   }

@@ -7,22 +7,22 @@ import { type RedisServer, startRedis } from "../../test/support/redis/startRedi
 import { type SquelchProcess, spawnSquelch } from "../../test/support/startSquelch.js";
 import { withDistance } from "./distance.js";
 
-/** A Redis and a replica, each a process of its own, with a client of each. */
+/** A Redis and a replica, each in its own process, with a client of each. */
 export interface Stack {
   readonly redis: RedisServer;
-  /** Where all the others reach it. */
+  /** The URL of Redis for every process that uses it. */
   readonly redisUrl: string;
   readonly replica: SquelchProcess;
-  /** As a control plane or a public router has it. */
+  /** A client of Redis with the same distance as a control plane or a public router. */
   readonly redisClient: Redis;
-  /** As a router has it. */
+  /** A client of the replica with the same distance as a router. */
   readonly grpcClient: GrpcClient;
 }
 
 /**
- * Calls `use` with a stack and stops it afterwards.
+ * Calls `use` with a stack and stops the stack afterwards.
  *
- * @param redisRoundTripMs how far Redis is away from all others, in addition to what it is on one machine
+ * @param redisRoundTripMs the additional round trip between Redis and all other processes
  */
 export async function withStack<T>(use: (stack: Stack) => Promise<T>, redisRoundTripMs = 0): Promise<T> {
   const redis = await startRedis();
@@ -45,7 +45,7 @@ export async function withStack<T>(use: (stack: Stack) => Promise<T>, redisRound
   }
 }
 
-/** Calls `use` with an engine inside this process, on the stack's Redis, and closes it afterwards. */
+/** Calls `use` with an engine that runs in this process on the stack's Redis, and closes the engine afterwards. */
 export async function withEngine<T>(
   { redisUrl }: Pick<Stack, "redisUrl">,
   use: (engine: RedisEngine) => Promise<T>,

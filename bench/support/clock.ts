@@ -1,6 +1,6 @@
 /**
- * CLOCK_MONOTONIC in µs. Linux keeps it for the whole machine, so that a time taken in one process can be compared with
- * one taken in another.
+ * Returns CLOCK_MONOTONIC in µs. Linux has one such clock for the whole machine, so times of different processes can be
+ * compared.
  */
 export function monotonicUs(): number {
   const [seconds, nanoseconds] = process.hrtime();

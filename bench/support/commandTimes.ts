@@ -1,10 +1,11 @@
 import type { Redis } from "ioredis";
 
 /**
- * For how long Redis served nobody else while `work` ran: the time of the longest command, in µs by Redis's own count;
- * of commands of one name their mean. Undefined if more than one script ran, of which only one can be `work`'s.
+ * Returns how long Redis was blocked for other clients while `work` ran: the duration of the longest command, in µs by
+ * Redis's own count. For commands of one name it uses their mean. Undefined if more than one script ran, because only
+ * one of them can belong to `work`.
  *
- * The slow log would name each command, but logs those within a script as well, which makes the script slower.
+ * The slow log would list each command, but it also logs the commands within a script, which slows the script down.
  */
 export async function measureLongestCommandUs(redis: Redis, work: () => Promise<void>): Promise<number | undefined> {
   await redis.config("RESETSTAT");

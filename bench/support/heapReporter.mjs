@@ -1,8 +1,9 @@
-// Preloaded into a replica: at each SIGUSR2 it collects garbage and says in its log what memory is left. Needs --expose-gc.
+// Preloaded into a replica. At each SIGUSR2 it collects garbage and logs how much memory is left. Needs --expose-gc.
 import { setImmediate as nextTurn } from "node:timers/promises";
 
 process.on("SIGUSR2", async () => {
-  // What one collection makes unreachable, by finalisers and weak references, goes with the next.
+  // Objects that become unreachable in one collection, through finalisers and weak references, are freed by the
+  // next.
   for (let round = 0; round < 3; round++) {
     globalThis.gc?.();
     await nextTurn();

@@ -1,26 +1,26 @@
 import type { Receipts } from "../clients/receiverProtocol.js";
 
-/** One message that every receiver is to get, as the first one got it. */
+/** A message that every receiver must get, in the bytes that the first receiver got. */
 interface Expected {
   bytes: Buffer;
   sequence: number;
 }
 
 /**
- * What arrived where and when, and whether it was right. The first receiver's n-th message is decoded and checked; every
- * other receiver's has to be the same, byte for byte.
+ * Records which message arrived where and when, and whether it was correct. The n-th message of the first receiver is
+ * decoded and checked. Every other receiver's n-th message must have the same bytes.
  */
 export class Ledger {
   readonly receipts: Receipts;
   readonly #receivers: number;
   readonly #readItem: (item: Buffer) => number;
   readonly #expected: Expected[] = [];
-  /** How many messages each receiver has had. */
+  /** The number of messages that each receiver has got. */
   readonly #counts: Uint32Array;
   #arrived = 0;
   #awaited: { messages: number; resolve: () => void } | undefined;
 
-  /** @param readItem the number of a message, once it has proved to say what was published under it; throws if not */
+  /** @param readItem checks the content of a message and returns its number; throws if the content is wrong */
   constructor(receivers: number, sequences: number, readItem: (item: Buffer) => number) {
     this.receipts = {
       receivedAtUs: new Float64Array(sequences * receivers),
@@ -34,7 +34,7 @@ export class Ledger {
     this.#counts = new Uint32Array(receivers);
   }
 
-  /** A receiver's next message: a part of what was received. */
+  /** Records a receiver's next message, which is a part of the received bytes. */
   noteItem(receiver: number, bytes: Buffer, start: number, end: number, atUs: number): void {
     const count = this.#counts[receiver] as number;
     this.#counts[receiver] = count + 1;
@@ -52,7 +52,7 @@ export class Ledger {
     }
   }
 
-  /** A message with that number has come. */
+  /** Records that the message with that number has arrived. */
   note(receiver: number, sequence: number, atUs: number): void {
     const index = sequence * this.#receivers + receiver;
     if (this.receipts.receivedAtUs[index] !== 0) {
@@ -64,7 +64,7 @@ export class Ledger {
     if (this.#awaited !== undefined && this.#arrived >= this.#awaited.messages) this.#awaited.resolve();
   }
 
-  /** Resolves when that many messages have come in all, or when the time is up. */
+  /** Resolves when that many messages have arrived in total, or after the timeout. */
   async waitFor(messages: number, timeoutMs: number): Promise<void> {
     if (this.#arrived >= messages) return;
     let timer: NodeJS.Timeout | undefined;

@@ -6,9 +6,9 @@ import { monotonicUs } from "./clock.js";
 import { publishOpenLoop } from "./openLoop.js";
 import { processCpuUs } from "./processCpu.js";
 
-/** How long the last messages may take to arrive; what is not there by then is missing. */
+/** The longest wait for the last messages, ms. A message that has not arrived by then is missing. */
 const ARRIVAL_TIMEOUT_MS = 30_000;
-/** How long a path is left alone before it is measured, so that what opening has cost is not counted. */
+/** How long a path is left idle before it is measured, so that the cost of opening it is not counted. */
 const SETTLE_MS = 100;
 
 export interface Load {
@@ -16,31 +16,33 @@ export interface Load {
   receivers: number;
   connections: number;
   warmUpMessages: number;
-  /** Messages that are measured. */
+  /** The number of messages that are measured. */
   messages: number;
-  /** As fast as they go in if undefined. */
+  /** The rate of messages; undefined means as fast as the path accepts them. */
   perSecond?: number;
 }
 
-/** What became of the messages of a load. */
+/** The results of a load. */
 export interface Delivery {
   deliveries: number;
   missing: number;
   repeated: number;
   disordered: number;
-  /** From the first message's publishing to the last one's arrival. */
+  /** The time from the publishing of the first message to the arrival of the last. */
   elapsedMs: number;
-  /** CPU of all servers for one message at one receiver. */
+  /** The CPU time of all servers per delivery of one message to one receiver. */
   cpuUs: number;
-  /** CPU of the server that receivers are connected to, likewise. */
+  /** The CPU time of the server that receivers are connected to, per delivery of one message to one receiver. */
   ownCpuUs: number;
-  /** From publishing to arrival, of each delivery. */
+  /** The time from publishing to arrival, for each delivery. */
   delaysMs: Float64Array;
-  /** From the first receiver to the last, of each message. */
+  /** The time from the first receiver to the last, for each message. */
   spreadsMs: Float64Array;
 }
 
-/** Sends a load down a path. Rejects if something arrived that was not published, or before it was. */
+/**
+ * Sends a load over a path. Rejects if a message arrived that was not published, or arrived before it was published.
+ */
 export async function measureDelivery(path: Path, receivers: Receivers, load: Load): Promise<Delivery> {
   const { eventId, warmUpMessages, messages } = load;
   const sequences = warmUpMessages + messages;
@@ -74,13 +76,13 @@ export async function measureDelivery(path: Path, receivers: Receivers, load: Lo
   };
 }
 
-/** The fields of a row that every measurement of deliveries has. */
+/** The fields that every row about deliveries has. */
 export function describeDelivery(path: Path, { receivers }: Load, delivery: Delivery) {
   const { deliveries, missing, repeated, disordered, cpuUs, ownCpuUs } = delivery;
   return { path: path.name, receivers, deliveries, missing, repeated, disordered, cpuUs, ownCpuUs };
 }
 
-/** Percentiles of spans, in fields of that name. */
+/** Returns percentiles of durations, in fields with that name. */
 export function describeSpans(name: string, spansMs: Float64Array): Record<string, number> {
   return {
     [`${name}P50Ms`]: percentile(spansMs, 50),
@@ -111,7 +113,7 @@ function readCpuUs({ servers }: Path): Promise<number[]> {
   return Promise.all(servers.map(({ pid }) => processCpuUs(pid)));
 }
 
-// Resolves with when each was published.
+// Resolves with the time at which each message was published.
 async function publish(
   path: Path,
   { eventId, perSecond }: Load,

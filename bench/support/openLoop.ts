@@ -3,13 +3,13 @@ import type { Redis } from "ioredis";
 import { MEMBERSHIP_UPDATES } from "../../src/engine/redis/keys.js";
 import { monotonicUs } from "./clock.js";
 
-/** What Node's timers are late by on an idle machine. */
+/** The usual delay of Node's timers on an idle machine. */
 const TIMER_SLACK_US = 2_000;
 
 /**
- * Publishes at a steady rate whatever the answers take, so that a stall shows as delay and not as less load. Resolves
- * with when each message was published, µs of `monotonicUs`; one that was late by more than timers are always was
- * published when it was due, so that a stall of the publisher hides nothing either.
+ * Publishes at a steady rate, however long the answers take, so that a stall shows as delay and not as a lower load.
+ * Resolves with the time at which each message was published, µs of `monotonicUs`. For a message that was later than
+ * timers usually are, it is the time when the message was due, so that a stall of the publisher is counted too.
  */
 export async function publishOpenLoop(
   count: number,
@@ -31,7 +31,7 @@ export async function publishOpenLoop(
   return publishedAtUs;
 }
 
-/** The same with what the control plane publishes. Rejects if Redis refuses one. */
+/** Publishes the control plane's updates at a steady rate. Rejects if Redis rejects one of them. */
 export async function publishUpdates(
   redis: Redis,
   { count, perSecond, message }: { count: number; perSecond: number; message(sequence: number): string },

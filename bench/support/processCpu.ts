@@ -1,8 +1,8 @@
 import { readdir, readFile } from "node:fs/promises";
 
 /**
- * CPU time that the living threads of a process have used so far, in µs. From schedstat, which counts in ns where
- * /proc/PID/stat counts in steps of 10 ms. Rejects where there is no Linux.
+ * Returns the CPU time that the living threads of a process have used so far, in µs. It reads schedstat, which counts
+ * in ns, while /proc/PID/stat counts in steps of 10 ms. Rejects on systems other than Linux.
  */
 export async function processCpuUs(pid: number): Promise<number> {
   const threads = await readdir(`/proc/${pid}/task`);

@@ -1,6 +1,9 @@
 import { readFile } from "node:fs/promises";
 
-/** The memory that a process has in RAM, MiB: now, and the most since it began. Rejects where there is no Linux. */
+/**
+ * Returns the resident memory of a process, MiB: the current value and the peak since its start. Rejects on systems
+ * other than Linux.
+ */
 export async function processMemoryMib(pid: number): Promise<{ now: number; peak: number }> {
   const text = await readFile(`/proc/${pid}/status`, "utf8");
   const read = (name: string) => {

@@ -5,21 +5,21 @@ import { measureLongestCommandUs } from "./commandTimes.js";
 import { processCpuUs } from "./processCpu.js";
 import type { Row } from "./scenario.js";
 
-/** One of several ways to do the same. */
+/** One of several ways to reach the same result. */
 export interface Way {
   name: string;
-  /** What is measured. Resolves with the number of channels for which it was done. */
+  /** Runs the measured work. Resolves with the number of channels that it changed or read. */
   run(): Promise<number>;
-  /** Called after each run: resolves with the number of channels that are as they should be. */
+  /** Called after each run. Resolves with the number of channels that are in the expected state. */
   check?(): Promise<number>;
-  /** Called after that. */
+  /** Cleans up after the check. */
   undo?(): Promise<unknown>;
 }
 
 export interface RoundsOptions {
-  /** Rounds that are measured. */
+  /** The number of measured rounds. */
   rounds: number;
-  /** Rounds before them that are not. */
+  /** The number of rounds before them that are not measured. */
   warmUpRounds: number;
 }
 
@@ -42,8 +42,8 @@ interface Sample {
 }
 
 /**
- * Measures each way in each round, in turn, so that what disturbs the machine disturbs all of them. One row a way.
- * Rejects if a way did less than all channels.
+ * Measures the ways in turn in each round, so that a disturbance of the machine affects all of them. Returns one row
+ * per way. Rejects if a way did not cover all channels.
  */
 export async function measureWays(
   { redis, redisClient }: Pick<Stack, "redis" | "redisClient">,
@@ -58,7 +58,8 @@ export async function measureWays(
       await prepare();
       const sample = await measureOnce(redisClient, redis.pid, way, channels);
       const right = (await way.check?.()) ?? channels;
-      if (right !== channels) throw new Error(`${way.name}: ${channels - right} channels are not as they should be`);
+      if (right !== channels)
+        throw new Error(`${way.name}: ${channels - right} channels are not in the expected state`);
       await way.undo?.();
       if (round >= 0) samples.get(way.name)?.push(sample);
     }

@@ -1,36 +1,36 @@
-/** One line of a result. Units are in the names; undefined where there is nothing to measure. */
+/** One line of a result. Names contain the units; a value is undefined if it was not measured. */
 export type Row = Readonly<Record<string, string | number | undefined>>;
 
-/** Rows as bars, one a row that has the value. */
+/** A plot of rows as bars, with one bar for each row that has the value. */
 export interface Plot {
   title: string;
-  /** The field that is as long as the bar. */
+  /** The field that determines the length of a bar. */
   value: string;
   unit: string;
-  /** Fields that tell one bar from another, beside the first column. */
+  /** Fields that distinguish the bars, in addition to the first column. */
   labels?: readonly string[];
-  /** The rows that are meant, by the values of some fields; all if not given. */
+  /** Selects rows by the values of some fields; all rows if not given. */
   where?: Readonly<Record<string, string | number>>;
 }
 
-/** Something that is measured, and what it is measured beside, in one run. */
+/** A measurement and its comparisons, which run together. */
 export interface Scenario<Options = object> {
   readonly name: string;
-  /** What is compared, in a line. */
+  /** A line that says what is compared. */
   readonly title: string;
   /** The headings of a row's fields, in their order. */
   readonly columns: Readonly<Record<string, string>>;
-  /** The numbers of a real measurement. */
+  /** The sizes of a real measurement. */
   readonly full: Options;
-  /** Numbers that only show that it works, within a second or two. */
+  /** Sizes that only show that the scenario works, within a second or two. */
   readonly smoke: Options;
-  /** For the report. */
+  /** The plots of the report. */
   readonly plots?: readonly Plot[];
-  /** Measures on servers of its own, which it stops. Rejects if anything was not done that should have been. */
+  /** Measures on servers that it starts and stops. Rejects if anything was not done completely. */
   run(options: Options): Promise<Row[]>;
 }
 
-/** What a scenario has measured. */
+/** The results of a scenario. */
 export interface Result extends Omit<Scenario, "full" | "smoke" | "run"> {
   rows: readonly Row[];
 }

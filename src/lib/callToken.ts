@@ -10,7 +10,7 @@ export function createTokenInterceptor(source: TokenSource): Interceptor {
       start(metadata, listener, next) {
         const go = (token: string) => {
           // The error of grpc-js would contain the token.
-          if (!isToken(token)) throw new Error("it is empty, or has spaces, ends of lines or characters beyond ASCII");
+          if (!isToken(token)) throw new Error("it is empty, or has spaces, line breaks or non-ASCII characters");
           metadata.set("authorization", `Bearer ${token}`);
           next(metadata, listener);
         };

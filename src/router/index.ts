@@ -61,6 +61,7 @@ export {
   pttQueuedReply,
   replyFrame,
   speakerChangedFrame,
+  TOKEN_EXPIRED_CODE,
 } from "./relay/frames.js";
 export {
   type CutPolicy,

@@ -206,7 +206,7 @@ function parseSecret(text: string): string | undefined {
   return Buffer.byteLength(text) < MIN_SECRET_BYTES ? undefined : text;
 }
 
-// Keys that come over a network without TLS could be anybody's.
+// An attacker on the network could replace keys that come without TLS.
 function parseKeyLocation(text: string): string | undefined {
   if (!/^https?:/.test(text)) return text;
   if (!URL.canParse(text)) return undefined;

@@ -2,7 +2,7 @@ import { LOG_LEVELS, type LogLevel } from "../lib/logger.js";
 
 export const REDIS_LAYOUTS = ["legacy", "cluster"] as const;
 
-/** What a replica is started with. */
+/** The options of a replica, parsed and checked. */
 export interface ServerConfig {
   /** Undefined: the memory engine. */
   redisUrl: string | undefined;
@@ -17,7 +17,7 @@ export interface ServerConfig {
   tokenSecretFile: string | undefined;
   tokenJwks: string | undefined;
   tokenAudience: string;
-  /** Undefined: whoever has the key. */
+  /** Undefined: tokens of any issuer are accepted if the key fits. */
   tokenIssuer: string | undefined;
   tlsCert: string | undefined;
   tlsKey: string | undefined;
@@ -26,7 +26,7 @@ export interface ServerConfig {
   legacyRouters: boolean;
   membershipCheck: boolean;
   maxTalkTimeMs: number;
-  /** How many may wait for the floor of a channel; 0: nobody. */
+  /** How many requests may wait for the floor of a channel; 0: none. */
   floorQueueLimit: number;
   drainTimeoutMs: number;
   maxStreams: number;
@@ -50,7 +50,7 @@ export interface ConfigOption {
   defaultText: string;
 }
 
-/** Every option of `squelch serve`: a flag, a variable, and what holds where neither is given. */
+/** Every option of `squelch serve`: its flag, its variable and its default. */
 export const CONFIG_OPTIONS: readonly ConfigOption[] = [
   {
     name: "redisUrl",
@@ -135,7 +135,7 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     flag: "--token-issuer",
     env: "SQUELCH_TOKEN_ISSUER",
     description: "the issuer (iss) that tokens must be from",
-    defaultText: "none: whoever has the key",
+    defaultText: "none: any holder of the key",
   },
   {
     name: "tlsCert",
@@ -155,7 +155,7 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     name: "tlsClientCa",
     flag: "--tls-client-ca",
     env: "SQUELCH_TLS_CLIENT_CA",
-    description: "file with the CAs (PEM) whose client certificates say who calls, beside tokens",
+    description: "file with CAs (PEM); a client certificate of one of them identifies the caller",
     defaultText: "none",
   },
   {
@@ -190,7 +190,7 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     name: "floorQueueLimit",
     flag: "--floor-queue-limit",
     env: "SQUELCH_FLOOR_QUEUE_LIMIT",
-    description: "how many may wait for the floor of a channel, where they ask to, 0 to 100; 0: nobody waits",
+    description: "how many requests may wait for the floor of a channel, 0 to 100; 0: no waiting",
     defaultText: "10",
   },
   {

@@ -19,7 +19,7 @@ import { addFeedMetrics, createFeedCounts } from "./ops/feedMetrics.js";
 import { countFloor } from "./ops/floorMetrics.js";
 import { countOverLimit, createLimitRefusals, type LimitRefusals } from "./ops/limitMetrics.js";
 import { exposeMetrics } from "./ops/metrics.js";
-import { addRedisMetrics, addScriptMetrics } from "./ops/redisMetrics.js";
+import { addEpochMetrics, addRedisMetrics, addScriptMetrics } from "./ops/redisMetrics.js";
 import { startGrpcServer } from "./rpc/grpc/grpcServer.js";
 import { type Readiness, startHttpServer } from "./rpc/http/httpServer.js";
 import { createStaticFiles } from "./rpc/http/staticFiles.js";
@@ -189,6 +189,7 @@ function createRedisSource(
     auditLength,
     limits: { maxUsersPerEvent, maxChannelsPerUser, logLength },
     observeScript: addScriptMetrics(registry),
+    observeNewEpoch: addEpochMetrics(registry),
     logger: logger.child({ component: "Redis" }),
   });
   addRedisMetrics(registry, redisEngine);

@@ -4,6 +4,8 @@ import { waitFor } from "../support/waitFor.js";
 import { describeViolations } from "../torture/checker.js";
 import { FAULTS } from "../torture/faults/allFaults.js";
 import type { FaultKind } from "../torture/faults/fault.js";
+import { LONG_PROVOCATION } from "../torture/faults/refusals/provokedRefusals.js";
+import { LONG_REFUSALS, PROXIED_ERRORS } from "../torture/faults/refusals/proxiedRefusals.js";
 import { FLAWS, type FlawName } from "../torture/fleet/flaws.js";
 import type { Violation } from "../torture/laws/violation.js";
 import { chooseSeed } from "../torture/random.js";
@@ -30,9 +32,15 @@ interface Case {
   quietMs?: number;
   /** How long to wait until all stands again, if longer than for the others, ms. */
   recoveryMs?: number;
+  /** Default 1. */
+  replicas?: number;
 }
 
 const REDIS_RESTART = "Redis is killed and comes back with its data";
+
+const KINDS = [...FAULTS, ...PROXIED_ERRORS, ...LONG_REFUSALS, LONG_PROVOCATION];
+/** Longer than a replica may take not to be ready, ms. */
+const LONG_MS = 12_000;
 
 const CASES: readonly Case[] = [
   { flaw: "neverCatchesUp", law: "G1", faults: { "Redis drops all subscribers": 500 } },
@@ -49,6 +57,20 @@ const CASES: readonly Case[] = [
   { flaw: "mixesEvents", law: "G7", faults: {} },
   { flaw: "hidesFailures", law: "G9", faults: { [REDIS_RESTART]: 2_500 } },
   { flaw: "alwaysHealthy", law: "G9", faults: { [REDIS_RESTART]: 2_500 } },
+  { flaw: "anchorsPattern", law: "G9", faults: { OOM: 1_500 } },
+  { flaw: "dropsOnUnknownError", law: "G6", faults: { "a code that is not known": 1_500 } },
+  { flaw: "probesByReading", law: "G9", faults: { [LONG_PROVOCATION.name]: LONG_MS } },
+  {
+    flaw: "countsTicketsOfOthers",
+    law: "G9",
+    faults: { "the state's Redis refuses the writes of one replica for long": LONG_MS },
+    replicas: 2,
+  },
+  {
+    flaw: "staysWithDemoted",
+    law: "G9",
+    faults: { "Redis becomes a replica, and new connections lead to its successor": 14_000 },
+  },
 ];
 
 async function enoughLoad({ workload }: Run): Promise<void> {
@@ -59,17 +81,17 @@ async function enoughLoad({ workload }: Run): Promise<void> {
 describe("the checker finds", () => {
   it.concurrent.each(CASES)(
     "$flaw by the law of $law",
-    async ({ flaw, law, faults, quietMs = 0, recoveryMs = RECOVERY_MS }) => {
+    async ({ flaw, law, faults, quietMs = 0, recoveryMs = RECOVERY_MS, replicas = 1 }) => {
       const seed = chooseSeed();
       const program = ["--import", "tsx", "test/torture/fleet/flawedReplica.ts", flaw];
-      const size = { replicas: 1, routers: 2, events: 6, recoveryMs, settleMs: SETTLE_MS };
+      const size = { replicas, routers: 2, events: 6, recoveryMs, settleMs: SETTLE_MS };
       const run = await Run.start(await StandaloneStore.start(), { seed, program, ...size });
       try {
         run.workload.start();
         await enoughLoad(run);
         await Promise.all(
           Object.entries(faults).map(([name, holdMs]) => {
-            const { create } = FAULTS.find((kind) => kind.name === name) as FaultKind<StandaloneStore>;
+            const { create } = KINDS.find((kind) => kind.name === name) as FaultKind<StandaloneStore>;
             return run.suffer(name, create(run, run.random), holdMs);
           }),
         );

@@ -15,7 +15,7 @@ beforeEach(async () => {
   squelch = await startSquelch({ redisUrl: redis.url });
 });
 afterEach(async () => {
-  // Without the server they end by themselves, buf's own children included.
+  // Without a server the clients end by themselves, and so do buf's child processes.
   await squelch.close();
   await watcher?.stop();
   await redis.stop();

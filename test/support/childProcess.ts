@@ -10,7 +10,7 @@ const SETPRIV = "/usr/bin/setpriv";
 const TETHER = existsSync(SETPRIV) ? [SETPRIV, "--pdeathsig", "KILL", "--"] : [];
 
 const LEAST_PORT = 10_000;
-/** The first that Linux gives to an outgoing connection: ip_local_port_range in ip(7). */
+/** The lowest port that Linux gives to outgoing connections: ip_local_port_range in ip(7). */
 const EPHEMERAL_PORT = 32_768;
 
 const living = new Set<ChildProcess>();
@@ -32,7 +32,7 @@ export async function startChild(
   return child;
 }
 
-/** Whether the program has not ended yet. */
+/** True if the program has not ended yet. */
 export function isRunning(child: ChildProcess): boolean {
   return child.exitCode === null && child.signalCode === null;
 }
@@ -47,7 +47,7 @@ export async function endChild(child: ChildProcess, signal: NodeJS.Signals, time
   clearTimeout(timer);
 }
 
-/** Runs a program to its end and resolves with its standard output. Rejects, with what it said, if it fails. */
+/** Runs a program to its end and resolves with its standard output. Rejects with its output if it fails. */
 export async function runProgram(
   program: string,
   args: readonly string[],
@@ -63,12 +63,12 @@ export async function runProgram(
   return stdout;
 }
 
-// One after another, so that servers that are started at the same time are not given the same.
+// One after another, so that servers that start at the same time get different ports.
 let nextPort = randomInt(LEAST_PORT, EPHEMERAL_PORT);
 
 /**
- * A TCP port of 127.0.0.1 that was free a moment ago. It is none of those that outgoing connections are given, so that it
- * stays free while a server is away that is started again.
+ * Finds a TCP port of 127.0.0.1 that was free a moment ago. The port is not used for outgoing connections, so it stays
+ * free while a server is being restarted.
  */
 export async function findFreePort(): Promise<number> {
   for (;;) {

@@ -10,14 +10,14 @@ class Text extends Writable {
   }
 }
 
-/** What a run of the program left behind. */
+/** The output and exit code of a run of the program. */
 export interface CliResult {
   exitCode: number;
   stdout: string;
   stderr: string;
 }
 
-/** Runs the command line in this process to its end, off a terminal unless told that stderr is one. */
+/** Runs the command line in this process to its end. Stderr is not a terminal unless requested. */
 export async function runCli(
   argv: readonly string[],
   env: NodeJS.ProcessEnv = {},

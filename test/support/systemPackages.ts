@@ -41,8 +41,8 @@ function missingPackages(): string[] {
 }
 
 /**
- * Sees to it that the programs which the tests start are there. What is missing is installed with apt-get where that
- * is possible; otherwise throws and says how to do it.
+ * Makes sure that the programs which the tests start are installed. Missing ones are installed with apt-get if
+ * possible; otherwise it throws an error that explains how to install them.
  */
 export function ensureSystemPackages(): void {
   const packages = missingPackages();

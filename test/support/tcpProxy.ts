@@ -4,9 +4,9 @@ import { connect, createServer, type Socket } from "node:net";
 /** One direction of every connection. */
 export type Direction = "toServer" | "toClient";
 
-/** What happens to the bytes of one direction; none of it is noticed at the other end at once. */
+/** What happens to the bytes of one direction. The other end does not notice any of it at once. */
 export type Trouble =
-  /** They wait, and arrive in full at `heal`. */
+  /** The bytes wait, and arrive completely at `heal`. */
   | { kind: "held" }
   /** They vanish, as behind a firewall that forgot the connection. `heal` then breaks the connection. */
   | { kind: "swallowed" }
@@ -22,15 +22,15 @@ export interface TcpProxy {
   cut(): void;
   /** Breaks all connections and each new one, until `heal`. */
   refuse(): void;
-  /** Troubles a direction of all connections, new ones too, until `heal`. */
+  /** Disturbs a direction of all connections, including new ones, until `heal`. */
   trouble(direction: Direction, trouble: Trouble): void;
-  /** Everything passes again. */
+  /** Lets everything pass again. */
   heal(): void;
   close(): Promise<void>;
 }
 
 const THROTTLE_STEP_MS = 20;
-/** What waits at most in one direction before the sender is held up, bytes. */
+/** The most bytes that wait in one direction before the sender is blocked. */
 const MAX_WAITING_BYTES = 64 << 10;
 
 // Bytes of one direction of one connection. Ends pass as bytes do, in their order.

@@ -19,7 +19,9 @@ export async function waitFor<T>(
     const value = await condition();
     if (value) return value as Truthy<T>;
     if (performance.now() >= deadline) {
-      throw new Error(`Waited ${timeoutMs} ms in vain for ${typeof message === "string" ? message : message()}`);
+      throw new Error(
+        `Waited ${timeoutMs} ms without success for ${typeof message === "string" ? message : message()}`,
+      );
     }
     await sleep(POLL_INTERVAL_MS);
   }

@@ -18,12 +18,12 @@ const LAWS: readonly Law[] = [
   checkRefusals,
 ];
 
-/** Every breach of a guarantee in what was seen of a fleet, in the order of the guarantees. */
+/** Returns every broken guarantee in the record of a fleet, in the order of the guarantees. */
 export function check(history: History): Violation[] {
   return LAWS.flatMap((law) => law(history));
 }
 
-/** Some of many violations, a line each. */
+/** Describes some of many violations, one per line. */
 export function describeViolations(violations: readonly Violation[], most = 10): string {
   const lines = violations.slice(0, most).map(({ law, text, at }) => `${law} at ${Math.round(at)} ms: ${text}`);
   if (violations.length > most) lines.push(`and ${violations.length - most} more`);

@@ -19,7 +19,7 @@ export class Counts {
     const { newest, excused } = countUsers(history);
     this.#count("users at rest with the newest write", newest);
     this.#count(
-      "users at rest with an older write, since nobody heard the newest and their set does not tell",
+      "users at rest with an older write, because no replica received the newest and their set does not contain it",
       excused,
     );
     for (const [name, times] of injected) this.#faults.set(name, (this.#faults.get(name) ?? 0) + times);
@@ -69,7 +69,7 @@ export class Counts {
   }
 }
 
-// An event of which a stream with a cursor for it was told nothing but changes.
+// An event whose stream had a cursor and received only changes.
 function resumesIn(records: readonly RouterRecord[]): number {
   let resumes = 0;
   let pending = new Set<string>();

@@ -5,14 +5,11 @@ import { parseArgs } from "node:util";
 import { ensureSystemPackages } from "../support/systemPackages.js";
 import { Counts } from "./counts.js";
 import { chooseSeed, createRandom } from "./random.js";
-import { sufferAtRandom } from "./randomFaults.js";
-import { Run } from "./run.js";
-import { StandaloneStore } from "./stores/standaloneStore.js";
+import { endureAtRandom } from "./randomFaults.js";
 
-/** Rounds of faults that one fleet goes through. */
+/** The number of rounds of faults that one fleet goes through. */
 const ROUNDS = 8;
-const EVENTS = 24;
-/** How many fleets have a Redis of its own for what control planes publish. */
+/** The share of fleets in which control planes publish to a separate Redis. */
 const APART_CHANCE = 0.3;
 const MS_PER_MINUTE = 60_000;
 
@@ -20,7 +17,9 @@ const USAGE = `usage: npm run torture -- [--minutes N] [--seed S] [--fleets N]
 
   --minutes N  begins no fleet after so long; default 10
   --seed S     a whole number; drawn by chance if not given. Each fleet's seed is one more than that of the one before
-  --fleets N   the most fleets, one after another`;
+  --fleets N   the most fleets, one after another
+
+SQUELCH_TEST_REDIS names another program to run in the place of redis-server, for example valkey-server`;
 
 interface Arguments {
   minutes: number;
@@ -40,26 +39,13 @@ function readArguments(): Arguments {
   };
 }
 
-/** Returns what went wrong, or undefined. */
-async function tortureFleet(seed: number, counts: Counts): Promise<string | undefined> {
-  const isApart = createRandom(seed).fork("store").chance(APART_CHANCE);
-  const run = await Run.start(await StandaloneStore.start({ isApart }), { seed, events: EVENTS });
-  try {
-    await sufferAtRandom(run, run.random.fork("faults"), ROUNDS);
-    const violations = run.newViolations();
-    return violations.length === 0 ? undefined : run.describe(violations);
-  } finally {
-    counts.add(run.history, run.injected, run.fleet.store.refused);
-    await run.stop();
-  }
-}
-
 async function torture({ minutes, seed, fleets }: Arguments): Promise<void> {
   const counts = new Counts();
   const deadline = performance.now() + minutes * MS_PER_MINUTE;
   for (let fleet = 0; fleet < fleets && performance.now() < deadline; fleet++) {
     const fleetSeed = seed + fleet;
-    const broken = await tortureFleet(fleetSeed, counts);
+    const isApart = createRandom(fleetSeed).fork("store").chance(APART_CHANCE);
+    const broken = await endureAtRandom(fleetSeed, counts, { rounds: ROUNDS, isApart });
     console.log(`fleet ${fleet + 1}, seed ${fleetSeed}: ${broken ?? "every guarantee held"}`);
     if (broken === undefined) continue;
     process.exitCode = 1;

@@ -1,15 +1,15 @@
-/** Numbers that look random and are the same for the same seed. */
+/** Generates pseudo-random numbers that are the same for the same seed. */
 export interface Random {
   /** From 0 up to but not including 1. */
   next(): number;
   /** A whole number from `least` to `most`, both included. */
   integer(least: number, most: number): number;
   pick<T>(items: readonly T[]): T;
-  /** The same items in another order. */
+  /** Returns the items in a random order. */
   shuffle<T>(items: readonly T[]): T[];
-  /** True with that probability. */
+  /** Returns true with that probability. */
   chance(probability: number): boolean;
-  /** A source of its own: what is drawn from it does not depend on what is drawn from this one meanwhile. */
+  /** Returns an independent source: draws from one do not affect draws from the other. */
   fork(name: string): Random;
 }
 
@@ -48,7 +48,7 @@ export function createRandom(seed: number): Random {
   };
 }
 
-/** The seed that SQUELCH_FAULT_SEED names, else one drawn by chance. */
+/** Returns the seed in SQUELCH_FAULT_SEED, or a random one. */
 export function chooseSeed(text = process.env.SQUELCH_FAULT_SEED): number {
   if (text === undefined || text === "") return Math.floor(Math.random() * 2 ** 32);
   const seed = Number(text);

@@ -17,23 +17,23 @@ import type { Store } from "./stores/store.js";
 const HOLD_MS = 1_500;
 /** How soon a replica has to be ready again once its writes are not refused any more, ms. */
 const READY_AGAIN_MS = 5_000;
-/** Enough for a reconcile, which comes after 4 to 6 s, on a machine that is very busy. */
+/** The longest time to settle. It is enough for a reconcile, which comes after 4 to 6 s, on a very busy machine. */
 const SETTLE_MS = 60_000;
 const POLL_MS = 50;
 /** How much of each replica's log a failure shows. */
 const LINES_TOLD = 20;
-/** The same for what each router that did not come back was told. */
+/** The number of messages that a failure shows of each router that did not recover. */
 const RECORDS_TOLD = 40;
 
 export interface RunOptions extends Partial<FleetOptions> {
   seed: number;
   /** Default 12. */
   events?: number;
-  /** How long it may take to settle before the laws are asked what is wrong, ms. Default 60,000. */
+  /** The longest time to settle before the laws are checked, ms. Default 60,000. */
   settleMs?: number;
 }
 
-/** One fleet under load, the faults that it is put to, and everything that was seen. */
+/** One fleet under load with its faults, and the record of everything observed. */
 export class Run<S extends Store = Store> {
   readonly history: History;
   readonly workload: Workload;
@@ -88,20 +88,20 @@ export class Run<S extends Store = Store> {
     }
   }
 
-  /** Puts the fleet to a fault for some time. Resolves when all that were affected have recovered. */
+  /** Subjects the fleet to a fault for some time. Resolves when all affected parties have recovered. */
   async suffer(name: string, fault: Fault, holdMs = Math.max(HOLD_MS, fault.holdMs ?? 0)): Promise<void> {
     this.injected.set(name, (this.injected.get(name) ?? 0) + 1);
     const trouble = this.fleet.beginTrouble(name, fault.parties, fault.isDeaf);
     await fault.inject();
     const refusal = fault.refuses && this.#beginRefusal(name, fault.refuses);
     await sleep(holdMs);
-    if (refusal?.to === Number.POSITIVE_INFINITY) refusal.until = performance.now();
+    if (refusal !== undefined) refusal.heldUntil = performance.now();
     await fault.cease();
     if (refusal?.to === Number.POSITIVE_INFINITY) refusal.to = performance.now();
     await trouble.recovered();
   }
 
-  /** Notes that Redis is away; returns what notes that it is back. */
+  /** Records that Redis is away. Returns a function that records its return. */
   beginOutage(noticeMs: number): () => void {
     const from = performance.now();
     const outage: Outage = { from, to: Number.POSITIVE_INFINITY, noticedBy: from + noticeMs };
@@ -111,7 +111,7 @@ export class Run<S extends Store = Store> {
     };
   }
 
-  /** Lets the control planes finish, and everything settle; then writes down what everybody says. */
+  /** Lets the control planes finish and the fleet settle. Then records the state of every party. */
   async rest(): Promise<Rest> {
     await this.workload.pause();
     const hasFailedOver = await this.fleet.store.noteFailovers();
@@ -141,14 +141,14 @@ export class Run<S extends Store = Store> {
     return rest;
   }
 
-  /** Every breach of a guarantee that was not returned before. */
+  /** Returns every broken guarantee that was not returned before. */
   newViolations(): Violation[] {
     const fresh = check(this.history).filter(({ at, text }) => !this.#reported.has(`${at} ${text}`));
     for (const { at, text } of fresh) this.#reported.add(`${at} ${text}`);
     return fresh;
   }
 
-  /** What went wrong, and what everybody did meanwhile, for people. */
+  /** Describes the failure and what every party did meanwhile. */
   describe(violations: readonly Violation[]): string {
     const { troubles, strandings } = this.history;
     const since = this.history.rests.at(-2)?.at ?? 0;
@@ -188,20 +188,21 @@ export class Run<S extends Store = Store> {
   #beginRefusal(fault: string, refuses: NonNullable<Fault["refuses"]>): Refusal {
     const from = performance.now();
     const { replicas, isTotal, readyAgainMs = READY_AGAIN_MS, isOverForNewConnections = false } = refuses;
-    const end = isOverForNewConnections ? from : Number.POSITIVE_INFINITY;
-    const refusal: Refusal = { fault, from, until: end, to: end, replicas, isTotal, readyAgainMs };
+    const never = Number.POSITIVE_INFINITY;
+    const to = isOverForNewConnections ? from : never;
+    const refusal: Refusal = { fault, from, heldUntil: never, to, replicas, isTotal, readyAgainMs };
     this.history.refusals.push(refusal);
     return refusal;
   }
 
-  // What nobody may have heard is made up for once the watermark has been carried past all that was published.
+  // Updates that no replica received are repaired once the watermark has passed everything that was published.
   async #reconciled(): Promise<void> {
     const { redis } = this.fleet.witness;
     const newest = Number(await redis.get("squelch:ingest:generation"));
     await this.#patiently(async () => Number(await redis.hget("squelch:ingest:applied", "generation")) >= newest);
   }
 
-  // What the replicas have heard is applied a moment later. If it never is, the checker says what.
+  // Received updates are applied a moment later. If they are not, the checker reports it.
   async #settled(): Promise<void> {
     const order = new Order(this.history, this.fleet.witness.records.length);
     const keys = await this.#readKeys();
@@ -258,7 +259,7 @@ const describeRecord = (router: string) => (record: RouterRecord) => {
   return `${router}: ${Math.round(record.at)} ms: ${record.kind} ${what}`;
 };
 
-// A line of a replica's log without what is the same in all of them.
+// A line of a replica's log without the fields that all lines share.
 function shorten(line: string): string {
   if (!line.startsWith("{")) return line;
   const { time, msg, err, level: _, pid: __, hostname: ___, name: ____, ...rest } = JSON.parse(line);

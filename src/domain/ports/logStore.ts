@@ -6,6 +6,8 @@ import type { Unsubscribe } from "./unsubscribe.js";
 
 /** The complete state of one event at one revision. */
 export interface EventState extends LogPosition {
+  /** When the newest entry was made, ms since 1970. Undefined if there is none, or if the engine does not keep it. */
+  newestTimeMs?: number | undefined;
   members: Membership[];
   pause?: SpeakerPause | undefined;
 }
@@ -25,6 +27,18 @@ export interface LogStore {
    * Returns undefined if the log no longer reaches back to the revision, ends before it, or has another epoch.
    */
   readLog(eventId: string, after: LogPosition, limit: number): Promise<LogEntry[] | undefined>;
+  /**
+   * Reads the newest entries up to `last`, including it, ascending and without gaps: at most `limit`, fewer if the log
+   * starts later, none if the log does not have the revision. Undefined if the log has another epoch.
+   */
+  readLogBack(eventId: string, last: LogPosition, limit: number): Promise<LogEntry[] | undefined>;
+  /**
+   * Begins a new epoch if the store has gone back behind what was delivered: the store is in the same epoch, but its log
+   * ends before that revision or has an entry with another time there. Otherwise it changes nothing.
+   *
+   * @param delivered the newest change that was delivered, with the time of its entry (`timeMs`) if that is known
+   */
+  renewEpoch(eventId: string, delivered: LogPosition & { timeMs?: number | undefined }): Promise<void>;
   /**
    * Calls back for each entry as it is appended; for a sync at least for its newest entry. Once it resolves, no entry is
    * missed. An entry appended just before may come too. Entries may come out of order.

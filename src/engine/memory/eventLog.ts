@@ -36,4 +36,12 @@ export class EventLog {
     // Within the bounds checked above every index is filled.
     return Array.from({ length: count }, (_, i) => this.#ring[(after.revision + i) % this.#length] as LogEntry);
   }
+
+  /** See {@link LogStore.readLogBack}. */
+  readBack(last: LogPosition, limit: number): LogEntry[] | undefined {
+    if (last.epoch !== this.epoch) return undefined;
+    if (last.revision > this.#revision) return [];
+    const oldest = Math.max(last.revision - limit, this.#revision - this.#ring.length);
+    return this.read({ epoch: this.epoch, revision: oldest }, last.revision - oldest) ?? [];
+  }
 }

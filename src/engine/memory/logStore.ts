@@ -34,6 +34,14 @@ export function createLogStore(state: MemoryState): LogStore {
       return state.events.get(eventId)?.log.read(after, limit);
     },
 
+    async readLogBack(eventId, last, limit) {
+      return state.events.get(eventId)?.log.readBack(last, limit);
+    },
+
+    async renewEpoch() {
+      // The memory of one process never goes back.
+    },
+
     async follow(eventId, listener) {
       return state.entryListeners.add(eventId, listener);
     },

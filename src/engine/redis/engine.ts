@@ -14,6 +14,7 @@ import { type ControlPlane, createControlPlane } from "./ingest/controlPlane.js"
 import { type LayoutName, layouts, NEW_EVENTS, PAUSES } from "./keys.js";
 import { RedisLink } from "./redisLink.js";
 import { ConfirmedWrites } from "./scripts/confirmedWrites.js";
+import type { NewEpochReason } from "./scripts/damage.js";
 import { EventScripts } from "./scripts/eventScripts.js";
 import type { ScriptObserver } from "./scripts/scripts.js";
 import { createAppliedStore } from "./stores/appliedStore.js";
@@ -24,61 +25,66 @@ import { createFloorStore } from "./stores/floorStore.js";
 import { createLogStore } from "./stores/logStore.js";
 import { createMembershipStore } from "./stores/membershipStore.js";
 
-/** How often `channel:events` is compared with the indexes of the events. */
+/** The interval at which `channel:events` is compared with the channel indexes of the events. */
 const ADOPTION_INTERVAL_MS = 10_000;
 
 export interface RedisEngineOptions {
-  /** Of the Redis that holds the state, as `parseRedisUrl` takes it. */
+  /** URL of the Redis that holds the state, in the format that `parseRedisUrl` accepts. */
   url: string;
-  /** Of the one to which the control plane publishes, standalone or Sentinel. Default: `url`, unless it is a Cluster. */
+  /**
+   * URL of the Redis to which the control plane publishes: a single server or Sentinel. Default: `url`, unless it is a
+   * Cluster.
+   */
   ingestUrl?: string | undefined;
-  /** How keys are named. Default: legacy, which a Cluster cannot serve. */
+  /** The naming scheme of the keys. Default: legacy, which does not work with a Cluster. */
   layout?: LayoutName;
   logger: Logger;
-  /** Whether routers write the floor to Redis themselves, so that a pause must hold them back too. Default true. */
+  /** True if routers write the floor to Redis themselves, so that a pause must block their writes too. Default true. */
   legacyRouters?: boolean;
-  /** About how many entries the audit trail keeps. Default 10,000. */
+  /** The approximate number of entries that the audit trail keeps. Default 10,000. */
   auditLength?: number;
-  /** Of each event. Default: {@link DEFAULT_EVENT_LIMITS}. */
+  /** The limits of each event. Default: {@link DEFAULT_EVENT_LIMITS}. */
   limits?: EventLimits;
-  /** Receives each run of a script. */
+  /** Receives the result of each script run. */
   observeScript?: ScriptObserver;
+  /** Receives why a script of this process has begun a new epoch of an event. */
+  observeNewEpoch?: (reason: NewEpochReason) => void;
 }
 
-/** What comes from the control plane through Redis. */
+/** The updates that the control plane sends through Redis. */
 export interface IngestSource {
   readonly subscriber: Subscriber;
   readonly controlPlane: ControlPlane;
-  /**
-   * Calls back when the state may have lost writes, though no update was missed: where both are the same Redis, updates
-   * are missed then as well.
-   */
+  /** Calls back when the state may have lost writes although no update was missed: a reconcile then compares them. */
   onStateDoubtful(listener: () => void): Unsubscribe;
 }
 
-/** How one Redis treats the writes of this replica. */
+/** The write errors that this replica receives from one Redis. */
 export interface WriteRefusals {
   redis: "state" | "ingest";
   isRefused: boolean;
   counts: ReadonlyMap<string, number>;
 }
 
-/** An engine on Redis, with what is told of it. */
+/** An engine on Redis, and the state of its connections. */
 export type RedisEngine = Engine & {
-  /** Where the control plane is heard; undefined where it is not. */
+  /** Delivers the control plane's updates. Undefined if this engine does not receive them. */
   readonly ingest: IngestSource | undefined;
-  /** One, or two where the ingest is apart. */
+  /** The subscribers: one, or two if the ingest uses its own Redis. */
   readonly subscribers: readonly Subscriber[];
-  /** Whether each connection is ready, by what it is for; those of an ingest apart begin with `ingest-`. */
+  /**
+   * Whether each connection is ready, by its purpose. Names of connections to a separate ingest Redis begin with
+   * `ingest-`.
+   */
   connectionStates(): ReadonlyMap<string, boolean>;
-  /** Whether each Redis refuses the writes of this replica now, and how often it began to, by code. */
+  /** For each Redis, whether it rejects this replica's writes now, and how often that began, by error code. */
   refusals(): readonly WriteRefusals[];
 };
 
 /**
- * State, log and floor in a Redis that many replicas share.
+ * Creates an engine whose state, log and floor are in a Redis that many replicas share.
  *
- * @throws SquelchError `invalidArgument` for URLs that are none, or do not go together.
+ * @throws SquelchError `invalidArgument` for URLs that are not valid or cannot be combined
  */
 export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
   const {
@@ -88,6 +94,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     logger,
     legacyRouters = true,
     observeScript: countScript = () => undefined,
+    observeNewEpoch = () => undefined,
     auditLength = DEFAULT_AUDIT_LENGTH,
     limits = DEFAULT_EVENT_LIMITS,
   } = options;
@@ -99,14 +106,14 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
   const { subscriber } = state;
   const { commands, topology } = state.connections;
   if (topology === "cluster" && layout !== "cluster") {
-    throw new SquelchError("invalidArgument", "redisLayout: must be cluster where redisUrl is that of a Cluster");
+    throw new SquelchError("invalidArgument", "redisLayout: must be cluster if redisUrl names a Cluster");
   }
   const isApart = ingestUrl !== undefined && ingestUrl !== url;
   const source = isApart
     ? new RedisLink(ingestUrl, countScript, logger.child({ redis: "ingest" }), false, "ingest-")
     : state;
   if (isApart && source.connections.topology === "cluster") {
-    throw new SquelchError("invalidArgument", "ingestRedisUrl: must be of a standalone Redis or of Sentinel");
+    throw new SquelchError("invalidArgument", "ingestRedisUrl: must name a standalone Redis or Sentinel");
   }
   const isHeard = source.connections.topology !== "cluster";
   const links = isApart ? [state, source] : [state];
@@ -119,19 +126,20 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     limits,
     newestTicket: () => source.tickets.newest,
     observeScript,
+    observeNewEpoch: (eventId, reason, deleted) => noteNewEpoch(eventId, reason, deleted),
   });
   const overCommands = new ConfirmedWrites(commands, scripts, logger);
   const confirmed = new ConfirmedWrites(state.connections.confirmed, scripts, logger, [overCommands]);
   const urgent = new ConfirmedWrites(state.connections.urgent, scripts, logger, [overCommands, confirmed]);
   const moves = owners === undefined ? createLegacyMoves(commands, scripts) : createClusterMoves(scripts, owners);
   const index = createChannelIndex(commands, scripts, moves);
-  // Scripts take tickets themselves where the counter is in reach of them, and where nobody else counts.
+  // Scripts take tickets themselves only if the counter is in the same Redis and no other process counts.
   const areTicketsApart = isHeard && (isApart || layout === "cluster");
   const takeTicket = areTicketsApart ? (atLeast: number) => source.tickets.take(atLeast) : undefined;
   const doubtListeners = new Set<() => void>();
   let adoption: NodeJS.Timeout | undefined;
 
-  // A Redis that evicts would forget rights and pauses without a word.
+  // A Redis that evicts keys would drop permissions and pauses silently.
   const checkEviction = async (link: RedisLink) => {
     try {
       for (const server of masters(link.connections.commands)) {
@@ -140,13 +148,29 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
         logger.warn({ policy }, "redis may evict keys; set maxmemory-policy to noeviction");
       }
     } catch (error) {
-      logger.warn({ err: error }, "redis could not be asked for its maxmemory-policy");
+      logger.warn({ err: error }, "maxmemory-policy could not be read from redis");
     }
   };
 
   const beginEpoch = (eventId: string) => {
     if (scripts.noteEpoch(eventId) && isApart) doubt();
-    scripts.registerAgain(eventId).catch((error: unknown) => logger.warn({ err: error, eventId }, "event not listed"));
+    scripts
+      .registerAgain(eventId)
+      .catch((error: unknown) =>
+        logger.warn({ err: error, eventId }, "event could not be added to the list of events"),
+      );
+  };
+
+  // All but a fail-over or a restart, after which the updates are known to be missed, may have lost memberships alone.
+  const noteNewEpoch = (eventId: string, reason: NewEpochReason, deleted: readonly string[]) => {
+    observeNewEpoch(reason);
+    if (reason === "redis_replaced") {
+      logger.info({ eventId, reason }, "began a new epoch of an event");
+      return;
+    }
+    const details = { eventId, reason, ...(deleted.length > 0 && { deleted }) };
+    logger.warn(details, "began a new epoch of an event, its keys did not fit together");
+    doubt();
   };
 
   const doubt = () => {
@@ -154,7 +178,9 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
   };
 
   const adoptForeignChannels = () => {
-    index.adoptForeignChannels().catch((error: unknown) => logger.debug({ err: error }, "channels not compared"));
+    index
+      .adoptForeignChannels()
+      .catch((error: unknown) => logger.debug({ err: error }, "channels could not be compared with channel:events"));
   };
 
   return {
@@ -171,7 +197,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     ingest: isHeard
       ? {
           subscriber: source.subscriber,
-          controlPlane: createControlPlane(commands, source),
+          controlPlane: mendingControlPlane(createControlPlane(commands, source), scripts),
           onStateDoubtful(listener) {
             doubtListeners.add(listener);
             return () => doubtListeners.delete(listener);
@@ -190,7 +216,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     async start() {
       for (const link of links) {
         link.connections.commands.on("ready", () => void checkEviction(link));
-        // What was refused meanwhile is made up for, by whichever path it came.
+        // After Redis rejected writes, missing work is repeated, whichever Redis rejected them.
         link.probe.onAccepted(doubt);
       }
       subscriber.subscribeWhenConnected(NEW_EVENTS, (eventId) => beginEpoch(eventId.toString()));
@@ -220,6 +246,13 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
       };
     },
     onPause: (listener) => subscriber.subscribeWhenConnected(PAUSES, (eventId) => listener(eventId.toString())),
+  };
+}
+
+function mendingControlPlane(controlPlane: ControlPlane, scripts: EventScripts): ControlPlane {
+  return {
+    ...controlPlane,
+    readEntries: (eventId, userIds) => scripts.mending(eventId, () => controlPlane.readEntries(eventId, userIds)),
   };
 }
 

@@ -9,109 +9,121 @@ export function eventKeys(eventId: string) {
     members: `${prefix}members`,
     pause: `${prefix}pause`,
     channels: `${prefix}channels`,
-    /** The leases whose end has not been announced. */
+    /** Sorted set: the leases whose end has not been published yet. */
     leases: `${prefix}leases`,
-    /** Hash: channel id → who waits for its floor. */
+    /** Hash: channel id → the requests that wait for its floor. */
     queue: `${prefix}queue`,
-    /** When users were last disconnected by force. */
+    /** Hash: user id → when the user was last disconnected by force. */
     disconnected: `${prefix}disconnected`,
-    /** The bans of which the log has told, and whose end it has not. */
+    /** The bans that were written to the log and whose end was not. */
     bans: `${prefix}bans`,
-    /** The pub/sub channel on which entries are published as they are appended. */
+    /** The pub/sub channel on which log entries are published when they are appended. */
     changes: `${prefix}changes`,
-    /** Hash: router id → how far it has come. */
+    /** Hash: router id → the cursor up to which the router has applied changes. */
     routers: `${prefix}routers`,
-    /** The pub/sub channel on which news of the routers is published. */
+    /** The pub/sub channel on which changes of the routers are published. */
     applied: `${prefix}applied`,
-    /** The pub/sub channel on which it is told who speaks. */
+    /** The pub/sub channel on which changes of speakers are published. */
     floor: `${prefix}floor`,
     /** The first answer to a PauseAllSpeakers with this request id. */
     pauseAnswer: (requestId: string) => `${prefix}pause:answer:${requestId}`,
   };
 }
 
+/**
+ * The field of an event's meta that holds the lowest position: nothing at or below it applies. The name is older than the
+ * word `positionFloor`, and replicas of several versions share the field.
+ */
+export const POSITION_FLOOR_FIELD = "floor";
+
 /** Hash: replica id → what it last said of itself. */
 export const REPLICAS = "squelch:replicas";
-/** Set of every event. */
+/** Set of the ids of all events. */
 export const EVENTS = "squelch:events";
 /** Pub/sub channel on which a new event's id is published. */
 export const NEW_EVENTS = "squelch:events:new";
 /** Pub/sub channel on which the id of an event is published when it is paused. */
 export const PAUSES = "squelch:pauses";
-/** Pub/sub channel of the tickets. */
+/** Pub/sub channel of the tickets, which number the control plane's updates. */
 export const INGEST = "squelch:ingest";
-/** The newest ticket. */
+/** The newest ticket of the ingest. */
 export const INGEST_GENERATION = "squelch:ingest:generation";
 
-/** The key of a write that proves nothing but that Redis takes writes; numbered so that each shard of a Cluster has one. */
+/**
+ * The key of a write that only proves that Redis accepts writes. It is numbered so that each shard of a Cluster has
+ * one.
+ */
 export function probeKey(number: number | string): string {
   return `squelch:probe:{${number}}`;
 }
 
-/** Stream of who did what in the fleet. */
+/** Stream of the audit trail: who did what in the fleet. */
 export const AUDIT = "squelch:audit";
-/** The watermark: the ticket before which every update has been applied. */
+/** The watermark: every update before this ticket has been applied. */
 export const INGEST_APPLIED = "squelch:ingest:applied";
 
-// The names below are those of every VoicePing fleet.
+// Every VoicePing fleet uses the names below.
 
-/** List of what happened in the fleet, the newest first. */
+/** List of the fleet's audit entries, the newest first. */
 export const FLEET_AUDIT = "audit:log";
 /** Pub/sub channel on which the control plane publishes assignments. */
 export const MEMBERSHIP_UPDATES = "vp:membership_updates";
 /** Hash: channel id → event id. */
 export const CHANNEL_EVENTS = "channel:events";
-/** Hash in the slot of that one: channel id → a move of which the event that it leaves has not heard yet. */
+/**
+ * Hash in the same slot as `channel:events`: channel id → a move that has not reached the event that the channel
+ * leaves.
+ */
 export const CHANNEL_MOVES = "squelch:{channel:events}:moves";
 
-/** The control plane's set of a user's channels, of the event last recomputed. */
+/** The control plane's set of a user's channels in the event that was recomputed last. */
 export function assignedChannelsKey(userId: string): string {
   return `u.${userId}.g`;
 }
 
-/** The user whom such a key belongs to. */
+/** Returns the id of the user that a key of {@link assignedChannelsKey} belongs to. */
 export function userOfAssignedChannelsKey(key: string): string {
   return key.slice("u.".length, -".g".length);
 }
 
-/** Around a channel id, the name of the pub/sub channel of its state, in every layout. */
+/** Prefix and suffix of the pub/sub channel of a channel's state, the same in every layout. */
 export const stateAffixes = { statePrefix: "channel:", stateSuffix: ":events" };
 
-/** The pub/sub channel on which a channel's state is published. */
+/** Returns the pub/sub channel on which a channel's state is published. */
 export function stateChannel(channelId: string): string {
   return `${stateAffixes.statePrefix}${channelId}${stateAffixes.stateSuffix}`;
 }
 
-/** Where bans are. */
+/** The keys of bans. */
 export interface BanKeys {
   /** Sorted set: user id → when the ban ends, ms. */
   banned: string;
-  /** Before a user id, the hash of the ban's details. */
+  /** Prefix of the hash of a ban's details; the user id follows. */
   banPrefix: string;
-  /** The pub/sub channel on which it is told that bans have changed. */
+  /** The pub/sub channel on which changes of bans are published. */
   banNews: string;
 }
 
-/** What the scripts of an event touch beside its own keys. */
+/** The names that an event's scripts use beside the event's own keys. */
 export interface Layout {
-  /** Around a channel id, the key that holds its speaker. */
+  /** Prefix and suffix of the key that holds a channel's speaker. */
   speakerAffixes(eventId: string): { speakerPrefix: string; speakerSuffix: string };
-  /** Hash channel id → event id, of all channels that a script of the event may ask for. */
+  /** Hash channel id → event id of all channels that a script of the event may ask for. */
   owners(eventId: string): string;
-  /** Whether the bans that hold in an event are those of the whole fleet or its own. */
+  /** Whether an event is subject to the bans of the whole fleet or only to its own bans. */
   banScope: "fleet" | "event";
   bans(eventId: string): BanKeys;
   /** The newest ticket that scripts of the event have taken. */
   generation(eventId: string): string;
-  /** Where they publish it; undefined if nobody counts these tickets. */
+  /** The pub/sub channel on which scripts publish that ticket; undefined if no other process counts these tickets. */
   tickets: string | undefined;
 }
 
 export type LayoutName = "legacy" | "cluster";
 
 /**
- * `legacy`: the names that routers have always used. `cluster`: all that a script touches has the event's hash tag, so
- * that it is in one slot.
+ * The key layouts. `legacy` uses the names that routers have always used. In `cluster` every key that a script touches
+ * has the event's hash tag, so that all of them are in one slot.
  */
 export const layouts: Readonly<Record<LayoutName, Layout>> = {
   legacy: {
@@ -140,7 +152,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
   },
 };
 
-/** The key that holds the speaker of an event's channel. */
+/** Returns the key that holds the speaker of an event's channel. */
 export function speakerKey(layout: Layout, eventId: string, channelId: string): string {
   const { speakerPrefix, speakerSuffix } = layout.speakerAffixes(eventId);
   return `${speakerPrefix}${channelId}${speakerSuffix}`;

@@ -8,8 +8,8 @@ import { createWriteProof } from "./ingest/writeProof.js";
 import { createScriptRunner, type RunScript, type ScriptObserver } from "./scripts/scripts.js";
 
 /**
- * What a process has of one Redis: the connections to it, and the proof that it takes writes and that what is published
- * there arrives here.
+ * The connections of a process to one Redis, and the proof that this Redis accepts writes and that published messages
+ * arrive here.
  */
 export class RedisLink {
   readonly connections: Connections;
@@ -19,10 +19,11 @@ export class RedisLink {
   readonly probe: Probe;
 
   /**
-   * @param observeScript told of each run of a script
-   * @param holdsState whether it holds the state, so that every kind of write has to succeed there, not only tickets
+   * @param observeScript receives each run of a script
+   * @param holdsState true if this Redis holds the state, so that every kind of write has to succeed there; otherwise
+   * only tickets have to
    * @param prefix of the names of the connections
-   * @throws as `Connections`
+   * @throws SquelchError as the constructor of {@link Connections} does
    */
   constructor(url: string, observeScript: ScriptObserver, logger: Logger, holdsState: boolean, prefix = "") {
     this.connections = new Connections(url, logger, prefix);
@@ -34,7 +35,7 @@ export class RedisLink {
     this.probe = new Probe(this.tickets, proveWrites, this.subscriber, logger);
   }
 
-  /** Whether the way to this Redis and back is proven. */
+  /** Returns whether this Redis accepts writes and its messages arrive here. */
   health(): FeedHealth {
     const problem = this.connections.unfitReason;
     return problem === undefined ? this.probe.health() : { ...this.probe.health(), healthy: false, problem };
@@ -43,7 +44,8 @@ export class RedisLink {
   /** Resolves and rejects as `start` of {@link Connections} does. */
   async start(): Promise<void> {
     this.probe.start();
-    this.connections.commands.on("ready", () => this.probe.probeNow());
+    // A connection that has just been lost or restored shows at once whether Redis still accepts writes.
+    for (const event of ["ready", "close"]) this.connections.commands.on(event, () => this.probe.probeNow());
     await this.connections.start();
   }
 

@@ -2,11 +2,11 @@ import { randomUUID } from "node:crypto";
 import { type RawData, WebSocket } from "ws";
 import type { FloorPriority } from "../../domain/floor.js";
 import {
+  type ChannelStateData,
   type ClientFrame,
   channelListFrame,
   channelState,
   emergencyFrame,
-  emergencyRefusedFrame,
   errorFrame,
   FORCE_DISCONNECT_CODE,
   FrameError,
@@ -19,13 +19,16 @@ import {
   pttInterruptedFrame,
   pttQueuedReply,
   replyFrame,
+  TOKEN_EXPIRED_CODE,
 } from "../relay/frames.js";
 import type { RelaySocket } from "../relay/permissionRelay.js";
 import { banNotice } from "./admissions.js";
-import { type ClientIdentity, isDispatcher } from "./clientToken.js";
+import { Broadcasts } from "./broadcasts.js";
+import { type ClientIdentity, type ClientToken, isDispatcher, TokenError, verifyClientToken } from "./clientToken.js";
 import type { ChannelMember } from "./localChannels.js";
 import { isRefusal, refusalText } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
+import { TokenLifetime } from "./tokenLifetime.js";
 import { type PressOutcome, type Speaker, Transmissions } from "./transmissions.js";
 import { WaitingPresses } from "./waitingPresses.js";
 
@@ -53,17 +56,21 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   readonly #context: RouterContext;
   readonly #joined = new Set<string>();
   readonly #transmissions: Transmissions;
+  readonly #broadcasts: Broadcasts;
+  readonly #lifetime: TokenLifetime;
   readonly #waiting = new WaitingPresses((channelId) => this.#askAgain(channelId));
   readonly #unfollow: () => void;
   #waitingFrames = 0;
   #work: Promise<void> = Promise.resolve();
 
   /** Sends the channel list and registers with the relay. The session stays registered until the socket closes. */
-  constructor(socket: WebSocket, identity: ClientIdentity, context: RouterContext) {
+  constructor(socket: WebSocket, { identity, endsAtMs }: ClientToken, context: RouterContext) {
     this.#socket = socket;
     this.identity = identity;
     this.#context = context;
     this.#transmissions = new Transmissions(this, context);
+    this.#broadcasts = new Broadcasts(this, context);
+    this.#lifetime = new TokenLifetime(endsAtMs, () => this.close(TOKEN_EXPIRED_CODE, "Your token has expired"));
     socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
     socket.on("error", (error) => this.#context.logger.debug({ err: error, userId: identity.userId }, "client failed"));
     this.ended = new Promise((resolve) => {
@@ -86,7 +93,8 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   close(code: number, reason: string): void {
     this.#socket.close(code, reason);
     // The client may not answer the close frame, so the socket is destroyed after a grace time.
-    if (code === FORCE_DISCONNECT_CODE) setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
+    const isForced = code === FORCE_DISCONNECT_CODE || code === TOKEN_EXPIRED_CODE;
+    if (isForced) setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
   }
 
   joinedChannels(): Iterable<string> {
@@ -173,6 +181,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
   }
 
   async #end(): Promise<void> {
+    this.#lifetime.end();
     this.#context.relay.unregister(this);
     for (const channelId of this.#joined) this.#context.channels.leave(channelId, this, "user-disconnected");
     this.#joined.clear();
@@ -225,9 +234,11 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
       case "priority-ptt-stop":
         return this.#stopPtt(frame.id, frame.channelId);
       case "emergency-broadcast-start":
-        return this.#startBroadcast(frame.id, frame.replacePauseId);
+        return this.#broadcasts.start(frame.id, frame.replacePauseId);
       case "emergency-broadcast-stop":
-        return this.#stopBroadcast(frame.id);
+        return this.#broadcasts.stop(frame.id, frame.pauseId);
+      case "renew-token":
+        return this.#renewToken(frame.id, frame.token);
       case "ping":
         return this.send(pongFrame(frame.id));
       case "force-disconnect":
@@ -265,7 +276,7 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     await this.#transmissions.stopQuietly([channelId]);
     this.#joined.delete(channelId);
     this.#context.channels.leave(channelId, this, "user-left");
-    this.send(replyFrame(id, { success: true, channelId }));
+    this.send(replyFrame(id, { success: true, channelId, state: this.#knownState(channelId) }));
   }
 
   async #startPtt(id: FrameId | undefined, channelId: string, priority: FloorPriority, waits = false): Promise<void> {
@@ -304,41 +315,54 @@ export class ClientSession implements RelaySocket, ChannelMember, Speaker {
     this.send(pttDeniedFrame(denial));
   }
 
+  // Succeeds also if there is nothing to release: a client may mute its microphone only after a success.
   async #stopPtt(id: FrameId | undefined, channelId: string): Promise<void> {
-    if (this.#waiting.forget(channelId)) {
-      await this.#transmissions.giveUp(channelId);
-      this.send(replyFrame(id, { success: true, state: this.#context.channels.state(channelId) }));
+    if (this.#waiting.forget(channelId)) await this.#transmissions.giveUp(channelId);
+    if (!this.#transmissions.holds(channelId)) {
+      this.send(replyFrame(id, { success: true, state: this.#knownState(channelId) }));
       return;
     }
-    if (!this.#transmissions.holds(channelId)) throw new FrameError("You do not hold the floor of this channel", id);
     try {
-      await this.#transmissions.stop(channelId);
-      this.send(replyFrame(id, { success: true, state: channelState(channelId, undefined) }));
+      const wasHeld = await this.#transmissions.stop(channelId);
+      const state = wasHeld ? channelState(channelId, undefined) : await this.#storedState(channelId);
+      this.send(replyFrame(id, { success: true, state }));
     } finally {
       // The client has stopped speaking, also if the call failed.
       this.transmissionEnded(channelId);
     }
   }
 
-  async #startBroadcast(id: FrameId | undefined, replacePauseId?: string): Promise<void> {
-    if (!isDispatcher(this.identity)) throw new FrameError("Permission denied: only dispatchers may broadcast", id);
-    const { calls } = this.#context;
+  // The speaker of a channel that the client may not join stays hidden.
+  #knownState(channelId: string): ChannelStateData {
+    const { channels, speakers } = this.#context;
+    if (this.#joined.has(channelId)) return channels.state(channelId);
+    const { eventId } = this.identity;
+    return channelState(channelId, this.#isPermitted(channelId) ? speakers.speakerOf(eventId, channelId) : undefined);
+  }
+
+  // The watch may not have delivered yet that this client lost the floor.
+  async #storedState(channelId: string): Promise<ChannelStateData> {
     try {
-      const { pauseId, expiresAtMs } = await calls.startBroadcast(this.identity, randomUUID(), replacePauseId);
-      this.send(replyFrame(id, { success: true, pauseId, expiresAt: expiresAtMs }));
+      return channelState(channelId, (await this.#context.calls.getChannel(channelId))?.holder);
     } catch (error) {
-      const standing = isRefusal(error) ? await calls.getPause(this.identity.eventId) : undefined;
-      if (standing === undefined) throw error;
-      this.send(emergencyRefusedFrame(id, standing));
+      this.#context.logger.warn({ channelId, reason: refusalText(error) }, "speaker of the channel could not be read");
+      return this.#knownState(channelId);
     }
   }
 
-  async #stopBroadcast(id: FrameId | undefined): Promise<void> {
-    if (!isDispatcher(this.identity)) throw new FrameError("Permission denied: only dispatchers may broadcast", id);
-    const pause = await this.#context.calls.getPause(this.identity.eventId);
-    if (pause === undefined) throw new FrameError("There is no emergency broadcast to stop", id);
-    await this.#context.calls.stopBroadcast(this.identity, pause.pauseId);
-    this.send(replyFrame(id, { success: true, pauseId: pause.pauseId }));
+  // The session keeps its user and event. The name and the roles are those of the new token.
+  async #renewToken(id: FrameId | undefined, token: string): Promise<void> {
+    const { identity, endsAtMs } = await verifyClientToken(token, this.#context.tokenRules).catch((error: unknown) => {
+      throw error instanceof TokenError ? new FrameError(error.message, id) : error;
+    });
+    const { userId, eventId, userName, role, globalRole } = identity;
+    if (userId !== this.identity.userId || eventId !== this.identity.eventId) {
+      throw new FrameError("The token is for another user or another event; connect again to use it", id);
+    }
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    Object.assign(this.identity, { userName, role, globalRole });
+    this.#lifetime.extend(endsAtMs);
+    this.send(replyFrame(id, { success: true, expiresAt: endsAtMs }));
   }
 
   async #forceDisconnect(id: FrameId | undefined, targetUserId: string, reason: string): Promise<void> {

@@ -4,7 +4,16 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { SquelchError } from "../../domain/errors.js";
-import { checkOptions, type OptionRules, oneOf, required, TEXT } from "../../domain/options.js";
+import {
+  checkOptions,
+  DURATION_MS,
+  type OptionRule,
+  type OptionRules,
+  oneOf,
+  required,
+  TEXT,
+  TEXTS,
+} from "../../domain/options.js";
 import { type HostPort, parseHostPort } from "../../lib/hostPort.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { ChannelClient } from "../client/channelClient.js";
@@ -12,7 +21,14 @@ import { PERMISSION_CLIENT_RULES, PermissionClient, type PermissionClientOptions
 import { type CutPolicy, PermissionRelay } from "../relay/permissionRelay.js";
 import { Admissions, Refusal } from "./admissions.js";
 import { ClientSession } from "./clientSession.js";
-import { type ClientIdentity, readClientToken, SUBPROTOCOL, TokenError, verifyClientToken } from "./clientToken.js";
+import {
+  type ClientToken,
+  readClientToken,
+  SUBPROTOCOL,
+  TokenError,
+  type TokenRules,
+  verifyClientToken,
+} from "./clientToken.js";
 import { LocalChannels } from "./localChannels.js";
 import { RouterCalls } from "./routerCalls.js";
 import type { RouterContext } from "./routerContext.js";
@@ -21,24 +37,33 @@ const PATH = "/ws";
 const MAX_FRAME_BYTES = 64 * 1024;
 const PING_INTERVAL_MS = 30_000;
 const CLOSE_GRACE_MS = 1_000;
+const DEFAULT_TOKEN_HORIZON_MS = 24 * 60 * 60 * 1_000;
 
 /** The options of a reference router: those of {@link PermissionClient}, and those for its own clients. */
 export interface ReferenceRouterOptions extends Omit<PermissionClientOptions, "routerId"> {
   /** The `host:port` on which it listens for clients. Port 0 picks a free port. */
   listen: string;
-  /** The secret that verifies the tokens of clients (HS256). */
-  jwtSecret: string;
+  /** The secret that verifies the tokens of clients (HS256). With several, each verifies, so that secrets can be rotated. */
+  jwtSecret: string | readonly string[];
+  /** How far ahead the end of a client's token may lie, ms. Default: 86,400,000 (24 h). */
+  tokenHorizonMs?: number;
   /** The id of this router in the logs and metrics of the replicas. Default: a random id. */
   routerId?: string;
   /** When a speaking user who lost the channel is removed from it. Default: `afterTransmission`. */
   cut?: CutPolicy;
 }
 
+const TEXT_OR_TEXTS: OptionRule = {
+  expected: "a string or an array of strings",
+  isValid: (value) => TEXT.isValid(value) || TEXTS.isValid(value),
+};
+
 const OPTION_RULES: OptionRules<ReferenceRouterOptions> = {
   ...PERMISSION_CLIENT_RULES,
   routerId: TEXT,
   listen: required({ ...TEXT, expected: "host:port" }),
-  jwtSecret: required(TEXT),
+  jwtSecret: required(TEXT_OR_TEXTS),
+  tokenHorizonMs: DURATION_MS,
   cut: oneOf("atOnce", "afterTransmission"),
 };
 
@@ -61,15 +86,15 @@ export interface ReferenceRouter {
  */
 export async function startReferenceRouter(options: ReferenceRouterOptions): Promise<ReferenceRouter> {
   checkOptions("startReferenceRouter", options, OPTION_RULES);
-  const { jwtSecret, listen: listenAddress, cut = "afterTransmission", ...clientOptions } = options;
+  const { jwtSecret, tokenHorizonMs = DEFAULT_TOKEN_HORIZON_MS, ...others } = options;
+  const { listen: listenAddress, cut = "afterTransmission", ...clientOptions } = others;
   const { routerId = `router-${randomUUID()}`, retryDelayMs } = clientOptions;
   const listen = parseListenAddress(listenAddress);
-  if (jwtSecret === "") throw new SquelchError("invalidArgument", "jwtSecret: must not be empty");
-  const secret = new TextEncoder().encode(jwtSecret);
+  const tokenRules = { secrets: parseSecrets([jwtSecret].flat()), horizonMs: tokenHorizonMs };
   const logger = options.logger ?? createLogger("squelch-router");
   const client = new PermissionClient({ ...clientOptions, routerId, logger });
   const speakers = new ChannelClient(client.rpc, { ...(retryDelayMs !== undefined && { retryDelayMs }), logger });
-  const context = createContext(client, speakers, cut, routerId, logger);
+  const context = createContext(client, speakers, cut, routerId, logger, tokenRules);
   const sessions = new Set<ClientSession>();
   followFloors(context, sessions);
   const admissions = new Admissions(context);
@@ -88,10 +113,10 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
   http.on("upgrade", (request, socket, head) => {
     socket.on("error", (error) => logger.debug({ err: error }, "client failed"));
     void identify(request)
-      .then((identity) =>
-        admissions.admit(identity, () => {
+      .then((token) =>
+        admissions.admit(token.identity, () => {
           if (isClosing) throw new Refusal(503, "The router is shutting down");
-          sockets.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, identity));
+          sockets.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, token));
         }),
       )
       .catch((error: unknown) => {
@@ -101,21 +126,21 @@ export async function startReferenceRouter(options: ReferenceRouterOptions): Pro
       });
   });
 
-  async function identify(request: IncomingMessage): Promise<ClientIdentity> {
+  async function identify(request: IncomingMessage): Promise<ClientToken> {
     if (request.url?.split("?", 1)[0] !== PATH) throw new Refusal(404, `Connect to ${PATH}`);
     const token = readClientToken(request);
     if (token === undefined) throw new Refusal(401, "Missing token");
-    const identity = await verifyClientToken(token, secret).catch((error: unknown) => {
+    const verified = await verifyClientToken(token, tokenRules).catch((error: unknown) => {
       throw error instanceof TokenError ? new Refusal(401, error.message) : error;
     });
-    if (options.eventIds?.length && !options.eventIds.includes(identity.eventId)) {
+    if (options.eventIds?.length && !options.eventIds.includes(verified.identity.eventId)) {
       throw new Refusal(403, "This router does not serve your event");
     }
-    return identity;
+    return verified;
   }
 
-  function open(webSocket: WebSocket, identity: ClientIdentity): void {
-    const session = new ClientSession(webSocket, identity, context);
+  function open(webSocket: WebSocket, token: ClientToken): void {
+    const session = new ClientSession(webSocket, token, context);
     sessions.add(session);
     void session.ended.then(() => sessions.delete(session));
   }
@@ -163,6 +188,7 @@ function createContext(
   cut: CutPolicy,
   routerId: string,
   logger: Logger,
+  tokenRules: TokenRules,
 ): RouterContext {
   const losses = new Map<string, number>();
   const countLoss = ({ eventId }: { eventId: string }) => void losses.set(eventId, (losses.get(eventId) ?? 0) + 1);
@@ -175,6 +201,7 @@ function createContext(
     channels: new LocalChannels(),
     calls: new RouterCalls(client.rpc, routerId),
     logger,
+    tokenRules,
     floorLosses: (eventId) => losses.get(eventId) ?? 0,
   };
 }
@@ -236,6 +263,13 @@ function pingClients(sockets: WebSocketServer): () => void {
       webSocket.ping();
     }
   };
+}
+
+function parseSecrets(secrets: readonly string[]): Uint8Array[] {
+  if (secrets.length === 0 || secrets.includes("")) {
+    throw new SquelchError("invalidArgument", "jwtSecret: must not be empty");
+  }
+  return secrets.map((secret) => new TextEncoder().encode(secret));
 }
 
 function parseListenAddress(address: string): HostPort {

@@ -115,20 +115,27 @@ export class Transmissions {
     await this.#giveBack(channelId, { userId: identity.userId, sessionId });
   }
 
-  /** Releases the floor. Rejects with the error of the call; the floor may still be held then. */
-  async stop(channelId: string): Promise<void> {
+  /**
+   * Releases the floor. Resolves with false if the client no longer held it. Rejects with the error of the call; the floor
+   * may still be held then.
+   */
+  async stop(channelId: string): Promise<boolean> {
     const transmission = this.#active.get(channelId);
-    if (transmission === undefined) return;
+    if (transmission === undefined) return false;
     transmission.isReleased = true;
     clearTimeout(transmission.next);
     try {
       await this.#context.calls.stopPtt(channelId, { leaseId: transmission.leaseId });
     } catch (error) {
-      if (isStaleLease(error)) this.#forget(channelId, transmission);
-      else this.#retryRelease(channelId, transmission);
-      throw error;
+      if (!isStaleLease(error)) {
+        this.#retryRelease(channelId, transmission);
+        throw error;
+      }
+      this.#forget(channelId, transmission);
+      return false;
     }
     this.#forget(channelId, transmission);
+    return true;
   }
 
   /** Releases the floors of the given channels, by default of all. Failures are logged. Never rejects. */

@@ -5,6 +5,9 @@ import type { PermissionChange } from "../client/permissionEvents.js";
 /** The WebSocket close code for a user who was disconnected by an administrator or a dispatcher. */
 export const FORCE_DISCONNECT_CODE = 4003;
 
+/** The WebSocket close code of a connection that ends because the token of its client has expired. */
+export const TOKEN_EXPIRED_CODE = 4001;
+
 /** The longest reason that a WebSocket close frame can carry, in bytes of UTF-8 (RFC 6455, 5.5). */
 const MAX_CLOSE_REASON_BYTES = 123;
 
@@ -28,7 +31,13 @@ export type ClientFrame = { id?: FrameId } & (
       replacePauseId?: string;
     }
   | { type: "force-disconnect"; targetUserId: string /** Empty if not given. */; reason: string }
-  | { type: "emergency-broadcast-stop" | "ping" }
+  | {
+      type: "emergency-broadcast-stop";
+      /** The id of the pause to end. If not given, the pause that this connection started. */
+      pauseId?: string;
+    }
+  | { type: "renew-token" /** A new token for the same user and event. */; token: string }
+  | { type: "ping" }
 );
 
 /** A frame of a client is not valid, or its request is not possible. The client sees the message. */
@@ -105,7 +114,15 @@ export function parseClientFrame(text: string): ClientFrame {
       if (typeof reason !== "string") throw new FrameError("reason must be a text", id);
       return { ...head, type, targetUserId: parseId("targetUserId", data.targetUserId, id), reason };
     }
-    case "emergency-broadcast-stop":
+    case "emergency-broadcast-stop": {
+      const pauseId = parseOptionalId("pauseId", data.pauseId, id);
+      return { ...head, type, ...(pauseId !== undefined && { pauseId }) };
+    }
+    case "renew-token": {
+      const { token } = data;
+      if (typeof token !== "string") throw new FrameError("token is required", id);
+      return { ...head, type, token };
+    }
     case "ping":
       return { ...head, type };
     default:
@@ -128,8 +145,11 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-// Clients may send numbers as ids.
+// Clients may send numbers as ids. JSON rounds a number beyond 2^53 to another id, so it is refused.
 function parseId(name: string, value: unknown, id: FrameId | undefined): string {
+  if (typeof value === "number" && !Number.isSafeInteger(value)) {
+    throw new FrameError(`${name} must be a whole number up to 2^53, or a string`, id);
+  }
   const text = typeof value === "number" ? String(value) : value;
   if (typeof text !== "string") throw new FrameError(`${name} is required`, id);
   const problem = idProblem(text);
@@ -247,7 +267,10 @@ export function emergencyFrame(
   return encode({ type: `emergency-broadcast-${edge}`, data: { ...dispatcherFields(pause), channelId } });
 }
 
-/** Returns the reply to an `emergency-broadcast-start` that was refused because the event is already paused. */
+/**
+ * Returns the reply to an `emergency-broadcast-start` or `emergency-broadcast-stop` that was refused because another pause
+ * stands. Its data names the pause, so that the client can replace or end that pause by its id.
+ */
 export function emergencyRefusedFrame(id: FrameId | undefined, standing: SpeakerPause): string {
   const { pauseId, reason, expiresAtMs } = standing;
   const dispatcher = dispatcherFields(standing);

@@ -17,6 +17,8 @@ const LOG_PAGE = 200;
 const MAX_EARLY_ENTRIES = 10_000;
 /** Bytes of a message that are reserved for the header and the length prefixes of a batch. */
 const BATCH_OVERHEAD_BYTES = 1 << 10;
+/** How many epochs a feed remembers after it has left them. */
+const MAX_LEFT_EPOCHS = 16;
 /** The most encoded batches that are kept for other watchers at the same revision. */
 const MAX_SHARED_BATCHES = 8;
 
@@ -61,6 +63,12 @@ export class EventFeed {
   #isInSync = false;
   // The head of the feed when it last became in sync.
   #inSyncFrom = 0;
+  // When the newest change was made, by Redis's clock; undefined if there is none or that is not known.
+  #headTimeMs: number | undefined;
+  // Epochs that this feed has followed and left, the oldest first.
+  readonly #leftEpochs = new Set<string>();
+  // True if a change has arrived with a revision that the feed has, but newer than its newest: the store may have gone back.
+  #hasSeenReuse = false;
   #isClosed = false;
   #flushScheduled = false;
   // When the store accepted the oldest change that the readers do not know of yet, ms since 1970.
@@ -222,8 +230,7 @@ export class EventFeed {
   async #extendBack(): Promise<boolean> {
     const { epoch } = this.position;
     const { reach } = this.#ring;
-    const limit = Math.min(LOG_PAGE, reach);
-    const entries = await this.#engine.readLog(this.eventId, { epoch, revision: reach - limit }, limit);
+    const entries = await this.#engine.readLogBack(this.eventId, { epoch, revision: reach }, LOG_PAGE);
     if (entries === undefined || epoch !== this.#epoch || reach !== this.#ring.reach) return false;
     this.#ring.extendBack(entries);
     return this.#ring.reach < reach;
@@ -235,7 +242,13 @@ export class EventFeed {
       if (this.#early.length > MAX_EARLY_ENTRIES) this.#early.shift();
       return;
     }
-    if (entry.epoch === this.#epoch && entry.revision <= this.#ring.head) return;
+    if (entry.epoch === this.#epoch && entry.revision <= this.#ring.head) {
+      if (this.#headTimeMs !== undefined && entry.timeMs > this.#headTimeMs) {
+        this.#hasSeenReuse = true;
+        this.#synchroniseSoon();
+      }
+      return;
+    }
     if (entry.epoch === this.#epoch && entry.revision === this.#ring.head + 1) {
       try {
         this.#append(entry);
@@ -249,6 +262,10 @@ export class EventFeed {
     }
     this.counts.gaps++;
     this.#early.push(entry);
+    this.#synchroniseSoon();
+  }
+
+  #synchroniseSoon(): void {
     this.synchronise().catch((error: unknown) =>
       this.#logger.warn({ err: error, eventId: this.eventId }, "feed could not catch up, will try again"),
     );
@@ -258,11 +275,31 @@ export class EventFeed {
     do {
       // Every entry published up to here is in the log when the position is read, so the early ones are not needed.
       this.#early = [];
-      const position = await this.#engine.readPosition(this.eventId);
+      const position = await this.#readProvenPosition();
       const isAhead = position?.epoch === this.#epoch && position.revision >= this.#ring.head;
       if (!isAhead || !(await this.#readLogUpTo(position))) await this.#reload();
       this.#appendEarly();
     } while (this.#early.length > 0);
+  }
+
+  // Where the log ends. An older copy of the event's keys may have been restored, so that revisions would be used twice in one
+  // epoch. What this feed has delivered proves that: then a new epoch is begun first.
+  async #readProvenPosition(): Promise<LogPosition | undefined> {
+    const position = await this.#engine.readPosition(this.eventId);
+    if (position === undefined || this.#epoch === "") return position;
+    const { epoch, revision } = position;
+    const { head } = this.#ring;
+    const mayHavePassedHead = this.#headTimeMs !== undefined && (revision > head || this.#hasSeenReuse);
+    const mayHaveGoneBack = epoch === this.#epoch && (revision < head || mayHavePassedHead);
+    this.#hasSeenReuse = false;
+    if (this.#leftEpochs.has(epoch)) {
+      await this.#engine.renewEpoch(this.eventId, { epoch, revision: Number.MAX_SAFE_INTEGER });
+    } else if (mayHaveGoneBack) {
+      await this.#engine.renewEpoch(this.eventId, { ...this.position, timeMs: this.#headTimeMs });
+    } else {
+      return position;
+    }
+    return this.#engine.readPosition(this.eventId);
   }
 
   // Appends the early entries that follow the head without a gap, and removes those that the feed already has.
@@ -304,6 +341,8 @@ export class EventFeed {
         "event reloaded",
       );
     }
+    if (this.#epoch !== state.epoch) this.#leaveEpoch();
+    this.#headTimeMs = state.newestTimeMs;
     this.#epoch = state.epoch;
     this.#header = encodeBatchHeader(this.eventId, state.epoch);
     this.#picture = new FeedPicture(state);
@@ -312,8 +351,18 @@ export class EventFeed {
     this.#onAdvanced();
   }
 
+  #leaveEpoch(): void {
+    if (this.#epoch === "") return;
+    this.#leftEpochs.add(this.#epoch);
+    for (const oldest of this.#leftEpochs) {
+      if (this.#leftEpochs.size <= MAX_LEFT_EPOCHS) break;
+      this.#leftEpochs.delete(oldest);
+    }
+  }
+
   #append(entry: LogEntry): void {
     this.#ring.push(entry);
+    this.#headTimeMs = entry.timeMs;
     this.#unflushedSinceMs ??= entry.timeMs;
     this.#picture.apply(entry);
     this.#onAdvanced();

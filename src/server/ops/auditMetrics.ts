@@ -13,7 +13,7 @@ export function addAuditMetrics(registry: Registry, trail: AuditTrail): void {
   addCounter(
     registry,
     "squelch_audit_dropped_total",
-    "Records that only the log has, since the store did not take them in time",
+    "Records that are only in the log because the store did not accept them in time",
     () => trail.dropped,
   );
 }

@@ -79,7 +79,7 @@ export class AuditTrail {
     clearTimeout(timer);
     const lost = this.#waiting.splice(0).length;
     this.dropped += lost;
-    if (lost > 0) this.#logger.error({ records: lost }, "the store has not taken the last audit records");
+    if (lost > 0) this.#logger.error({ records: lost }, "the last audit records could not be stored in time");
   }
 
   async #write(): Promise<void> {
@@ -92,7 +92,7 @@ export class AuditTrail {
         hasFailed = false;
         this.#isDropping = false;
       } catch (error) {
-        if (!hasFailed) this.#logger.warn({ err: error }, "audit trail could not be written, will try again");
+        if (!hasFailed) this.#logger.warn({ err: error }, "audit trail could not be written, will retry");
         if (this.#isClosed) break;
         hasFailed = true;
         await this.#pause();

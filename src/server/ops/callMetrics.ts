@@ -21,7 +21,7 @@ export function addCallMetrics(registry: Registry): CallMetrics {
   });
   const durations = new Histogram({
     name: "squelch_rpc_duration_seconds",
-    help: "How long calls took; watches are left out",
+    help: "Duration of calls without watches",
     labelNames: ["method"],
     buckets: DURATION_BUCKETS_S,
     registers: [registry],

@@ -17,7 +17,7 @@ const LAG_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 
 export function createFeedCounts(registry: Registry): FeedCounts {
   const lag = new Histogram({
     name: "squelch_change_lag_seconds",
-    help: "From a change's acceptance, by Redis's clock, to its flush to the watchers, by this machine's; once a flush",
+    help: "Time from the acceptance of a change, by the clock of Redis, to its flush to the watchers, by the local clock; measured once per flush",
     buckets: LAG_BUCKETS_S,
     registers: [registry],
   });
@@ -27,7 +27,7 @@ export function createFeedCounts(registry: Registry): FeedCounts {
 /** Registers the metrics of feeds and watchers. */
 export function addFeedMetrics(registry: Registry, source: FeedSource): void {
   const { counts } = source;
-  addGauge(registry, "squelch_feed_healthy", "1 while changes from the store are proven to arrive", () =>
+  addGauge(registry, "squelch_feed_healthy", "1 while it is proven that changes from the store arrive", () =>
     source.health.healthy ? 1 : 0,
   );
   addGauge(registry, "squelch_feed_age_seconds", "Time since the last probe came back; none before the first", () => {
@@ -40,14 +40,14 @@ export function addFeedMetrics(registry: Registry, source: FeedSource): void {
   addCounter(
     registry,
     "squelch_delivered_changes_total",
-    "Changes written to watchers, each once a watcher",
+    "Changes written to watchers, counted once for each watcher",
     () => counts.deliveredChanges,
   );
-  addCounter(registry, "squelch_resumes_total", "Events that a watch took up at its cursor", () => counts.resumes);
+  addCounter(registry, "squelch_resumes_total", "Events that a watch resumed from its cursor", () => counts.resumes);
   addLabelledCounter(
     registry,
     "squelch_snapshots_total",
-    "Snapshots begun for a watcher, by the reason that it is told",
+    "Snapshots begun for a watcher, by the reason that is sent to it",
     ["reason"],
     () => [
       { labels: { reason: "initial" }, value: counts.snapshots[SnapshotReason.INITIAL] },
@@ -58,13 +58,13 @@ export function addFeedMetrics(registry: Registry, source: FeedSource): void {
   addCounter(
     registry,
     "squelch_feed_gaps_total",
-    "Published changes that did not follow the newest one, so that the log was read",
+    "Published changes that did not follow the newest one, after which the log was read",
     () => counts.gaps,
   );
   addLabelledCounter(
     registry,
     "squelch_event_reloads_total",
-    "Loaded events whose state was read again: for a new epoch, or a gap that the log could not bridge",
+    "Loaded events whose state was read again: for a new epoch, or a gap that the log could not fill",
     ["reason"],
     () => [
       { labels: { reason: "epoch" }, value: counts.reloads.epoch },

@@ -24,12 +24,12 @@ export function countFloor(registry: Registry, engine: Engine): Engine {
   });
   const waits = new Counter({
     name: "squelch_floor_waits_total",
-    help: "Answers of this replica that a request waits for the floor, repeats included",
+    help: "Floor requests that this replica queued, including retries of a waiting request",
     registers: [registry],
   });
   const pauses = new Counter({
     name: "squelch_pauses_total",
-    help: "PauseAllSpeakers that succeeded on this replica, repeats of a request included",
+    help: "PauseAllSpeakers calls that succeeded on this replica, including retries of a request",
     registers: [registry],
   });
   for (const cause of Object.values(CAUSE_LABELS)) denials.labels(cause).inc(0);

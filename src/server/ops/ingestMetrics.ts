@@ -32,20 +32,20 @@ export function addIngestMetrics(registry: Registry, { ingest, sync, watermark, 
   addCounter(
     registry,
     "squelch_ingest_foreign_updates_total",
-    "Applied updates that named a channel of another event, which was left out",
+    "Applied updates that named a channel of another event; that channel was ignored",
     () => counts.foreign,
   );
   addGauge(registry, "squelch_ingest_queued_updates", "Updates that wait", () => ingest.queued().updates);
   addGauge(
     registry,
     "squelch_ingest_oldest_queued_seconds",
-    "How long the oldest of them has waited",
+    "How long the oldest waiting update has waited",
     () => ingest.queued().oldestMs / 1_000,
   );
   addGauge(
     registry,
     "squelch_ingest_watermark_lag_seconds",
-    "How far the watermark of the fleet is behind the newest ticket; none while the subscription is down or nobody has set it",
+    "How far the watermark of the fleet is behind the newest ticket; no value while the subscription is down or no replica has set the watermark",
     () => (watermark.lagMs === undefined ? undefined : watermark.lagMs / 1_000),
   );
   addLabelledCounter(registry, "squelch_reconciles_total", "Reconciles that this replica ran", ["outcome"], () => [
@@ -61,7 +61,7 @@ export function addIngestMetrics(registry: Registry, { ingest, sync, watermark, 
   addCounter(
     registry,
     "squelch_reconcile_ambiguous_users_total",
-    "Users whom a reconcile left as they are because the control plane's keys do not tell",
+    "Users that a reconcile left unchanged because the control plane's keys gave no clear answer",
     () => reconciler.counts.ambiguous,
   );
 }

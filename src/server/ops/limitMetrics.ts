@@ -12,14 +12,14 @@ export function createLimitRefusals(registry: Registry): LimitRefusals {
   addLabelledCounter(
     registry,
     "squelch_limit_refusals_total",
-    "Calls, streams, connections, users and lists of channels that were one too many, or too long, by limit",
+    "Calls, streams, connections, users and channel lists that exceeded a limit, by limit",
     ["limit"],
     () => Object.entries(refused).map(([limit, value]) => ({ labels: { limit }, value })),
   );
   return refused;
 }
 
-/** Wraps an engine so that memberships are counted that a limit rejected, wholly or in part. */
+/** Wraps an engine so that memberships are counted that a limit rejected completely or in part. */
 export function countOverLimit(engine: Engine, refused: LimitRefusals): Engine {
   const counted = async <T>(write: Promise<T>): Promise<T> => {
     try {

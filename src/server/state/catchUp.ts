@@ -3,14 +3,17 @@ import type { ReconcileOutcome } from "./reconcile.js";
 import type { Reconciler } from "./reconciler.js";
 import type { Watermark } from "./watermark.js";
 
-/** What a replica can do about updates of the control plane that were missed. Each rejects with `unavailable`. */
+/**
+ * Repairs what missed updates of the control plane left outdated. Each method rejects with `unavailable` if Redis
+ * cannot be reached.
+ */
 export interface CatchUp {
   /**
-   * Compares everything with the control plane's keys, beginning after the call. Rejects with the reason of `signal` when it is
-   * aborted; the comparison stops then, unless it is shared with others.
+   * Compares all memberships with the control plane's keys, in a run that begins after the call. Rejects with the
+   * reason of `signal` when it is aborted. The run then stops too, unless other callers share it.
    */
   reconcile(signal: AbortSignal): Promise<ReconcileOutcome>;
-  /** Compares one user in all events with the control plane's key, if something may have been missed. */
+  /** Compares one user in all events with the control plane's key, if updates may have been missed. */
   ensureCurrent(userId: string): Promise<void>;
 }
 

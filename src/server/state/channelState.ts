@@ -9,24 +9,27 @@ import { createRedisEngine } from "../../engine/redis/engine.js";
 import { createLogger, type Logger } from "../../lib/logger.js";
 import { redisFromEnvironment } from "../config.js";
 
-/** Goes into the log as the author of what this class changes. */
+/** The actor in the log for changes that this class makes. */
 const ACTOR = "channel-state-manager";
 
-/** The state of one channel's floor, as routers know it. */
+/** The state of one channel's floor, in the format that routers use. */
 export interface ChannelState {
   channelId: string;
-  /** The user who speaks, null if nobody does. */
+  /** The user who speaks; null if the channel is free. */
   currentSpeaker: string | null;
   speakerName: string | null;
   isBusy: boolean;
-  /** Since when, in ms since 1970; null if nobody speaks. */
+  /** When the speaker took the floor, in ms since 1970; null if the channel is free. */
   lockTimestamp: number | null;
 }
 
 export type ChannelStateCallback = (state: ChannelState) => void;
 
 export interface ChannelStateOptions {
-  /** As `--redis-url`; SQUELCH_REDIS_URL if not given. SQUELCH_REDIS_LAYOUT must be as the replicas have it. */
+  /**
+   * The URL of Redis, in the format of `--redis-url`. Default: SQUELCH_REDIS_URL. SQUELCH_REDIS_LAYOUT must have the
+   * same value as for the replicas.
+   */
   redisUrl?: string;
   logger?: Logger;
 }
@@ -34,15 +37,15 @@ export interface ChannelStateOptions {
 const OPTION_RULES: OptionRules<ChannelStateOptions> = { redisUrl: TEXT, logger: LOGGER };
 
 interface Subscription {
-  /** One for each call of subscribeToChannel, so the same one may stand here more than once. */
+  /** One entry for each call of subscribeToChannel, so a callback may occur more than once. */
   callbacks: ChannelStateCallback[];
   followed: Promise<Unsubscribe>;
 }
 
 /**
- * Speaker locks and the association of channels with events, for a process that talks to Redis itself. Each method
- * rejects with a SquelchError: `unavailable` if Redis cannot be reached, `invalidArgument` for what is no id, `notFound` for a channel that belongs
- * to no event: an empty answer means empty.
+ * Provides speaker locks and the assignment of channels to events for a process that connects to Redis itself. Each
+ * method rejects with a SquelchError: `unavailable` if Redis cannot be reached, `invalidArgument` for an invalid id,
+ * `notFound` for a channel that belongs to no event. So an empty answer always means that there are none.
  *
  * @example
  * const channels = new ChannelStateManager();
@@ -62,43 +65,43 @@ export class ChannelStateManager {
   }
 
   /**
-   * Connects. Rejects with `unavailable` if Redis cannot be reached, and with `invalidArgument` if it was reached and does
-   * not go with its URL; attempts go on until `shutdown`.
+   * Connects to Redis. Rejects with `unavailable` if Redis cannot be reached, and with `invalidArgument` if it was
+   * reached but does not fit its URL. Attempts continue until `shutdown`.
    */
   async initialize(): Promise<void> {
     await this.#engine.start();
     await this.#engine.listEvents();
   }
 
-  /** Lets go of all connections and subscriptions. Idempotent. */
+  /** Closes all connections and ends all subscriptions. Idempotent. */
   async shutdown(): Promise<void> {
     this.#subscriptions.clear();
     await this.#engine.close();
   }
 
-  /** Associates a channel with an event; a channel of another event is moved, and its speaker is cut. */
+  /** Assigns a channel to an event. A channel of another event is moved, and its speaker loses the floor. */
   async setChannelEvent(channelId: string, eventId: string): Promise<void> {
     parseId("channelId", channelId);
     await this.#engine.setChannelEvent(channelId, parseId("eventId", eventId), ACTOR, false);
   }
 
-  /** The event that a channel belongs to, null if to none. */
+  /** Returns the event that a channel belongs to; null if it belongs to none. */
   async getChannelEvent(channelId: string): Promise<string | null> {
     return (await this.#engine.getChannelEvent(parseId("channelId", channelId))) ?? null;
   }
 
-  /** Ascending. */
+  /** Lists the channels of an event, ascending. */
   async getChannelsForEvent(eventId: string): Promise<string[]> {
     return this.#engine.listEventChannels(parseId("eventId", eventId));
   }
 
-  /** The user who speaks on each busy channel of an event. */
+  /** Returns the user who speaks on each busy channel of an event. */
   async getEventActiveSpeakers(eventId: string): Promise<Map<string, string>> {
     const { speakers } = await this.#engine.getActiveSpeakers(parseId("eventId", eventId));
     return new Map(speakers.map(({ channelId, userId }) => [channelId, userId]));
   }
 
-  /** Takes every floor of an event away in one step, without a latch. Returns the channels that were cut. */
+  /** Takes every floor of an event away in one step, without a pause. Returns the channels that had a speaker. */
   async pauseAllSpeakers(eventId: string): Promise<string[]> {
     const { cut } = await this.#engine.pauseAllSpeakers({
       eventId: parseId("eventId", eventId),
@@ -112,7 +115,10 @@ export class ChannelStateManager {
     return cut.map(({ channelId }) => channelId);
   }
 
-  /** Takes the floor for 30 s if event, membership, pause and holder allow it. `state` is that after the attempt. */
+  /**
+   * Takes the floor for 30 s if event, membership, pause and holder allow it. `state` in the result is the state after
+   * the attempt.
+   */
   async startPtt(
     channelId: string,
     userId: string,
@@ -134,7 +140,7 @@ export class ChannelStateManager {
     return { success: outcome.granted, state: toChannelState(channelId, holder) };
   }
 
-  /** Gives the floor back if the user holds it, else touches nothing. Returns the state after the attempt. */
+  /** Releases the floor if the user holds it; otherwise changes nothing. Returns the state after the attempt. */
   async stopPtt(channelId: string, userId: string): Promise<ChannelState> {
     try {
       await this.#engine.stopPtt(channelId, { userId, sessionId: "" });
@@ -151,7 +157,7 @@ export class ChannelStateManager {
   }
 
   /**
-   * Calls back once for each change of the channel's speaker that is published, by whichever router. A callback that is
+   * Calls back once for each published change of the channel's speaker, whichever router made it. A callback that is
    * given more than once is still called once per change.
    */
   async subscribeToChannel(channelId: string, callback: ChannelStateCallback): Promise<void> {
@@ -165,7 +171,7 @@ export class ChannelStateManager {
     }
   }
 
-  /** Undoes the newest call of `subscribeToChannel`; the channel is let go with the last. */
+  /** Reverts the newest call of `subscribeToChannel`. The channel is unsubscribed with its last callback. */
   async unsubscribeFromChannel(channelId: string): Promise<void> {
     const subscription = this.#subscriptions.get(channelId);
     subscription?.callbacks.pop();

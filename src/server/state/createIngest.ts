@@ -10,7 +10,7 @@ import { PermissionSyncManager } from "./permissionSync.js";
 import { Reconciler } from "./reconciler.js";
 import { Watermark } from "./watermark.js";
 
-/** Puts together what receives the control plane's updates and applies them. */
+/** Creates the parts that receive the control plane's updates and apply them. */
 export function createIngest(
   engine: Engine,
   source: IngestSource,
@@ -28,7 +28,7 @@ export function createIngest(
   const syncLogger = logger.child({ component: "PermissionSync" }, logLevel === "info" ? { level: "warn" } : {});
   const sync = new PermissionSyncManager(
     (userId, eventId, channelIds, action, position) => {
-      // Before the first ticket of a connection a message has no place in the order.
+      // A message before the first ticket of a connection has no position in the order.
       if (position === undefined) {
         ingest.counts.unplaced++;
         logger.warn({ eventId, userId }, "update ignored: it came before the first ticket");

@@ -5,46 +5,54 @@ import type { MembershipUpdate } from "../../domain/ports/membershipStore.js";
 import { errorReplyOf } from "../../engine/redis/connection/errorReplies.js";
 import type { Logger } from "../../lib/logger.js";
 
-/** Updates that are applied in one step. */
+/** The most updates that are applied in one step. */
 const MAX_BATCH = 100;
-/** Updates of one event that wait at most. */
+/** The most updates of one event that wait. */
 const MAX_QUEUED_UPDATES = 10_000;
-/** The first wait before updates are applied again, ms; each wait in a row is twice as long, up to the longest. */
+/** The first wait before updates are applied again, ms. Each following wait is twice as long, up to the longest. */
 const FIRST_RETRY_MS = 250;
 const LONGEST_RETRY_MS = 2_000;
-/** How long updates may be refused before the replica says that it cannot apply them, ms. */
+/** The longest time that updates may be rejected before the replica reports that it cannot apply them, ms. */
 const PROBLEM_AFTER_MS = 3_000;
-/** Goes into the log as the actor of what the control plane published. */
+/** The actor in the log for changes that the control plane published. */
 const ACTOR = "control-plane";
 
-/** Counted since the start. */
+/** Counts of updates since the start of the replica. */
 export interface IngestCounts {
   applied: number;
-  /** Updates that found a full queue, or that still waited at the stop. A reconcile makes up for them. */
+  /**
+   * Updates that found a full queue, or that still waited at the stop. A reconcile repairs what they would have
+   * changed.
+   */
   dropped: number;
   /** Updates that named a channel of another event. */
   foreign: number;
-  /** Updates that came before the first ticket of a connection, so that they have no place in the order. */
+  /** Updates that came before the first ticket of a connection, so that they have no position in the order. */
   unplaced: number;
 }
 
 interface QueuedUpdate extends MembershipUpdate {
-  /** The number of the message among all that were accepted. */
+  /** The number of the message among all accepted messages. */
   sequence: number;
-  /** By the monotonic clock. */
+  /** When the update was accepted, by the monotonic clock. */
   acceptedMs: number;
 }
 
-/** The updates of one event that wait, in their order. */
+/** The waiting updates of one event, in their order. */
 interface EventQueue {
   updates: QueuedUpdate[];
-  /** Users with an update that a defect keeps from being judged: their updates wait, those of others pass them. */
+  /**
+   * Users with an update that cannot be applied because of a defect. Their updates wait; updates of other users
+   * overtake them.
+   */
   stuckUsers: Set<string>;
-  /** How many updates go together: one, while the update behind a failure is looked for. */
+  /** How many updates are applied together: one while the update that causes a failure is searched for. */
   batchSize: number;
-  /** Ends the wait of a queue in which all updates are stuck. */
+  /** Ends the wait of a queue in which all updates wait because of defects. */
   wake?: (() => void) | undefined;
-  /** While updates cannot be applied: since when, by the monotonic clock, and whether Redis answered with an error. */
+  /**
+   * Set while updates cannot be applied: since when, by the monotonic clock, and whether Redis answered with an error.
+   */
   failing?: { sinceMs: number; error: Error; isRefused: boolean } | undefined;
 }
 
@@ -55,9 +63,9 @@ interface SeenTicket {
 }
 
 /**
- * Applies the control plane's updates to the store: in order within an event, in batches when it is busy. Only the
- * script in the store passes an update over. Whatever else happens to an update, it waits and is applied again. An event
- * that fails delays no other event.
+ * Applies the control plane's updates to the store: in order within an event, in batches when busy. Only the script in
+ * the store decides that an update is outdated. After any other failure the update waits and is applied again. An event
+ * that fails does not delay other events.
  */
 export class Ingest {
   readonly counts: IngestCounts = { applied: 0, dropped: 0, foreign: 0, unplaced: 0 };
@@ -70,13 +78,13 @@ export class Ingest {
   #sequence = 0;
   #openedAt: number | undefined;
   #newestTicket: SeenTicket | undefined;
-  // The ticket that waits for what came before it to be applied, and the last one for which it was.
+  // The ticket that waits until all earlier updates are applied, and the last ticket for which they were.
   #awaitedTicket: SeenTicket | undefined;
   #appliedThrough: number | undefined;
 
   /**
-   * @param reopen opens the subscription anew: what a full queue has dropped is then made up for
-   * @param requestReconcile has everything compared with the control plane's keys, after updates were refused
+   * @param reopen opens the subscription again, so that a reconcile repairs what a full queue has dropped
+   * @param requestReconcile requests a comparison with the control plane's keys, after updates were rejected
    */
   constructor(engine: Engine, reopen: () => void, requestReconcile: () => void, logger: Logger) {
     this.#engine = engine;
@@ -85,17 +93,17 @@ export class Ingest {
     this.#logger = logger;
   }
 
-  /** The ticket at which the unbroken subscription began; undefined while there is none. */
+  /** The ticket at which the unbroken subscription began; undefined while there is no subscription. */
   get openedAt(): number | undefined {
     return this.#openedAt;
   }
 
-  /** The newest ticket that came through the unbroken subscription; undefined while there is none. */
+  /** The newest ticket that came through the unbroken subscription; undefined while there is no subscription. */
   get newestTicket(): number | undefined {
     return this.#newestTicket?.generation;
   }
 
-  /** How many updates wait, and for how long the oldest of them has, ms. */
+  /** The number of waiting updates, and how long the oldest has waited, ms. */
   queued(): { updates: number; oldestMs: number } {
     const now = performance.now();
     let updates = 0;
@@ -107,19 +115,22 @@ export class Ingest {
     return { updates, oldestMs };
   }
 
-  /** Why updates are not applied, if the store has refused those of an event for some seconds; else undefined. */
+  /**
+   * Explains why updates are not applied, if the store has rejected those of an event for some seconds. Otherwise
+   * undefined.
+   */
   problem(): string | undefined {
     const refusedBeforeMs = performance.now() - PROBLEM_AFTER_MS;
     for (const { failing } of this.#queues.values()) {
       if (failing === undefined || failing.sinceMs > refusedBeforeMs) continue;
       const { isRefused, error } = failing;
-      // A defect concerns a single user, so that another replica would not do better.
+      // A defect concerns a single user, and another replica would have the same defect.
       if (isRefused && isUnavailable(error)) return `updates of the control plane wait: ${error.message}`;
     }
     return undefined;
   }
 
-  /** A ticket before which all updates since `openedAt` have been applied; undefined if there is none yet. */
+  /** The ticket before which all updates since `openedAt` have been applied; undefined if there is none yet. */
   appliedThrough(): number | undefined {
     this.#awaitedTicket ??= this.#newestTicket;
     if (this.#awaitedTicket === undefined || this.#oldestUnapplied() <= this.#awaitedTicket.sequence) {
@@ -130,13 +141,13 @@ export class Ingest {
     return this.#appliedThrough;
   }
 
-  /** A ticket has come through the subscription. */
+  /** Handles a ticket that came through the subscription. */
   acceptTicket(generation: number): void {
     this.#openedAt ??= generation;
     this.#newestTicket = { generation, sequence: this.#sequence };
   }
 
-  /** The subscription is broken: messages may be missing from now on. */
+  /** Handles a break of the subscription: messages may be missing from now on. */
   interrupt(): void {
     this.#openedAt = undefined;
     this.#newestTicket = undefined;
@@ -144,7 +155,7 @@ export class Ingest {
     this.#appliedThrough = undefined;
   }
 
-  /** Takes an update over; what it comes to is logged and counted. */
+  /** Queues an update. Its outcome is logged and counted. */
   accept(
     eventId: string,
     update: Pick<MembershipUpdate, "userId" | "channelIds" | "action">,
@@ -165,7 +176,7 @@ export class Ingest {
       this.counts.dropped++;
       this.#logger.error(
         { eventId, userId: update.userId },
-        "update dropped, opening the subscription anew: too many wait",
+        "update dropped because too many wait, opening the subscription again",
       );
       if (this.#openedAt === undefined) return;
       this.interrupt();
@@ -174,8 +185,8 @@ export class Ingest {
   }
 
   /**
-   * What still waits is not applied. The watermark has not passed it: unless another replica applies it, the next
-   * subscription finds the gap and reconciles.
+   * Stops applying updates. Waiting updates are not applied. The watermark has not passed them, so another replica
+   * applies them, or the next subscription detects the gap and starts a reconcile.
    */
   stop(): void {
     if (this.#abort.signal.aborted) return;
@@ -183,7 +194,7 @@ export class Ingest {
     const { updates } = this.queued();
     if (updates === 0) return;
     this.counts.dropped += updates;
-    this.#logger.warn({ updates }, "stopped while updates waited, they are left to other replicas or a reconcile");
+    this.#logger.warn({ updates }, "stopped while updates waited, other replicas or a reconcile will apply them");
   }
 
   #oldestUnapplied(): number {
@@ -196,7 +207,7 @@ export class Ingest {
     const { signal } = this.#abort;
     let failures = 0;
     while (queue.updates.length > 0) {
-      // Updates of the same turn of the event loop go together.
+      // Updates that arrive in the same turn of the event loop are applied together.
       await Promise.resolve();
       if (signal.aborted) return;
       const batch = nextBatch(queue);
@@ -209,14 +220,16 @@ export class Ingest {
         await this.#wait(Math.min(FIRST_RETRY_MS * 2 ** failures++, LONGEST_RETRY_MS));
         continue;
       }
-      // All that wait are stuck: until it is time to try them again, an update of another user comes first.
+      // All waiting updates failed because of defects. A new update of another user is applied before they are
+      // retried.
       const isTime = await this.#wait(LONGEST_RETRY_MS, queue);
       if (isTime) queue.stuckUsers.clear();
     }
     this.#queues.delete(eventId);
   }
 
-  // True if the whole time has passed; false if the stop or, where a queue is given, a new update has ended the wait.
+  // Returns true if the whole time has passed. Returns false if the stop or, for a queue, a new update has ended the
+  // wait.
   #wait(ms: number, queue?: EventQueue): Promise<boolean> {
     const { signal } = this.#abort;
     if (signal.aborted) return Promise.resolve(false);
@@ -234,14 +247,15 @@ export class Ingest {
     });
   }
 
-  // False if the store cannot judge the batch now; true if it has, or if the next attempt may differ.
+  // Returns false if the store cannot apply the batch now. Returns true if it has, or if the next attempt may
+  // differ.
   async #try(eventId: string, queue: EventQueue, batch: readonly QueuedUpdate[]): Promise<boolean> {
     try {
       await this.#apply(eventId, batch);
     } catch (error) {
       this.#noteFailure(eventId, queue, batch, error);
       if (isUnavailable(error)) return false;
-      // Finds the update that the defect concerns, so that the others get through.
+      // Finds the update that the defect concerns, so that the other updates can be applied.
       if (batch.length === 1) queue.stuckUsers.add(batch[0]?.userId ?? "");
       queue.batchSize = 1;
       return true;
@@ -265,9 +279,9 @@ export class Ingest {
       isRefused: failing?.isRefused === true || errorReplyOf(error) !== undefined,
     };
     const context = { err: error, eventId, updates: batch.length, userId: batch[0]?.userId };
-    if (isRepeated) this.#logger.debug(context, "updates still not applied, will try again");
-    else if (isUnavailable(error)) this.#logger.warn(context, "updates not applied, will try again");
-    else this.#logger.error(context, "updates not applied because of a defect, will try again");
+    if (isRepeated) this.#logger.debug(context, "updates still not applied, will retry");
+    else if (isUnavailable(error)) this.#logger.warn(context, "updates not applied, will retry");
+    else this.#logger.error(context, "updates not applied because of a defect, will retry");
   }
 
   #noteRecovery(eventId: string, queue: EventQueue): void {
@@ -287,11 +301,14 @@ export class Ingest {
       const userId = batch[index]?.userId;
       if (overLimit !== undefined) {
         const channels = batch[index]?.channelIds.length;
-        this.#logger.warn({ eventId, userId, limit: overLimit, channels }, "a limit kept channels of an update out");
+        this.#logger.warn(
+          { eventId, userId, limit: overLimit, channels },
+          "channels of an update were not assigned because of a limit",
+        );
       }
       if (foreignChannelIds.length === 0) continue;
       this.counts.foreign++;
-      this.#logger.warn({ eventId, userId, foreignChannelIds }, "channels of another event left out of an update");
+      this.#logger.warn({ eventId, userId, foreignChannelIds }, "channels of another event in an update were ignored");
     }
   }
 }

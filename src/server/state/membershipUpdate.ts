@@ -2,14 +2,14 @@ import { SquelchError } from "../../domain/errors.js";
 import { parseId } from "../../domain/id.js";
 import { DEFAULT_ACTION, parseChannelIds } from "../../domain/membership.js";
 
-/** The largest message that is read, bytes. */
+/** The size of the largest message that is accepted, bytes. */
 const MAX_UPDATE_BYTES = 1 << 20;
 
-/** A full list of one user's channels in one event, as the control plane published it. */
+/** The full list of one user's channels in one event, as the control plane published it. */
 export interface PublishedUpdate {
   eventId: string;
   userId: string;
-  /** Ascending, without duplicates. */
+  /** The channel ids, ascending and without duplicates. */
   channelIds: string[];
   action: string;
 }
@@ -17,10 +17,10 @@ export interface PublishedUpdate {
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Reads a message of `vp:membership_updates`. Ids may be strings or whole numbers; fields that are not known are
- * ignored. A missing list of channels is a defect of the message, not an empty list.
+ * Parses a message of `vp:membership_updates`. Ids may be strings or whole numbers; unknown fields are ignored. A
+ * message without a list of channels is malformed: the list is not taken as empty.
  *
- * @throws SquelchError `invalidArgument`, naming the field.
+ * @throws SquelchError `invalidArgument`, naming the field
  */
 export function parseMembershipUpdate(message: Uint8Array): PublishedUpdate {
   if (message.length > MAX_UPDATE_BYTES) throw invalid(`message: must have at most ${MAX_UPDATE_BYTES} bytes`);

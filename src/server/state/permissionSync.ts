@@ -12,7 +12,7 @@ import { parseMembershipUpdate } from "./membershipUpdate.js";
  * Called for each update, in the order of publication.
  *
  * @param newChannelIds all channels of the user in the event, ascending; empty if all were revoked
- * @param position the update's place in the order of all writes; undefined before the first ticket of a connection
+ * @param position the update's position in the order of all writes; undefined before the first ticket of a connection
  */
 export type PermissionChangeHandler = (
   userId: string,
@@ -24,14 +24,14 @@ export type PermissionChangeHandler = (
 
 export interface PermissionSyncOptions {
   /**
-   * Of the Redis or Sentinel group to which the control plane publishes; SQUELCH_INGEST_REDIS_URL or SQUELCH_REDIS_URL if
-   * not given.
+   * The URL of the Redis or Sentinel group to which the control plane publishes. Default: SQUELCH_INGEST_REDIS_URL,
+   * then SQUELCH_REDIS_URL.
    */
   redisUrl?: string;
   logger?: Logger;
-  /** A subscriber to share; it is neither connected nor closed here. */
+  /** An existing subscriber to use. This class neither connects nor closes it. */
   subscriber?: Subscriber;
-  /** Told of each ticket, in its order among the updates, and of each break of the subscription. */
+  /** Receives each ticket, in its order among the updates, and each break of the subscription. */
   observer?: { acceptTicket(generation: number): void; interrupt(): void };
 }
 
@@ -43,9 +43,9 @@ const OPTION_RULES: OptionRules<PermissionSyncOptions> = {
 };
 
 /**
- * Listens to `vp:membership_updates`. A connection that fails, the first one too, is retried for ever after 1, 2, 4, 8,
- * 16, 30 s, each with jitter; one that recovers by itself is left alone. A message that is no update is logged, counted
- * and skipped.
+ * Subscribes to `vp:membership_updates`. A failed connection, including the first, is retried without limit after 1, 2,
+ * 4, 8, 16 and 30 s, each with jitter. A connection that recovers by itself is kept. A malformed message is logged,
+ * counted and skipped.
  *
  * @example
  * const sync = new PermissionSyncManager((userId, eventId, channelIds) => apply(userId, eventId, channelIds));
@@ -65,7 +65,7 @@ export class PermissionSyncManager {
   /** @throws SquelchError `invalidArgument` if the handler or an option is missing, unknown or not valid */
   constructor(onPermissionChange: PermissionChangeHandler, options: PermissionSyncOptions = {}) {
     if (typeof onPermissionChange !== "function") {
-      throw new SquelchError("invalidArgument", "onPermissionChange: PermissionSyncManager needs a function");
+      throw new SquelchError("invalidArgument", "onPermissionChange: must be a function");
     }
     checkOptions("PermissionSyncManager", options, OPTION_RULES);
     this.#onPermissionChange = onPermissionChange;
@@ -77,7 +77,7 @@ export class PermissionSyncManager {
       if (this.#connections.topology === "cluster") {
         throw new SquelchError(
           "invalidArgument",
-          "redisUrl: must be of one server or of Sentinel: a Cluster has no order",
+          "redisUrl: must name a single server or Sentinel, because a Cluster does not deliver messages in order",
         );
       }
       this.#subscriber = new Subscriber(this.#connections.subscriptions, this.#logger);
@@ -86,15 +86,15 @@ export class PermissionSyncManager {
     }
   }
 
-  /** How many messages were no updates. */
+  /** The number of malformed messages. */
   get malformedCount(): number {
     return this.#malformedCount;
   }
 
   /**
-   * Resolves when the first attempt to connect has ended, well or not, after 5 s at the latest; `isConnected` says which.
-   * Rejects with `invalidArgument` where Redis was reached and does not go with its URL, for example because it lacks the
-   * database; attempts go on until `stop`. Idempotent while started.
+   * Resolves when the first attempt to connect has ended, successful or not, after 5 s at the latest; `isConnected`
+   * then returns the result. Rejects with `invalidArgument` if Redis was reached but does not fit its URL, for example
+   * because it does not have the database. Attempts continue until `stop`. Idempotent while started.
    */
   async start(): Promise<void> {
     if (this.#stop.length > 0) return;
@@ -111,20 +111,20 @@ export class PermissionSyncManager {
     await this.#connections?.startSubscriptions();
   }
 
-  /** No callback comes after it. Idempotent. */
+  /** Stops the subscription. No callback is called after that. Idempotent. */
   async stop(): Promise<void> {
     for (const stop of this.#stop.splice(0)) stop();
     this.#connections?.close();
   }
 
-  /** True while updates arrive. */
+  /** Returns true while updates arrive. */
   isConnected(): boolean {
     return this.#stop.length > 0 && this.#subscriber.isConnected;
   }
 
   #receiveTicket(generation: number): void {
     if (!Number.isSafeInteger(generation)) {
-      this.#logger.warn("something that is no ticket was published as one");
+      this.#logger.warn("a message on the channel of tickets is not a ticket");
       return;
     }
     this.#generation = generation;
@@ -133,7 +133,7 @@ export class PermissionSyncManager {
   }
 
   #receive(message: Buffer): void {
-    // Malformed ones count too, so that all replicas derive the same positions.
+    // Malformed messages count too, so that all replicas derive the same positions.
     const count = ++this.#messagesSinceTicket;
     const position = this.#generation === undefined ? undefined : { generation: this.#generation, count };
     let update: ReturnType<typeof parseMembershipUpdate>;

@@ -7,40 +7,44 @@ import type { ControlPlane } from "../../engine/redis/ingest/controlPlane.js";
 import { batchesOf } from "../../lib/batchesOf.js";
 import { type AssignedEntry, judgeUser } from "./reconcileRules.js";
 
-/** How long the control plane may take between DEL and SADD, ms. */
+/** The longest time that the control plane may take between DEL and SADD, ms. */
 const REREAD_MS = 250;
-/** Updates that are applied in one step. */
+/** The most updates that are applied in one step. */
 const MAX_BATCH = 100;
-/** Users who are judged in one turn of the event loop, so that other calls are not held up. */
+/** The number of users that one turn of the event loop compares, so that other calls are not delayed. */
 const USERS_PER_TURN = 1_000;
 
 export interface ReconcileOptions {
-  /** Stops the reconcile between two of its steps. What is written by then stays. */
+  /** Stops the reconcile between two of its steps. Changes that were written before remain. */
   signal: AbortSignal;
   /** The users to compare; all by default. */
   userIds?: readonly string[];
-  /** Told of each user of whom nothing could be said. */
+  /** Called for each user for whom the keys give no clear answer. */
   onAmbiguous(userId: string, reason: string): void;
-  /** Told of each user whom a limit kept channels from. */
+  /** Called for each user who did not get all channels because of a limit. */
   onOverLimit(userId: string, eventId: string, limit: MembershipLimit): void;
 }
 
-/** What a reconcile came to. */
+/** The result of a reconcile. */
 export interface ReconcileOutcome {
-  /** The ticket that it stands for: what was published before it and missed is made up for, as far as the keys tell. */
+  /**
+   * The ticket of the reconcile: updates that were published before it and missed are repaired, as far as the keys
+   * allow.
+   */
   generation: number;
   /** Users whose keys or entries were compared. */
   compared: number;
   /** Users whose channels changed. */
   changed: number;
-  /** Users of whom nothing could be said. */
+  /** Users for whom the keys gave no clear answer. */
   ambiguous: number;
 }
 
 /**
- * Makes up for updates that may have been missed, by comparing the state with the control plane's keys. The ticket is
- * taken first and every difference is written at its position, so that whatever is newer wins by itself; a write over
- * RPC is left alone. Rejects with `unavailable`; to be repeated then. Rejects with the reason of the signal if that is aborted.
+ * Repairs updates that may have been missed, by comparing the state with the control plane's keys. It takes the ticket
+ * first and writes every difference at that position, so that newer writes win. It does not change a membership that
+ * was last written over RPC. Rejects with `unavailable` if Redis cannot be reached; the caller then repeats it. Rejects
+ * with the reason of the signal when it is aborted.
  */
 export async function reconcile(
   engine: Engine,
@@ -83,7 +87,7 @@ export async function reconcile(
       outcome.changed += outcomes.filter(({ status }) => status === "changed").length;
     }
   };
-  // An event that the store refuses to write delays no other.
+  // An event that the store cannot write does not delay other events.
   const failures: unknown[] = [];
   for (const [eventId, all] of updates) {
     try {
@@ -117,14 +121,14 @@ async function readEntries(
     }
   };
   const eventIds = await engine.listEvents();
-  // A few users are asked for in all events at once; whole events come one after the other.
+  // A few users are read in all events at once. Whole events are read one after the other.
   if (userIds !== undefined) await Promise.all(eventIds.map(read));
   else for (const eventId of eventIds) await read(eventId);
   return byUser;
 }
 
-// A set is read again if it is empty or lacks a channel that the user has: the control plane may be between DEL and SADD.
-// What is no id cannot have come from an update either.
+// A set is read again if it is empty or lacks a channel that the user has: the control plane may be between DEL and
+// SADD. Invalid ids are ignored, because they cannot have come from an update either.
 async function readSets(
   controlPlane: ControlPlane,
   userIds: readonly string[],
@@ -132,7 +136,7 @@ async function readSets(
   signal: AbortSignal,
 ): Promise<Map<string, string[]>> {
   const sets = new Map<string, string[]>();
-  // Returns those whose set is to be read again.
+  // Returns the users whose set is to be read again.
   const read = async (users: readonly string[]) => {
     const doubtful: string[] = [];
     for (const batch of batchesOf(users, USERS_PER_TURN)) {

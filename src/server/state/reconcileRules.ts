@@ -1,14 +1,14 @@
-/** What the state says of a user in one event. */
+/** The stored state of a user in one event. */
 export interface AssignedEntry {
   eventId: string;
   channelIds: readonly string[];
-  /** True if the newest word came over RPC: the control plane's keys say nothing of it. */
+  /** True if the newest write came over RPC. The control plane's keys contain nothing about it. */
   isByRpc: boolean;
   /** True if an earlier reconcile found the control plane's set of this user, for this event, with channels in it. */
   wasKeySeen: boolean;
 }
 
-/** What a reconcile makes of one user. */
+/** The decision of a reconcile about one user. */
 export type Verdict =
   | { kind: "write"; eventId: string; channelIds: string[] }
   | { kind: "nothing" }
@@ -19,10 +19,10 @@ const nothing: Verdict = { kind: "nothing" };
 
 /**
  * Compares the control plane's set of a user's channels with the state. The set holds the channels of a single event,
- * the one that was last recomputed, so that it says nothing of the user's other events.
+ * which was recomputed last. So it contains nothing about the user's other events.
  *
  * @param channelIds the set; empty if there is no key
- * @param eventOf the event that a channel belongs to
+ * @param eventOf returns the event that a channel belongs to
  * @param entries the user's entries in all events
  */
 export function judgeUser(
@@ -33,25 +33,26 @@ export function judgeUser(
   if (channelIds.length === 0) return judgeAbsentKey(entries);
   const eventIds = new Set(channelIds.map(eventOf));
   const [eventId] = eventIds;
-  // Two recomputes at once can mix two events in one set: a channel without an owner may be another event's.
+  // Two concurrent recomputes can mix two events in one set: a channel without an owner may belong to another event.
   if (eventId === undefined || eventIds.has(undefined)) return ambiguous("a channel of the set belongs to no event");
   if (eventIds.size > 1) return ambiguous("its channels belong to more than one event");
   const entry = entries.find((known) => known.eventId === eventId);
   if (entry?.isByRpc) return nothing;
-  // Also where nothing differs: it raises the position, so that an older update still on its way cannot undo it.
+  // Written even if nothing differs: the write raises the position, so that an older update that arrives later
+  // cannot win.
   return { kind: "write", eventId, channelIds: [...new Set(channelIds)].sort() };
 }
 
 function judgeAbsentKey(entries: readonly AssignedEntry[]): Verdict {
   const [entry, ...others] = entries;
   const isAtStake = entries.some(({ isByRpc, channelIds }) => !isByRpc && channelIds.length > 0);
-  // The key may have spoken last of the event in which the user has no channels.
+  // The missing key may mean that the user has no channels in the event that was recomputed last.
   if (others.length > 0) {
     return isAtStake ? ambiguous("there is no key, and the user is known in more than one event") : nothing;
   }
   if (entry === undefined || entry.isByRpc) return nothing;
-  // A fleet may never have had these keys.
-  if (!entry.wasKeySeen) return isAtStake ? ambiguous("there is no key, and there never was one") : nothing;
+  // The fleet may never have had these keys.
+  if (!entry.wasKeySeen) return isAtStake ? ambiguous("there is no key, and there never was a key") : nothing;
   return { kind: "write", eventId: entry.eventId, channelIds: [] };
 }
 

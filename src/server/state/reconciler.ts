@@ -6,17 +6,20 @@ import { SharedRun } from "../../lib/sharedRun.js";
 import type { Ingest } from "./ingest.js";
 import { type ReconcileOptions, type ReconcileOutcome, reconcile } from "./reconcile.js";
 
-/** How long a request waits for others to share the reconcile, and a failed one before it is repeated, ms. */
+/**
+ * How long a request waits so that others can share the reconcile, and a failed reconcile waits before it is repeated,
+ * ms.
+ */
 const REQUEST_DELAY_MS = 1_000;
-/** Of how many users a reconcile says in the log that it could not judge them. */
+/** The most users of one reconcile that are logged because the keys gave no clear answer. */
 const MAX_AMBIGUOUS_LOGGED = 100;
 
 /**
- * All reconciles of one process: one at a time, shared by all who ask for one. A reconcile that ends closes the gap
- * before the unbroken subscription, if there is one.
+ * Runs all reconciles of one process: one at a time, shared by all callers that ask for one. A successful reconcile
+ * closes the gap before the unbroken subscription, if there is one.
  */
 export class Reconciler {
-  /** What reconciles of everything came to since the start. */
+  /** Counts of the reconciles of all users since the start. */
   readonly counts = { done: 0, failed: 0, changed: 0, ambiguous: 0 };
   readonly #engine: Engine;
   readonly #controlPlane: ControlPlane;
@@ -24,7 +27,7 @@ export class Reconciler {
   readonly #logger: Logger;
   readonly #ofAll = new SharedRun((signal) => this.#countedReconcile(signal));
   readonly #ofUsers = new SharedRun((signal) => this.#reconcileUsers(signal));
-  // Of those who wait for the next run.
+  // Users that the next run compares.
   #userIds = new Set<string>();
   #isDue = false;
   #isStopped = false;
@@ -42,33 +45,37 @@ export class Reconciler {
     return this.#isDue;
   }
 
-  /** True while everything is being reconciled. */
+  /** True while all users are being reconciled. */
   get isRunning(): boolean {
     return this.#ofAll.isRunning;
   }
 
   /**
-   * Reconciles everything, beginning after the call. Rejects with `unavailable`; to be repeated then.
+   * Reconciles all users, in a run that begins after the call. Rejects with `unavailable` if Redis cannot be reached;
+   * the caller then repeats it.
    *
-   * @param signal makes it reject with its reason. The reconcile stops once all who share it have given up.
+   * @param signal rejects the call with its reason. The run stops once every caller that shares it has aborted.
    */
   run(signal?: AbortSignal): Promise<ReconcileOutcome> {
     return this.#ofAll.run(signal);
   }
 
-  /** Has everything reconciled soon, once for all who ask within a second, and again until it succeeds. */
+  /** Requests a reconcile of all users. Requests within one second share one run. It is repeated until it succeeds. */
   request(): void {
     this.#isDue = true;
     if (!this.#isStopped) this.#timer ??= setTimeout(() => void this.#runDue(), REQUEST_DELAY_MS);
   }
 
-  /** Reconciles one user, together with those who are asked for at the same time. Rejects with `unavailable`. */
+  /**
+   * Reconciles one user, together with the users of concurrent calls. Rejects with `unavailable` if Redis cannot be
+   * reached.
+   */
   runForUser(userId: string): Promise<void> {
     this.#userIds.add(userId);
     return this.#ofUsers.run();
   }
 
-  /** No requested reconcile begins after it. Idempotent. */
+  /** Stops the reconciler: requested reconciles no longer begin. Idempotent. */
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#timer);
@@ -81,7 +88,7 @@ export class Reconciler {
       this.#isDue = this.#timer !== undefined;
     } catch (error) {
       const level = isUnavailable(error) ? "warn" : "error";
-      this.#logger[level]({ err: error }, "not reconciled, will try again");
+      this.#logger[level]({ err: error }, "not reconciled, will retry");
       this.request();
     }
   }
@@ -94,7 +101,7 @@ export class Reconciler {
       this.counts.ambiguous += outcome.ambiguous;
       return outcome;
     } catch (error) {
-      // A reconcile that was given up has not failed.
+      // An aborted reconcile does not count as failed.
       if (!signal.aborted) this.counts.failed++;
       throw error;
     }
@@ -107,25 +114,26 @@ export class Reconciler {
     const outcome = await reconcile(this.#engine, this.#controlPlane, {
       signal,
       onAmbiguous: (userId, reason) => {
-        if (++logged <= MAX_AMBIGUOUS_LOGGED) this.#logger.info({ userId, reason }, "user left as it is");
+        if (++logged <= MAX_AMBIGUOUS_LOGGED)
+          this.#logger.info({ userId, reason }, "memberships of a user left unchanged");
       },
       onOverLimit: this.#sayOverLimit,
     });
-    // All before the subscription began is made up for. What came since is vouched for only once it is applied.
+    // Everything before the start of the subscription is repaired. Later updates count only once they are applied.
     if (openedAt !== undefined) await this.#controlPlane.closeGap(watermarkId, openedAt);
     this.#logger.info(outcome, "reconciled with the control plane's keys");
     return outcome;
   }
 
   readonly #sayOverLimit: ReconcileOptions["onOverLimit"] = (userId, eventId, limit) => {
-    this.#logger.warn({ userId, eventId, limit }, "a limit kept channels of a reconcile out");
+    this.#logger.warn({ userId, eventId, limit }, "channels of a reconcile were not assigned because of a limit");
   };
 
   async #reconcileUsers(signal: AbortSignal): Promise<void> {
     const userIds = [...this.#userIds];
     this.#userIds = new Set();
     const onAmbiguous = (userId: string, reason: string) => {
-      this.#logger.debug({ userId, reason }, "user left as it is");
+      this.#logger.debug({ userId, reason }, "memberships of a user left unchanged");
     };
     await reconcile(this.#engine, this.#controlPlane, {
       signal,

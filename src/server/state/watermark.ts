@@ -4,16 +4,19 @@ import type { Logger } from "../../lib/logger.js";
 import type { Ingest } from "./ingest.js";
 import type { Reconciler } from "./reconciler.js";
 
-/** How often the watermark is raised, ms. */
+/** The interval at which the watermark is raised, ms. */
 const RAISE_INTERVAL_MS = 1_000;
-/** How long another replica may take to carry the watermark past where this one's subscription began, ms. */
+/**
+ * The longest time that other replicas may take to raise the watermark to the start of this replica's subscription, ms.
+ */
 const GAP_PATIENCE_MS = 4_000;
-/** Up to this much longer, at random, so that one replica reconciles and the others see it, ms. */
+/** The longest random delay that is added, so that one replica reconciles and the others notice it, ms. */
 const GAP_JITTER_MS = 2_000;
 
 /**
- * Answers "was anything missed?" for all replicas together. Each raises the watermark as far as it has applied
- * everything, if its unbroken subscription began at or below it. Where nobody can, there was a gap: it is reconciled.
+ * Detects for all replicas together whether an update was missed. A replica raises the watermark to the last ticket
+ * before which it has applied every update, if its unbroken subscription began at or below the watermark. If no replica
+ * can raise it, there was a gap, and a reconcile repairs it.
  */
 export class Watermark {
   readonly #ingest: Ingest;
@@ -23,7 +26,7 @@ export class Watermark {
   #timer: NodeJS.Timeout | undefined;
   #isTicking = false;
   #gapDueMs: number | undefined;
-  // Where the subscription began that was last found at or below the watermark.
+  // Start of the last subscription that began at or below the watermark.
   #reachedFrom: number | undefined;
   #watermark: number | undefined;
 
@@ -35,8 +38,8 @@ export class Watermark {
   }
 
   /**
-   * How far the watermark is behind the newest ticket, ms; undefined while the subscription is down and where nobody
-   * has raised it yet. Tickets are close to ms of Redis's clock.
+   * The distance of the watermark from the newest ticket, ms. Undefined while the subscription is down and until a
+   * replica has raised the watermark. Tickets are close to the ms of Redis's clock.
    */
   get lagMs(): number | undefined {
     const { newestTicket } = this.#ingest;
@@ -51,7 +54,7 @@ export class Watermark {
     clearInterval(this.#timer);
   }
 
-  /** True unless something may have been missed before the unbroken subscription, or there is none. */
+  /** True if no update can have been missed before the unbroken subscription. False while there is no subscription. */
   get isReached(): boolean {
     return this.#reachedFrom !== undefined && this.#reachedFrom === this.#ingest.openedAt;
   }
@@ -63,7 +66,7 @@ export class Watermark {
       await this.#raise();
     } catch (error) {
       const level = isUnavailable(error) ? "debug" : "error";
-      this.#logger[level]({ err: error }, "watermark not raised, will try again");
+      this.#logger[level]({ err: error }, "watermark not raised, will retry");
     } finally {
       this.#isTicking = false;
     }
@@ -77,7 +80,7 @@ export class Watermark {
     }
     const appliedThrough = this.#ingest.appliedThrough() ?? openedAt;
     const watermark = await this.#controlPlane.raiseWatermark(openedAt, appliedThrough);
-    // 0 where nobody has raised it yet.
+    // 0 until a replica has raised it.
     this.#watermark = watermark || undefined;
     this.#reachedFrom = watermark >= openedAt ? openedAt : undefined;
     if (this.#reachedFrom !== undefined) {
@@ -85,7 +88,7 @@ export class Watermark {
       return;
     }
     this.#gapDueMs ??= performance.now() + GAP_PATIENCE_MS + Math.random() * GAP_JITTER_MS;
-    // One that somebody else has asked for may close the gap.
+    // A reconcile that another caller has requested may close the gap.
     if (performance.now() < this.#gapDueMs || this.#reconciler.isRunning) return;
     this.#logger.warn({ watermark, openedAt }, "updates may have been missed, reconciling");
     await this.#reconciler.run();

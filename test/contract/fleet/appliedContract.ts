@@ -20,7 +20,7 @@ async function makeLog(engine: Engine) {
 
 /** What an engine must keep of routers and of what they have in force. */
 export function describeApplied(getEngine: GetEngine): void {
-  test("nobody is expected before a router is held", async () => {
+  test("no router is expected before one is connected", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     expect(await engine.readRouters(eventId)).toMatchObject({ routers: [] });
@@ -100,12 +100,12 @@ export function describeApplied(getEngine: GetEngine): void {
     for (const { revisions } of events) expect(await revisions()).toEqual({});
   });
 
-  test("followers hear of new routers, of progress and of farewells, in order, and of nothing else", async () => {
+  test("followers receive new routers, progress and departures in order, and nothing else", async () => {
     const engine = getEngine();
     const { eventId, epoch, report } = await makeLog(engine);
     const other = await makeLog(engine);
-    const heard = collect<RouterNews>();
-    const unfollow = await engine.followRouters(eventId, heard.listener);
+    const received = collect<RouterNews>();
+    const unfollow = await engine.followRouters(eventId, received.listener);
     await engine.holdRouter("r1", [eventId]);
     await engine.holdRouter("r1", [eventId]);
     await other.report("r1", 3);
@@ -115,15 +115,15 @@ export function describeApplied(getEngine: GetEngine): void {
     await report("r1", 3);
     await engine.releaseRouter("r1", [eventId]);
     await engine.releaseRouter("r1", [eventId]);
-    await heard.until(4);
+    await received.until(4);
     unfollow();
     await report("r2", 3);
-    expect(heard.seen).toMatchObject([
+    expect(received.seen).toMatchObject([
       { routerId: "r1" },
       { routerId: "r1", position: { epoch, revision: 2 } },
       { routerId: "r1", position: { epoch, revision: 3 } },
       { routerId: "r1", isGone: true },
     ]);
-    expect(heard.seen).toHaveLength(4);
+    expect(received.seen).toHaveLength(4);
   });
 }

@@ -33,7 +33,7 @@ async function makeLog(getEngine: GetEngine, length: number) {
 }
 
 export function describeLog(getEngine: GetEngine): void {
-  test("an event that nobody has written gets an epoch, revision 0 and an empty picture (pitfall 26)", async () => {
+  test("an event without writes gets an epoch, revision 0 and an empty picture (pitfall 26)", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
 
@@ -105,6 +105,32 @@ export function describeLog(getEngine: GetEngine): void {
     expect(await read(5, 2)).toEqual([]);
   });
 
+  test("reading back from a revision gives the newest up to it, and fewer where the log begins", async () => {
+    const engine = getEngine();
+    const { eventId, epoch } = await makeLog(getEngine, 5);
+    const readBack = async (revision: number, limit: number) =>
+      (await engine.readLogBack(eventId, { epoch, revision }, limit))?.map((entry) => entry.revision);
+
+    expect(await readBack(5, 2)).toEqual([4, 5]);
+    expect(await readBack(3, 2)).toEqual([2, 3]);
+    expect(await readBack(3, 100)).toEqual([1, 2, 3]);
+    expect(await readBack(0, 2)).toEqual([]);
+    expect(await readBack(6, 2)).toEqual([]);
+    expect(await engine.readLogBack(eventId, { epoch: "another", revision: 3 }, 2)).toBeUndefined();
+    expect(await engine.readLogBack(freshId("event"), { epoch, revision: 3 }, 2)).toBeUndefined();
+  });
+
+  test("an epoch is not renewed for a change that the store has", async () => {
+    const engine = getEngine();
+    const { eventId, epoch } = await makeLog(getEngine, 3);
+    const [entry] = (await engine.readLogBack(eventId, { epoch, revision: 3 }, 1)) ?? [];
+
+    await engine.renewEpoch(eventId, { epoch, revision: 3, timeMs: entry?.timeMs });
+    await engine.renewEpoch(eventId, { epoch, revision: 2 });
+    await engine.renewEpoch(eventId, { epoch: "another", revision: 100 });
+    expect(await engine.readPosition(eventId)).toEqual({ epoch, revision: 3 });
+  });
+
   test("a cursor of another epoch, or ahead of the log, is refused (pitfall 24)", async () => {
     const engine = getEngine();
     const { eventId, epoch } = await makeLog(getEngine, 3);
@@ -124,6 +150,10 @@ export function describeLog(getEngine: GetEngine): void {
     expect(await engine.readLog(eventId, { epoch, revision: 0 }, 10)).toBeUndefined();
     const kept = await engine.readLog(eventId, { epoch, revision: length - 10_000 }, 100_000);
     expect(kept?.map((entry) => entry.revision)).toEqual(Array.from({ length: 10_000 }, (_, i) => length - 9_999 + i));
+    const last = { epoch, revision: length - 9_990 };
+    expect((await engine.readLogBack(eventId, last, 10))?.map((entry) => entry.revision)).toEqual(
+      Array.from({ length: 10 }, (_, i) => length - 9_999 + i),
+    );
   });
 
   test("the loaded picture is what the log adds up to", async () => {
@@ -174,7 +204,7 @@ export function describeLog(getEngine: GetEngine): void {
     unfollow();
   });
 
-  test("a follower who throws harms nobody", async () => {
+  test("a follower that throws does not affect others", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const followed = collect<LogEntry>();

@@ -69,7 +69,7 @@ export function describeChannelIndex(getEngine: GetEngine): void {
     expect(await engine.getChannelEvent(unassigned)).toBe(eventId);
   });
 
-  test("G7: moving a channel cuts its speaker, and tells the old event and the listeners", async () => {
+  test("G7: moving a channel cuts its speaker, and notifies the old event and the listeners", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     const speakers = collect<PublishedSpeaker | undefined>();
@@ -100,7 +100,7 @@ export function describeChannelIndex(getEngine: GetEngine): void {
     unfollow();
   });
 
-  test("moving a channel on which nobody speaks is no change of the old event", async () => {
+  test("moving a channel without a speaker does not change the old event", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     await engine.setChannelEvent(channelId, freshId("event"), "test", false);

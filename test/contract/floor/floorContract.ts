@@ -50,7 +50,7 @@ export function describeFloor(getEngine: GetEngine): void {
     expect(Number.isSafeInteger(outcome.leaseId)).toBe(true);
   });
 
-  test("every reader is told the same, real times (pitfall 14)", async () => {
+  test("every reader receives the same, real times (pitfall 14)", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
     const { speaker } = await take(engine, channelId, "u");
@@ -93,7 +93,7 @@ export function describeFloor(getEngine: GetEngine): void {
     expect((await engine.getChannelState(channelId)).holder).toEqual(speaker);
   });
 
-  test("G4: while one speaks another is denied and told who it is", async () => {
+  test("G4: while a user speaks, another is denied and receives the holder", async () => {
     const engine = getEngine();
     const { channelId } = await makeEvent(engine, ["u", "v"]);
     const { speaker } = await take(engine, channelId, "u");
@@ -116,7 +116,7 @@ export function describeFloor(getEngine: GetEngine): void {
     await expectFailure(engine.stopPtt(c, { leaseId: onA.leaseId }), "failedPrecondition");
   });
 
-  test("an event that nobody has written has no speakers", async () => {
+  test("an event without writes has no speakers", async () => {
     expect(await getEngine().getActiveSpeakers(freshId("event"))).toEqual({ speakers: [] });
   });
 
@@ -179,7 +179,7 @@ export function describeFloor(getEngine: GetEngine): void {
     expect((await engine.getChannelState(channelId)).holder).toEqual(speaker);
   });
 
-  test("nobody's floor cannot be given back", async () => {
+  test("a free floor cannot be released", async () => {
     const engine = getEngine();
     const { channelId } = await makeEvent(engine, ["u"]);
     await expectFailure(engine.stopPtt(channelId, { leaseId: 1 }), "failedPrecondition");
@@ -266,8 +266,8 @@ export function describeFloor(getEngine: GetEngine): void {
             holder = undefined;
           } else await expectFailure(engine.stopPtt(channelId, by), "failedPrecondition");
         }
-        const { holder: told } = await engine.getChannelState(channelId);
-        expect(told && [told.userId, told.priority]).toEqual(holder && [holder.userId, holder.priority]);
+        const { holder: reported } = await engine.getChannelState(channelId);
+        expect(reported && [reported.userId, reported.priority]).toEqual(holder && [holder.userId, holder.priority]);
       }
       const kinds = (await readWholeLog(engine, eventId)).map((entry) => entry.kind);
       expect(kinds.filter((kind) => kind === "floorRevoked")).toHaveLength(cut);

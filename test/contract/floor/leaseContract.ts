@@ -152,7 +152,7 @@ export function describeLeases(getEngine: GetEngine): void {
     unfollow();
   });
 
-  test("the end of a lease is told before the next grant", async () => {
+  test("the end of a lease is published before the next grant", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     for (const userName of ["first", "second", "third"]) {
@@ -206,7 +206,7 @@ export function describeLeases(getEngine: GetEngine): void {
     expect(await engine.endLeases(freshId("event"))).toEqual([]);
   });
 
-  test("each change of who speaks is told, numbered without gaps", async () => {
+  test("each change of speaker is published, numbered without gaps", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v", "dispatcher"]);
     const news = collect<FloorNews>();
@@ -227,8 +227,8 @@ export function describeLeases(getEngine: GetEngine): void {
     await news.until(8);
     unfollow();
 
-    const told = news.seen.flatMap(({ changes }) => changes);
-    expect(told.map((change) => [change.channelId, change.holder, change.hasLease])).toEqual([
+    const publishedChanges = news.seen.flatMap(({ changes }) => changes);
+    expect(publishedChanges.map((change) => [change.channelId, change.holder, change.hasLease])).toEqual([
       [channelId, u.speaker, true],
       [channelId, v.speaker, true],
       [channelId, raised.speaker, true],
@@ -240,27 +240,29 @@ export function describeLeases(getEngine: GetEngine): void {
     ]);
     const { epoch } = await engine.loadEvent(eventId);
     const first = news.seen[0]?.version ?? 0;
-    expect(news.seen.map((one) => [one.epoch, one.version])).toEqual(told.map((_, index) => [epoch, first + index]));
+    expect(news.seen.map((one) => [one.epoch, one.version])).toEqual(
+      publishedChanges.map((_, index) => [epoch, first + index]),
+    );
     expect(Math.abs((news.seen[0]?.timeMs ?? 0) - u.speaker.startedAtMs)).toBeLessThan(1_000);
   });
 
-  test("a pause and its end are told in one piece, however many channels", async () => {
+  test("a pause and its end are each published in one message, however many channels", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u"], 1_500);
     const broadcaster = { userId: "dispatcher", userName: "D" };
     const news = collect<FloorNews>();
     const unfollow = await engine.followFloor(eventId, news.listener);
-    const told = () => news.seen.flatMap(({ changes }) => changes);
+    const publishedChanges = () => news.seen.flatMap(({ changes }) => changes);
     const { pause: paused } = await pause(engine, eventId, { broadcaster });
     await engine.resumeSpeakers(eventId, paused.pauseId, "admin");
-    await waitFor(() => told().length === 3_000, { message: "all changes" });
+    await waitFor(() => publishedChanges().length === 3_000, { message: "all changes" });
     unfollow();
     expect(
-      told()
+      publishedChanges()
         .slice(0, 1_500)
         .map(({ channelId }) => channelId),
     ).toEqual(channelIds);
-    expect(told().map(({ holder }) => holder?.userId)).toEqual([
+    expect(publishedChanges().map(({ holder }) => holder?.userId)).toEqual([
       ...channelIds.map(() => "dispatcher"),
       ...channelIds.map(() => undefined),
     ]);

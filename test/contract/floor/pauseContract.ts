@@ -238,7 +238,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(await pause(engine, eventId, { broadcaster })).toMatchObject({ cut: [{}, {}, {}] });
   });
 
-  test("listeners of a channel hear of the cut, of the broadcaster, and of the end", async () => {
+  test("listeners of a channel receive the cut, the broadcaster and the end", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     const speakers = collect<PublishedSpeaker | undefined>();
@@ -259,7 +259,7 @@ export function describePause(getEngine: GetEngine): void {
     unfollow();
   });
 
-  test("listeners of channels whose ids JSON escapes hear of it too", async () => {
+  test("listeners receive it too if JSON escapes the channel's id", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const channelIds = ["plain", '"quoted"', "a/b", "a\\b", "Straße 🎤"].map((id) => `${id} ${eventId}`);
@@ -394,7 +394,7 @@ export function describePause(getEngine: GetEngine): void {
     await expectFailure(resume(paused.pauseId), "failedPrecondition", "is not paused");
   });
 
-  test("a pause that has run out holds nobody back, nor do its broadcaster's leases (pitfall 21)", async () => {
+  test("an expired pause and its broadcaster's leases no longer block the floor (pitfall 21)", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     await pause(engine, eventId, { durationMs: 200, broadcaster });
@@ -407,7 +407,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(await press(engine, channelId, "u")).toMatchObject({ granted: true });
   });
 
-  test("a pause right after one that has run out tells of the floors which that one has freed (pitfall 33)", async () => {
+  test("a pause right after an expired one publishes the floors that the expired one freed (pitfall 33)", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     const news = collect<FloorNews>();
@@ -417,8 +417,10 @@ export function describePause(getEngine: GetEngine): void {
     await pause(engine, eventId);
 
     await news.until(2);
-    const told = news.seen.flatMap(({ changes }) => changes.map((change) => [change.channelId, change.holder?.userId]));
-    expect(told).toEqual([
+    const publishedChanges = news.seen.flatMap(({ changes }) =>
+      changes.map((change) => [change.channelId, change.holder?.userId]),
+    );
+    expect(publishedChanges).toEqual([
       [channelId, "dispatcher"],
       [channelId, undefined],
     ]);
@@ -452,23 +454,23 @@ export function describePause(getEngine: GetEngine): void {
     expect(entries.filter((entry) => entry.kind === "speakersResumed")).toHaveLength(1);
   });
 
-  test("a pause is told as it is made, and listed until its end has been announced", async () => {
+  test("a pause is published when it is made, and listed until its end is published", async () => {
     const engine = getEngine();
     const [paused, lifted, ended, cut] = await Promise.all([1, 2, 3, 4].map(() => makeEvent(engine, ["u"])));
     const eventIds = [paused, lifted, ended, cut].map((event) => event?.eventId ?? "");
-    const heard = collect<string>();
-    const unfollow = engine.onPause((eventId) => eventIds.includes(eventId) && heard.listener(eventId));
+    const received = collect<string>();
+    const unfollow = engine.onPause((eventId) => eventIds.includes(eventId) && received.listener(eventId));
     const listed = async () => (await engine.listPausedEvents()).filter((eventId) => eventIds.includes(eventId)).sort();
     const [pausedId = "", liftedId = "", endedId = "", cutId = ""] = eventIds;
     // Each is heard before the next is made: events have no order among each other.
     await pause(engine, pausedId);
-    await heard.until(1);
+    await received.until(1);
     const { pause: second } = await pause(engine, liftedId);
-    await heard.until(2);
+    await received.until(2);
     await makeRunOutPause(engine, endedId);
-    await heard.until(3);
+    await received.until(3);
     await pause(engine, cutId, { durationMs: 0 });
-    expect(heard.seen).toEqual([pausedId, liftedId, endedId]);
+    expect(received.seen).toEqual([pausedId, liftedId, endedId]);
     unfollow();
 
     await engine.resumeSpeakers(liftedId, second.pauseId, "admin");
@@ -482,7 +484,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(await listed()).toEqual([pausedId]);
   });
 
-  test("upholding a standing pause, or none, announces nothing and touches nobody", async () => {
+  test("upholding a pause, or none, publishes nothing and cuts no speaker", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["chief"]);
     await engine.upholdPause(eventId);

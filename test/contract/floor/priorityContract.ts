@@ -39,7 +39,7 @@ export function describePriorities(getEngine: GetEngine): void {
     }
   });
 
-  test("a pre-emption is told as one change of speaker, with no instant without one (pitfall 22)", async () => {
+  test("a pre-emption is published as one change of speaker, without a moment of silence (pitfall 22)", async () => {
     const engine = getEngine();
     const { channelId } = await makeEvent(engine, ["u", "v"]);
     const speakers = collect<PublishedSpeaker | undefined>();

@@ -50,7 +50,7 @@ async function holderOf(engine: Engine, channelId: string) {
 }
 
 export function describeQueue(getEngine: GetEngine): void {
-  test("nobody waits who does not ask to", async () => {
+  test("only requests that ask to wait do", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
     const { leaseId } = await take(engine, channelId, "u");
@@ -181,7 +181,7 @@ export function describeQueue(getEngine: GetEngine): void {
   });
 
   test.each<[string, (engine: Engine, eventId: string, channelId: string) => Promise<unknown>]>([
-    ["a press of somebody else", (engine, _, channelId) => press(engine, channelId, "third")],
+    ["a press of another user", (engine, _, channelId) => press(engine, channelId, "third")],
     ["endLeases", (engine, eventId) => engine.endLeases(eventId)],
     ["loadEvent", (engine, eventId) => engine.loadEvent(eventId)],
   ])("G4: a lease that has run out is the next one's, at the latest by %s (pitfall 10)", async (_, look) => {
@@ -192,8 +192,8 @@ export function describeQueue(getEngine: GetEngine): void {
     await waitFor(async () => (await holderOf(engine, channelId)) === undefined, { message: "the lease to run out" });
     await look(engine, eventId, channelId);
     expect(await holderOf(engine, channelId)).toMatchObject({ userId: "v" });
-    const told = (await readWholeLog(engine, eventId)).slice(-2);
-    expect(told).toMatchObject([
+    const lastEntries = (await readWholeLog(engine, eventId)).slice(-2);
+    expect(lastEntries).toMatchObject([
       { kind: "floorRevoked", userId: "u" },
       { kind: "floorRequestGranted", userId: "v" },
     ]);
@@ -214,7 +214,7 @@ export function describeQueue(getEngine: GetEngine): void {
     expect(await readRevocations(engine, eventId)).toMatchObject([{ userId: "gone", cause: "other" }]);
   });
 
-  test("whoever takes the floor by priority leaves those who wait where they are", async () => {
+  test("taking the floor by priority does not change the queue", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v", "boss"]);
     await take(engine, channelId, "u");
@@ -225,7 +225,7 @@ export function describeQueue(getEngine: GetEngine): void {
     expect(await holderOf(engine, channelId)).toMatchObject({ userId: "v" });
   });
 
-  test("whoever waits and presses with a higher priority than the holder's has the floor, and waits no more", async () => {
+  test("a waiting user who presses with a higher priority than the holder's gets the floor and leaves the queue", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
     await take(engine, channelId, "u");
@@ -268,7 +268,7 @@ export function describeQueue(getEngine: GetEngine): void {
     expect((await engine.getActiveSpeakers(eventId)).waiting).toBeUndefined();
   });
 
-  test("the end of a wait is told, once, and the place is gone (pitfall 33)", async () => {
+  test("the end of a wait is published once, and the place is gone (pitfall 33)", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v", "w"]);
     const { leaseId } = await take(engine, channelId, "u");
@@ -306,7 +306,7 @@ export function describeQueue(getEngine: GetEngine): void {
     expect(await holderOf(engine, channelId)).toMatchObject({ userId: "boss" });
   });
 
-  test("who may no longer speak is passed over, and told (pitfall 3)", async () => {
+  test("a waiting user who may no longer speak is skipped, and the log records it (pitfall 3)", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "revoked", "v"]);
     const { leaseId } = await take(engine, channelId, "u");
@@ -353,7 +353,7 @@ export function describeQueue(getEngine: GetEngine): void {
     ]);
   });
 
-  test("a ban that was written elsewhere passes over whoever waits", async () => {
+  test("a ban that another program wrote makes the queue skip the user", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
     const userId = freshId("banned");
@@ -382,33 +382,36 @@ export function describeQueue(getEngine: GetEngine): void {
     expect(await engine.endLeases(eventId)).toEqual([]);
   });
 
-  test.each([60_000, 0])("G5: a pause of %s ms ends all that wait; while it stands nobody does", async (durationMs) => {
-    const engine = getEngine();
-    const { eventId, channelIds } = await makeEvent(engine, ["u", "v", "chief"], 2);
-    const [cut, spared] = channelIds as [string, string];
-    await take(engine, cut, "u");
-    await enqueue(engine, cut, "v");
-    await take(engine, spared, "chief", { sessionId: "radio" });
-    await enqueue(engine, spared, "chief", { sessionId: "phone" });
-    const exemptUserIds = ["chief"];
-    const { pause: paused } = await pause(engine, eventId, { durationMs, exemptUserIds });
+  test.each([60_000, 0])(
+    "G5: a pause of %s ms ends all waits; during the pause no request waits",
+    async (durationMs) => {
+      const engine = getEngine();
+      const { eventId, channelIds } = await makeEvent(engine, ["u", "v", "chief"], 2);
+      const [cut, spared] = channelIds as [string, string];
+      await take(engine, cut, "u");
+      await enqueue(engine, cut, "v");
+      await take(engine, spared, "chief", { sessionId: "radio" });
+      await enqueue(engine, spared, "chief", { sessionId: "phone" });
+      const exemptUserIds = ["chief"];
+      const { pause: paused } = await pause(engine, eventId, { durationMs, exemptUserIds });
 
-    expect(await holderOf(engine, cut)).toBeUndefined();
-    expect((await engine.getActiveSpeakers(eventId)).waiting).toBeUndefined();
-    if (durationMs > 0) {
-      expect(await pressToWait(engine, cut, "v")).toMatchObject({ cause: "retryAfter" });
-      const phone = await pressToWait(engine, spared, "chief", { sessionId: "phone" });
-      expect(phone).toMatchObject({ cause: "anotherHasPermission" });
-      await engine.resumeSpeakers(eventId, paused.pauseId, "admin");
-    }
-    expect(await holderOf(engine, cut)).toBeUndefined();
-    await engine.stopPtt(spared, { userId: "chief", sessionId: "radio" });
-    expect(await holderOf(engine, spared)).toBeUndefined();
-    // The pause itself says it.
-    expect(await readEnds(engine, eventId)).toEqual([]);
-  });
+      expect(await holderOf(engine, cut)).toBeUndefined();
+      expect((await engine.getActiveSpeakers(eventId)).waiting).toBeUndefined();
+      if (durationMs > 0) {
+        expect(await pressToWait(engine, cut, "v")).toMatchObject({ cause: "retryAfter" });
+        const phone = await pressToWait(engine, spared, "chief", { sessionId: "phone" });
+        expect(phone).toMatchObject({ cause: "anotherHasPermission" });
+        await engine.resumeSpeakers(eventId, paused.pauseId, "admin");
+      }
+      expect(await holderOf(engine, cut)).toBeUndefined();
+      await engine.stopPtt(spared, { userId: "chief", sessionId: "radio" });
+      expect(await holderOf(engine, spared)).toBeUndefined();
+      // The pause itself says it.
+      expect(await readEnds(engine, eventId)).toEqual([]);
+    },
+  );
 
-  test("a lease that has run out unnoticed is nobody's next when a pause comes (G5)", async () => {
+  test("an expired lease that was not noticed grants the floor to no waiting user when a pause begins (G5)", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
     await take(engine, channelId, "u", { leaseTimeMs: 50 });
@@ -420,7 +423,7 @@ export function describeQueue(getEngine: GetEngine): void {
     expect((await engine.getActiveSpeakers(eventId)).speakers).toEqual([]);
   });
 
-  test("a channel that is moved takes nobody along who waits", async () => {
+  test("moving a channel ends the waits on it", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
     await take(engine, channelId, "u");
@@ -452,7 +455,7 @@ export function describeQueue(getEngine: GetEngine): void {
     ]);
   });
 
-  test("G4: of many who wait and let go at once nobody speaks beside another, and nobody is forgotten", async () => {
+  test("G4: of many users who wait and release at once, never two speak together, and each is served", async () => {
     const engine = getEngine();
     const users = freshIds("user", 24);
     const { eventId, channelId } = await makeEvent(engine, users);

@@ -7,7 +7,7 @@ const carl = { userId: "carl", userName: "Carl" };
 
 /** What happens where a pause stands already. */
 export function describeTakeOver(getEngine: GetEngine): void {
-  test("two dispatchers at once: one wins as a whole, the other is told who (pitfalls 21, 22)", async () => {
+  test("two dispatchers at once: one wins completely, the other receives the winner (pitfalls 21, 22)", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u"], 20);
     for (const channelId of channelIds) await take(engine, channelId, "u");
@@ -27,15 +27,15 @@ export function describeTakeOver(getEngine: GetEngine): void {
     expect(speakers.map(({ userId }) => userId)).toEqual(channelIds.map(() => paused.broadcaster?.userId));
     const until = new Date(paused.expiresAtMs).toISOString();
     const { userId } = paused.broadcaster as typeof dora;
-    const told = `is already paused by ${userId} for ${userId} to speak until ${until} (pause_id ${paused.pauseId})`;
+    const denial = `is already paused by ${userId} for ${userId} to speak until ${until} (pause_id ${paused.pauseId})`;
     for (const outcome of outcomes) {
       if (outcome.status === "rejected")
-        expect(outcome.reason).toMatchObject({ message: expect.stringContaining(told) });
+        expect(outcome.reason).toMatchObject({ message: expect.stringContaining(denial) });
     }
     expect(await readWholeLog(engine, eventId)).toHaveLength(2);
   });
 
-  test("a dispatcher whose own pause stands starts again: it lasts anew, and is one entry (pitfall 21)", async () => {
+  test("a dispatcher who pauses again during their own pause renews it, as one entry (pitfall 21)", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u"], 3);
     const first = await pause(engine, eventId, { broadcaster: dora, exemptUserIds: ["chief"], durationMs: 5_000 });
@@ -117,7 +117,7 @@ export function describeTakeOver(getEngine: GetEngine): void {
     expect(third.replacedPauseId).toBeUndefined();
   });
 
-  test("a repeat of a take-over answers its first outcome, and displaces nobody", async () => {
+  test("a retried take-over answers its first outcome, and displaces no other pause", async () => {
     const engine = getEngine();
     const { eventId } = await makeEvent(engine, ["u"]);
     const first = await pause(engine, eventId, { broadcaster: dora, requestId: "first" });

@@ -33,19 +33,23 @@ export function describeBans(getEngine: GetEngine): void {
     const engine = getEngine();
     const { userId, eventId, channelId } = await makeUser(engine);
     await take(engine, channelId, userId);
-    const { ban: told, revision } = await ban(engine, eventId, userId);
-    expect(told).toEqual({ userId, reason: "noise", bannedBy: "admin", bannedAtMs: expect.any(Number) });
+    const { ban: written, revision } = await ban(engine, eventId, userId);
+    expect(written).toEqual({ userId, reason: "noise", bannedBy: "admin", bannedAtMs: expect.any(Number) });
     expect((await readWholeLog(engine, eventId)).slice(-3)).toMatchObject([
-      { kind: "userBanned", ban: told, actor: "admin" },
+      { kind: "userBanned", ban: written, actor: "admin" },
       { kind: "floorRevoked", channelId, userId, cause: "noPermission", actor: "admin" },
       { kind: "userDisconnected", userId, reason: "noise", actor: "admin", revision },
     ]);
-    expect(await engine.listBans(eventId)).toContainEqual(told);
-    expect((await engine.readUserPermissions(eventId, userId)).ban).toEqual(told);
-    expect(await press(engine, channelId, userId)).toMatchObject({ granted: false, cause: "receiveOnly", ban: told });
+    expect(await engine.listBans(eventId)).toContainEqual(written);
+    expect((await engine.readUserPermissions(eventId, userId)).ban).toEqual(written);
+    expect(await press(engine, channelId, userId)).toMatchObject({
+      granted: false,
+      cause: "receiveOnly",
+      ban: written,
+    });
     await pause(engine, eventId, { broadcaster: { userId: "d", userName: "D" } });
     expect(await press(engine, channelId, userId, { priority: "emergency" })).toMatchObject({
-      ...{ cause: "receiveOnly", ban: told, holder: { userId: "d" }, pause: { reason: "fire" } },
+      ...{ cause: "receiveOnly", ban: written, holder: { userId: "d" }, pause: { reason: "fire" } },
     });
 
     const lifted = await engine.unbanUser(eventId, userId, "chief");
@@ -65,15 +69,15 @@ export function describeBans(getEngine: GetEngine): void {
     expect(await engine.settleBans(eventId)).toBeUndefined();
   });
 
-  test("pitfall 33: the end of a ban that runs out is told, once, and then the user may speak", async () => {
+  test("pitfall 33: the end of an expired ban is published once, and then the user may speak", async () => {
     const engine = getEngine();
     const { userId, eventId, channelId } = await makeUser(engine);
-    const { ban: told } = await ban(engine, eventId, userId, 400);
-    expect(told.expiresAtMs).toBe((told.bannedAtMs ?? 0) + 400);
+    const { ban: written } = await ban(engine, eventId, userId, 400);
+    expect(written.expiresAtMs).toBe((written.bannedAtMs ?? 0) + 400);
     const remainingMs = await engine.settleBans(eventId);
     expect(remainingMs).toBeGreaterThan(0);
     expect(remainingMs).toBeLessThanOrEqual(400);
-    expect(await press(engine, channelId, userId)).toMatchObject({ ban: told });
+    expect(await press(engine, channelId, userId)).toMatchObject({ ban: written });
     await waitFor(async () => (await press(engine, channelId, userId)).granted, { message: "the ban to end" });
     expect(await Promise.all([engine.settleBans(eventId), engine.settleBans(eventId)])).toEqual([undefined, undefined]);
     expect(await readBanChanges(engine, eventId)).toMatchObject([
@@ -90,15 +94,15 @@ export function describeBans(getEngine: GetEngine): void {
     const [{ userId, eventId }, late] = [await makeUser(engine), freshId("user")];
     await ban(engine, eventId, late, 7_200_000);
     await ban(engine, eventId, userId);
-    const { ban: told } = await ban(engine, eventId, userId, 3_600_000);
+    const { ban: written } = await ban(engine, eventId, userId, 3_600_000);
     const own = (await engine.listBans(eventId)).filter((one) => [userId, late].includes(one.userId));
-    expect(own).toEqual([told, expect.objectContaining({ userId: late })]);
+    expect(own).toEqual([written, expect.objectContaining({ userId: late })]);
     expect(await engine.settleBans(eventId)).toBeGreaterThan(3_500_000);
     await engine.unbanUser(eventId, userId, "admin");
     await engine.unbanUser(eventId, late, "admin");
   });
 
-  test("whoever follows bans hears of each that is made and lifted", async () => {
+  test("followers of bans receive each new and each lifted ban", async () => {
     const engine = getEngine();
     const { userId, eventId } = await makeUser(engine);
     const news = collect<void>();
@@ -110,13 +114,13 @@ export function describeBans(getEngine: GetEngine): void {
     unfollow();
   });
 
-  test("a ban holds as far as its scope reaches; another event tells of it for itself, if it knows the user", async () => {
+  test("a ban holds within its scope; another event that knows the user logs it separately", async () => {
     const engine = getEngine();
     const { userId, eventId } = await makeUser(engine);
     const [there, elsewhere] = [await makeEvent(engine, [userId]), await makeEvent(engine, ["v"])];
     const { speaker } = await take(engine, there.channelId, userId);
     const before = await engine.loadEvent(elsewhere.eventId);
-    const { ban: told } = await ban(engine, eventId, userId, 60_000);
+    const { ban: written } = await ban(engine, eventId, userId, 60_000);
     const changesThere = () => readBanChanges(engine, there.eventId);
     expect(await changesThere()).toEqual([]);
     await engine.settleBans(elsewhere.eventId);
@@ -132,12 +136,12 @@ export function describeBans(getEngine: GetEngine): void {
       await engine.unbanUser(eventId, userId, "admin");
       return;
     }
-    expect(await press(engine, there.channelId, userId)).toMatchObject({ granted: false, ban: told });
+    expect(await press(engine, there.channelId, userId)).toMatchObject({ granted: false, ban: written });
     expect(await engine.settleBans(there.eventId)).toBeGreaterThan(0);
     await engine.settleBans(there.eventId);
     expect(await engine.getActiveSpeakers(there.eventId)).toEqual({ speakers: [] });
     expect(await changesThere()).toMatchObject([
-      { kind: "userBanned", ban: told, actor: "" },
+      { kind: "userBanned", ban: written, actor: "" },
       { kind: "userDisconnected", userId, reason: "noise", actor: "" },
     ]);
     await engine.unbanUser(eventId, userId, "admin");
@@ -145,7 +149,7 @@ export function describeBans(getEngine: GetEngine): void {
     expect((await changesThere()).at(-1)).toMatchObject({ kind: "userUnbanned", expired: false, actor: "" });
   });
 
-  test("a banned user is no broadcaster, and a pause that names him changes nothing", async () => {
+  test("a banned user cannot be broadcaster, and a pause that names that user changes nothing", async () => {
     const engine = getEngine();
     const { userId, eventId, channelId } = await makeUser(engine);
     const broadcaster = { userId, userName: "Dora" };

@@ -25,7 +25,7 @@ async function disconnectedAtMs(engine: Engine, eventId: string, userId: string)
 }
 
 export function describeDisconnections(getEngine: GetEngine): void {
-  test("a disconnection takes all floors of the user, tells of each, and then of itself", async () => {
+  test("a disconnection takes all floors of the user, logs each of them, and then itself", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u", "v"], 3);
     const [first, second, third] = channelIds as [string, string, string];
@@ -49,7 +49,7 @@ export function describeDisconnections(getEngine: GetEngine): void {
     unfollow();
     expect(states.seen.map(published)).toEqual([published(held[0]?.speaker), undefined]);
     expect(await engine.getActiveSpeakers(eventId)).toEqual({ speakers: [other.speaker] });
-    expect(await engine.endLeases(eventId), "the end of each was told").toMatchObject([{ channelId: third }]);
+    expect(await engine.endLeases(eventId), "the end of each floor was logged").toMatchObject([{ channelId: third }]);
     expect((await engine.loadEvent(eventId)).revision).toBe(revision);
     expect(await press(engine, first, "u"), "may come back").toMatchObject({ granted: true });
   });
@@ -58,18 +58,18 @@ export function describeDisconnections(getEngine: GetEngine): void {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u", "v"]);
     const { revision } = await disconnect(engine, eventId, "u");
-    const told = (await readWholeLog(engine, eventId)).find((entry) => entry.revision === revision);
-    expect(await disconnectedAtMs(engine, eventId, "u")).toBe(told?.timeMs);
+    const logged = (await readWholeLog(engine, eventId)).find((entry) => entry.revision === revision);
+    expect(await disconnectedAtMs(engine, eventId, "u")).toBe(logged?.timeMs);
     await assign(engine, eventId, "u", []);
     await engine.syncMembers({ eventId, users: [{ userId: "u", channelIds }], actor: "admin" });
-    expect(await disconnectedAtMs(engine, eventId, "u")).toBe(told?.timeMs);
+    expect(await disconnectedAtMs(engine, eventId, "u")).toBe(logged?.timeMs);
     expect(await disconnectedAtMs(engine, eventId, "v")).toBeUndefined();
     const again = await disconnect(engine, eventId, "u");
     expect(again.revision).toBeGreaterThan(revision);
-    expect(await disconnectedAtMs(engine, eventId, "u")).toBeGreaterThanOrEqual(told?.timeMs ?? 0);
+    expect(await disconnectedAtMs(engine, eventId, "u")).toBeGreaterThanOrEqual(logged?.timeMs ?? 0);
   });
 
-  test("a user of whom nothing is known is disconnected, and stays unknown", async () => {
+  test("an unknown user is disconnected, and stays unknown", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["v"]);
     await disconnect(engine, eventId, "stranger");

@@ -40,7 +40,7 @@ export function describeLimits(getEngine: GetEngine): void {
     }
   });
 
-  test("a published update of a user who is new to a full event is left out and told, and the rest of its batch applies", async () => {
+  test("a published update of a user who is new to a full event is left out and reported, and the rest of its batch applies", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, USERS.slice(0, 2));
     const unheardOf = freshId("channel");
@@ -67,7 +67,7 @@ export function describeLimits(getEngine: GetEngine): void {
     expect(await assign(engine, eventId, "u1", [channelId])).toMatchObject({ added: [channelId] });
   });
 
-  test("in a full event an empty list of somebody unknown is kept, so that no seed comes after a revocation", async () => {
+  test("in a full event the empty list of an unknown user is kept, so that no seed follows a revocation", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, USERS);
     const outcomes = await engine.applyMemberships(eventId, [update("revoked", [], past(2))]);
@@ -147,7 +147,7 @@ export function describeLimits(getEngine: GetEngine): void {
     expect(await engine.readUserPermissions(eventId, "u0")).toMatchObject({ channelIds });
   });
 
-  test("the log keeps about as many changes as it is told", async () => {
+  test("the log keeps about as many changes as configured", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u0"]);
     const toggles = Array.from({ length: 400 }, (_, index) =>

@@ -258,7 +258,7 @@ export function describeMemberships(getEngine: GetEngine): void {
     expect(await engine.getChannelEvent(channelIds[1] as string)).toBe(eventId);
   });
 
-  test("G7: a channel of another event is left out of an update, told, and not stolen", async () => {
+  test("G7: a channel of another event in an update is ignored and reported, and stays in its event", async () => {
     const engine = getEngine();
     const other = await makeEvent(engine, ["u"]);
     const eventId = freshId("event");

@@ -37,7 +37,7 @@ async function applyOne(engine: Engine, eventId: string, ...args: Parameters<typ
 }
 
 export function describeSync(getEngine: GetEngine): void {
-  test("a sync replaces the memberships of the whole event, and tells of each change", async () => {
+  test("a sync replaces the memberships of the whole event, and logs each change", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const [a, b] = freshIds("channel", 2) as [string, string];
@@ -84,14 +84,14 @@ export function describeSync(getEngine: GetEngine): void {
     expect(await readWholeLog(engine, eventId)).toHaveLength(2);
   });
 
-  test("a sync of nobody revokes everybody (pitfall 2)", async () => {
+  test("a sync without users revokes all users (pitfall 2)", async () => {
     const engine = getEngine();
     const { eventId } = await makeEvent(engine, ["u", "v"], 2);
     expect(await sync(engine, eventId, {})).toEqual({ ...written, revision: 4, changedUsers: 2, revokedUsers: 2 });
     expect(await channelsOf(engine, eventId)).toEqual({ u: [], v: [] });
   });
 
-  test("a sync of an event that nobody has written begins it", async () => {
+  test("a sync of an event without writes begins its log", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const events = collect<string>();
@@ -298,7 +298,7 @@ export function describeSync(getEngine: GetEngine): void {
     expect(Object.fromEntries(left)).toEqual(users(100));
   });
 
-  test("G3: whoever follows an event is told of the newest entry of a sync, and finds the others in the log", async () => {
+  test("G3: followers of an event receive the newest entry of a sync, and find the others in the log", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u", "v", "w"]);
     const followed = collect<LogEntry>();

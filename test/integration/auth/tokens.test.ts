@@ -170,7 +170,7 @@ describe("keys", () => {
     await waitFor(async () => (await ask(fresh)) === "OK", { timeoutMs: 10_000 });
   });
 
-  it("that cannot be read are no reason to let anybody in, nor to say that a token is bad", async () => {
+  it("that cannot be read neither admit a caller nor make a token invalid", async () => {
     const { ask } = await start({ tokenJwks: join(folder, "nothing.json") });
     expect(await ask(await createKey("one").mint())).toMatch(/^UNAVAILABLE the keys/);
     expect(await ask(undefined)).toMatch(/^UNAUTHENTICATED/);
@@ -217,7 +217,7 @@ describe("an open stream", () => {
     expect(overHttp.messages()).toBeGreaterThan(0);
   });
 
-  it("of a caller who is limited tells of the caller's events alone, those included that come later (G7)", async () => {
+  it("of a limited caller delivers only the caller's events, including later ones (G7)", async () => {
     const { replica, servers } = await start({ tokenSecret: TOKEN_SECRET });
     const admin = bearer(await mintToken({ scope: "admin" }));
     const assign = (eventId: string) => servers.grpc(setUserChannels, { eventId, userId: "u", channelIds: [] }, admin);

@@ -89,7 +89,7 @@ describe("G9: a command that fails says so in one line with a remedy, and exits 
   });
 });
 
-describe("a misuse is told in one line and exits with 2", () => {
+describe("a misuse prints one line and exits with 2", () => {
   it.each([
     [["nonsense"], `unknown command 'nonsense'; see "squelch --help"`],
     [["wach"], `unknown command 'wach'; (Did you mean watch?); see "squelch --help"`],
@@ -166,7 +166,7 @@ describe("help", () => {
     expect(stdout).toContain("squelch demo");
   });
 
-  it("tells the version", async () => {
+  it("prints the version", async () => {
     const { exitCode, stdout } = await runCli(["--version"]);
     expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/)]);
   });

@@ -36,7 +36,7 @@ afterEach(async () => {
 });
 
 describe("the built program", () => {
-  it("can be executed and tells its version", async () => {
+  it("can be executed and prints its version", async () => {
     const child = await startChild(PROGRAM, ["--version"], { stdio: ["ignore", "pipe", "pipe"] });
     const lines = collectLines(child.stdout);
     await waitFor(() => lines.length === 1);
@@ -52,7 +52,7 @@ describe("the built program", () => {
     ]);
   });
 
-  it("ends quietly when nobody reads its output any more", async () => {
+  it("ends quietly when its output is closed", async () => {
     const service = await startFakeService({
       watchPermissions: async function* (_request, cancelled) {
         while (!cancelled.aborted) {

@@ -134,7 +134,7 @@ describe("squelch sync", () => {
     expect((await read("old")).channelIds).toEqual([]);
   });
 
-  it("says why a file cannot be read, or what it would have to be told", async () => {
+  it("says why a file cannot be read, or which option it needs", async () => {
     expect(await run([join(directory, "missing.csv")])).toMatchObject({
       exitCode: 1,
       stderr: expect.stringMatching(/^squelch: \S+missing\.csv cannot be read: [^\n]*no such file[^\n]*\n$/),
@@ -147,7 +147,7 @@ describe("squelch sync", () => {
     expect(await run(["x.csv", "--format", "xml"])).toMatchObject({ exitCode: 2 });
   });
 
-  it("tells why a replica refuses, though it was still sending", async () => {
+  it("prints why a replica rejects the call, although it was still sending", async () => {
     await client.unary(PermissionService.method.setUserChannels, {
       eventId: "another",
       userId: "u",

@@ -117,11 +117,11 @@ it("a router renews its token: when one expires its stream comes back at once wi
     logger: createLogger("router", "silent"),
   });
   closers.push(() => client.close());
-  const told: string[] = [];
-  client.on("fresh", () => told.push("fresh"));
-  client.on("stale", () => told.push("stale"));
+  const states: string[] = [];
+  client.on("fresh", () => states.push("fresh"));
+  client.on("stale", () => states.push("stale"));
   client.start();
-  await waitFor(() => told.filter((each) => each === "fresh").length === 2, { timeoutMs: 10_000 });
-  expect(told.slice(told.indexOf("fresh"))).toEqual(["fresh", "stale", "fresh"]);
+  await waitFor(() => states.filter((each) => each === "fresh").length === 2, { timeoutMs: 10_000 });
+  expect(states.slice(states.indexOf("fresh"))).toEqual(["fresh", "stale", "fresh"]);
   expect(asked).toBeGreaterThan(1);
 });

@@ -107,7 +107,7 @@ describe("the end of a lease", () => {
     }
   });
 
-  it("is announced although nobody watches the event", async () => {
+  it("is published although the event has no watcher", async () => {
     const { expiresAtMs } = await press(0, 1, 1);
     await expectEnd(expiresAtMs, "talkedTooLong");
   });

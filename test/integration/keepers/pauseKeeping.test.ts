@@ -80,7 +80,7 @@ async function intrude(channel: string): Promise<number> {
   return cut.timeMs - (Number(seconds) * 1_000 + Number(microseconds) / 1_000);
 }
 
-test("G5, pitfalls 19, 33: a pause whose replica was killed is upheld by another, and its end is told", async () => {
+test("G5, pitfalls 19, 33: a pause whose replica was killed is upheld by another, and its end is published", async () => {
   await startReplica();
   const { pauseId, endsAtMs } = await pauseAndKill(2);
   for (let round = 0; round < 3; round++) {

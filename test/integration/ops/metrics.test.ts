@@ -148,7 +148,7 @@ describe("/metrics of the built program", () => {
     }
   });
 
-  it("tells of the feed, the watermark and the connections, also while Redis hangs (pitfall 28)", async () => {
+  it("expose the feed, the watermark and the connections, also while Redis hangs (pitfall 28)", async () => {
     // In a new Redis a reconcile sets the watermark first, after 4 to 6 s.
     const hasWatermark = async () => ((await sample("squelch_ingest_watermark_lag_seconds")) ?? 60) < 10;
     await waitFor(hasWatermark, { timeoutMs: 20_000, message: "the watermark" });
@@ -167,7 +167,7 @@ describe("/metrics of the built program", () => {
       await waitFor(isGone, { timeoutMs: 15_000, message: "an unhealthy feed" });
       const broken = "squelch_subscription_interruptions_total";
       const hasBroken = async () => ((await sample(broken)) ?? 0) > (sampleOf(steady, broken) ?? 0);
-      await waitFor(hasBroken, { timeoutMs: 15_000, message: "the subscription to be opened anew" });
+      await waitFor(hasBroken, { timeoutMs: 15_000, message: "the subscription to be reopened" });
       expect(await sample('squelch_redis_script_errors_total{script="take-ticket"}')).toBeGreaterThan(0);
       expect(await sample('squelch_redis_connected{purpose="subscriptions"}')).toBe(0);
     } finally {
@@ -202,10 +202,10 @@ describe("the metrics of several replicas in one process", () => {
 describe("parseExposition", () => {
   it.each([
     ["a sample without a metric", "a 1\n"],
-    ["a metric told twice", "# HELP a x\n# TYPE a gauge\na 1\n# HELP a x\n"],
-    ["a sample told twice", "# HELP a x\n# TYPE a gauge\na 1\na 2\n"],
+    ["a metric listed twice", "# HELP a x\n# TYPE a gauge\na 1\n# HELP a x\n"],
+    ["a sample listed twice", "# HELP a x\n# TYPE a gauge\na 1\na 2\n"],
     ["a sample of another metric", "# HELP a x\n# TYPE a gauge\nb 1\n"],
-    ["a value that is no number", "# HELP a x\n# TYPE a gauge\na undefined\n"],
+    ["a value that is not a number", "# HELP a x\n# TYPE a gauge\na undefined\n"],
     ["labels out of shape", "# HELP a x\n# TYPE a gauge\na{b=c} 1\n"],
     [
       "a histogram that shrinks",

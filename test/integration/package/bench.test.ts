@@ -49,7 +49,7 @@ test("the benchmarks of deliveries run: each receiver of each path gets each mes
   }
 }, 120_000);
 
-test("the benchmark to the WebSocket runs: each user is told of each change", async () => {
+test("the benchmark to the WebSocket runs: each user receives each change", async () => {
   const [endToEnd] = await runSmoke("end-to-end");
   expect(endToEnd?.rows).toHaveLength(2);
   for (const row of endToEnd?.rows ?? []) expect(row).toMatchObject({ deliveries: 20, missing: 0, repeated: 0 });
@@ -64,7 +64,7 @@ test("the benchmark of a herd runs: without cursors each watcher gets each user,
   ]);
 }, 120_000);
 
-test("the benchmark of memory runs: a fresh replica tells every membership, every idle watcher a change", async () => {
+test("the benchmark of memory runs: a fresh replica delivers every membership, and a change to every idle watcher", async () => {
   const [memory] = await runSmoke("memory");
   expect(memory?.rows.map(({ count, missing }) => [count, missing])).toEqual([
     [100, 0],
@@ -114,7 +114,7 @@ test("the benchmark of the ingest runs: every update is applied, however many re
   for (const { redisCpuUs } of ingest?.rows ?? []) expect(redisCpuUs).toBeGreaterThan(0);
 }, 120_000);
 
-test("the benchmark of an emergency runs: every speaker on every router is told, once", async () => {
+test("the benchmark of an emergency runs: every speaker on every router is notified once", async () => {
   const [emergency] = await runSmoke("emergency");
   const [answered, any, last] = emergency?.rows ?? [];
   expect([any, last]).toMatchObject(Array(2).fill({ routers: 2, sockets: 6, rounds: 2, missing: 0, repeated: 0 }));
@@ -137,15 +137,15 @@ test("the benchmark of a killed replica runs: nothing is missing, the killed one
 
 test("the benchmark of restarts runs: nothing is missing, routers resume", async () => {
   const [resume] = await runSmoke("resume");
-  const told = resume?.rows.map(({ missing, repeated, resumedPercent }) => ({ missing, repeated, resumedPercent }));
-  expect(told).toEqual(Array(2).fill({ missing: 0, repeated: 0, resumedPercent: 100 }));
+  const results = resume?.rows.map(({ missing, repeated, resumedPercent }) => ({ missing, repeated, resumedPercent }));
+  expect(results).toEqual(Array(2).fill({ missing: 0, repeated: 0, resumedPercent: 100 }));
   for (const { away, maxAwayMs } of resume?.rows ?? []) {
     expect(away).toBeGreaterThan(0);
     expect(maxAwayMs).toBeGreaterThan(0);
   }
 }, 120_000);
 
-test("the benchmark of who speaks runs: each stream is told of each change", async () => {
+test("the benchmark of speakers runs: each stream receives each change", async () => {
   const [channels] = await runSmoke("channels");
   expect(channels?.rows.map(({ speaking, changes }) => [speaking, changes])).toEqual([
     [2, 6],

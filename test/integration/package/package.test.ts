@@ -62,7 +62,7 @@ it("has the program, the contract, the scripts and the console, and no more", ()
       "bin/squelch",
       "dist/console",
       "dist/gen",
-      ...["cli", "domain", "engine", "lib", "router", "server"].map((name) => `dist/src/${name}`),
+      ...["cli", "domain", "engine", "lib", "router", "server", "wire"].map((name) => `dist/src/${name}`),
       "package.json",
       "proto/squelch",
     ].sort(),

@@ -166,7 +166,7 @@ describe("a primary that is demoted under standing connections (pitfall 58)", ()
     await primary.cli("CLIENT", "KILL", "TYPE", "normal");
     await waitFor(async () => (await clientsOf(successor)).length === PURPOSES.length);
     expect(await clientsOf(primary)).toEqual([]);
-    expect(lines.filter((line) => line.includes("lead to another server"))).toHaveLength(1);
+    expect(lines.filter((line) => line.includes("lead to different servers"))).toHaveLength(1);
   });
 
   it("is left where an ACL denies INFO and ROLE, and not taken for a success", async ({ onTestFinished }) => {

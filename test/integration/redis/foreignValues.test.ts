@@ -43,25 +43,28 @@ it.each([
   ["a user that is a list", '{"userId":[1,2]}', "unknown"],
   ["a list", "[1]", "unknown"],
   ["no JSON", "busy", "unknown"],
-])("a speaker key with %s is a floor like any other: shown, cut, and told (G3, G5)", async (_name, value, userId) => {
-  const eventId = randomUUID();
-  const channelId = `${eventId}-a`;
-  await client.unary(permissions.setUserChannels, { eventId, userId: "u", channelIds: [channelId] });
-  const watch = watchOn(client, { eventIds: [eventId] });
-  await watch.caughtUp();
-  await foreign.set(`channel:${channelId}:speaker`, value, "EX", 30);
-  const speaker = { channelId, userId, priority: FloorPriority.NORMAL };
-  const { speakers } = await client.unary(permissions.getEventActiveSpeakers, { eventId });
-  expect(speakers).toMatchObject([speaker]);
-  // Redis tells of it what the replica does.
-  const press = { channelId, userId: "u", sessionId: "s" };
-  const { outcome } = await client.unary(startPtt, press);
-  const { userName, startedAt } = speakers[0] as ActiveSpeaker;
-  expect(outcome).toMatchObject({ case: "denied", value: { holder: { ...speaker, userName } } });
-  expect((outcome.value as FloorDenied).holder?.startedAt).toEqual(startedAt);
-  const { paused } = await client.unary(permissions.pauseAllSpeakers, { eventId });
-  expect(paused).toMatchObject([speaker]);
-  await waitFor(() => watch.picture.changes.length === 1);
-  expect(watch.picture.changes.at(-1)?.kind).toMatchObject({ case: "speakersPaused", value: { cut: [speaker] } });
-  watch.close();
-});
+])(
+  "a speaker key with %s is a floor like any other: shown, cut, and published (G3, G5)",
+  async (_name, value, userId) => {
+    const eventId = randomUUID();
+    const channelId = `${eventId}-a`;
+    await client.unary(permissions.setUserChannels, { eventId, userId: "u", channelIds: [channelId] });
+    const watch = watchOn(client, { eventIds: [eventId] });
+    await watch.caughtUp();
+    await foreign.set(`channel:${channelId}:speaker`, value, "EX", 30);
+    const speaker = { channelId, userId, priority: FloorPriority.NORMAL };
+    const { speakers } = await client.unary(permissions.getEventActiveSpeakers, { eventId });
+    expect(speakers).toMatchObject([speaker]);
+    // Redis tells of it what the replica does.
+    const press = { channelId, userId: "u", sessionId: "s" };
+    const { outcome } = await client.unary(startPtt, press);
+    const { userName, startedAt } = speakers[0] as ActiveSpeaker;
+    expect(outcome).toMatchObject({ case: "denied", value: { holder: { ...speaker, userName } } });
+    expect((outcome.value as FloorDenied).holder?.startedAt).toEqual(startedAt);
+    const { paused } = await client.unary(permissions.pauseAllSpeakers, { eventId });
+    expect(paused).toMatchObject([speaker]);
+    await waitFor(() => watch.picture.changes.length === 1);
+    expect(watch.picture.changes.at(-1)?.kind).toMatchObject({ case: "speakersPaused", value: { cut: [speaker] } });
+    watch.close();
+  },
+);

@@ -108,7 +108,7 @@ describe("Redis closes idle connections (pitfall 59)", () => {
 });
 
 describe("a connection that Redis has closed in the orderly way", () => {
-  it("is opened anew at once", async ({ onTestFinished }) => {
+  it("is reopened at once", async ({ onTestFinished }) => {
     const redis = await startRedis();
     onTestFinished(() => redis.stop());
     const connections = new Connections(redis.url, createLogger("test", "silent"));

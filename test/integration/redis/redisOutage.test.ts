@@ -84,7 +84,7 @@ describe.concurrent("while Redis is away", () => {
     },
   );
 
-  it("a watcher is told so, a new watch of a loaded event is served, another one is not, and all recovers", async ({
+  it("a watcher gets unhealthy checkpoints, a new watch of a loaded event is served, another one is not, and all recover", async ({
     onTestFinished,
   }) => {
     const { redis, client, eventId, assign, readiness } = await open(onTestFinished);
@@ -118,7 +118,7 @@ describe.concurrent("while Redis is away", () => {
     loaded.close();
   });
 
-  it("a watcher of a hung Redis is told so, and of its recovery", async ({ onTestFinished }) => {
+  it("a watcher is notified of a hung Redis, and of its recovery", async ({ onTestFinished }) => {
     const { redis, client, eventId, assign } = await open(onTestFinished);
     const watch = watchOn(client, { eventIds: [eventId], checkpointInterval: { seconds: 1n } });
     await watch.caughtUp();

@@ -202,9 +202,9 @@ describe.concurrent("while Redis answers no", () => {
     await waitFor(() => watch.picture.channelsOf(eventId, "anna")?.length === 0, { timeoutMs: CHECKPOINT_MS + 5_000 });
     await waitFor(() => watch.picture.checkpoints.at(-1)?.feedHealthy);
     const logged = (message: string) => lines[0]?.filter((line) => line.includes(`"msg":"${message}"`));
-    await waitFor(() => logged("redis takes writes again")?.length === 1);
+    await waitFor(() => logged("redis accepts writes again")?.length === 1);
     await waitFor(() => logged("reconciled with the control plane's keys")?.length);
-    expect(logged("redis refuses writes")).toHaveLength(1);
+    expect(logged("redis rejects writes")).toHaveLength(1);
   });
 });
 

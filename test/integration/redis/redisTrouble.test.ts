@@ -102,7 +102,7 @@ describe.concurrent("a Redis that was emptied", () => {
 });
 
 describe.concurrent("a broadcaster's pause that runs out", () => {
-  it("is told to routers that read the channels' state (pitfall 33)", async ({ onTestFinished }) => {
+  it("is published to routers that read the channels' state (pitfall 33)", async ({ onTestFinished }) => {
     const { redis, client, assign } = await open(onTestFinished);
     const eventId = randomUUID();
     const channelId = `${eventId}-a`;

@@ -98,7 +98,7 @@ describe("a database that the server does not have (pitfall 60)", () => {
     proxy.cut();
     await waitFor(async () => (await readiness(replica)).includes("must name a database that the server has, not 9"));
     await expect(assign()).rejects.toThrow();
-    expect(replica.lines.filter((line) => line.includes("does not go with its URL"))).toHaveLength(1);
+    expect(replica.lines.filter((line) => line.includes("does not fit its URL"))).toHaveLength(1);
     expect(await few.cli("INFO", "keyspace")).not.toContain("db");
     behind = many;
     await waitFor(() => isReady(replica));

@@ -115,7 +115,7 @@ describe("over TLS", () => {
 });
 
 describe("with Sentinel", () => {
-  it("a connection that is told of a fail-over while it asks for the master is not given up (pitfall 7)", async () => {
+  it("a connection that receives a fail-over while it asks for the master is not given up (pitfall 7)", async () => {
     const group = stopLater(await startSentinel());
     const connections = new Connections(group.url, createLogger("test", "silent"));
     stops.push(() => connections.close());

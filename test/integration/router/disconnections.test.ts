@@ -113,7 +113,7 @@ async function expectPutOut(sockets: readonly WsClient[], reason: string): Promi
   }
 }
 
-const told = (eventId: string, kind: string) => entries.filter((one) => one.eventId === eventId && one.kind === kind);
+const logged = (eventId: string, kind: string) => entries.filter((one) => one.eventId === eventId && one.kind === kind);
 const press = (eventId: string, userId: string) => rpc.unary(startPtt, { channelId: `${eventId}-a`, userId });
 
 describe("a disconnection", () => {
@@ -189,19 +189,19 @@ describe("a ban", () => {
     expect(await bystander.request("ping")).toMatchObject({ type: "pong" });
 
     for (const eventId of [here, there]) {
-      await waitFor(() => told(eventId, "userUnbanned").length > 0, { message: "the end of the ban" });
+      await waitFor(() => logged(eventId, "userUnbanned").length > 0, { message: "the end of the ban" });
     }
     expect(await join(0, here, "anna")).toBeDefined();
     expect(await join(1, there, "anna")).toBeDefined();
     for (const eventId of [here, there]) {
-      const [end, ...more] = told(eventId, "userUnbanned");
+      const [end, ...more] = logged(eventId, "userUnbanned");
       expect(end).toMatchObject({ userId: "anna", expired: true, actor: "" });
-      expect(more, "told once by two replicas").toEqual([]);
+      expect(more, "logged once by two replicas").toEqual([]);
       const lateMs = (end?.timeMs ?? 0) - expiresAtMs;
       expect(lateMs).toBeGreaterThanOrEqual(0);
       expect(lateMs).toBeLessThan(250);
-      expect(told(eventId, "userBanned")).toHaveLength(1);
-      expect(told(eventId, "userDisconnected")).toHaveLength(1);
+      expect(logged(eventId, "userBanned")).toHaveLength(1);
+      expect(logged(eventId, "userDisconnected")).toHaveLength(1);
     }
     expect(await raw.exists("security:banned", "security:ban:anna")).toBe(0);
   });
@@ -214,10 +214,10 @@ describe("a ban", () => {
     await rpc.unary(unbanUser, { eventId: there, userId: "anna" });
     expect(await raw.exists("security:banned", "security:ban:anna")).toBe(0);
     expect(await join(0, here, "anna")).toBeDefined();
-    await waitFor(() => told(here, "userUnbanned").length === 1, { message: "the event of the ban to tell its end" });
+    await waitFor(() => logged(here, "userUnbanned").length === 1, { message: "the event of the ban to log its end" });
   });
 
-  it("that another router writes is respected at once, and told; so is its end", async () => {
+  it("that another router writes is respected and logged at once; so is its end", async () => {
     const all = await Promise.all([join(0, here, "anna"), join(1, there, "anna")]);
     await raw.zadd("security:banned", PERMANENT, "anna");
     const ban = {
@@ -240,15 +240,15 @@ describe("a ban", () => {
     await rpc.unary(banUser, { eventId: here, userId: "zoe", duration: { seconds: 60n } });
     await expectPutOut(all, "No reason provided");
     for (const eventId of [here, there]) {
-      expect(told(eventId, "userBanned").filter((one) => JSON.stringify(one).includes("anna"))).toHaveLength(1);
+      expect(logged(eventId, "userBanned").filter((one) => JSON.stringify(one).includes("anna"))).toHaveLength(1);
     }
     await raw.zrem("security:banned", "anna");
     await raw.del("security:ban:anna");
     expect(await join(0, here, "anna")).toBeDefined();
     await rpc.unary(unbanUser, { eventId: here, userId: "zoe" });
     const ends = (eventId: string) =>
-      told(eventId, "userUnbanned").filter((one) => JSON.stringify(one).includes("anna"));
-    await waitFor(() => ends(here).length === 1 && ends(there).length === 1, { message: "the end to be told" });
+      logged(eventId, "userUnbanned").filter((one) => JSON.stringify(one).includes("anna"));
+    await waitFor(() => ends(here).length === 1 && ends(there).length === 1, { message: "the end to be logged" });
     expect(ends(here)).toMatchObject([{ expired: false, actor: "" }]);
   });
 
@@ -259,7 +259,7 @@ describe("a ban", () => {
     await raw.zadd("security:banned", PERMANENT, "anna", PERMANENT, "ben");
     // Replicas look whenever a ban is made, and find both in one step.
     await rpc.unary(banUser, { eventId: there, userId: "zoe" });
-    await waitFor(() => told(here, "userDisconnected").length === 2, { message: "both to be disconnected" });
+    await waitFor(() => logged(here, "userDisconnected").length === 2, { message: "both to be disconnected" });
     const { speakers, pause } = await rpc.unary(getEventActiveSpeakers, { eventId: here });
     expect(speakers).toEqual([]);
     expect(pause).toBeDefined();

@@ -77,7 +77,7 @@ describe("beside a router that writes Redis itself", () => {
     watch.close();
   });
 
-  it("a lease that it deletes is told to have ended, before anything else on the channel", async () => {
+  it("the end of a lease that it deletes is published before anything else on the channel", async () => {
     const watch = watchOn(client, { eventIds: [eventId] });
     await watch.caughtUp();
     const { outcome } = await client.unary(channels.startPtt, { channelId, userId: "anna" });
@@ -129,7 +129,7 @@ describe("beside a router that writes Redis itself", () => {
     expect(await take("ben")).toBe("OK");
   });
 
-  it("whoever gets past a pause is cut, and everybody is told (G5)", async () => {
+  it("a speaker who gets past a pause is cut, and every client is notified (G5)", async () => {
     const watch = watchOn(client, { eventIds: [eventId] });
     await watch.caughtUp();
     await client.unary(permissions.pauseAllSpeakers, { eventId });

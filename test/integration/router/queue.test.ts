@@ -66,7 +66,7 @@ function repliesTo(client: WsClient, id: string | undefined) {
 }
 
 describe("a client of the reference router that asks to wait", () => {
-  it("is told its place, and has the floor as soon as the speaker on another router lets go", async () => {
+  it("receives its place, and gets the floor as soon as the speaker on another router releases it", async () => {
     const [here, there] = await startRouters();
     const speaker = await join(here, "u0");
     const [first, second] = [await join(there, "u1"), await join(here, "u2")];
@@ -151,7 +151,7 @@ describe("a client of the reference router that asks to wait", () => {
     expect(await second.request("ptt-start", CHANNEL)).toMatchObject({ data: { success: true } });
   });
 
-  it("is denied where nobody may wait", async () => {
+  it("is denied if waiting is not allowed", async () => {
     const [here] = await startRouters({ floorQueueLimit: "0" });
     const [speaker, other] = [await join(here, "u0"), await join(here, "u1")];
     await speaker.request("ptt-start", CHANNEL);

@@ -157,7 +157,7 @@ describe("a change is confirmed", () => {
     other.kill("SIGKILL");
     await other.exited;
     expect(namesOf(await client(1).unary(awaitApplied, { eventId: E, revision, epoch }))).toEqual([["r1", "r2"], []]);
-    expect(await changeAndAwait(0, 1), "they hear of nothing more").toEqual([[], ["r1", "r2"]]);
+    expect(await changeAndAwait(0, 1), "they receive nothing more").toEqual([[], ["r1", "r2"]]);
   });
 
   it("in the epoch that begins when the store has forgotten everything", async () => {

@@ -51,7 +51,7 @@ describe("a request with a bad value", () => {
     ["the reserved holder as a speaker", channels.startPtt, { channelId: "a", userId: "squelch:pause" }, "user_id"],
     ["no pause to lift", permissions.resumeSpeakers, { eventId: "e" }, "pause_id"],
     ["no talk time", channels.startPtt, { channelId: "a", userId: "u", talkTime: { seconds: 0n } }, "talk_time"],
-    ["nobody to disconnect", permissions.disconnectUser, { eventId: "e" }, "user_id"],
+    ["no user to disconnect", permissions.disconnectUser, { eventId: "e" }, "user_id"],
     ["a long reason", permissions.disconnectUser, { eventId: "e", userId: "u", reason: "x".repeat(513) }, "reason"],
     ["a ban of no time", permissions.banUser, { eventId: "e", userId: "u", duration: {} }, "duration"],
     [

@@ -38,7 +38,7 @@ async function start(redisUrl?: string) {
 }
 
 describe("health", () => {
-  it("is told by gRPC for the server and each service, and by HTTP", async () => {
+  it("is reported by gRPC for the server and each service, and by HTTP", async () => {
     const { replica, client } = await start();
     for (const service of ["", "squelch.v1.PermissionService", "squelch.v1.ChannelService"]) {
       expect(await check(client, service)).toBe(SERVING);

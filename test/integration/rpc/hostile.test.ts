@@ -151,8 +151,8 @@ function* continueHeaders(): Iterable<Buffer> {
 
 it.each([
   ["streams that are reset as soon as they are opened", resetStreams],
-  ["headers that are continued for ever", continueHeaders],
-])("%s have the connection given up, and nobody else notices", async (_, frames) => {
+  ["headers that never end", continueHeaders],
+])("%s close the connection, and no other caller notices", async (_, frames) => {
   await flood(frames());
   expect((await processMemoryMib(replica.pid)).peak).toBeLessThan(400);
   await expectService();

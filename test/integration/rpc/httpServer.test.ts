@@ -59,7 +59,7 @@ describe.each(TRANSPORTS)("over %s", (_, createTransport) => {
     expect(invalid).toMatchObject({ code: Code.InvalidArgument, rawMessage: expect.stringMatching(/^user_id: /) });
   });
 
-  it("a watch tells of changes as they come, and who asked for them", async () => {
+  it("a watch delivers changes at once, and who requested them", async () => {
     const transport = createTransport((await start()).url);
     const permissions = createClient(PermissionService, transport);
     const eventId = randomUUID();
@@ -195,7 +195,7 @@ describe("a call over HTTP", () => {
     expect(await (await post(`${url}${PERMISSIONS}/GetUserPermissions`, user)).json()).toMatchObject({ known: false });
   });
 
-  it("refuses bodies above 4 MiB, and what is no request", async () => {
+  it("rejects bodies above 4 MiB, and malformed requests", async () => {
     const { url } = await start();
     const large = await post(`${url}${PERMISSIONS}/PauseAllSpeakers`, { eventId: "e", reason: "x".repeat(5 << 20) });
     expect([large.status, await large.json()]).toMatchObject([429, { code: "resource_exhausted" }]);

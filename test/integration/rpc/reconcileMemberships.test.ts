@@ -52,7 +52,7 @@ async function makeEvent(): Promise<string> {
   return userId;
 }
 describe("ReconcileMemberships", () => {
-  it("makes up for what was published while nobody listened, and says what it did", async () => {
+  it("repairs what was published while no replica was subscribed, and reports what it changed", async () => {
     const userId = await makeEvent();
     await redis.cli("SADD", key(userId), marker);
     const before = Date.now();
@@ -95,7 +95,7 @@ describe("ReconcileMemberships", () => {
     expect(await channelsOf(userId)).toEqual([channel]);
   });
 
-  it("is refused where there is no control plane", async () => {
+  it("is rejected if there is no control plane", async () => {
     const inMemory = await startSquelch();
     const other = connect(inMemory.grpcAddress);
     try {

@@ -57,7 +57,7 @@ describe("SyncEventMembers", () => {
     expect(old).toMatchObject({ known: true, channelIds: [] });
   });
 
-  it("G2, G3: a watcher is told of each of thousands of changes, in order", async () => {
+  it("G2, G3: a watcher receives each of thousands of changes, in order", async () => {
     const watch = watchOn(client, { eventIds: [eventId] });
     await watch.caughtUp();
     const users = Array.from({ length: 5_000 }, (_, index) => ({ userId: `u${index}`, channelIds: [channel()] }));

@@ -52,17 +52,19 @@ function watch(client: GrpcClient, eventIds = [eventId]) {
   stream.on("error", (reason: ServiceError) => {
     error ??= reason;
   });
-  const told = () =>
+  const received = () =>
     messages.map(({ payload }) =>
       payload.case === "snapshot" ? payload.value.speakers.map(({ userId }) => userId) : (holderOf(payload) ?? "-"),
     );
   return {
     messages,
     checkpoints,
-    told,
+    received,
     until: async (...expected: (string | string[])[]) => {
-      await waitFor(() => told().length >= expected.length, { message: () => `more than ${JSON.stringify(told())}` });
-      expect(told()).toEqual(expected);
+      await waitFor(() => received().length >= expected.length, {
+        message: () => `more than ${JSON.stringify(received())}`,
+      });
+      expect(received()).toEqual(expected);
     },
     ended: () => waitFor(() => error, { message: "the end of the stream" }),
   };
@@ -102,11 +104,11 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     return startReplica({ redisUrl: redis.url });
   }
 
-  it("begins with a snapshot, of an event that nobody has written too (pitfall 26)", async () => {
+  it("begins with a snapshot, also for an event without writes (pitfall 26)", async () => {
     const { client } = await start();
     const one = watch(client, [eventId, `${eventId}-other`]);
     await waitFor(() => one.messages.length === 2);
-    expect(one.told()).toEqual([[], []]);
+    expect(one.received()).toEqual([[], []]);
     expect(one.messages.map((message) => message.eventId).sort()).toEqual([eventId, `${eventId}-other`]);
     await assign(client, "anna");
     await press(client, "anna");
@@ -114,7 +116,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     await watch(client).until(["anna"]);
   });
 
-  it("tells each change once: grants, releases, pre-emptions, the ends of leases, the pause", async () => {
+  it("delivers each change once: grants, releases, pre-emptions, the ends of leases, the pause", async () => {
     const { client } = await start();
     await assign(client, "anna", "ben");
     const one = watch(client);
@@ -139,7 +141,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     await one.until([], "anna", "ben", "-", "anna", "-", "dora", "-");
   });
 
-  it("tells the same in a watch of permissions that asks for it, of events that come later too", async () => {
+  it("delivers the same in a watch of permissions that asks for it, also for later events", async () => {
     const { client } = await start();
     const stream = client.serverStream(watchPermissions, { withSpeakers: true });
     closers.push(() => stream.cancel());
@@ -147,21 +149,21 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     const payloads: WatchPermissionsResponse["payload"][] = [];
     stream.on("data", ({ payload }: WatchPermissionsResponse) => payloads.push(payload));
     await waitFor(() => payloads.some((payload) => payload.case === "checkpoint"));
-    const told = () => payloads.flatMap((payload) => (payload.case === "speakers" ? [payload.value] : []));
+    const received = () => payloads.flatMap((payload) => (payload.case === "speakers" ? [payload.value] : []));
     const one = watch(client);
     await one.until([]);
     await assign(client, "anna");
-    await waitFor(() => told().length === 1, { message: "the snapshot of the new event" });
+    await waitFor(() => received().length === 1, { message: "the snapshot of the new event" });
     const { leaseId } = await press(client, "anna");
     await client.unary(channels.stopPtt, { channelId, leaseId });
     await one.until([], "anna", "-");
-    await waitFor(() => told().length === 3, { message: "the changes" });
-    expect(told()[0]).toMatchObject({ eventId, payload: { case: "snapshot" } });
-    expect(told().slice(1)).toEqual(one.messages.slice(1));
+    await waitFor(() => received().length === 3, { message: "the changes" });
+    expect(received()[0]).toMatchObject({ eventId, payload: { case: "snapshot" } });
+    expect(received().slice(1)).toEqual(one.messages.slice(1));
     expect(payloads.some((payload) => payload.case === "changes" || payload.case === "snapshot")).toBe(true);
   });
 
-  it("tells of each channel once after a pause of hundreds, on both servers and in a watch of permissions", async () => {
+  it("delivers each channel once after a pause of hundreds, on both servers and in a watch of permissions", async () => {
     const { replica, client } = await start();
     const channelIds = Array.from({ length: 400 }, (_, index) => `${channelId}-${String(index).padStart(3, "0")}`);
     await client.unary(permissions.setUserChannels, { eventId, userId: "anna", channelIds });
@@ -183,14 +185,14 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     await client.unary(permissions.pauseAllSpeakers, { eventId, broadcaster: { userId: "dora" } });
     for (const messages of [grpc.messages, beside, overHttp]) {
       await waitFor(() => messages.length > channelIds.length, { message: () => `all, not ${messages.length}` });
-      const told = messages.slice(1).map((message) => [channelOf(message), holderOf(message.payload)]);
-      expect(told.sort()).toEqual(channelIds.map((id) => [id, "dora"]));
+      const received = messages.slice(1).map((message) => [channelOf(message), holderOf(message.payload)]);
+      expect(received.sort()).toEqual(channelIds.map((id) => [id, "dora"]));
     }
     abort.abort();
     await reading;
   });
 
-  it("tells nothing of another event (G7)", async () => {
+  it("delivers nothing of another event (G7)", async () => {
     const { client } = await start();
     await assign(client, "anna");
     const other = watch(client, [`${eventId}-other`]);
@@ -198,7 +200,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     await own.until([]);
     await press(client, "anna");
     await own.until([], "anna");
-    expect(other.told()).toEqual([[]]);
+    expect(other.received()).toEqual([[]]);
   });
 
   it("ends with a status that says what to do", async () => {
@@ -246,7 +248,7 @@ describe("beside a router that writes Redis itself, a watch of who speaks", () =
       JSON.stringify({ channelId, currentSpeaker, speakerName: null, isBusy: currentSpeaker !== null }),
     );
 
-  it("tells of its floors, and believes the key, not the message", async () => {
+  it("delivers its floors, and trusts the key, not the message", async () => {
     await hint("liar");
     await take("ben", 30_000);
     await hint("ben");
@@ -279,7 +281,7 @@ describe("beside a router that writes Redis itself, a watch of who speaks", () =
     );
   });
 
-  it("tells the same on another replica", async () => {
+  it("delivers the same on another replica", async () => {
     const { client: other } = await startReplica({ redisUrl: redis.url });
     const two = watch(other);
     await two.until([]);

@@ -49,7 +49,7 @@ afterAll(async () => {
 });
 
 describe("PermissionSyncManager in a process of its own", () => {
-  it("takes the URL from SQUELCH_REDIS_URL and tells of each update", async () => {
+  it("uses the URL in SQUELCH_REDIS_URL and delivers each update", async () => {
     await library.call("sync", "start");
     expect(await library.call("sync", "isConnected")).toBe(true);
     const update = { eventId: "e1", userId: 7, channelIds: ["b", "a"], action: "set_user_channels" };

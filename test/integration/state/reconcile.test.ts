@@ -36,7 +36,7 @@ class Stage {
     return `${this.eventId}-${name}`;
   }
 
-  /** What a control plane does: the set first, in two steps, then the message. */
+  /** Acts like a control plane: writes the set in two steps, then publishes the message. */
   async assign(userId: string, names: string[]): Promise<string> {
     const { redis, eventId } = this;
     const channelIds = names.map((name) => this.channel(name));
@@ -79,7 +79,7 @@ class Stage {
 
 const reconciled = (seen: WatchClient) => seen.picture.changes.filter(({ actor }) => actor === "reconcile");
 
-describe.concurrent("what was published while nobody listened", () => {
+describe.concurrent("what was published while no replica was subscribed", () => {
   it("is made up for from the control plane's keys: a grant, a revocation, and a last channel (pitfalls 2, 8)", async ({
     onTestFinished,
   }) => {

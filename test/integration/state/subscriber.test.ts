@@ -56,7 +56,7 @@ describe("PermissionSyncManager", () => {
     expect(await redis.cli("PUBSUB", "NUMSUB", "vp:membership_updates")).toMatch(/\s1$/);
   });
 
-  it("tells user, event, channels and action, and counts what is no update", async () => {
+  it("delivers user, event, channels and action, and counts malformed messages", async () => {
     const redis = await startRedis();
     teardowns.push(() => redis.stop());
     const seen: unknown[][] = [];

@@ -7,15 +7,15 @@ export interface Grant {
   channelId: string;
   leaseId: number;
   userId: string;
-  /** Tells the sessions of a user apart. */
+  /** Distinguishes the sessions of a user. */
   userName: string;
   startedAtMs: number;
-  /** As far as renewals have told. */
+  /** When the lease expires, by the last renewal. */
   expiresAtMs: number;
   talkUntilMs: number;
-  /** How often it was given back with success. */
+  /** How often it was released successfully. */
   releases: number;
-  /** How often it was renewed after that. */
+  /** How often it was renewed after its release. */
   lateRenewals: number;
 }
 
@@ -26,9 +26,12 @@ export interface Wait {
   userName: string;
   priority: FloorPriority;
   enteredAtMs: number;
-  /** How often the session stopped with success since: the place, or the floor if it had been granted. */
+  /**
+   * How often the session stopped successfully afterwards. Each stop gave up the place, or the floor if it had been
+   * granted.
+   */
   stops: number;
-  /** A later press of the session was granted or denied, which ends a wait that has not ended before. */
+  /** True if a later press of the session was granted or denied. That ends an earlier wait. */
   isAnswered: boolean;
 }
 
@@ -40,7 +43,7 @@ export interface Lock {
   goneAtMs: number;
 }
 
-/** A pause that was made, and the one whose place it asked for. */
+/** A pause, and the pause that it asked to replace. */
 export interface MadePause {
   pauseId: string;
   replacePauseId: string | undefined;
@@ -52,13 +55,16 @@ export interface FloorHistory {
   grants: Grant[];
   waits: Wait[];
   locks: Lock[];
-  /** When legacy routers deleted a speaker key, whosever it was: they look first, but not in the same step. */
+  /**
+   * When legacy routers deleted a speaker key. They check the holder first, but not in the same step, so it may have
+   * been another holder's key.
+   */
   deletions: { channelId: string; atMs: number }[];
-  /** What Redis told, in its order. */
-  told: (LogEntry | FloorNews)[];
+  /** The log entries and floor messages that Redis published, in its order. */
+  published: (LogEntry | FloorNews)[];
 }
 
-/** The laws of the floor that a history breaks, each in a sentence; all leases must have ended. */
+/** Returns the laws of the floor that a history breaks, each as a sentence. All leases must have ended. */
 export function findBreaches(history: FloorHistory): string[] {
   return [
     ...rising(history),
@@ -89,9 +95,9 @@ function isLeaseOf(grant: Grant, { channelId, leaseId }: FloorRevoked): boolean 
   return grant.channelId === channelId && grant.leaseId === leaseId;
 }
 
-/** The entries that tell of the end of a grant. */
-function endsOf(grant: Grant, told: FloorHistory["told"]): LogEntry[] {
-  return told.filter((one): one is LogEntry => {
+/** Finds the log entries about the end of a grant. */
+function endsOf(grant: Grant, published: FloorHistory["published"]): LogEntry[] {
+  return published.filter((one): one is LogEntry => {
     if (!("kind" in one)) return false;
     if (one.kind === "floorRevoked") return isLeaseOf(grant, one);
     return one.kind === "speakersPaused" && one.cut.some((cut) => isOf(grant, cut));
@@ -109,9 +115,9 @@ function rising({ grants }: FloorHistory): string[] {
     });
 }
 
-function oneEnd({ grants, told }: FloorHistory): string[] {
+function oneEnd({ grants, published }: FloorHistory): string[] {
   return grants.flatMap((grant) => {
-    const ends = endsOf(grant, told);
+    const ends = endsOf(grant, published);
     const count = ends.length + grant.releases;
     if (count !== 1) return [`${nameOf(grant)} has ${count} ends: ${JSON.stringify({ grant, ends })}`];
     const [end] = ends;
@@ -129,12 +135,12 @@ function bounded({ grants }: FloorHistory): string[] {
   ];
 }
 
-// Whoever pre-empts a lease has the higher priority; who is next is told right after the end.
-function outranked({ grants, told }: FloorHistory): string[] {
+// A user who pre-empts a lease has the higher priority. The next holder is published right after the end.
+function outranked({ grants, published }: FloorHistory): string[] {
   const breaches: string[] = [];
   const held = new Map<string, FloorPriority>();
   const cut = new Map<string, Grant>();
-  for (const one of told) {
+  for (const one of published) {
     if ("kind" in one) {
       if (one.kind !== "floorRevoked" || one.cause !== "preEmpted") continue;
       const grant = grants.find((known) => isLeaseOf(known, one));
@@ -155,11 +161,11 @@ function outranked({ grants, told }: FloorHistory): string[] {
   return breaches;
 }
 
-// In Redis's order the end of a floor is told before, or with, the next holder.
-function oneHolder({ grants, told }: FloorHistory): string[] {
+// In Redis's order the end of a floor is published before the next holder, or together with it.
+function oneHolder({ grants, published }: FloorHistory): string[] {
   const breaches: string[] = [];
   const holders = new Map<string, Grant>();
-  for (const one of told) {
+  for (const one of published) {
     if ("kind" in one) {
       for (const [channelId, grant] of holders) {
         if (endsOf(grant, [one]).length > 0) holders.delete(channelId);
@@ -169,8 +175,8 @@ function oneHolder({ grants, told }: FloorHistory): string[] {
     for (const { channelId, holder, hasLease } of one.changes) {
       const before = holders.get(channelId);
       const grant = grants.find((known) => holder !== undefined && isOf(known, holder));
-      // What is given back during a pause goes to the broadcaster in the same step.
-      const isHandedOn = before?.releases === 1 && (!hasLease || isFromQueue(grant, told));
+      // A floor that is released during a pause goes to the broadcaster in the same step.
+      const isHandedOn = before?.releases === 1 && (!hasLease || isFromQueue(grant, published));
       if (before !== undefined && holder !== undefined && before !== grant && !isHandedOn) {
         breaches.push(`${nameOf(before)} ran when ${holder.userId} was given the floor`);
       }
@@ -181,23 +187,23 @@ function oneHolder({ grants, told }: FloorHistory): string[] {
   return breaches;
 }
 
-function isFromQueue(grant: Grant | undefined, told: FloorHistory["told"]): boolean {
-  return grant !== undefined && told.some((one) => isGrantOf(one, grant));
+function isFromQueue(grant: Grant | undefined, published: FloorHistory["published"]): boolean {
+  return grant !== undefined && published.some((one) => isGrantOf(one, grant));
 }
 
-function isGrantOf(one: FloorHistory["told"][number], { channelId, leaseId }: Grant): boolean {
+function isGrantOf(one: FloorHistory["published"][number], { channelId, leaseId }: Grant): boolean {
   return "kind" in one && one.kind === "floorRequestGranted" && one.channelId === channelId && one.leaseId === leaseId;
 }
 
-/** Where it was told how a request ended: its own entries, and the first pause since it began to wait. */
-function endsOfWait({ channelId, queueId, enteredAtMs }: Wait, told: FloorHistory["told"]) {
+/** Finds where the end of a request was published: its own entries, and the first pause since it began to wait. */
+function endsOfWait({ channelId, queueId, enteredAtMs }: Wait, published: FloorHistory["published"]) {
   const own: number[] = [];
   let pause = Number.POSITIVE_INFINITY;
-  told.forEach((one, index) => {
+  published.forEach((one, index) => {
     if (!("kind" in one)) return;
     const isEnd = one.kind === "floorRequestGranted" || one.kind === "floorRequestDenied";
     if (isEnd && one.channelId === channelId && one.queueId === queueId) own.push(index);
-    // While a pause stands nobody begins to wait.
+    // No request begins to wait during a pause.
     if (one.kind === "speakersPaused" && one.timeMs >= enteredAtMs) pause = Math.min(pause, index);
   });
   return { own, pause };
@@ -205,9 +211,9 @@ function endsOfWait({ channelId, queueId, enteredAtMs }: Wait, told: FloorHistor
 
 const nameOfWait = ({ channelId, queueId, userName }: Wait) => `request ${queueId} of ${userName} on ${channelId}`;
 
-function oneEndOfWait({ waits, told }: FloorHistory): string[] {
+function oneEndOfWait({ waits, published }: FloorHistory): string[] {
   return waits.flatMap((wait) => {
-    const { own, pause } = endsOfWait(wait, told);
+    const { own, pause } = endsOfWait(wait, published);
     const [end] = own;
     if (own.length > 1) return [`${nameOfWait(wait)} has ${own.length} ends`];
     if (end !== undefined) return end > pause ? [`${nameOfWait(wait)} outlasted a pause`] : [];
@@ -216,22 +222,25 @@ function oneEndOfWait({ waits, told }: FloorHistory): string[] {
   });
 }
 
-/** Those who certainly waited for a channel when something was told: their end came later than in the same step. */
-function waitingAt({ waits, told }: FloorHistory, channelId: string, index: number): Wait[] {
-  const timeMs = told[index]?.timeMs ?? 0;
+/**
+ * Returns the requests that certainly waited for a channel when a message was published: their end came in a later
+ * step.
+ */
+function waitingAt({ waits, published }: FloorHistory, channelId: string, index: number): Wait[] {
+  const timeMs = published[index]?.timeMs ?? 0;
   return waits.filter((wait) => {
     if (wait.channelId !== channelId || wait.enteredAtMs >= timeMs) return false;
-    const { own, pause } = endsOfWait(wait, told);
-    // Whoever may have given up the place did so at a time that is not known.
+    const { own, pause } = endsOfWait(wait, published);
+    // It is not known when a session gave up its place.
     const isCertain = own.length > 0 || (wait.stops === 0 && !wait.isAnswered);
-    const endMs = told[Math.min(pause, ...own)]?.timeMs ?? 0;
+    const endMs = published[Math.min(pause, ...own)]?.timeMs ?? 0;
     return isCertain && endMs > timeMs;
   });
 }
 
 // The higher priority is served first, then the older request.
 function servedInOrder(history: FloorHistory): string[] {
-  return history.told.flatMap((one, index) => {
+  return history.published.flatMap((one, index) => {
     if (!("kind" in one) || one.kind !== "floorRequestGranted") return [];
     return waitingAt(history, one.channelId, index)
       .filter((wait) => outranks(wait.priority, one.priority) || isOlder(wait, one))
@@ -243,12 +252,12 @@ function isOlder({ priority, queueId }: Wait, granted: FloorRequestGranted): boo
   return priority === granted.priority && queueId < granted.queueId;
 }
 
-// While somebody waits the floor is neither free nor given to anybody else who has not taken it by priority.
+// While a request waits, the floor is not free, and only a press with a higher priority takes it.
 function neverFree(history: FloorHistory): string[] {
   const breaches: string[] = [];
   const holders = new Map<string, Grant | undefined>();
   const cut = new Set<string>();
-  history.told.forEach((one, index) => {
+  history.published.forEach((one, index) => {
     if ("kind" in one) {
       if (one.kind === "floorRevoked" && one.cause === "preEmpted") cut.add(one.channelId);
       return;
@@ -256,7 +265,7 @@ function neverFree(history: FloorHistory): string[] {
     for (const { channelId, holder, hasLease } of one.changes) {
       const grant = history.grants.find((known) => holder !== undefined && isOf(known, holder));
       const isNew = holder === undefined || (hasLease && grant !== holders.get(channelId));
-      const isServed = cut.has(channelId) || isFromQueue(grant, history.told);
+      const isServed = cut.has(channelId) || isFromQueue(grant, history.published);
       if (isNew && !isServed) {
         for (const wait of waitingAt(history, channelId, index)) {
           breaches.push(`${nameOfWait(wait)} waited when ${holder?.userName ?? "nobody"} had the floor`);
@@ -269,15 +278,15 @@ function neverFree(history: FloorHistory): string[] {
   return breaches;
 }
 
-// Between a pause and its end nobody but the exempt and the broadcaster is given a floor, or has one still.
-function latched({ locks, told }: FloorHistory): string[] {
+// During a pause only exempt users and the broadcaster hold a floor or are granted one.
+function latched({ locks, published }: FloorHistory): string[] {
   const breaches: string[] = [];
   const holders = new Map<string, string | undefined>();
   let exempt: string[] | undefined;
-  for (const one of told) {
+  for (const one of published) {
     if (!("kind" in one)) {
       for (const { channelId, holder } of one.changes) {
-        // The end of a lock that others wrote is told by nobody.
+        // The end of a lock that a router wrote is not published.
         const isLock = locks.some(({ userId }) => userId === holder?.userId);
         if (isLock && exempt) breaches.push(`${holder?.userId} was given a floor during a pause`);
         holders.set(channelId, isLock ? undefined : holder?.userId);
@@ -291,11 +300,12 @@ function latched({ locks, told }: FloorHistory): string[] {
   return breaches;
 }
 
-// A pause takes the place of another only if it names that one or has the same broadcaster, and says so; each has one end.
-function onePause({ pauses, told }: FloorHistory): string[] {
+// A pause replaces another only if it names that pause or has the same broadcaster, and records it. Each pause has
+// one end.
+function onePause({ pauses, published }: FloorHistory): string[] {
   const breaches: string[] = [];
   let standing: SpeakerPause | undefined;
-  for (const one of told) {
+  for (const one of published) {
     if (!("kind" in one)) continue;
     if (one.kind === "speakersResumed") {
       if (standing?.pauseId !== one.pauseId) breaches.push(`the end of ${one.pauseId} was told while it did not stand`);
@@ -313,10 +323,11 @@ function onePause({ pauses, told }: FloorHistory): string[] {
   return breaches;
 }
 
-// A legacy router's lock keeps others out, and is kept out; a higher priority or a pause says that it takes it.
-function besideLocks({ grants, locks, deletions, told }: FloorHistory): string[] {
+// A legacy router's lock excludes leases, and leases exclude it. Only a higher priority or a pause takes its floor,
+// and both record that.
+function besideLocks({ grants, locks, deletions, published }: FloorHistory): string[] {
   const takenFrom = ({ channelId, userId, takenAtMs, goneAtMs }: Lock) =>
-    told.flatMap((one) => {
+    published.flatMap((one) => {
       if (!("kind" in one) || one.timeMs < takenAtMs || one.timeMs > goneAtMs) return [];
       const isTaken =
         one.kind === "speakersPaused" ||
@@ -331,7 +342,7 @@ function besideLocks({ grants, locks, deletions, told }: FloorHistory): string[]
         if (grant.startedAtMs > lock.takenAtMs && grant.startedAtMs < goneAtMs) {
           return [`${nameOf(grant)} was granted while ${lock.userId} had a lock`];
         }
-        const endMs = Math.min(grant.expiresAtMs, ...endsOf(grant, told).map(({ timeMs }) => timeMs));
+        const endMs = Math.min(grant.expiresAtMs, ...endsOf(grant, published).map(({ timeMs }) => timeMs));
         const isDeleted = deletions.some(
           ({ channelId, atMs }) => channelId === lock.channelId && atMs >= grant.startedAtMs && atMs <= lock.takenAtMs,
         );

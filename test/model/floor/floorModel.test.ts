@@ -8,13 +8,13 @@ import { type FloorGame, playFloors } from "./floorWorld.js";
 interface Flaw {
   replace: string;
   by: string;
-  /** How often it was put into a script. */
+  /** The number of places in the scripts that the flaw changes. */
   hits: number;
 }
 
 const current = vi.hoisted((): { flaw: Flaw | undefined } => ({ flaw: undefined }));
 
-// The scripts are read where an engine is made: a flaw is a change of their text.
+// Scripts are read when an engine is created, so a flaw is a change of their text.
 vi.mock("node:fs", async (importOriginal) => {
   const fs = await importOriginal<typeof Fs>();
   return {
@@ -29,7 +29,10 @@ vi.mock("node:fs", async (importOriginal) => {
   };
 });
 
-/** Each game has one, since every replica looks after the pauses of all events that it finds: a flawed one too. */
+/**
+ * Each game has its own Redis, because every replica keeps the pauses of all events that it finds, and a flawed replica
+ * would disturb other games.
+ */
 const DATABASES = 1_000;
 let games = 0;
 let redis: RedisServer;
@@ -39,7 +42,7 @@ beforeAll(async () => {
 });
 afterAll(() => redis.stop());
 
-/** A generator of numbers from 0 to 1 (mulberry32), so that a seed names what is tried. */
+/** Generates numbers from 0 to 1 (mulberry32), so that a seed reproduces the run. */
 function seeded(seed: number): () => number {
   let state = seed;
   return () => {
@@ -50,7 +53,10 @@ function seeded(seed: number): () => number {
   };
 }
 
-/** Plays with scripts that have a flaw, or none. Others may play at the same time: scripts are read before it returns. */
+/**
+ * Plays a game with scripts that have a flaw or none. Several games may run at the same time, because scripts are read
+ * before this function returns.
+ */
 function play(game: FloorGame, flaw?: Flaw): Promise<FloorHistory> {
   current.flaw = flaw;
   try {
@@ -62,7 +68,7 @@ function play(game: FloorGame, flaw?: Flaw): Promise<FloorHistory> {
 
 test.concurrent.each([
   ["replicas watch for the ends of leases", true],
-  ["only the next script tells the end of a lease", false],
+  ["only the next script publishes the end of a lease", false],
 ])(
   "G4, G5: where %s there is one holder, each grant has one end, and leases rise",
   {
@@ -71,11 +77,11 @@ test.concurrent.each([
   async (_, isWatched) => {
     const first = Date.now() % 1_000_000;
     const all: FloorHistory[] = [];
-    const told = () => all.flatMap((history) => history.told);
+    const published = () => all.flatMap((history) => history.published);
     const countOf = (isWanted: (entry: LogEntry) => boolean) =>
-      told().filter((one) => "kind" in one && isWanted(one)).length;
-    const kinds = () => new Set(told().map((one) => ("kind" in one ? one.kind : "news")));
-    // What one game lacks, on a busy machine for example, the next one may have.
+      published().filter((one) => "kind" in one && isWanted(one)).length;
+    const kinds = () => new Set(published().map((one) => ("kind" in one ? one.kind : "news")));
+    // A game on a busy machine may miss some kinds of entries. The next game may have them.
     const isRich = () =>
       all.flatMap(({ grants }) => grants).length > 30 &&
       all.flatMap(({ locks }) => locks).length > 5 &&
@@ -91,11 +97,11 @@ test.concurrent.each([
 );
 
 test.concurrent.each([
-  ["a stop that asks for no lease", "if not is_own then return { 'stale' } end", ""],
+  ["a stop that asks for no lease", "if not is_own then return answer({ 'stale' }) end", ""],
   [
     "an end that is announced again and again",
-    "  forget_lease(channel)\n  local has_talked_out",
-    "  local has_talked_out",
+    "'talkedTooLong' or 'other', '')\n  forget_lease(channel)\n",
+    "'talkedTooLong' or 'other', '')\n",
   ],
   [
     "a grant that does not look for the end before it",
@@ -116,8 +122,8 @@ test.concurrent.each([
   ["a press that looks for no pause", "if pause and not is_exempt(pause, request.userId) then", "if false then"],
   [
     "a renewal that asks for no lease",
-    "if not holder or holder.leaseId ~= request.leaseId then return { 'stale' } end",
-    "if not holder then return { 'stale' } end",
+    "if not holder or holder.leaseId ~= request.leaseId then return answer({ 'stale' }) end",
+    "if not holder then return answer({ 'stale' }) end",
   ],
   [
     "a release that forgets who waits",
@@ -131,7 +137,7 @@ test.concurrent.each([
   ],
   [
     "a pause that displaces whichever stands",
-    "if not names_it and not has_same_broadcaster then return { 'standing', standing_json } end",
+    "if not names_it and not has_same_broadcaster then return answer({ 'standing', standing_json }) end",
     "",
   ],
   [
@@ -146,7 +152,7 @@ test.concurrent.each([
   ],
   ["a pause that leaves those who wait", "redis.call('UNLINK', context.queue)", ""],
   [
-    "an end of a wait that nobody is told",
+    "an end of a wait that is not published",
     "      append_request_denied(channel, request, 'anotherHasPermission')\n",
     "",
   ],
@@ -155,7 +161,7 @@ test.concurrent.each([
   const deadline = performance.now() + 60_000;
   let breaches: string[] = [];
   for (let seed = 1; breaches.length === 0 && performance.now() < deadline; seed++) {
-    // Where replicas watch, a script seldom comes across an end that is not told yet.
+    // While replicas keep leases, a script seldom finds an end that has not been published yet.
     const played = play({ random: seeded(seed), durationMs: 1_000, isWatched: seed % 2 === 0 }, flaw);
     // A flaw may also show as leases that never end.
     breaches = await played.then(findBreaches, (error: Error) => [error.message]);

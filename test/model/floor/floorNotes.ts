@@ -27,7 +27,7 @@ export function noteGrant(
   return grant;
 }
 
-/** Undefined where the store refuses. */
+/** Undefined if the store rejected the press. */
 export async function orStale<T>(promise: Promise<T>): Promise<T | undefined> {
   try {
     return await promise;

@@ -4,18 +4,20 @@ import type { Engine } from "../../../src/domain/ports/engine.js";
 import type { FloorHistory, Grant, Wait } from "./floorLaws.js";
 import { noteGrant, orStale } from "./floorNotes.js";
 
-/** What a session that waits has to do with. */
+/** The history and stores that a waiting session works with. */
 export interface WaiterWorld {
   history: FloorHistory;
   channelId: string;
   userId: string;
-  /** Its own: nobody comes back under it. */
+  /** The session's own user: no other session uses it. */
   sessionId: string;
   random: () => number;
   pickReplica: () => Engine;
 }
 
-/** A session that presses once and waits for the floor, if it has to; then it speaks for a moment, or has gone. */
+/**
+ * A session that presses once and waits for the floor if necessary. Then it speaks for a moment, or has already left.
+ */
 export async function playWaiter({ history, random, pickReplica, ...who }: WaiterWorld): Promise<void> {
   const { channelId, userId, sessionId } = who;
   const priority = random() < 0.6 ? "normal" : (FLOOR_PRIORITIES[Math.floor(random() * 4)] ?? "normal");
@@ -43,7 +45,7 @@ export async function playWaiter({ history, random, pickReplica, ...who }: Waite
   let isWaiting = await press();
   while (isWaiting) {
     await sleep(random() * 60);
-    const grant = history.told.some(
+    const grant = history.published.some(
       (one) => "kind" in one && one.kind === "floorRequestGranted" && one.queueId === wait?.queueId,
     );
     const next = random();
@@ -71,9 +73,9 @@ export async function playWaiter({ history, random, pickReplica, ...who }: Waite
     held.releases += 1;
 }
 
-/** Adds the floors that were granted to requests which waited: of some only the log tells. */
-export function noteServed({ grants, waits, told }: FloorHistory): void {
-  for (const one of told) {
+/** Adds the floors that were granted to waiting requests. Some of them occur only in the log. */
+export function noteServed({ grants, waits, published }: FloorHistory): void {
+  for (const one of published) {
     if (!("kind" in one) || one.kind !== "floorRequestGranted") continue;
     const { channelId, leaseId, queueId, userId, userName, startedAtMs, expiresAtMs, talkUntilMs } = one;
     const wait = waits.find((known) => known.channelId === channelId && known.queueId === queueId);

@@ -18,7 +18,7 @@ const USERS = ["u0", "u1", "u2"];
 const SESSIONS_PER_USER = 2;
 const LEGACY_ROUTERS = 2;
 const DISPATCHERS = ["dora", "carl"];
-/** How many at a time ask to wait for a floor. */
+/** The number of sessions that ask for the floor and wait at the same time. */
 const WAITERS = 4;
 /** Names the replicas' subscriptions, so that a fault can hit them. */
 const SUBSCRIPTIONS = "squelch-subscriptions";
@@ -26,7 +26,7 @@ const SUBSCRIPTIONS = "squelch-subscriptions";
 export interface FloorGame {
   random: () => number;
   durationMs: number;
-  /** False: no replica watches for the ends of leases, so that the next script that comes across one has to tell it. */
+  /** If false, no replica keeps leases, so the next script that finds an expired lease has to publish its end. */
   isWatched: boolean;
 }
 
@@ -36,7 +36,7 @@ export interface FloorGame {
  * before it returns.
  */
 export async function playFloors(url: string, { random, durationMs, isWatched }: FloorGame): Promise<FloorHistory> {
-  const history: FloorHistory = { grants: [], waits: [], locks: [], pauses: [], deletions: [], told: [] };
+  const history: FloorHistory = { grants: [], waits: [], locks: [], pauses: [], deletions: [], published: [] };
   const engines = [0, 1].map(() => createRedisEngine({ url, logger }));
   const hubs = engines.map((engine) => new Hub(engine, logger));
   const raw = new Redis(url);
@@ -47,7 +47,7 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
     await waitFor(() => engines.every((one) => one.feedHealth().healthy));
     const { eventId, channelIds } = await makeEvent(engine, USERS, 2);
     listener.on("message", (name: string, message) => {
-      history.told.push(...(name.endsWith(":floor") ? [parseFloorNews(message)] : parsePublishedEntries(message)));
+      history.published.push(...(name.endsWith(":floor") ? [parseFloorNews(message)] : parsePublishedEntries(message)));
     });
     await listener.subscribe(`squelch:{${eventId}}:changes`, `squelch:{${eventId}}:floor`);
     if (isWatched) for (const hub of hubs) await hub.keepWhileBusy(eventId);
@@ -91,7 +91,7 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
           const grant = held;
           const isReleased = await orStale(replica.stopPtt(grant.channelId, by).then(() => true));
           if (isReleased) grant.releases += 1;
-          // Some do not believe it and come back with the old lease.
+          // Some sessions retry with the old lease.
           if (random() < 0.7) held = undefined;
         } else {
           held = undefined;
@@ -117,7 +117,7 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
         const taken = await raw.multi().set(key, value, "PX", ttlMs, "NX").time().exec();
         if (taken?.[0]?.[1] !== "OK") return;
         const takenAtMs = toMs(taken[1]?.[1]);
-        // The time was told after the lock was set.
+        // The end was calculated after the lock was set.
         const lock = { channelId, userId, takenAtMs, goneAtMs: takenAtMs + ttlMs - 2 };
         history.locks.push(lock);
         await sleep(random() * 120);
@@ -129,7 +129,7 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
       }),
     );
 
-    // Each may know of the other's pause, and take its place.
+    // Each dispatcher may know the other's pause and replace it.
     let newestPauseId: string | undefined;
     const dispatchers = DISPATCHERS.map((userId) =>
       repeat(400, async () => {
@@ -160,7 +160,7 @@ export async function playFloors(url: string, { random, durationMs, isWatched }:
     await waitFor(async () => (await engine.endLeases(eventId)).length === 0, { message: "all leases to end" });
     const last = (await readWholeLog(engine, eventId)).at(-1);
     await engine.setChannelEvent(`${eventId}-${randomUUID()}`, eventId, "test", false);
-    await waitFor(() => history.told.some((one) => "revision" in one && one.revision === last?.revision));
+    await waitFor(() => history.published.some((one) => "revision" in one && one.revision === last?.revision));
     noteServed(history);
     return history;
   } finally {

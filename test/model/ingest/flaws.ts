@@ -1,6 +1,6 @@
 /**
- * Ways to get the ingest protocol wrong, which tests switch on in the model one at a time: each must be caught. Those
- * of the second part are not obvious: they are what a quick reading of the protocol suggests.
+ * Mistakes in the ingest protocol. Tests switch them on in the model one at a time, and each must be found. The
+ * mistakes of the second part are not obvious: a quick reading of the protocol suggests them.
  */
 export const FLAWS = {
   "equal position applies": "a position equal to the stored one applies",
@@ -11,7 +11,7 @@ export const FLAWS = {
   "rpc ticket late": "a write over RPC raises the counter, but its ticket is published in a later step",
   "position kept if equal": "a write without difference leaves the stored position as it is",
   "emptied users forgotten": "a user without channels loses the entry",
-  "floor ignored": "a position at or below the floor of a sync applies",
+  "position floor ignored": "a position at or below the position floor of a sync applies",
   "not repeated": "a batch of unknown outcome is not applied again",
   "raised unapplied": "the watermark is raised to the newest ticket seen, whatever still waits",
   "raised from above": "the watermark is raised by a replica whose subscription began above it",
@@ -27,8 +27,9 @@ export const FLAWS = {
   "keys teach channels":
     "a reconcile takes a channel that no event is known to have for one of the event of the others",
   "seed at a ticket": "a write only for the unknown is as new as any other write over RPC",
-  "epoch floor": "a new epoch raises the floor to a fresh ticket",
-  "epoch floor at opening": "a new epoch raises the floor to where the subscription of the replica that notices began",
+  "epoch position floor": "a new epoch raises the position floor to a fresh ticket",
+  "epoch position floor at opening":
+    "a new epoch raises the position floor to where the subscription of the replica that notices began",
   "lag taken for loss":
     "a replica whose update is refused by a position above its newest ticket repeats it at a new one",
   "refused is final":

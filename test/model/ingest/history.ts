@@ -4,15 +4,17 @@ import type { Verdict } from "./reconcileModel.js";
 /** A write, and its place in Redis's own order. */
 export interface Write {
   kind: "published" | "rpc" | "sync" | "seed" | "reconciled";
-  /** Where its message, or that of its ticket, stands among all that was ever published; a seed is before everything. */
+  /**
+   * The place of its message, or of its ticket's message, among all that were published. A seed is before everything.
+   */
   order: number;
   eventId: string;
-  /** The channels of each user; a sync has [] for everybody else. */
+  /** The channels of each user. A sync has an empty list for every other user. */
   channelsOf: ReadonlyMap<string, readonly string[]>;
   position: Position;
 }
 
-/** What a reconcile made of a user. */
+/** The decision of a reconcile about a user. */
 export interface Judgement {
   /** Of the reconcile's ticket. */
   order: number;
@@ -28,22 +30,22 @@ export interface Judgement {
   losses: number;
 }
 
-/** What really happened, which no replica knows: the witness that the laws ask. */
+/** A record of what really happened. The laws read it; no replica knows it. */
 export class History {
-  /** Every write, those that Redis has lost too. */
+  /** Every write, including those that Redis has lost. */
   readonly writes: Write[] = [];
   readonly lost = new Set<Write>();
-  /** What has been carried out on the data that Redis has now, whether or not it was refused. */
+  /** The writes that were executed on Redis's current data, whether or not they were rejected. */
   executed: Write[] = [];
-  /** Tickets of the reconciles that were carried out on the data that Redis has now. */
+  /** Tickets of the reconciles that were executed on Redis's current data. */
   reconciled: number[] = [];
   readonly judgements: Judgement[] = [];
-  /** Users whose keys may be wrong for ever: recomputed twice at once, or while Redis lost data. */
+  /** Users whose keys may stay wrong: they were recomputed twice at once, or while Redis lost data. */
   readonly unreliable = new Set<string>();
   /** How often Redis has lost data. */
   losses = 0;
 
-  /** Everything since a copy was taken is lost. */
+  /** Forgets everything since a copy was made. */
   loseSince(copy: { writes: number; executed: readonly Write[]; reconciled: readonly number[] }): void {
     for (const write of this.writes.slice(copy.writes)) this.lost.add(write);
     this.executed = [...copy.executed];
@@ -56,12 +58,12 @@ export class History {
   }
 }
 
-/** What a write says of a user, or undefined if nothing. */
+/** Returns the channels that a write gives a user; undefined if it does not concern the user. */
 export function channelsIn(write: Write, userId: string): readonly string[] | undefined {
   return write.channelsOf.get(userId) ?? (write.kind === "sync" ? [] : undefined);
 }
 
-/** The newest of the writes that say something of a user in an event. */
+/** Returns the newest of the writes that concern a user in an event. */
 export function newestOf(writes: Iterable<Write>, eventId: string, userId: string): Write | undefined {
   let newest: Write | undefined;
   for (const write of writes) {

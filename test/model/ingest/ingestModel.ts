@@ -2,7 +2,7 @@ import type { Flaw } from "./flaws.js";
 import { RedisModel } from "./redisModel.js";
 import { type Fate, ReplicaModel } from "./replicaModel.js";
 
-/** One thing that happens. What makes no sense at the moment does nothing. */
+/** One step of a schedule. A step that is impossible at the moment does nothing. */
 export type Step = FleetStep | ReplicaStep;
 
 type FleetStep =
@@ -52,11 +52,11 @@ interface Assignment {
 export class IngestModel {
   readonly redis: RedisModel;
   readonly replicas: readonly ReplicaModel[];
-  /** What the control plane ever made of a user: `event/user` → channels, joined. */
+  /** Every list of channels that the control plane ever published for a user: `event/user` → channels, joined. */
   readonly assigned = new Map<string, Set<string>>();
   #assignments: Assignment[] = [];
 
-  /** @param flaw what is done wrong */
+  /** @param flaw the mistake to make */
   constructor(flaw?: Flaw) {
     this.redis = new RedisModel(new Set(flaw === undefined ? [] : [flaw]));
     this.replicas = REPLICAS.map((index) => {

@@ -20,10 +20,10 @@ const cutAll: Step = { do: "cutAll", undelivered: 20 };
 
 interface Rule {
   rule: string;
-  /** What happens without the rule. */
+  /** The result without the rule. */
   flaw: Flaw;
   world: World;
-  /** What is told of those who have come to rest. */
+  /** The result for users whose replicas are at rest. */
   broken: RegExp;
   steps: Step[];
   rest?: Partial<Schedule>;
@@ -44,11 +44,12 @@ const rules: Rule[] = [
       cutAll,
       assign("e", "u", "e1"),
     ],
-    // The second finds the gap and reconciles: key and state agree. Then the first applies what it had left.
+    // The second replica finds the gap and reconciles: key and state agree. Then the first applies the remaining
+    // updates.
     rest: { survivors: [1, 0] },
   },
   {
-    rule: "a reconcile leaves the users alone for whom a sync has spoken, those without an entry too",
+    rule: "a reconcile does not change users whom a sync has written, including those without an entry",
     flaw: "sync forgotten",
     world: WORLDS["writes over RPC"],
     broken: /u in e has \[e1\], but the newest write, sync .*, says \[\]/,
@@ -79,16 +80,16 @@ const rules: Rule[] = [
     ],
   },
   {
-    rule: "a new epoch does not raise the floor above what was received and waits",
-    flaw: "epoch floor",
+    rule: "a new epoch does not raise the position floor above what was received and waits",
+    flaw: "epoch position floor",
     world: WORLDS["the control plane alone"],
     broken: /u in e has \[e1\], but the newest write .*, says \[e2\]/,
-    // A Redis replica was attached, say: no connection breaks, nobody looks for a gap.
+    // For example, a Redis replica was attached: no connection breaks, so no replica looks for a gap.
     steps: [assign("e", "u", "e1"), keepUp(0), assign("e", "u", "e2"), receive(0), { do: "beginEpoch", replica: 0 }],
   },
   {
     rule: "nor to where the subscription of the replica that notices it began",
-    flaw: "epoch floor at opening",
+    flaw: "epoch position floor at opening",
     world: WORLDS["the control plane alone"],
     broken: /u in e has \[e1\], but the newest write .*, says \[e2\]/,
     steps: [
@@ -103,7 +104,7 @@ const rules: Rule[] = [
     ],
   },
   {
-    rule: "a refusal by a position above the newest ticket seen is no sign that the counter was lost",
+    rule: "a rejection by a position above the newest seen ticket does not mean that the counter was lost",
     flaw: "lag taken for loss",
     world: WORLDS["writes over RPC"],
     broken: /u in e has \[e1\], but the newest write .*, rpc .*, says \[e2\]/,
@@ -130,7 +131,7 @@ const rules: Rule[] = [
     steps: [
       assign("e", "u", "e1"),
       keepUp(0),
-      // Sees the key.
+      // The reconcile reads the key.
       reconcile(0),
       assign("f", "u", "f1"),
       assign("f", "u"),

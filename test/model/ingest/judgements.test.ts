@@ -41,7 +41,7 @@ test("G6: the rules of a reconcile and the model come to the same, whatever was 
     const expected = judgeKey(store, USER, known, key);
     const entries = known.map((entry) => ({ ...entry, isByRpc: store.isWrittenByRpc(entry.eventId, USER) }));
     const verdict = judgeUser(key, (channelId) => store.owners.get(channelId), entries);
-    // What the script refuses: it looks again, also at syncs that did not name the user.
+    // The script rejects these. It also compares with syncs that did not name the user.
     const isRefused = verdict.kind === "write" && store.isWrittenByRpc(verdict.eventId, USER);
     if (expected.kind === "write")
       expect(verdict).toEqual({ ...expected, channelIds: [...expected.channelIds].sort() });

@@ -1,22 +1,19 @@
 import { comparePositions } from "../../../src/domain/cursor.js";
 import { channelsIn, type Judgement, newestOf, type Write } from "./history.js";
 import type { IngestModel } from "./ingestModel.js";
-import type { KeptReason, Verdict } from "./reconcileModel.js";
-import type { World } from "./worlds.js";
+import type { Verdict } from "./reconcileModel.js";
+import type { Shortfall, World } from "./worlds.js";
 
-/** Something that must never happen has happened. */
+/** A law of the model was broken. */
 export class LawBroken extends Error {
   override readonly name = "LawBroken";
 }
 
-/** Where the keys did not tell what everybody had missed. */
-export type Shortfall = KeptReason | "another event";
-
 const textOf = (channelIds: readonly string[] | undefined) => [...(channelIds ?? [])].sort().join();
 
 /**
- * The watermark promises only what is true: everything published before it has been applied, or a reconcile has begun
- * later and ended. Told of the replicas that rely on it, those whose unbroken subscription began at or below it.
+ * Checks the promise of the watermark: everything published before it has been applied, or a later reconcile has
+ * finished. This concerns the replicas that rely on it: those whose unbroken subscription began at or below it.
  */
 export function checkWatermark({ redis, replicas }: IngestModel): void {
   const { history, stream, watermark } = redis;
@@ -39,7 +36,7 @@ export function checkWatermark({ redis, replicas }: IngestModel): void {
 }
 
 /**
- * The laws of a fleet at rest. Returns where it fell short of the newest write because the keys could not tell.
+ * Checks the laws of a fleet at rest. Returns the users who have an older write because the keys could not repair it.
  *
  * @throws LawBroken
  */
@@ -63,7 +60,7 @@ function channelsNow({ redis }: IngestModel, eventId: string, userId: string): r
   return redis.store.event(eventId).members.get(userId)?.channelIds;
 }
 
-// Of all that was carried out the newest stands, in whichever order, however often and by whomever.
+// The newest of all executed writes remains, in any order, however often they ran and whichever replica ran them.
 function checkExecuted(model: IngestModel, eventId: string, userId: string): void {
   const newest = newestOf(model.redis.history.executed, eventId, userId);
   const expected = newest && channelsIn(newest, userId);
@@ -75,7 +72,7 @@ function checkExecuted(model: IngestModel, eventId: string, userId: string): voi
   );
 }
 
-// What stands is the newest of all writes that Redis keeps, whether a replica received it or not.
+// The newest write that Redis keeps remains, whether or not a replica received it.
 function checkNewest(model: IngestModel, world: World, eventId: string, userId: string): Shortfall | undefined {
   const { history } = model.redis;
   const newest = newestOf(
@@ -104,7 +101,7 @@ function checkNewest(model: IngestModel, world: World, eventId: string, userId: 
   return shortfall;
 }
 
-// An absent key says that an event was emptied, not which: it may be one in which the user was not known.
+// An absent key shows that an event was emptied, but not which one: it may be one in which the user was unknown.
 function isMisledByAbsence({ redis }: IngestModel, { madeAt, userId, knownIn, verdict }: Judgement): boolean {
   if (verdict.kind !== "write" || verdict.channelIds.length > 0) return false;
   return redis.history.writes.some(
@@ -114,13 +111,13 @@ function isMisledByAbsence({ redis }: IngestModel, { madeAt, userId, knownIn, ve
 }
 
 function shortfallOf(verdict: Verdict | undefined, eventId: string): Shortfall | undefined {
-  // Nobody compared the user: there was neither key nor entry.
+  // No replica compared the user, because there was neither a key nor an entry.
   if (verdict === undefined) return "key never seen";
   if (verdict.kind === "kept") return verdict.reason;
   return verdict.eventId === eventId ? undefined : "another event";
 }
 
-// A reconcile makes nothing up: what it writes is what the control plane once wrote, in full.
+// A reconcile invents nothing: it writes only complete lists that the control plane once wrote.
 function checkJudgements(model: IngestModel): void {
   const { redis, assigned } = model;
   for (const judgement of redis.history.judgements) {
@@ -134,7 +131,8 @@ function checkJudgements(model: IngestModel): void {
   }
 }
 
-// Revisions are contiguous from 1, each a real difference to the one before, and lead to the state.
+// Revisions are contiguous from 1. Each is a real difference to the one before, and together they result in the
+// state.
 function checkLog({ redis }: IngestModel): void {
   for (const [eventId, { log, members, revision }] of redis.store.events) {
     const pictures = new Map<string, readonly string[]>();
@@ -158,7 +156,7 @@ function checkLog({ redis }: IngestModel): void {
   }
 }
 
-// Everything once more, the newest first: nothing happens.
+// Applies everything once more, the newest first: nothing changes.
 function checkRepeats({ redis }: IngestModel): void {
   const { history, store } = redis;
   for (const { kind, eventId, channelsOf, position } of history.executed.toReversed()) {

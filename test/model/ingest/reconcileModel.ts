@@ -6,7 +6,7 @@ export type Verdict =
   | { kind: "kept"; reason: KeptReason; eventId?: string };
 
 export type KeptReason =
-  /** The newest word on the user came over RPC, of which the keys know nothing. */
+  /** True if the newest write about the user came over RPC, which the keys do not contain. */
   | "over RPC"
   /** There is no key, and no reconcile has ever found one for the event. */
   | "key never seen"
@@ -18,15 +18,15 @@ export type KeptReason =
 /** A user is known in an event, with channels or without. */
 export interface Entry {
   eventId: string;
-  /** Whether a reconcile has ever found the user's key with channels of this event. */
+  /** True if a reconcile has ever found the user's key with channels of this event. */
   wasKeySeen: boolean;
 }
 
 /**
- * Compares a key of the control plane with the state. The key holds the channels of one event, the one that was last
- * recomputed.
+ * Compares a key of the control plane with the state. The key holds the channels of one event, which was recomputed
+ * last.
  *
- * @param entries where the user was known before the key was read
+ * @param entries the events in which the user was known before the key was read
  * @param key empty if there is none
  */
 export function judgeKey(
@@ -36,7 +36,7 @@ export function judgeKey(
   key: readonly string[],
 ): Verdict {
   if (key.length > 0) {
-    // A key may be a mixture of two: it does not teach which event a channel belongs to.
+    // A key may mix two events, so it does not show which event a channel belongs to.
     const isTeacher = store.flaws.has("keys teach channels");
     const known = isTeacher ? key.filter((channelId) => store.owners.has(channelId)) : key;
     const owners = new Set(known.map((channelId) => store.owners.get(channelId)));

@@ -13,7 +13,7 @@ export type Message =
   | { kind: "malformed" };
 
 interface Watermark {
-  /** Tells this one from another that was made after a loss. */
+  /** Distinguishes this watermark from one that was created after a loss. */
   readonly id: number;
   readonly generation: number;
 }
@@ -45,7 +45,7 @@ export class RedisModel {
   readonly history = new History();
   /** Everything that was ever published. A connection reads on from where it began. */
   readonly stream: Message[] = [];
-  /** Commands that were sent and arrive later, whatever has become of their sender. */
+  /** Commands that were sent and arrive later, even if their sender has ended. */
   inFlight: (() => void)[] = [];
   clock = 1_000;
   store: StoreModel;
@@ -62,7 +62,7 @@ export class RedisModel {
     this.store = new StoreModel(flaws);
   }
 
-  /** A new generation, published in the same step. */
+  /** Takes a new ticket, and publishes it in the same step. */
   takeTicket(): Ticket {
     const generation = this.#raiseGeneration();
     return { position: { generation, count: 0 }, order: this.#publishTicket(generation) };
@@ -84,7 +84,7 @@ export class RedisModel {
     return this.store.apply(eventId, { userId, channelIds, writer: "controlPlane" }, position);
   }
 
-  /** @param isApart true where ticket and state are not on one Redis: the write arrives later */
+  /** @param isApart true if ticket and state are not in the same Redis, so that the write arrives later */
   setUserChannels(eventId: string, userId: string, channelIds: readonly string[], isApart: boolean): void {
     const channelsOf = new Map([[userId, channelIds]]);
     const write = ({ order, position }: Ticket) => {
@@ -100,7 +100,7 @@ export class RedisModel {
     }
   }
 
-  /** Writes only where the user was never heard of. */
+  /** Writes only if the user never had an entry. */
   seed(eventId: string, userId: string, channelIds: readonly string[]): void {
     if (this.store.event(eventId).members.has(userId)) return;
     const position = this.flaws.has("seed at a ticket") ? this.takeTicket().position : BEGINNING;
@@ -128,34 +128,34 @@ export class RedisModel {
     return (this.watermark as Watermark).generation;
   }
 
-  /** The ticket of a reconcile, and the watermark of which it will say that nothing is missing below. */
+  /** Starts a reconcile: returns its ticket and the watermark below which it will repair everything. */
   beginReconcile(): Reconcile {
     this.watermark ??= { id: ++this.#lastWatermarkId, generation: 0 };
     return { ...this.takeTicket(), watermarkId: this.watermark.id, losses: this.history.losses };
   }
 
-  /** All users of whom there is a key or an entry. */
+  /** Lists all users who have a key or an entry. */
   listUsers(): string[] {
     const users = new Set(this.keys.keys());
     for (const { members } of this.store.events.values()) for (const userId of members.keys()) users.add(userId);
     return [...users].sort();
   }
 
-  /** All channels of a user, whatever the event. */
+  /** Lists all channels of a user in all events. */
   channelsOf(userId: string): string[] {
     return [...this.store.events.values()].flatMap(({ members }) => members.get(userId)?.channelIds ?? []);
   }
 
-  /** Where a user is known, whatever the channels there; to be read before the key. */
+  /** Lists the events in which a user is known, with or without channels. Read it before the key. */
   readEntries(userId: string): Entry[] {
     const known = [...this.store.events].filter(([, { members }]) => members.has(userId));
     return known.map(([eventId]) => ({ eventId, wasKeySeen: this.#seenKeys.has(`${eventId}/${userId}`) }));
   }
 
-  /** Writes at the ticket of a reconcile what a key says of a user. */
+  /** Writes the content of a user's key at the ticket of a reconcile. */
   reconcileUser(userId: string, entries: readonly Entry[], key: readonly string[], reconcile: Reconcile): void {
     const { order, position } = reconcile;
-    // What was read before Redis lost it is written afterwards.
+    // What was read before Redis lost data is written after the loss.
     if (reconcile.losses !== this.history.losses) this.history.unreliable.add(userId);
     const verdict = judgeKey(this.store, userId, entries, key);
     if (verdict.kind === "write" && key.length > 0) this.#seenKeys.add(`${verdict.eventId}/${userId}`);
@@ -165,7 +165,7 @@ export class RedisModel {
     this.history.judgements.push({ order, madeAt: this.stream.length, userId, knownIn, verdict, changes, losses });
   }
 
-  /** Ends a reconcile: nothing that was published before `began` is missing any more. */
+  /** Ends a reconcile: everything published before `began` has been repaired. */
   finishReconcile(reconcile: Reconcile, began: number | undefined): void {
     if (reconcile.losses === this.history.losses) this.history.reconciled.push(reconcile.order);
     if (began === undefined) return;
@@ -174,18 +174,18 @@ export class RedisModel {
     if (began > this.watermark.generation) this.watermark = { ...this.watermark, generation: began };
   }
 
-  /** A fail-over that lost nothing, or a Redis replica that was attached: the log begins anew. */
+  /** A fail-over without loss, or an attached Redis replica: the log begins again. */
   beginEpoch(openedAt: number | undefined): void {
     this.store.beginEpoch();
-    const isFresh = this.flaws.has("epoch floor");
-    if (!isFresh && !this.flaws.has("epoch floor at opening")) return;
+    const isFresh = this.flaws.has("epoch position floor");
+    if (!isFresh && !this.flaws.has("epoch position floor at opening")) return;
     const generation = isFresh ? undefined : openedAt;
     for (const event of this.store.events.values()) {
-      event.epochFloor = generation === undefined ? this.takeTicket().position : { generation, count: 0 };
+      event.epochPositionFloor = generation === undefined ? this.takeTicket().position : { generation, count: 0 };
     }
   }
 
-  /** Takes a copy that a later restart may come up with. */
+  /** Makes a copy that a later restart may load. */
   save(busyUsers: readonly string[]): void {
     const { store, keys, watermark, history } = this;
     this.#copy = {
@@ -199,7 +199,7 @@ export class RedisModel {
     };
   }
 
-  /** What a restart comes up with; connections are cut by the caller. The clock goes on. */
+  /** Loads a copy on restart. The caller cuts the connections. The clock goes on. */
   restart(data: "kept" | "saved" | "gone", busyUsers: readonly string[]): void {
     this.inFlight = [];
     if (data === "kept") return;
@@ -207,7 +207,7 @@ export class RedisModel {
     for (const userId of [...busyUsers, ...(copy?.busyUsers ?? [])]) this.history.unreliable.add(userId);
     const owners = this.store.owners;
     this.store = copy?.store.clone() ?? new StoreModel(this.flaws);
-    // Which channel belongs to which event is written again by the routers.
+    // The routers write again which channel belongs to which event.
     for (const [channelId, owner] of owners) this.store.owners.set(channelId, owner);
     this.keys = new Map(copy?.keys);
     this.#seenKeys = new Set(copy?.seenKeys);
@@ -217,7 +217,7 @@ export class RedisModel {
     this.clock += 1_000;
   }
 
-  /** Somebody deletes all that is Squelch's. The control plane's keys stay, and so do the connections. */
+  /** An operator deletes all keys of Squelch. The control plane's keys and the connections remain. */
   loseState(): void {
     const { history, store } = this;
     this.store = new StoreModel(this.flaws);
@@ -241,7 +241,8 @@ export class RedisModel {
     return this.stream.push({ kind: "ticket", generation }) - 1;
   }
 
-  // What has come in between may be no newer word but a reconcile's conclusion from older ones: then once more.
+  // The conflicting write may be a reconcile's conclusion from older data, not a newer write. Then it runs once
+  // more.
   #writeAtTicket(eventId: string, isApart: boolean, write: (ticket: Ticket) => void): void {
     const ticket = this.takeTicket();
     if (!isApart) {
@@ -249,8 +250,8 @@ export class RedisModel {
       return;
     }
     this.inFlight.push(() => {
-      const { members, floor } = this.store.event(eventId);
-      const written = [floor, ...[...members.values()].map(({ position }) => position)];
+      const { members, positionFloor } = this.store.event(eventId);
+      const written = [positionFloor, ...[...members.values()].map(({ position }) => position)];
       const isOvertaken = written.some((position) => comparePositions(position, ticket.position) > 0);
       if (isOvertaken && !this.flaws.has("refused is final")) this.#writeAtTicket(eventId, true, write);
       else write(ticket);

@@ -1,12 +1,15 @@
 import type { Position } from "../../../src/domain/cursor.js";
 import type { Publication, RedisModel } from "./redisModel.js";
 
-/** How many of its own ticks a replica waits for another to carry the watermark past where its subscription began. */
+/**
+ * The number of its own ticks for which a replica waits until another raises the watermark past the start of its
+ * subscription.
+ */
 const PATIENCE_TICKS = 2;
 
-/** What becomes of a command. */
+/** The outcome of a command. */
 export type Fate =
-  /** Carried out and answered. */
+  /** Executed and answered. */
   | "done"
   /** Never arrives, and the sender does not know. */
   | "lost"
@@ -25,14 +28,14 @@ interface Connection {
 interface Received {
   publication: Publication;
   position: Position;
-  /** The place in the order of what this replica received. */
+  /** The place of the message among those that this replica received. */
   arrival: number;
 }
 
 /** One replica, from its subscription to the commands that it sends. */
 export class ReplicaModel {
   isUp = false;
-  /** Undefined while it is not subscribed, as far as it knows. */
+  /** The connection; undefined while the replica knows that it is not subscribed. */
   connection: Connection | undefined;
   queue: Received[] = [];
   /** The ticket at which its unbroken subscription began. */
@@ -45,20 +48,22 @@ export class ReplicaModel {
   #ticksBelow = 0;
   #reconcile: Generator<void, void> | undefined;
 
-  /** @param outlasts whether the wait before a second reading has outlasted what the control plane does with a user's key */
+  /**
+   * @param outlasts whether the wait before a second reading was longer than the control plane needs for a user's key
+   */
   constructor(
     readonly redis: RedisModel,
     readonly countsMalformed: boolean,
     readonly outlasts: (userId: string) => boolean,
   ) {}
 
-  /** Starts if it is down, subscribes if it is not subscribed. */
+  /** Starts the replica if it is down; subscribes if it is not subscribed. */
   connect(): void {
     this.isUp = true;
     this.connection ??= { next: this.redis.stream.length };
   }
 
-  /** Loses everything but what is on its way to Redis. */
+  /** Kills the replica: it loses everything except commands that are on their way to Redis. */
   crash(): void {
     this.isUp = false;
     this.queue = [];
@@ -67,7 +72,7 @@ export class ReplicaModel {
     this.interrupt();
   }
 
-  /** The subscription is over, and the replica knows. What was received before is still applied. */
+  /** Ends the subscription, and the replica notices. Updates that it received before are still applied. */
   interrupt(): void {
     this.connection = undefined;
     this.began = undefined;
@@ -76,13 +81,13 @@ export class ReplicaModel {
     this.#ticksBelow = 0;
   }
 
-  /** Cuts its connection; of what was not delivered yet, some still is. The replica learns of it afterwards. */
+  /** Cuts the connection. Some undelivered messages are still delivered. The replica notices the cut afterwards. */
   cut(undelivered: number): void {
     if (this.connection === undefined || this.connection.end !== undefined) return;
     this.connection.end = Math.max(this.connection.next, this.redis.stream.length - undelivered);
   }
 
-  /** Receives the next message, or learns that the connection was cut. Returns false if there is neither. */
+  /** Receives the next message, or notices that the connection was cut. Returns false if neither happened. */
   receive(): boolean {
     const { connection } = this;
     if (connection === undefined) return false;
@@ -116,7 +121,7 @@ export class ReplicaModel {
     return true;
   }
 
-  /** Applies the oldest updates of one event, and again what has no answer. */
+  /** Applies the oldest updates of one event, and repeats those without an answer. */
   apply(eventId: string, size: number, fate: Fate): void {
     const batch = this.queue.filter(({ publication }) => publication.eventId === eventId).slice(0, size);
     const execute = () => {
@@ -129,14 +134,17 @@ export class ReplicaModel {
     }
   }
 
-  /** A full queue: it is dropped, and the subscription opened anew. */
+  /** Drops a full queue and opens the subscription again. */
   overflow(eventId: string): void {
     if (!this.queue.some(({ publication }) => publication.eventId === eventId)) return;
     this.queue = this.queue.filter(({ publication }) => publication.eventId !== eventId);
     this.interrupt();
   }
 
-  /** The probe: a ticket; the watermark is raised as far as this replica vouches; a gap that nobody closes is noticed. */
+  /**
+   * Runs the probe: takes a ticket, raises the watermark as far as this replica has applied everything, and detects a
+   * gap that no replica closes.
+   */
   tick(): void {
     if (this.connection === undefined) return;
     this.redis.takeTicket();

@@ -1,24 +1,24 @@
 import type { Flaw } from "./flaws.js";
 import { IngestModel } from "./ingestModel.js";
-import { checkAtRest, checkWatermark, type Shortfall } from "./laws.js";
-import { knownChannels, type Schedule, type World } from "./worlds.js";
+import { checkAtRest, checkWatermark } from "./laws.js";
+import { knownChannels, type Schedule, type Shortfall, type World } from "./worlds.js";
 
-/** What a schedule came to, so that one can see whether it exercised anything. */
+/** Counts of what happened in a schedule, so that a test can check that it exercised the protocol. */
 export interface Course {
   steps: number;
   writes: number;
   /** Updates that no replica received. */
   missed: number;
-  /** Users whom a reconcile gave or took something. */
+  /** Users whose channels a reconcile changed. */
   restored: number;
-  /** Where it fell short of the newest write because the keys could not tell. */
+  /** Users with an older write because the keys could not repair it. */
   shortfalls: Shortfall[];
 }
 
 /**
  * Runs a schedule to its end and checks every law on the way.
  *
- * @param flaw what is done wrong
+ * @param flaw the mistake to make
  * @throws LawBroken
  */
 export function runSchedule(world: World, { isCold, steps, survivors }: Schedule, flaw?: Flaw): Course {

@@ -5,11 +5,11 @@ import { comparePositions, type Position } from "../../../src/domain/cursor.js";
 import type { Engine } from "../../../src/domain/ports/engine.js";
 import type { MembershipUpdate } from "../../../src/domain/ports/membershipStore.js";
 import type { RedisEngine } from "../../../src/engine/redis/engine.js";
-import { CHANNEL_EVENTS, eventKeys, INGEST_GENERATION } from "../../../src/engine/redis/keys.js";
+import { CHANNEL_EVENTS, eventKeys, INGEST_GENERATION, POSITION_FLOOR_FIELD } from "../../../src/engine/redis/keys.js";
 import { freshId, readWholeLog } from "../../contract/fixtures.js";
 import { BEGINNING, type OutcomeModel, StoreModel } from "./storeModel.js";
 
-/** Where a write of the control plane stands: long ago, at the newest of the event's tickets, or far ahead. */
+/** The position of a write of the control plane: long ago, at the newest of the event's tickets, or far ahead. */
 type Place = { after: "beginning" | "ticket" | "end"; generation: number; count: number };
 
 interface Update {
@@ -19,7 +19,7 @@ interface Update {
   isReconciled: boolean;
 }
 
-/** What is applied between a ticket from elsewhere and the write at it; undefined where the script takes the ticket. */
+/** What is applied between taking a ticket elsewhere and writing at it; undefined if the script takes the ticket. */
 type Meanwhile = Update[] | undefined;
 
 export type Command =
@@ -27,15 +27,15 @@ export type Command =
   | { do: "set"; user: string; channels: string[]; onlyIfUnknown: boolean; meanwhile: Meanwhile }
   | { do: "sync"; users: Record<string, string[]>; meanwhile: Meanwhile };
 
-/** The same state, written by scripts that take their tickets, and at tickets from elsewhere. */
+/** Two engines on the same state: one with scripts that take their tickets, one that takes tickets elsewhere. */
 export interface Engines {
   together: RedisEngine;
   apart: Engine;
-  /** Called for each ticket from elsewhere, before the write. */
+  /** Called for each ticket that is taken elsewhere, before the write. */
   onTicket: (ticket: number) => Promise<void>;
 }
 
-/** Further ahead than the tickets get meanwhile: as if the counter had been lost. */
+/** Far beyond all tickets of the run, as if the counter had been lost. */
 const FAR = 1_000_000;
 
 const user = fc.constantFrom("u", "v", "w");
@@ -78,7 +78,7 @@ export const command: fc.Arbitrary<Command> = fc.oneof(
   },
 );
 
-/** One event, in Redis and in the model, side by side. */
+/** One event in Redis and in the model, for comparison. */
 export class SideBySide {
   readonly eventId = freshId("event");
   readonly model = new StoreModel(new Set());
@@ -86,7 +86,7 @@ export class SideBySide {
   readonly #client: Redis;
   #newestTicket = 0;
 
-  /** @param client for what the engines do not tell */
+  /** @param client for data that the engines do not expose */
   constructor(engines: Engines, client: Redis) {
     this.#engines = engines;
     this.#client = client;
@@ -100,7 +100,7 @@ export class SideBySide {
     this.model.owners.set(foreign, owner);
   }
 
-  /** Runs a command on both; fails where they answer differently. */
+  /** Runs a command on both. Fails if their answers differ. */
   async run(next: Command): Promise<void> {
     switch (next.do) {
       case "apply":
@@ -116,11 +116,12 @@ export class SideBySide {
     }
   }
 
-  /** Fails where the members differ. */
+  /** Fails if the members differ. */
   async compare(): Promise<void> {
-    const { members, floor } = this.model.event(this.eventId);
-    // What is below the floor is guarded by the floor.
-    const effective = (position: Position) => (comparePositions(position, floor) > 0 ? position : floor);
+    const { members, positionFloor } = this.model.event(this.eventId);
+    // A position below the position floor counts as the position floor.
+    const effective = (position: Position) =>
+      comparePositions(position, positionFloor) > 0 ? position : positionFloor;
     const stored = await this.#readMembers();
     const entries = (await this.#engines.together.ingest?.controlPlane.readEntries(this.eventId)) ?? [];
     const isByRpc = new Map(entries.map((entry) => [entry.userId, entry.isByRpc]));
@@ -141,7 +142,7 @@ export class SideBySide {
     }
   }
 
-  /** Fails where the logs differ. */
+  /** Fails if the logs differ. */
   async compareLog(): Promise<void> {
     const entries = await readWholeLog(this.#engines.together, this.eventId);
     const { log } = this.model.event(this.eventId);
@@ -171,8 +172,8 @@ export class SideBySide {
     return this.model.apply(this.eventId, { userId, channelIds, writer: "controlPlane" }, position);
   }
 
-  // Writes at a ticket that is above all that `overwritten` tells of, where it is from elsewhere at the second attempt
-  // if the first was overtaken, and never at a third.
+  // Writes at a ticket above all positions in `overwritten`. A ticket that was taken elsewhere may be overtaken
+  // once, so the second attempt must succeed.
   async #writeAtTicket<T>(
     updates: Meanwhile,
     overwritten: () => readonly Position[],
@@ -195,7 +196,7 @@ export class SideBySide {
   async #set(userId: string, channelIds: string[], onlyIfUnknown: boolean, updates: Meanwhile): Promise<void> {
     const call = { eventId: this.eventId, userId, channelIds, action: "assigned", actor: "admin", onlyIfUnknown };
     const event = this.model.event(this.eventId);
-    const overwritten = () => [event.floor, event.members.get(userId)?.position ?? BEGINNING];
+    const overwritten = () => [event.positionFloor, event.members.get(userId)?.position ?? BEGINNING];
     const { superseded, ...outcome } = onlyIfUnknown
       ? await this.#engines[updates === undefined ? "together" : "apart"].setUserChannels(call)
       : await this.#writeAtTicket(updates, overwritten, (engine) => engine.setUserChannels(call));
@@ -214,13 +215,13 @@ export class SideBySide {
   async #sync(users: ReadonlyMap<string, string[]>, updates: Meanwhile): Promise<void> {
     const list = [...users].map(([userId, channelIds]) => ({ userId, channelIds }));
     const overwritten = () => {
-      const { floor, members } = this.model.event(this.eventId);
-      return [floor, ...[...members.values()].map(({ position }) => position)];
+      const { positionFloor, members } = this.model.event(this.eventId);
+      return [positionFloor, ...[...members.values()].map(({ position }) => position)];
     };
     const outcome = await this.#writeAtTicket(updates, overwritten, (engine) =>
       engine.syncMembers({ eventId: this.eventId, users: list, actor: "admin" }),
     );
-    const position = parsePosition((await this.#client.hget(eventKeys(this.eventId).meta, "floor")) ?? "");
+    const position = parsePosition((await this.#client.hget(eventKeys(this.eventId).meta, POSITION_FLOOR_FIELD)) ?? "");
     this.#expectNewTicket(position);
 
     const event = this.model.event(this.eventId);
@@ -232,7 +233,7 @@ export class SideBySide {
     await this.#adoptOrder(before);
   }
 
-  // In which order the users of one sync are written is left to the store.
+  // The store decides in which order it writes the users of one sync.
   async #adoptOrder(before: number): Promise<void> {
     const event = this.model.event(this.eventId);
     const revisions = new Map([...(await this.#readMembers())].map(([userId, { revision }]) => [userId, revision]));

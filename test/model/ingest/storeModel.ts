@@ -1,7 +1,7 @@
 import { comparePositions, type Position } from "../../../src/domain/cursor.js";
 import type { Flaw } from "./flaws.js";
 
-/** Who wrote a membership last. */
+/** The source of the newest write of a membership. */
 export type Writer = "controlPlane" | "rpc" | "seed";
 
 export interface MemberModel {
@@ -34,22 +34,22 @@ export interface WriteModel {
   writer: Writer;
 }
 
-/** Before every other position. */
+/** A position before every other position. */
 export const BEGINNING: Position = { generation: 0, count: 0 };
 
 /** One event: who has which channels, and the log that led there. */
 export class EventModel {
   readonly members = new Map<string, MemberModel>();
   /** The ticket of the newest sync. Nothing at or below it applies. */
-  floor = BEGINNING;
-  /** As the floor, but raised by a new epoch; stays where it is unless a flaw raises it. */
-  epochFloor = BEGINNING;
+  positionFloor = BEGINNING;
+  /** Like the position floor, but raised by a new epoch; stays where it is unless a flaw raises it. */
+  epochPositionFloor = BEGINNING;
   log: EntryModel[] = [];
   revision = 0;
 
   clone(): EventModel {
-    const { floor, epochFloor, log, revision } = this;
-    const copy = Object.assign(new EventModel(), { floor, epochFloor, log: [...log], revision });
+    const { positionFloor, epochPositionFloor, log, revision } = this;
+    const copy = Object.assign(new EventModel(), { positionFloor, epochPositionFloor, log: [...log], revision });
     for (const [userId, member] of this.members) copy.members.set(userId, member);
     return copy;
   }
@@ -71,16 +71,16 @@ export class StoreModel {
     return event;
   }
 
-  /** Compare-and-set: the write stands if its position is above the user's and above the floor. */
+  /** Compare-and-set: the write stands if its position is above the user's and above the position floor. */
   apply(eventId: string, { userId, channelIds, writer }: WriteModel, position: Position): OutcomeModel {
     const event = this.event(eventId);
     const member = event.members.get(userId);
     const nothing = { revision: member?.revision ?? 0, added: [], removed: [], foreignChannelIds: [] };
-    const floors = this.flaws.has("floor ignored") ? [] : [event.floor, event.epochFloor];
+    const floors = this.flaws.has("position floor ignored") ? [] : [event.positionFloor, event.epochPositionFloor];
     const isBelow = floors.some((floor) => comparePositions(position, floor) <= 0);
     if (isBelow || (member !== undefined && !this.#isLater(position, member.position))) {
       // A seed is the lowest of all positions, so that any other write beats it; it stands where there is none.
-      const isFirstSeed = writer === "seed" && member === undefined && event.floor === BEGINNING;
+      const isFirstSeed = writer === "seed" && member === undefined && event.positionFloor === BEGINNING;
       if (!isFirstSeed) return { status: "stale", ...nothing };
     }
 
@@ -110,26 +110,26 @@ export class StoreModel {
     return { status: "changed", revision, added, removed, foreignChannelIds };
   }
 
-  /** Replaces a whole event as of a ticket: who is not named loses all. */
+  /** Replaces a whole event as of a ticket: users who are not named lose all channels. */
   sync(eventId: string, users: ReadonlyMap<string, readonly string[]>, position: Position): void {
     const event = this.event(eventId);
-    const isNewest = comparePositions(position, event.floor) > 0;
+    const isNewest = comparePositions(position, event.positionFloor) > 0;
     const unnamed = [...event.members.keys()].filter((userId) => !users.has(userId));
     for (const [userId, channelIds] of users) this.apply(eventId, { userId, channelIds, writer: "rpc" }, position);
     for (const userId of unnamed) this.apply(eventId, { userId, channelIds: [], writer: "rpc" }, position);
-    if (isNewest) event.floor = position;
+    if (isNewest) event.positionFloor = position;
   }
 
-  /** Forgets users without channels whom the floor guards. */
+  /** Forgets users without channels whom the position floor guards. */
   purge(eventId: string): void {
-    const { members, floor } = this.event(eventId);
-    if (floor === BEGINNING) return;
+    const { members, positionFloor } = this.event(eventId);
+    if (positionFloor === BEGINNING) return;
     for (const [userId, { channelIds, position }] of members) {
-      if (channelIds.length === 0 && comparePositions(position, floor) <= 0) members.delete(userId);
+      if (channelIds.length === 0 && comparePositions(position, positionFloor) <= 0) members.delete(userId);
     }
   }
 
-  /** Begins the log of every event anew; memberships stay. */
+  /** Begins the log of every event again; memberships remain. */
   beginEpoch(): void {
     for (const event of this.events.values()) {
       event.log = [];
@@ -138,11 +138,11 @@ export class StoreModel {
     }
   }
 
-  /** True if the newest word on a user came over RPC, by name or by a sync of the whole event. */
+  /** True if the newest write about a user came over RPC, by name or by a sync of the whole event. */
   isWrittenByRpc(eventId: string, userId: string): boolean {
-    const { members, floor } = this.event(eventId);
+    const { members, positionFloor } = this.event(eventId);
     const member = members.get(userId);
-    if (member === undefined) return floor !== BEGINNING && !this.flaws.has("sync forgotten");
+    if (member === undefined) return positionFloor !== BEGINNING && !this.flaws.has("sync forgotten");
     return member.writer === "rpc";
   }
 

@@ -1,8 +1,11 @@
 import fc from "fast-check";
 import { REPLICAS, type Step } from "./ingestModel.js";
-import type { Shortfall } from "./laws.js";
+import type { KeptReason } from "./reconcileModel.js";
 
-/** What may happen in a schedule, and what the keys then cannot tell. */
+/** Why the control plane's keys could not show a write that every replica had missed. */
+export type Shortfall = KeptReason | "another event";
+
+/** The events that may occur in a schedule, and what the keys then cannot repair. */
 export interface World {
   events: readonly string[];
   users: readonly string[];
@@ -10,13 +13,13 @@ export interface World {
   calls: boolean;
   /** The control plane takes users' last channel. */
   emptied: boolean;
-  /** The control plane gives users channels in more than one event, and channels that nobody has heard of. */
+  /** The control plane gives users channels in more than one event, and channels that belong to no event. */
   manyEvents: boolean;
   /** The control plane recomputes a user twice at once. */
   overlapping: boolean;
   /** Redis loses data. */
   losses: boolean;
-  /** Why a write that everybody missed may stay missing. */
+  /** Why a write that every replica missed may stay missing. */
   shortfalls: readonly Shortfall[];
 }
 
@@ -81,7 +84,7 @@ export interface Schedule {
   /** True if the fleet has never run before. */
   isCold: boolean;
   steps: Step[];
-  /** The replicas that live on, in the order in which they wake up; all if none. */
+  /** The replicas that stay alive, in the order in which they wake up; all if undefined. */
   survivors: number[];
 }
 
@@ -93,7 +96,7 @@ export function knownChannels(world: World): [channelId: string, eventId: string
   });
 }
 
-/** Random schedules of a world. Each consists of a few kinds of steps only: that finds more. */
+/** Generates random schedules of a world. Each consists of a few kinds of steps, because that finds more flaws. */
 export function schedules(world: World): fc.Arbitrary<Schedule> {
   const possible = possibleSteps(world);
   const optional = possible.filter(({ isOptional }) => isOptional);

@@ -1,29 +1,30 @@
 import { createLogger } from "../../../src/lib/logger.js";
 import { PermissionClient } from "../../../src/router/client/permissionClient.js";
 
-/** Of every observed router. */
+/** The checkpoint interval of every observed router. */
 export const CHECKPOINT_INTERVAL_MS = 2_000;
 
-/** A time without a stream. */
+/** A period without a stream. */
 export interface Absence {
   /** ms of `performance.now`. */
   fromMs: number;
   /** Undefined while it lasts. */
   toMs: number | undefined;
-  /** Events of which a snapshot came instead of a resume. */
+  /** The number of events that got a snapshot instead of a resume. */
   snapshots: number;
 }
 
-/** A PermissionClient, and how its stream has fared. */
+/** A PermissionClient, and the history of its stream. */
 export interface ObservedRouter {
   readonly client: PermissionClient;
   readonly absences: readonly Absence[];
-  /** Changes that did not follow the one before, in words. */
+  /** Descriptions of changes that did not follow the one before. */
   readonly breaches: readonly string[];
 }
 
 /**
- * Starts a client of all replicas that notes each absence, and each revision that does not follow.
+ * Starts a client of all replicas that records each period without a stream, and each revision that does not follow the
+ * one before.
  *
  * @param eventIds all events if empty
  */

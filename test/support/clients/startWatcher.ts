@@ -11,7 +11,7 @@ export interface WatchedMessage {
 
 /** A program that watches permissions and prints what it is sent. */
 export interface Watcher {
-  /** What the first message for which `pick` returns something gives; waits up to 10 s for it. */
+  /** Waits up to 10 s for the first message for which `pick` returns a value, and resolves with that value. */
   find<T>(pick: (message: WatchedMessage) => T): Promise<Truthy<T>>;
   /** Ends the program. Idempotent. */
   stop(): Promise<void>;

@@ -10,25 +10,25 @@ const CALL_DEADLINE_MS = 3_000;
 
 export interface SteadyLoadOptions {
   redisUrl: string;
-  /** All replicas. */
+  /** The addresses of all replicas. */
   addresses: readonly string[];
   eventIds: readonly string[];
   /** Users of each event that PUBLISH assigns, and as many that RPC does. */
   users: number;
-  /** Updates a second on either path, at most: each waits for the one before. */
+  /** The highest rate of updates per second on either path. Each update waits for the one before. */
   updatesPerSecond: number;
 }
 
-/** A control plane that assigns users without a pause, half by PUBLISH and half over RPC. */
+/** A control plane that assigns users continuously, half by PUBLISH and half over RPC. */
 export interface SteadyLoad {
   /** The channels that each user was given last, by event and user. */
   readonly assigned: ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>;
   readonly updates: number;
-  /** Ends it. Resolves when every update is accepted; rejects if one was refused. Idempotent. */
+  /** Stops the load. Resolves when every update is accepted; rejects if one was rejected. Idempotent. */
   stop(): Promise<void>;
 }
 
-/** Starts it. A call that a replica could not answer is repeated until one does, as a control plane would. */
+/** Starts the load. A call that a replica could not answer is retried until one does, as a control plane would. */
 export function startSteadyLoad(options: SteadyLoadOptions): SteadyLoad {
   const { redisUrl, addresses, eventIds, users, updatesPerSecond } = options;
   const redis = new Redis(redisUrl);
@@ -67,7 +67,7 @@ export function startSteadyLoad(options: SteadyLoadOptions): SteadyLoad {
     }
   };
 
-  // One after another, so that two updates of one user are never under way at the same time.
+  // One after another, so that two updates of one user never run at the same time.
   let isStopped = false;
   const repeat = async (update: (turn: number) => Promise<void>) => {
     for (let turn = 0; !isStopped; turn++) {

@@ -13,14 +13,14 @@ export function connect(address: string): GrpcClient {
   return new GrpcClient(address, credentials.createInsecure());
 }
 
-/** One WatchPermissions stream and what it has told. */
+/** One WatchPermissions stream and the messages that it has received. */
 export interface WatchClient {
   readonly picture: WatchedPicture;
-  /** What ended the stream, or a breach of its promises. */
+  /** The error that ended the stream, or a broken promise of the stream. */
   readonly error: (Partial<ServiceError> & Error) | undefined;
-  /** Stops or goes on reading. */
+  /** Pauses or resumes reading. */
   setReading(isReading: boolean): void;
-  /** Resolves when the stream has told for the first time that it is caught up. */
+  /** Resolves when the stream reports for the first time that it is caught up. */
   caughtUp(): Promise<void>;
   /** Resolves when the stream has ended, with the reason. */
   ended(timeoutMs?: number): Promise<Partial<ServiceError> & Error>;

@@ -7,7 +7,7 @@ import {
   type WatchPermissionsResponse,
 } from "../../../gen/squelch/v1/permission_service_pb.js";
 
-/** What a watcher has been told of one event. */
+/** The state of one event that a watcher has received. */
 interface WatchedEvent {
   epoch: string;
   revision: number;
@@ -16,8 +16,9 @@ interface WatchedEvent {
 }
 
 /**
- * What one stream has told, put together as a router would, and checked on the way: revisions ascend without gaps (G2),
- * an epoch changes with a snapshot only, a checkpoint promises just what was delivered (pitfall 27). A breach throws.
+ * Combines the messages of one stream as a router would, and checks them: revisions ascend without gaps (G2), an epoch
+ * changes only with a snapshot, and a checkpoint promises exactly what was delivered (pitfall 27). Throws if a promise
+ * is broken.
  */
 export class WatchedPicture {
   readonly events = new Map<string, WatchedEvent>();
@@ -32,7 +33,7 @@ export class WatchedPicture {
     this.isFiltered = options.isFiltered ?? false;
   }
 
-  /** Begins where an earlier stream ended, knowing no users. */
+  /** Continues after an earlier stream, without known users. */
   resumeAt(eventId: string, { epoch, revision }: { epoch: string; revision: number }): void {
     this.events.set(eventId, { epoch, revision, users: new Map(), pauseId: undefined });
   }

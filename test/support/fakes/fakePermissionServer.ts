@@ -51,7 +51,7 @@ interface FakeLease {
   userName: string;
   sessionId: string;
   startedAtMs: number;
-  /** Belongs to the broadcaster of a pause, on every device. */
+  /** True for the lease of a broadcaster of a pause, which is valid on every device. */
   isBroadcast?: boolean;
 }
 
@@ -95,14 +95,14 @@ export class FakeWatch {
 }
 
 /**
- * The services of a replica on a small store in memory, that tests can make fail, lie and fall silent. One lease time
- * (`leaseMs`) and talk time (`talkMs`, which it does not enforce) for all; channels belong to an event once named. Who
- * speaks is told to those who watch that, except what a test writes into `channels` itself.
+ * The services of a replica on a small store in memory. Tests can make them fail, give wrong answers or stop answering.
+ * All leases use `leaseMs` and `talkMs` (which is not enforced). A channel belongs to an event once it is named.
+ * Changes of speakers are sent to their watchers, except those that a test writes into `channels` itself.
  */
 export class FakePermissionServer {
   readonly events = new Map<string, FakeEvent>();
   readonly channels = new Map<string, { eventId: string; lease?: FakeLease | undefined }>();
-  /** By user, in all events. */
+  /** Channels by user, in all events. */
   readonly bans = new Map<string, BanInit>();
   readonly watches: FakeWatch[] = [];
   /** The WatchChannels streams that are open. */
@@ -111,9 +111,9 @@ export class FakePermissionServer {
   readonly calls: [string, Record<string, unknown>][] = [];
   /** Methods that fail with a status, by local name. */
   readonly failing = new Map<string, status>();
-  /** What a method has done is answered only when this has resolved, by local name. */
+  /** The answer of a method is delayed until this has resolved, by local name. */
   readonly gates = new Map<string, Promise<unknown>>();
-  /** What a new stream gets. */
+  /** Defines what a new stream receives. */
   serve: (watch: FakeWatch) => void = (watch) => this.serveStore(watch);
   checkpointEveryMs = 50;
   feedHealthy = true;
@@ -132,7 +132,7 @@ export class FakePermissionServer {
     return `127.0.0.1:${this.port}`;
   }
 
-  /** Listens, on the port of before if there was one. */
+  /** Listens, on the previous port if there was one. */
   async start(): Promise<this> {
     const server = new Server();
     server.addService(grpcServiceDefinition(PermissionService), {
@@ -323,7 +323,7 @@ export class FakePermissionServer {
     this.append(eventId, { case: "membershipChanged", value: { userId, channelIds, added, removed, action } });
   }
 
-  /** Gives the floor of a channel to somebody, or to nobody, and tells those who watch. */
+  /** Gives the floor of a channel to a user, or frees it, and notifies the watchers. */
   setLease(channelId: string, lease: FakeLease | undefined): void {
     const channel = this.#channel(channelId);
     channel.lease = lease;
@@ -343,7 +343,10 @@ export class FakePermissionServer {
     this.channelWatches.clear();
   }
 
-  /** Cuts every lease of the event, and gives them to the broadcaster; without `durationMs` there is no latch. */
+  /**
+   * Cuts every lease of the event, and gives them to the broadcaster. Without `durationMs` there is no pause
+   * afterwards.
+   */
   pause(eventId: string, init: PauseInit, durationMs = 0): PauseInit {
     const now = Date.now();
     const [startedAt, expiresAt] = [timestampFromMs(now), timestampFromMs(now + durationMs)];
@@ -372,7 +375,7 @@ export class FakePermissionServer {
     }
   }
 
-  /** Adds a change to the log, and sends it to whoever watches. */
+  /** Adds a change to the log, and sends it to the watchers. */
   append(eventId: string, kind: ChangeKind): void {
     const event = this.event(eventId);
     event.revision += 1;
@@ -384,7 +387,7 @@ export class FakePermissionServer {
     }
   }
 
-  /** Makes the store forget: a new epoch, without users unless given. */
+  /** Empties the store: a new epoch, without users unless given. */
   reset(eventId: string, epoch: string, users: Record<string, string[]> = {}): void {
     const entries = Object.entries(users).map(([userId, channelIds]) => [userId, { channelIds }] as const);
     this.events.set(eventId, { epoch, revision: 0, users: new Map(entries), log: [], pause: undefined });

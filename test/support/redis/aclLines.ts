@@ -5,10 +5,10 @@ import type { RedisProcess } from "./redisProcess.js";
 export type Rights = "acl" | "acl-cluster" | "acl-ingest";
 
 /** The password in the lines of the page. */
-export const ACL_PASSWORD = "password";
+const ACL_PASSWORD = "password";
 
 /** The `ACL SETUSER` lines of docs/operations.md, word by word. */
-export function aclLines(rights: Rights): string[][] {
+function aclLines(rights: Rights): string[][] {
   const [, block] = new RegExp(`^\`\`\`${rights}\n(.*?)^\`\`\`$`, "ms").exec(read("docs/operations.md")) ?? [];
   if (block === undefined) throw new Error(`docs/operations.md has no block of ${rights}`);
   return block

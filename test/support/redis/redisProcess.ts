@@ -6,22 +6,22 @@ const START_ATTEMPTS = 5;
 /** Another server with Redis's protocol and options, such as Valkey, may take the place of Debian's Redis. */
 const REDIS_SERVER = process.env.SQUELCH_TEST_REDIS_SERVER || "redis-server";
 
-/** A running redis-server, whatever its part. */
+/** A running redis-server of any kind. */
 export interface RedisProcess {
   readonly port: number;
-  /** Another one after `restart`. */
+  /** The process id; it changes at `restart`. */
   readonly pid: number;
   /** False after `kill` and while it is paused. */
   readonly isAnswering: boolean;
-  /** What redis-cli prints, without the last line break. Rejects on an error reply. */
+  /** Returns what redis-cli prints, without the last line break. Rejects on an error reply. */
   cli(...args: string[]): Promise<string>;
-  /** Ends it in the orderly way and waits for that. Idempotent. */
+  /** Shuts it down and waits for its end. Idempotent. */
   stop(): Promise<void>;
   /** Sends a signal and waits for the end; `restart` starts it again. */
   kill(signal?: NodeJS.Signals): Promise<void>;
-  /** Starts it again on the same port and directory, ending it first if it runs. Without persistence it is empty then. */
+  /** Restarts it on the same port and directory, and ends it first if it runs. Without persistence it is empty then. */
   restart(): Promise<void>;
-  /** Stops it in its tracks: connections stay open, nothing answers. */
+  /** Suspends it: connections stay open, but nothing answers. */
   pause(): void;
   /** Ends `pause`. */
   resume(): void;
@@ -31,7 +31,7 @@ interface ProcessOptions {
   port: number;
   /** Of redis-server; the port is not added to them. */
   args: readonly string[];
-  /** What its log says once it is ready. */
+  /** The text in its log that shows that it is ready. */
   readyMark?: string;
   /** More arguments of redis-cli. */
   cliArgs?: readonly string[];
@@ -45,7 +45,7 @@ async function launch({ args, readyMark = "Ready to accept connections" }: Proce
       log = (log + text).slice(-4_096);
     });
   }
-  // Its own log tells it apart from another server on the port, and from one that is still loading.
+  // Its own log distinguishes it from another server on the port, and from one that is still loading.
   const isReady = () => {
     if (!isRunning(child)) throw new Error(`redis-server ended at once:\n${log}`);
     return log.includes(readyMark);
@@ -97,7 +97,7 @@ export async function startRedisProcess(options: ProcessOptions): Promise<RedisP
   };
 }
 
-/** Calls `start` with a free port, again with another one where somebody else has taken it in between. */
+/** Calls `start` with a free port, and again with another one if another process has taken the port meanwhile. */
 export async function onFreePort<T>(start: (port: number) => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {

@@ -13,24 +13,24 @@ const FAILOVER_TIMEOUT_MS = 20_000;
 export interface RedisCluster {
   /** `redis+cluster://` with all nodes. */
   readonly url: string;
-  /** All nodes, in no order that lasts. */
+  /** All nodes, in no fixed order. */
   readonly nodes: readonly RedisServer[];
-  /** The node that serves the keys of an event now, or of another hash tag. */
+  /** Returns the node that currently serves the keys of an event, or of another hash tag. */
   masterOf(eventId: string): Promise<RedisServer>;
   /** Event ids, new ones at each call, one on each shard in the order of the slots. */
   spreadEventIds(): Promise<string[]>;
-  /** Waits until another than `former` serves the event and the whole cluster is well again. */
+  /** Waits until a node other than `former` serves the event and the whole cluster is healthy again. */
   waitForFailover(eventId: string, former: RedisServer): Promise<RedisServer>;
-  /** Waits until the whole cluster is well, and says who serves what and since which fail-over. */
+  /** Waits until the whole cluster is healthy. Returns which node serves which slots, and since which fail-over. */
   settled(): Promise<string>;
-  /** Stops everything; as `stop` of a Redis. */
+  /** Stops all servers; like `stop` of a single Redis. */
   stop(): Promise<void>;
 }
 
 interface NodeView {
   port: number;
   isMaster: boolean;
-  /** The number of the fail-over that has made it a master. */
+  /** The number of the fail-over that made it a master. */
   epoch: number;
   slots: [first: number, last: number][];
 }
@@ -46,7 +46,7 @@ export async function startCluster({ nodeTimeoutMs = 1_500, replicas = 1 } = {})
   let freshCount = 0;
 
   async function serving(slot: number): Promise<RedisServer> {
-    // Nodes that have stopped answering, or were left behind, are overruled by the others.
+    // The other nodes overrule nodes that no longer answer or are outdated.
     const views = await Promise.all(nodes.filter(({ isAnswering }) => isAnswering).map(readView));
     const ports = views.map((view) => view.find(({ slots }) => slots.some(([a, b]) => a <= slot && slot <= b))?.port);
     const votes = nodes.map(({ port }) => ports.filter((other) => other === port).length);

@@ -27,8 +27,8 @@ export interface RedisOptions {
 export interface RedisServer extends RedisProcess {
   readonly url: string;
   /**
-   * Ends it in the orderly way, waits for that, and removes its files. Idempotent. Rejects if a connection of Squelch's
-   * is still open then: whoever made it has to close it first.
+   * Shuts it down, waits for its end, and removes its files. Idempotent. Rejects if a connection of Squelch is still
+   * open: its owner has to close it first.
    */
   stop(): Promise<void>;
 }

@@ -11,25 +11,25 @@ import { type RedisServer, startRedis } from "./startRedis.js";
 const MASTER_NAME = "squelch";
 const START_TIMEOUT_MS = 15_000;
 const FAILOVER_TIMEOUT_MS = 20_000;
-/** Sentinels leave a master that was replaced but still answers alone for some 20 s, ms. */
+/** For how long sentinels do not reconfigure a replaced master that still answers, ms. */
 const SETTLE_TIMEOUT_MS = 60_000;
 
 /** One Redis master, two replicas of it, and three sentinels that need a quorum of two. */
 export interface SentinelGroup {
   /** `redis+sentinel://` with all sentinels. */
   readonly url: string;
-  /** The master and the replicas, in no order that lasts. */
+  /** The master and the replicas, in no fixed order. */
   readonly servers: readonly RedisServer[];
   readonly sentinels: readonly RedisProcess[];
-  /** Whom most sentinels call master now. */
+  /** The server that most sentinels call master now. */
   master(): Promise<RedisServer>;
-  /** Waits until another than `former` is the master and may be written. */
+  /** Waits until a server other than `former` is the master and accepts writes. */
   waitForFailover(former: RedisServer): Promise<RedisServer>;
-  /** Has the sentinels replace the master, though it is well. */
+  /** Makes the sentinels replace the master, although it is healthy. */
   replaceMaster(): Promise<void>;
-  /** Waits until all servers follow the master, and says which one that is and by which fail-over. */
+  /** Waits until all servers follow the master. Returns the master and the number of its fail-over. */
   settled(): Promise<string>;
-  /** Stops everything; as `stop` of a Redis. */
+  /** Stops all servers; like `stop` of a single Redis. */
   stop(): Promise<void>;
 }
 
@@ -112,7 +112,7 @@ export async function startSentinel({ downAfterMs = 1_000 } = {}): Promise<Senti
   }
 }
 
-// Each is told of the others, so that it need not wait to hear from them.
+// Each sentinel is given the others, so that it need not discover them.
 async function startSentinels(dir: string, masterPort: number, downAfterMs: number): Promise<RedisProcess[]> {
   const ports = [await findFreePort(), await findFreePort(), await findFreePort()];
   const peers = ports.map((port) => ({ port, id: randomBytes(20).toString("hex") }));
@@ -136,7 +136,7 @@ async function startSentinels(dir: string, masterPort: number, downAfterMs: numb
   );
 }
 
-// The number of the fail-over that has made the master.
+// The number of the fail-over that made this server the master.
 async function readEpoch(sentinel: RedisProcess): Promise<string> {
   const fields = (await sentinel.cli("SENTINEL", "MASTER", MASTER_NAME)).split("\n");
   return fields[fields.indexOf("config-epoch") + 1] as string;

@@ -6,7 +6,8 @@ import { createMembershipStore } from "../../../src/engine/redis/stores/membersh
 import { createLogger } from "../../../src/lib/logger.js";
 
 /**
- * An engine whose writes over RPC take their tickets before the script, as where the counter is on another Redis.
+ * Creates an engine whose RPC writes take their tickets before the script runs, as if the counter were in another
+ * Redis.
  *
  * @param onTicket called between ticket and script
  */
@@ -24,7 +25,7 @@ export function createEngineWithTicketsApart(
   });
   const confirmed = new ConfirmedWrites(connections.confirmed, scripts, logger);
   const takeTicket = async (atLeast: number) => {
-    if (engine.ingest === undefined) throw new Error("A Redis that is no Cluster has tickets");
+    if (engine.ingest === undefined) throw new Error("a Redis that is not a Cluster must have tickets");
     const ticket = await engine.ingest.controlPlane.takeTicket(atLeast);
     await onTicket(ticket);
     return ticket;

@@ -8,11 +8,11 @@ export interface RespCommand {
   name: string;
   /** The words after the name. */
   args: readonly Buffer[];
-  /** What the client has called its connection by CLIENT SETNAME; empty if nothing. */
+  /** The name that the client has set with CLIENT SETNAME; empty if none. */
   connection: string;
 }
 
-/** Answers commands in the place of the server. */
+/** Answers commands in place of the server. */
 export interface Refusal {
   /**
    * `before`: the server never sees the command. `after`: the server executes it, and its reply is replaced; what has no
@@ -28,21 +28,21 @@ export interface RespProxy {
   readonly port: number;
   /** How often the clients were answered with each error, its own and the server's, by {@link errorCodeOf}. */
   readonly errors: ReadonlyMap<string, number>;
-  /** Refuses commands of connections that stand and of new ones. Returns what ends it; idempotent. */
+  /** Rejects commands on existing and new connections. Returns a function that ends this; idempotent. */
   refuse(refusal: Refusal): () => void;
   /** Breaks all connections; new ones are let through. */
   cut(): void;
-  /** Ends all refusals. */
+  /** Ends all rejections. */
   heal(): void;
   close(): Promise<void>;
 }
 
-/** After these a connection is told what it did not ask for, in an order that the proxy cannot foresee. */
+/** Commands after which the server sends messages without a request, in an order that the proxy cannot predict. */
 const PUSHING = new Set(["subscribe", "psubscribe", "ssubscribe", "monitor", "psync", "sync"]);
 
-/** What the client waits for, in the order of its commands. */
+/** The replies that the client waits for, in the order of its commands. */
 type Expected =
-  /** The server's next reply; replaced where there is an answer. */
+  /** The server's next reply; replaced if there is an answer. */
   | { kind: "reply"; answer?: string }
   /** An answer of the proxy's own. */
   | { kind: "own"; answer: string }
@@ -52,9 +52,10 @@ type Expected =
 const KNOWN_CODE =
   /\b(LOADING|BUSY|OOM|NOREPLICAS|READONLY|MISCONF|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|NOPERM|NOAUTH|WRONGPASS|NOSCRIPT)\b/;
 
-/** The code of an error, wherever it stands in the text; else the first three words. */
+/** Returns the code of an error, wherever it is in the text; otherwise the first words after the prefix of a script. */
 export function errorCodeOf(text: string): string {
-  return KNOWN_CODE.exec(text)?.[1] ?? text.split(" ").slice(0, 3).join(" ");
+  const said = text.replace(/^ERR (user_script:\d+: |Error running script .*?: -)/, "");
+  return KNOWN_CODE.exec(text)?.[1] ?? said.split(" ").slice(0, 4).join(" ");
 }
 
 // One client's connection, and the one to the server that is made for it.
@@ -120,7 +121,7 @@ class Conversation {
     let at = 0;
     while (at < bytes.length) {
       const [next] = this.#expected;
-      // Before the first command a server may only say that it does not want the connection.
+      // Before the first command a server may only reject the connection.
       if (next?.kind !== "reply") {
         if (next === undefined && bytes[at] === "-".charCodeAt(0)) this.#countError(bytes.toString("utf8", at + 1));
         this.#toClient(bytes.subarray(at));
@@ -131,7 +132,7 @@ class Conversation {
       at = end;
       if (!isComplete) break;
       const { head } = this.#replies;
-      // What RESP3 pushes between replies answers no command.
+      // A push message of RESP3 between replies answers no command.
       if (head.startsWith(">")) continue;
       this.#expected.shift();
       if (next.answer !== undefined) this.#sayError(next.answer);
@@ -141,7 +142,7 @@ class Conversation {
     this.#client.uncork();
   }
 
-  // Sends the own answers that are next in turn.
+  // Sends the proxy's own answers that are next in order.
   #answer(): void {
     while (this.#expected[0]?.kind === "own") this.#sayError(this.#expected.shift() as { answer: string });
   }
@@ -180,6 +181,8 @@ export async function startRespProxy(targetPort: () => number | undefined): Prom
     return { kind: "reply" };
   };
   const countError = (text: string) => {
+    // The commands with which a client introduces itself are optional.
+    if (text.startsWith("ERR unknown subcommand")) return;
     const code = errorCodeOf(text);
     errors.set(code, (errors.get(code) ?? 0) + 1);
   };
@@ -213,7 +216,7 @@ export async function startRespProxy(targetPort: () => number | undefined): Prom
     port: address.port,
     errors,
     refuse(refusal) {
-      // Two refusals that are alike are two.
+      // Two rejections with equal fields are still two.
       const own = { ...refusal };
       refusals.add(own);
       return () => void refusals.delete(own);

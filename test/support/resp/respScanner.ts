@@ -1,10 +1,10 @@
 const CR = 0x0d;
 const LF = 0x0a;
-/** Types whose first line is all there is, in RESP2 and RESP3. */
+/** Types that consist of their first line, in RESP2 and RESP3. */
 const SIMPLE = new Set([..."+-:_#,("]);
-/** Types whose first line says how many bytes follow. */
+/** Types whose first line contains the number of bytes that follow. */
 const BULK = new Set([..."$!="]);
-/** Types whose first line says how many values follow, and how often that number counts. */
+/** Types whose first line contains the number of values that follow, and how often that number counts. */
 const AGGREGATE = new Map([
   ["*", 1],
   ["~", 1],
@@ -16,11 +16,14 @@ const AGGREGATE = new Map([
 export interface ScanStep {
   /** Where the bytes of the value end in the chunk. */
   end: number;
-  /** False if the value goes on in the next chunk. */
+  /** False if the value continues in the next chunk. */
   isComplete: boolean;
 }
 
-/** Finds where each value of the Redis protocol ends, whatever the chunks that it arrives in, and keeps none of them. */
+/**
+ * Finds where each value of the Redis protocol ends, however the bytes are split into chunks. It keeps none of the
+ * values.
+ */
 export class RespScanner {
   /** The first line of the value that is being scanned, or was scanned last, without its line break. */
   head = "";

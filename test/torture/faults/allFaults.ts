@@ -8,16 +8,23 @@ import { PROVOKED_REFUSALS } from "./refusals/provokedRefusals.js";
 import { PROXIED_REFUSALS } from "./refusals/proxiedRefusals.js";
 import { REPLICA_FAULTS } from "./replicaFaults.js";
 
-/** Every fault of a fleet on one Redis. */
-export const FAULTS: readonly FaultKind<StandaloneStore>[] = [
+/** Faults in which a process or a connection fails. */
+export const LOSSES: readonly FaultKind<StandaloneStore>[] = [
   ...REPLICA_FAULTS,
   ...REDIS_FAULTS,
   ...LINK_FAULTS,
   ...MESSAGE_FAULTS,
+];
+
+/** Faults in which Redis answers, but refuses. */
+export const REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   ...PROVOKED_REFUSALS,
   ...PROXIED_REFUSALS,
   ...DEMOTION_FAULTS,
 ];
 
-/** Those of a fleet of which control planes publish to another Redis: what the state has lost is no loss of theirs. */
+/** Every fault of a fleet on one Redis. */
+export const FAULTS: readonly FaultKind<StandaloneStore>[] = [...LOSSES, ...REFUSALS];
+
+/** Faults of a fleet whose control planes publish to another Redis: data that the state loses is not lost there. */
 export const FAULTS_APART: readonly FaultKind<StandaloneStore>[] = FAULTS.filter(({ losesData }) => !losesData);

@@ -1,10 +1,12 @@
 import type { StandaloneStore } from "../stores/standaloneStore.js";
 import { type FaultKind, replicaNames } from "./fault.js";
 
-/** How long the former master goes on as a replica: longer than clients may stay with it, ms. */
-const DEMOTED_MS = 8_000;
+/** How long the former master goes on as a replica: longer than a client that stays with it may be ready, ms. */
+const DEMOTED_MS = 14_000;
+/** How soon clients must have left the successor, once the first server is the master again, which takes a moment, ms. */
+const LEFT_AGAIN_MS = 8_000;
 
-/** What a load balancer, or a name that leads elsewhere, does to connections that stand. */
+/** The effect of a load balancer, or of a name that leads elsewhere, on open connections. */
 export const DEMOTION_FAULTS: readonly FaultKind<StandaloneStore>[] = [
   {
     name: "Redis becomes a replica, and new connections lead to its successor",
@@ -14,7 +16,10 @@ export const DEMOTION_FAULTS: readonly FaultKind<StandaloneStore>[] = [
       const { store, controlPlanes } = run.fleet;
       return {
         parties: replicaNames(run),
-        refuses: { replicas: replicaNames(run), isTotal: false, isOverForNewConnections: true },
+        refuses: {
+          ...{ replicas: replicaNames(run), isTotal: true, isOverForNewConnections: true },
+          readyAgainMs: LEFT_AGAIN_MS,
+        },
         holdMs: DEMOTED_MS,
         inject: () => store.handOver(controlPlanes),
         cease: () => store.takeBack(controlPlanes),

@@ -2,36 +2,36 @@ import type { Random } from "../random.js";
 import type { Run } from "../run.js";
 import type { Store } from "../stores/store.js";
 
-/** Something that goes wrong, and stops going wrong. */
+/** A failure that can be started and ended. */
 export interface Fault {
   /** The replicas and routers that may notice; they recover after `cease`. */
   parties: readonly string[];
-  /** False if replicas hear all the same what is published. */
+  /** False if replicas still receive all published messages. */
   isDeaf?: boolean;
-  /** Set where Redis answers commands of replicas with errors from `inject` to `cease`. */
+  /** Set if Redis answers commands of replicas with errors between `inject` and `cease`. */
   refuses?: {
     replicas: readonly string[];
-    /** Whether each write of theirs is refused. */
+    /** True if each write of these replicas is rejected. */
     isTotal: boolean;
-    /** How soon afterwards they have to be ready again, ms; default 5,000. */
+    /** The longest time until they must be ready again, ms; default 5,000. */
     readyAgainMs?: number;
-    /** True if those who connect anew are not refused. */
+    /** True if Redis accepts commands on new connections. */
     isOverForNewConnections?: boolean;
   };
-  /** How long it takes to show, ms; a run may hold it for longer. */
+  /** The time until the effect shows, ms. A run may hold the fault for longer. */
   holdMs?: number;
   inject(): Promise<void> | void;
   cease(): Promise<void> | void;
 }
 
-/** Makes a fault for a fleet; what it hits is drawn by chance. */
+/** Creates a fault for a fleet. Its targets are chosen at random. */
 export interface FaultKind<S extends Store = Store> {
   name: string;
-  /** What only one fault may have at a time. */
+  /** The resource of the fault; only one fault may use it at a time. */
   uses: "replica" | "redis" | "link" | "messages" | "refusal";
-  /** True if no other fault may be held at the same time. */
+  /** True if no other fault may be active at the same time. */
   isAlone?: boolean;
-  /** True if Redis forgets what it has accepted. */
+  /** True if Redis loses writes that it has accepted. */
   losesData?: boolean;
   create(run: Run<S>, random: Random): Fault;
 }

@@ -4,7 +4,7 @@ import type { Run } from "../run.js";
 import type { StandaloneStore } from "../stores/standaloneStore.js";
 import { type Fault, type FaultKind, replicaNames, routerNames } from "./fault.js";
 
-/** A connection's ends; `redis` is one too. */
+/** The two ends of a connection; `redis` can be one of them. */
 type Link = readonly [from: string, to: string];
 type StandaloneRun = Run<StandaloneStore>;
 type Direction = "toServer" | "toClient";
@@ -41,7 +41,7 @@ function troubled(
   };
 }
 
-/** Longer than a replica may take a subscription that is dead for one that lives, ms (pitfall 28). */
+/** The longest time until a replica notices a dead subscription, ms (pitfall 28). */
 const SUBSCRIPTION_NOTICED_MS = 10_500;
 
 const redisLink = (run: StandaloneRun, random: Random): Link => [random.pick(replicaNames(run)), "redis"];
@@ -58,7 +58,7 @@ function linkFault(name: string, create: FaultKind<StandaloneStore>["create"]): 
 
 const BOTH: readonly Direction[] = ["toServer", "toClient"];
 
-/** What happens to the connections between two parties. */
+/** Faults of the connections between two parties. */
 export const LINK_FAULTS: readonly FaultKind<StandaloneStore>[] = [
   linkFault("a replica is cut off from Redis", (run, random) => {
     const link = redisLink(run, random);
@@ -109,13 +109,13 @@ export const LINK_FAULTS: readonly FaultKind<StandaloneStore>[] = [
   }),
 ];
 
-// Of all replicas one serves the router, and which one is the router's own choice.
+// The router itself chooses the replica that serves it.
 function ofBusyLink(run: StandaloneRun, random: Random, directions: readonly Direction[]): Fault {
   const router = random.pick(routerNames(run));
   const faults = allLinksOf(run, router).map((link) => troubled(run, link, directions, { kind: "swallowed" }));
   return {
     parties: [router],
-    // A stream is taken for dead after three checkpoint intervals.
+    // A stream counts as dead after three checkpoint intervals.
     holdMs: 3_500,
     inject() {
       for (const fault of faults) void fault.inject();

@@ -3,7 +3,7 @@ import type { FaultKind } from "./fault.js";
 
 const PACE_MS = 20;
 
-/** What is no update: nothing must come of it, whatever users and events it names. */
+/** Malformed updates. They must have no effect, whatever users and events they name. */
 function malformedMessages(world: World): (string | Buffer)[] {
   const [eventId = "", other = ""] = world.eventIds;
   const [userId = ""] = world.usersOf(eventId);
@@ -41,7 +41,7 @@ function malformedMessages(world: World): (string | Buffer)[] {
   return [...all, "", "{", JSON.stringify(update).slice(0, -1), Buffer.from([0xff, 0xfe, 0x00]), "x".repeat(2 << 20)];
 }
 
-/** What control planes should not publish. */
+/** Faults in which control planes publish malformed messages. */
 export const MESSAGE_FAULTS: readonly FaultKind[] = [
   {
     name: "malformed and oversized messages are published",

@@ -2,12 +2,12 @@ import type { Run } from "../run.js";
 import type { StandaloneStore } from "../stores/standaloneStore.js";
 import { type Fault, type FaultKind, replicaNames } from "./fault.js";
 
-/** A replica whose connections are gone says so at once; this is for a busy machine, ms. */
+/** The longest time until a replica without connections reports that, on a busy machine, ms. */
 const GONE_NOTICED_MS = 1_500;
-/** One whose Redis merely hangs says so when no probe has come back for 6 s, ms. */
+/** The longest time until a replica reports a hung Redis, ms: it does when no probe has come back for 6 s. */
 const HANG_NOTICED_MS = 7_500;
 
-/** Ends Redis at once; `changeData` is called before it is started again, and returns what `backTo` is lost from. */
+/** Kills Redis. `changeData` is called before Redis starts again, and returns the record from which on data is lost. */
 function restarted(run: Run<StandaloneStore>, changeData: () => Promise<number | undefined>): Fault {
   const { store } = run.fleet;
   let endOutage = () => {};
@@ -43,7 +43,7 @@ function hangs(run: Run<StandaloneStore>): Fault {
   };
 }
 
-// Over in a moment; the witness is another user and is spared.
+// This is over in a moment. The witness uses another user, so its connections are kept.
 function connectionsKilled(run: Run<StandaloneStore>, type: "pubsub" | "normal"): Fault {
   return {
     parties: replicaNames(run),
@@ -54,7 +54,7 @@ function connectionsKilled(run: Run<StandaloneStore>, type: "pubsub" | "normal")
   };
 }
 
-/** What happens to Redis. */
+/** Faults of Redis. */
 export const REDIS_FAULTS: readonly FaultKind<StandaloneStore>[] = [
   {
     name: "Redis is killed and comes back with its data",

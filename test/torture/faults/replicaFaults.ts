@@ -24,7 +24,7 @@ function stopped({ fleet }: Run, names: readonly string[]): Fault {
   return { parties: names, inject: () => set(false), cease: () => set(true) };
 }
 
-// Its own clock must not matter: the order of writes and the leases are Redis's.
+// The local clock must not matter: Redis's clock orders the writes and ends the leases.
 function clockShifted({ fleet }: Run, name: string, shiftMs: number): Fault {
   const restart = async (env: Record<string, string>) => {
     await fleet.replica(name).kill();
@@ -37,7 +37,7 @@ function clockShifted({ fleet }: Run, name: string, shiftMs: number): Fault {
   };
 }
 
-/** What happens to replicas. */
+/** Faults of replicas. */
 export const REPLICA_FAULTS: readonly FaultKind[] = [
   {
     name: "a replica is killed and started again",

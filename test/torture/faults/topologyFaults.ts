@@ -5,10 +5,10 @@ import type { ClusterStore } from "../stores/clusterStore.js";
 import type { SentinelStore } from "../stores/sentinelStore.js";
 import { type Fault, type FaultKind, replicaNames } from "./fault.js";
 
-/** Replication is asynchronous: what was accepted so shortly before may be lost, ms. */
+/** Replication is asynchronous: writes that were accepted within this time before may be lost, ms. */
 const LOST_TAIL_MS = 1_000;
 
-/** How a server is lost, and how it comes back. */
+/** How a server is lost, and how it returns. */
 interface Loss {
   inflict(server: RedisServer): Promise<void>;
   undo(server: RedisServer): Promise<void>;
@@ -17,8 +17,8 @@ interface Loss {
 const kill: Loss = { inflict: (server) => server.kill("SIGKILL"), undo: (server) => server.restart() };
 const hang: Loss = { inflict: async (server) => server.pause(), undo: async (server) => server.resume() };
 
-// The server that was lost comes back when another has taken its place, takes itself for the master until it is told, and
-// what it accepts until then is lost.
+// The lost server returns after another one was promoted. It acts as the master until it is demoted, and what it
+// accepts until then is lost.
 function masterLost(
   run: Run,
   { inflict, undo }: Loss,
@@ -34,7 +34,7 @@ function masterLost(
       await run.fleet.store.noteFailovers();
       former = await find();
       backTo = run.fleet.witness.orderBefore(LOST_TAIL_MS);
-      // Some replicas may find the successor at once: nobody has to say that all is not well.
+      // Some replicas may find the successor at once, so no replica has to report a failure.
       endOutage = run.beginOutage(Number.POSITIVE_INFINITY);
       await inflict(former);
     },
@@ -64,18 +64,18 @@ function sentinelFault(name: string, lossOf: (group: SentinelGroup) => Loss): Fa
   };
 }
 
-/** What happens to a Sentinel group. */
+/** Faults of a Sentinel group. */
 export const SENTINEL_FAULTS: readonly FaultKind<SentinelStore>[] = [
   sentinelFault("Sentinel's master is killed", () => kill),
   sentinelFault("Sentinel's master hangs", () => hang),
-  // Until it is told, clients that have not heard of its successor write to it.
+  // Until the old master is demoted, clients that do not know its successor write to it.
   sentinelFault("Sentinel's master is replaced while it is well", (group) => ({
     inflict: () => group.replaceMaster(),
     undo: async () => undefined,
   })),
 ];
 
-/** What happens to a Cluster. Another Redis takes what is published, so that nobody misses it. */
+/** Faults of a Cluster. Messages are published on another Redis, so no replica misses them. */
 export const CLUSTER_FAULTS: readonly FaultKind<ClusterStore>[] = [
   {
     name: "a master of the Cluster is killed",

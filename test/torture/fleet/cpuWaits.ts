@@ -2,16 +2,16 @@ import { existsSync, readFileSync } from "node:fs";
 
 const SAMPLE_MS = 100;
 
-/** Processes were ready to run, and the machine had no CPU for them. */
+/** A period in which processes were ready to run but got no CPU. */
 export interface CpuWait {
   at: number;
-  /** For how long since the record before, ms. */
+  /** The length of the wait since the previous record, ms. */
   ms: number;
 }
 
 /**
- * Records how long a machine that does other work as well keeps this process, and that one of several others which waits
- * the longest, from running.
+ * Records how long a busy machine keeps this process from running, and the process that waits longest among several
+ * others.
  */
 export class CpuWaits {
   readonly records: CpuWait[] = [];
@@ -19,7 +19,7 @@ export class CpuWaits {
   readonly #waitedMs = new Map<number, number>();
   readonly #timer: NodeJS.Timeout;
 
-  /** @param pids the others that run at the moment */
+  /** @param pids the other processes that currently run */
   constructor(pids: () => readonly number[]) {
     this.#pids = pids;
     this.#timer = setInterval(() => this.#sample(), SAMPLE_MS);

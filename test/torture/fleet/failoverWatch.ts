@@ -1,8 +1,8 @@
 import type { Witness } from "../record/witness.js";
 
 /**
- * Notes what fail-overs lose, those too that nobody asked for: on a machine that is too busy a server may be taken for
- * down. Clients that have not been told of its successor go on writing to it until it is.
+ * Records what fail-overs lose, including unplanned ones: on a busy machine a server may be considered down. Clients
+ * that do not know the successor write to the old server until it is demoted.
  */
 export class FailoverWatch {
   readonly #witness: Witness;
@@ -10,7 +10,7 @@ export class FailoverWatch {
   #masters: string | undefined;
   #witnessed = 0;
 
-  /** @param settled waits for the end of all fail-overs, and says what is another after each */
+  /** @param settled waits for the end of all fail-overs, and returns a value that changes with each fail-over */
   constructor(witness: Witness, settled: () => Promise<string>) {
     this.#witness = witness;
     this.#settled = settled;

@@ -4,36 +4,44 @@ import type { Engine } from "../../../src/domain/ports/engine.js";
 import type { MembershipUpdate, SetUserChannelsOutcome } from "../../../src/domain/ports/membershipStore.js";
 import { EventFeed } from "../../../src/server/feed/eventFeed.js";
 import { Watcher } from "../../../src/server/feed/watcher.js";
+import {
+  anchorPattern,
+  countTicketsOfOthers,
+  dropOnUnknownError,
+  probeByReading,
+  silenceIngest,
+  stayWithDemoted,
+} from "./refusalFlaws.js";
 
-/** A defect that a replica can be given, and that a law must find. */
+/** A defect that is put into a replica. A law must detect it. */
 export interface Flaw {
   description: string;
-  /** Puts a defect between the replica and its store. */
+  /** Puts the defect between the replica and its store. */
   decorateEngine?(engine: Engine): Engine;
-  /** Puts a defect into the replica itself. */
+  /** Puts the defect into the replica itself. */
   patch?(): void;
 }
 
-/** So many entries of an event arrive. */
+/** The number of an event's entries that arrive. */
 const HEARD_ENTRIES = 5;
 const MIXED_ONE_IN = 10;
 const ARRIVAL_DELAY_MS = 400;
 
-// The follower believes that the log ends with what it was told last.
+// The feed believes that the last entry it received is the end of the log.
 function fallSilent(engine: Engine): Engine {
-  const heard = new Map<string, number[]>();
+  const received = new Map<string, number[]>();
   return {
     ...engine,
     follow: (eventId, listener) =>
       engine.follow(eventId, (entry: LogEntry) => {
-        const revisions = heard.get(eventId) ?? [];
+        const revisions = received.get(eventId) ?? [];
         if (revisions.length >= HEARD_ENTRIES) return;
-        heard.set(eventId, [...revisions, entry.revision]);
+        received.set(eventId, [...revisions, entry.revision]);
         listener(entry);
       }),
     async readPosition(eventId) {
       const position = await engine.readPosition(eventId);
-      const newest = heard.get(eventId)?.at(-1);
+      const newest = received.get(eventId)?.at(-1);
       return position && { ...position, revision: newest ?? position.revision };
     },
   };
@@ -71,7 +79,7 @@ async function answerWell(answer: Promise<SetUserChannelsOutcome>): Promise<SetU
 /** By name; each breaks one guarantee. */
 export const FLAWS = {
   neverCatchesUp: {
-    description: "after the first load a feed takes what it is told, and reads nothing that it has missed",
+    description: "after the first load a feed accepts published entries, but does not read those that it missed",
     patch() {
       const synchronise = EventFeed.prototype.synchronise;
       const loaded = new WeakSet<EventFeed>();
@@ -92,7 +100,7 @@ export const FLAWS = {
     },
   },
   fallsSilent: {
-    description: "after some entries of an event no more arrive, and nobody looks where its log ends",
+    description: "after some entries of an event no more arrive, and the end of the log is not checked",
     decorateEngine: fallSilent,
   },
   olderWins: {
@@ -117,7 +125,7 @@ export const FLAWS = {
     }),
   },
   mixesEvents: {
-    description: "one change in ten is told with the content of another event's",
+    description: "one change in ten has the content of another event's change",
     decorateEngine: mixEvents,
   },
   hidesFailures: {
@@ -133,6 +141,28 @@ export const FLAWS = {
     patch() {
       EventFeed.prototype.isInSyncFor = () => true;
     },
+  },
+  anchorsPattern: {
+    description: "what an error means is decided at the beginning of its text only",
+    decorateEngine: anchorPattern,
+  },
+  dropsOnUnknownError: {
+    description: "an update that Redis refuses with an error that is not known is passed over",
+    decorateEngine: dropOnUnknownError,
+  },
+  probesByReading: {
+    description: "a replica that can read takes itself for ready",
+    decorateEngine: probeByReading,
+    patch: silenceIngest,
+  },
+  countsTicketsOfOthers: {
+    description: "a replica that sees the tickets of others takes itself for ready",
+    decorateEngine: countTicketsOfOthers,
+    patch: silenceIngest,
+  },
+  staysWithDemoted: {
+    description: "a connection to a server that has become a replica is not given up",
+    patch: stayWithDemoted,
   },
 } as const satisfies Record<string, Flaw>;
 

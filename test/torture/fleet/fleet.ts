@@ -6,7 +6,7 @@ import type { Witness } from "../record/witness.js";
 import type { Store } from "../stores/store.js";
 import { ReplicaProcess } from "./replicaProcess.js";
 
-/** How long all connections may take to stand again once a fault has ceased, on a machine that is very busy, ms. */
+/** The longest time until all connections are restored after a fault, on a very busy machine, ms. */
 const RECOVERY_MS = 60_000;
 const POLL_MS = 10;
 
@@ -20,13 +20,13 @@ export interface FleetOptions {
   controlPlanes?: number;
   /** How long parties may take to recover from a fault, ms; default 60,000. */
   recoveryMs?: number;
-  /** What each replica runs instead of `squelch serve`: arguments of node. */
+  /** The arguments of node that each replica runs instead of `squelch serve`. */
   program?: readonly string[];
 }
 
 /**
- * Replicas as processes of their own, and routers, connected through proxies: between any two of them there is one that
- * can be troubled alone.
+ * Replicas in their own processes, and routers. Each pair is connected through its own proxy, so each connection can be
+ * disturbed separately.
  */
 export class Fleet<S extends Store = Store> {
   readonly troubles: Trouble[] = [];
@@ -47,7 +47,7 @@ export class Fleet<S extends Store = Store> {
     this.controlPlanes = names("c", controlPlanes);
   }
 
-  /** Takes the store over. Resolves when all routers are caught up. */
+  /** Takes over the store and closes it in the end. Resolves when all routers are caught up. */
   static async start<S extends Store>(store: S, options: FleetOptions): Promise<Fleet<S>> {
     const fleet = new Fleet(store, options);
     try {
@@ -103,21 +103,21 @@ export class Fleet<S extends Store = Store> {
     };
   }
 
-  /** Resolves when all connections stand, and nothing that was sent earlier waits on them any more. */
+  /** Resolves when all connections are open and carry no data that was sent earlier. */
   async allStanding(): Promise<void> {
     const at = performance.now();
     await Promise.all(this.parties.map((party) => this.#recovery(party, at)));
   }
 
-  /** Notes as a trouble, from then until now, what no fault has brought about. */
+  /** Records a trouble that no fault has caused, from then until now. */
   noteTrouble(fault: string, parties: readonly string[], from: number): void {
     const to = performance.now();
     for (const party of parties) this.troubles.push({ party, fault, isDeaf: true, from, to });
   }
 
   /**
-   * The replicas that have found their subscription silent for 6 s since this was last called, and opened it anew: on a
-   * machine that is too busy it may be. They say so in their logs.
+   * Lists the replicas that have found their subscription silent for 6 s since the last call and reopened it, which
+   * they log. A busy machine can cause that.
    */
   takeSilent(): string[] {
     return this.replicas.filter((replica) => replica.takeSilences() > 0).map(({ name }) => name);

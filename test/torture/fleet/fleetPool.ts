@@ -1,8 +1,13 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { Counts } from "../counts.js";
+import type { FaultKind } from "../faults/fault.js";
 import { Run } from "../run.js";
 import { type StandaloneOptions, StandaloneStore } from "../stores/standaloneStore.js";
 
-/** Fleets that go from one trial to the next: starting one takes longer than most faults. */
+/** How long the load goes on before and after a fault, ms. */
+const CALM_MS = 300;
+
+/** Fleets that are reused from one trial to the next, because starting one takes longer than most faults. */
 export class FleetPool {
   readonly counts = new Counts();
   readonly #idle: Run<StandaloneStore>[] = [];
@@ -13,9 +18,9 @@ export class FleetPool {
   ) {}
 
   /**
-   * Puts an idle fleet, or a new one, under load, and checks all laws afterwards. A fleet that broke one is given up.
+   * Puts an idle or new fleet under load, and checks all laws afterwards. A fleet that broke a law is not reused.
    *
-   * @throws Error that tells the seed and the broken laws
+   * @throws Error with the seed and the broken laws
    */
   async trial(ordeal: (run: Run<StandaloneStore>) => Promise<void>): Promise<void> {
     const run = this.#idle.pop() ?? (await Run.start(await StandaloneStore.start(this.options), { seed: this.seed }));
@@ -30,6 +35,19 @@ export class FleetPool {
       throw error;
     }
     this.#idle.push(run);
+  }
+
+  /**
+   * Puts a fleet under load through one fault.
+   *
+   * @throws Error as {@link FleetPool.trial} does
+   */
+  endure({ name, create }: FaultKind<StandaloneStore>): Promise<void> {
+    return this.trial(async (run) => {
+      await sleep(CALM_MS);
+      await run.suffer(name, create(run, run.random.fork(name)));
+      await sleep(CALM_MS);
+    });
   }
 
   /** Ends all fleets. */

@@ -1,7 +1,7 @@
 import { type SquelchProcess, spawnSquelch } from "../../support/startSquelch.js";
 
 const READINESS_TIMEOUT_MS = 2_000;
-const SILENCE = '"msg":"subscription is silent, connecting anew"';
+const SILENCE = '"msg":"subscription is silent, reconnecting"';
 
 /** A replica in a process of its own, which can be killed and started again. */
 export class ReplicaProcess {
@@ -23,7 +23,7 @@ export class ReplicaProcess {
     this.#program = program;
   }
 
-  /** Undefined while it does not run. */
+  /** The process id; undefined while it does not run. */
   get grpcPort(): number | undefined {
     return this.#process && Number(this.#process.grpcAddress.split(":").at(-1));
   }
@@ -33,12 +33,12 @@ export class ReplicaProcess {
     return this.#process?.pid;
   }
 
-  /** What it has logged since it was started. */
+  /** The lines that it has logged since its start. */
   get lines(): readonly string[] {
     return this.#process?.lines ?? [];
   }
 
-  /** How often it has taken its subscription for dead since it was last asked. */
+  /** How often it has considered its subscription dead since the last call. */
   takeSilences(): number {
     const fresh = this.lines.slice(this.#linesRead);
     this.#linesRead = this.lines.length;
@@ -50,7 +50,7 @@ export class ReplicaProcess {
     this.#process = await spawnSquelch(this.#args, env, this.#program);
   }
 
-  /** Ends it without a warning; everything that it knew is lost. */
+  /** Kills it without a warning; everything in its memory is lost. */
   async kill(): Promise<void> {
     const ending = this.#process;
     this.#process = undefined;
@@ -58,12 +58,12 @@ export class ReplicaProcess {
     await ending?.exited;
   }
 
-  /** Stops it in its tracks, or lets it go on. */
+  /** Suspends or resumes the process. */
   setRunning(isRunning: boolean): void {
     this.#process?.kill(isRunning ? "SIGCONT" : "SIGSTOP");
   }
 
-  /** Whether it says that changes are proven to arrive. */
+  /** True if it reports that it receives changes from Redis. */
   async isReady(): Promise<boolean> {
     if (this.#process === undefined) return false;
     try {

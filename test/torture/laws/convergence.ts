@@ -5,8 +5,9 @@ import { CHECKPOINT_INTERVAL_MS } from "../record/routerRecorder.js";
 import type { Violation } from "./violation.js";
 
 /**
- * G1: at rest the picture of every router equals the store, by its messages and by its client; and it has done so since
- * one checkpoint interval after the connections stood, and the time for which the machine had no CPU for it.
+ * G1: at rest the state of every router equals the store, in its recorded messages and in its client. It must do so
+ * within one checkpoint interval after the connections were restored, not counting time for which the machine had no
+ * CPU.
  */
 export function checkConvergence(history: History): Violation[] {
   const strandings = history.strandings.map(({ party, at }): Violation => {
@@ -28,34 +29,34 @@ export function checkConvergence(history: History): Violation[] {
   return [...strandings, ...differences];
 }
 
-/** How long after the connections stood a router was still told of changes, ms; 0 if it was not. */
+/** How long after the connections were restored a router still received changes, ms; 0 if it received none. */
 export function convergenceMs({ standingAt, at: restAt }: Rest, records: readonly RouterRecord[]): number {
   const last = records.findLast(({ kind, at }) => (kind === "changes" || kind === "snapshot") && at <= restAt);
   return Math.max(0, (last?.at ?? 0) - standingAt);
 }
 
-/** Where what a router has been told differs from the store. */
+/** Lists differences between what a router has received and the store. */
 export function differencesOf({ store }: Pick<Rest, "store">, picture: RouterPicture): string[] {
   const differences: string[] = [];
   for (const [eventId, { epoch, revision, members }] of store) {
     const event = picture.events.get(eventId);
     if (event === undefined) {
-      differences.push(`${eventId} was never told`);
+      differences.push(`${eventId} was never delivered`);
       continue;
     }
     if (event.epoch !== epoch || event.revision !== revision) {
       differences.push(`${eventId} is at ${event.epoch}/${event.revision}, in the store at ${epoch}/${revision}`);
     }
     for (const userId of new Set([...members.keys(), ...event.users.keys()])) {
-      const told = event.users.get(userId) ?? "";
+      const received = event.users.get(userId) ?? "";
       const stored = members.get(userId)?.channels ?? "";
-      if (told !== stored) differences.push(`${userId} in ${eventId} has [${told}], in the store [${stored}]`);
+      if (received !== stored) differences.push(`${userId} in ${eventId} has [${received}], in the store [${stored}]`);
     }
   }
   return differences;
 }
 
-/** Where what a router's client says differs from the store. */
+/** Lists differences between a router's client and the store. */
 function mirrorDifferences({ store, mirrors }: Rest, router: string): string[] {
   const mirror = mirrors.get(router);
   const differences: string[] = [];

@@ -2,14 +2,18 @@ import { waitedBetween } from "../fleet/cpuWaits.js";
 import type { Entry, History } from "../record/history.js";
 import { isTroubled, type Violation } from "./violation.js";
 
-/** How far behind the store a checkpoint that says "healthy" may be, ms: the probe's 6 s and the check every 2 s. */
+/**
+ * How far behind the store a checkpoint with `feed_healthy` may be, ms: 6 s of the probe and 2 s of the periodic check.
+ */
 const MAX_AGE_MS = 9_000;
-/** The same where nothing is wrong: the check every 2 s, and as much again. */
+/**
+ * How far behind the store a healthy checkpoint may be while nothing is wrong: the 2 s of the periodic check, twice.
+ */
 const MAX_AGE_IN_PEACE_MS = 4_000;
 
 /**
- * G3: what is delivered under a revision is what the store accepted under it, and a watcher that lacks something is told
- * that it is behind: by a snapshot, an unhealthy checkpoint, or none.
+ * G3: a revision is delivered with the content that the store accepted. A watcher that lacks something can detect it:
+ * by a snapshot, an unhealthy checkpoint or a missing checkpoint.
  */
 export function checkDelivery(history: History): Violation[] {
   const accepted = collectAccepted(history);
@@ -18,7 +22,7 @@ export function checkDelivery(history: History): Violation[] {
 
 interface Accepted {
   entry: Entry;
-  /** When it was seen to be accepted; undefined if it was found in the log only. */
+  /** When the witness saw it; undefined if it was found only in the log. */
   at: number | undefined;
 }
 
@@ -44,7 +48,7 @@ function collectAccepted({ witnessed, rests }: History): AcceptedEntries {
 
 function checkContents({ routers }: History, accepted: AcceptedEntries): Violation[] {
   const violations: Violation[] = [];
-  // What nobody saw being accepted must at least be the same for everybody.
+  // An entry that the witness did not see must at least be the same for every router.
   const delivered: AcceptedEntries = new Map(accepted);
   for (const [router, records] of routers) {
     for (const record of records) {
@@ -74,7 +78,7 @@ function checkCheckpoints(history: History, accepted: AcceptedEntries): Violatio
         const isPeace = !isTroubled(history, missing.at, record.at);
         if (ageMs <= (isPeace ? MAX_AGE_IN_PEACE_MS : MAX_AGE_MS)) continue;
         const { eventId, revision } = cursor;
-        const text = `${router} was told that all is well at revision ${revision} of ${eventId}, ${Math.round(ageMs)} ms after ${revision + 1}`;
+        const text = `${router} got a healthy checkpoint at revision ${revision} of ${eventId}, ${Math.round(ageMs)} ms after ${revision + 1}`;
         violations.push({ law: "G3", at: record.at, text });
       }
     }

@@ -1,14 +1,16 @@
 import type { Entry, History, Write } from "../record/history.js";
 import { isTroubled, type Violation } from "./violation.js";
 
-/** What a call may say where its outcome is unknown; everything else is a defect here, where every request is right. */
+/**
+ * The errors that a call may give if its outcome is unknown. Every request is valid, so any other error is a defect.
+ */
 const UNKNOWN_OUTCOMES = new Set(["UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"]);
-/** An answer may overtake the news on another connection of a Redis that is killed, ms. */
+/** How much earlier an answer may arrive than the message on another connection, if Redis is killed, ms. */
 const KILL_MARGIN_MS = 100;
 
 /**
- * G9: a call that was answered well has been done, as the answer says; one that failed says so with the right status;
- * every change in a log comes from a write; and while Redis is away no checkpoint says that all is well.
+ * G9: a call that succeeded has done what it answered; a call that failed has the right status; every change in a log
+ * comes from a write; and while Redis is away no checkpoint is healthy.
  */
 export function checkHonesty(history: History): Violation[] {
   return [...checkAnswers(history), ...checkOrigins(history), ...checkOutages(history)];
@@ -57,7 +59,7 @@ function checkOrigins({ writes, witnessed }: History): Violation[] {
     const isReconciled =
       actor === "reconcile" && (channels === "" || published.has(`${eventId} ${userId} ${channels}`));
     if (writeId === undefined ? isReconciled : write !== undefined && saysSo(write, userId, channels)) return [];
-    const text = `${writeId ?? actor} gave ${userId} [${channels}] in ${eventId}, which nobody asked for`;
+    const text = `${writeId ?? actor} gave ${userId} [${channels}] in ${eventId}, which no write requested`;
     return [{ law: "G9", at: record.at, text }];
   });
 }
@@ -75,7 +77,7 @@ function checkOutages(history: History): Violation[] {
           kind === "checkpoint" && at > noticedBy && at < to && "isHealthy" in record && record.isHealthy,
       );
       if (lie === undefined || isTroubled(history, noticedBy, lie.at, router)) return [];
-      return [{ law: "G9", at: lie.at, text: `${router} was told that all is well while Redis was away` } as const];
+      return [{ law: "G9", at: lie.at, text: `${router} got a healthy checkpoint while Redis was away` } as const];
     }),
   );
 }

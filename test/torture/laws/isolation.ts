@@ -2,7 +2,9 @@ import { channelsIn, ownerOf } from "../load/world.js";
 import type { History } from "../record/history.js";
 import type { Violation } from "./violation.js";
 
-/** G7: what is told or stored of an event is about its own users and channels, and comes from a write to it. */
+/**
+ * G7: everything delivered or stored for an event concerns its own users and channels, and comes from a write to it.
+ */
 export function checkIsolation({ writes, witnessed, routers, rests }: History): Violation[] {
   const violations: Violation[] = [];
   const look = (at: number, place: string, eventId: string, userId: string, channels: string, writeId?: string) => {

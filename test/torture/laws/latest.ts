@@ -2,19 +2,18 @@ import { Order } from "../record/expectation.js";
 import type { History } from "../record/history.js";
 import type { Violation } from "./violation.js";
 
-/** How many things a violation tells of a user. */
+/** The most records about a user that a violation lists. */
 const TOLD = 6;
 
 /**
- * G6: the newest write in Redis's order stands at rest, and at no time does a log go back to an older one. Told of
- * everything but what design and documents say cannot be known: what nobody heard and the control plane's set does not
- * tell.
+ * G6: the newest write in Redis's order remains at rest, and a log never returns to an older one. Exempt is what the
+ * documents say cannot be known: a write that no replica received and that the control plane's set does not contain.
  */
 export function checkLatest(history: History): Violation[] {
   return [...checkStore(history), ...checkLogs(history)];
 }
 
-/** How many users were found at rest with the newest write, and how many with an older one that may stand. */
+/** Counts the users who have the newest write at rest, and those who have an older one that is allowed. */
 export function countUsers(history: History): { newest: number; excused: number } {
   const counts = { newest: 0, excused: 0 };
   for (const { eventId, userId, stored, order, rest } of usersAtRest(history)) {
@@ -43,13 +42,17 @@ function checkStore(history: History): Violation[] {
     const { channels, newest } = order.expect(eventId, userId, rest.keys);
     const name = newest ? `${newest.write.path} ${newest.write.id}` : "nothing";
     const text = `${userId} in ${eventId} has [${stored}], but the newest write, ${name}, says [${channels}]`;
-    violations.push({ law: "G6", at: rest.at, text: `${text}; ${tell(history, eventId, userId, rest.witnessed)}` });
+    violations.push({
+      law: "G6",
+      at: rest.at,
+      text: `${text}; ${describeState(history, eventId, userId, rest.witnessed)}`,
+    });
   }
   return violations;
 }
 
-// What was last seen of a user, so that a violation can be understood.
-function tell({ writes, witnessed }: History, eventId: string, userId: string, until: number): string {
+// The last records about a user, so that a violation can be understood.
+function describeState({ writes, witnessed }: History, eventId: string, userId: string, until: number): string {
   const seen: string[] = [];
   for (const record of witnessed.slice(0, until)) {
     const at = Math.round(record.at);
@@ -81,7 +84,7 @@ function checkLogs({ writes, witnessed }: History): Violation[] {
     if (record.kind !== "entry" || record.entry.writeId === undefined) continue;
     const { eventId, userId, writeId: id } = record.entry;
     const place = writes.get(id)?.path === "published" ? placeOf.get(id) : order;
-    // Published while the witness was not there.
+    // Published while the witness was disconnected.
     if (place === undefined) continue;
     const user = `${eventId} ${userId}`;
     const before = newest.get(user);

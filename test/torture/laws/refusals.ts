@@ -4,17 +4,23 @@ import type { Entry, History, Refusal, RouterRecord, Write } from "../record/his
 import { CHECKPOINT_INTERVAL_MS } from "../record/routerRecorder.js";
 import type { Violation } from "./violation.js";
 
-/** How long what was published may take to be in force once Redis refuses nothing any more, ms. */
-const IN_FORCE_MS = CHECKPOINT_INTERVAL_MS + 5_000;
-/** What was published so shortly before a refusal may still have waited when it began, ms. */
+/** The longest time until published updates are applied after Redis accepts everything again, ms. */
+const IN_STORE_MS = 5_000;
+const IN_FORCE_MS = CHECKPOINT_INTERVAL_MS + IN_STORE_MS;
+/** Updates that were published within this time before a rejection may still have been waiting when it began, ms. */
 const LEAD_MS = 2_000;
-/** For so long a replica of which writes fail may call itself ready, ms: and until the next probe and the next look. */
+/**
+ * How long a replica with failing writes may still report that it is ready, ms. The interval of the probe and that of
+ * the check are added.
+ */
 const UNNOTICED_MS = 6_000 + 2_500;
+/** On a busy machine the last proof may have been taken in so much later, ms. */
+const MAX_STALL_MS = 2_000;
 
 /**
- * Redis refuses writes, then it does not. G1: every update that was published, before, meanwhile or afterwards, is in force
- * within one checkpoint interval and 5 s. G9: a replica is not ready while its own writes have failed for longer than 6 s,
- * and ready again soon after.
+ * Checks a period in which Redis rejects writes. G1: every update that was published before, during or after it is
+ * applied within one checkpoint interval and 5 s. G9: a replica is not ready while its own writes have failed for
+ * longer than 6 s, and it is ready again soon afterwards.
  */
 export function checkRefusals(history: History): Violation[] {
   return [...checkInForce(history), ...checkReadiness(history)];
@@ -22,22 +28,31 @@ export function checkRefusals(history: History): Violation[] {
 
 function checkReadiness(history: History): Violation[] {
   return history.refusals.flatMap((refusal): Violation[] => {
-    const { fault, from, until, to, replicas, isTotal, readyAgainMs } = refusal;
+    const { fault, from, heldUntil, to, replicas, isTotal, readyAgainMs } = refusal;
     return replicas.flatMap((replica): Violation[] => {
       const violations: Violation[] = [];
       const waitedMs = (start: number, end: number) => waitedBetween(history.cpuWaits, start, end);
-      const isAlone = !isDisturbed(history, refusal, from, until, replica);
-      const lie = history.readiness.find(
-        ({ replica: asked, at, isReady }) =>
-          asked === replica && isReady && at < until && at > from + UNNOTICED_MS + waitedMs(from, at),
+      const noticedBy = from + UNNOTICED_MS + Math.min(MAX_STALL_MS, waitedMs(from, from + UNNOTICED_MS));
+      const isAlone = !isDisturbed(history, refusal, from, heldUntil, replica);
+      const asked = history.readiness.filter(
+        (record) => record.replica === replica && record.at > noticedBy && record.at < heldUntil,
       );
-      if (isTotal && isAlone && lie !== undefined) {
+      const lie = asked.find(({ isReady }) => isReady);
+      const isOver = to <= from;
+      if (isTotal && !isOver && isAlone && lie !== undefined) {
         const text = `${replica} was ready ${Math.round(lie.at - from)} ms after its writes began to fail: ${fault}`;
         violations.push({ law: "G9", at: lie.at, text });
       }
+      // Over for new connections from the beginning: a replica that is not ready has made none.
+      const absence = asked.find(({ isReady }) => !isReady);
+      if (isOver && isAlone && absence !== undefined) {
+        const text = `${replica} was not ready ${Math.round(absence.at - from)} ms after a successor had taken over: ${fault}`;
+        violations.push({ law: "G9", at: absence.at, text });
+      }
       const standingAt = history.troubles.find((trouble) => isOwn(trouble, refusal) && trouble.party === replica)?.to;
       if (standingAt === undefined || !Number.isFinite(standingAt)) return violations;
-      const lateMs = standingAt - to - waitedMs(to, standingAt) - readyAgainMs;
+      const overAt = Math.max(to, heldUntil);
+      const lateMs = standingAt - overAt - waitedMs(overAt, standingAt) - readyAgainMs;
       if (lateMs > 0 && !isDisturbed(history, refusal, from, standingAt, replica)) {
         const text = `${replica} was ready again ${Math.round(lateMs)} ms too late: ${fault}`;
         violations.push({ law: "G9", at: standingAt, text });
@@ -51,7 +66,7 @@ function isOwn(trouble: { fault: string; from: number; to: number }, refusal: Re
   return trouble.fault === refusal.fault && trouble.from <= refusal.from && trouble.to >= refusal.to;
 }
 
-// True if something else may explain how a replica was between the two times.
+// True if another trouble may explain the replica's state between the two times.
 function isDisturbed(history: History, refusal: Refusal, from: number, to: number, party?: string): boolean {
   return history.troubles.some(
     (trouble) =>
@@ -65,7 +80,7 @@ function isDisturbed(history: History, refusal: Refusal, from: number, to: numbe
 interface Published {
   write: Write;
   at: number;
-  /** By when it has to be in force. */
+  /** Returns the time by which it must be in the store. */
   by: number;
 }
 
@@ -73,6 +88,7 @@ function checkInForce(history: History): Violation[] {
   const order = new Order(history, history.witnessed.length);
   const entries = history.witnessed.flatMap((record) => (record.kind === "entry" ? [record] : []));
   if (history.refusals.length === 0) return [];
+  const now = Math.max(0, ...history.rests.map(({ at }) => at));
   const positionsOf = new Map([...history.routers].map(([router, records]) => [router, collectPositions(records)]));
   const rank = new Map<string, number>();
   for (const record of history.witnessed) if (record.kind === "published") rank.set(record.writeId, rank.size);
@@ -88,7 +104,7 @@ function checkInForce(history: History): Violation[] {
     return [...write.channelsOf].flatMap(([userId, channels]): Violation[] => {
       const all = entriesOf.get(`${eventId} ${userId}`) ?? [];
       const before = all.findLast((record) => record.at <= at)?.entry.channels ?? "";
-      // Something newer, or something that says the same, stands for it.
+      // A newer write, or a write with the same content, may replace it.
       const effect = all.find(({ entry, at: seenAt }) => {
         if (seenAt <= at - LEAD_MS) return false;
         const isNewer = entry.writeId !== undefined && (rank.get(entry.writeId) ?? Infinity) >= (rank.get(id) ?? 0);
@@ -97,20 +113,23 @@ function checkInForce(history: History): Violation[] {
       if (effect === undefined && before === channels) return [];
       const byMs = by + waitedBetween(history.cpuWaits, at, by);
       const name = `${id} for ${userId} in ${eventId}, published at ${Math.round(at)} ms,`;
+      if (byMs > now) return [];
       if (effect === undefined || effect.at > byMs) {
         const late = effect === undefined ? "never" : `only at ${Math.round(effect.at)} ms`;
         return [{ law: "G1", at: by, text: `${name} was in force ${late}, not by ${Math.round(byMs)} ms` }];
       }
-      return routersBehind(history, positionsOf, effect.entry, at, byMs).map((router) => {
-        return { law: "G1", at: by, text: `${name} had not arrived at ${router} by ${Math.round(byMs)} ms` };
+      const toldBy = byMs + CHECKPOINT_INTERVAL_MS;
+      const toldByMs = toldBy + waitedBetween(history.cpuWaits, byMs, toldBy);
+      if (toldByMs > now) return [];
+      return routersBehind(history, positionsOf, effect.entry, at, toldByMs).map((router) => {
+        return { law: "G1", at: by, text: `${name} had not arrived at ${router} by ${Math.round(toldByMs)} ms` };
       });
     });
   });
 }
 
-// Each update that has to have been heard and of which it can be said by when it must be in force.
+// Each update that must have been received and that has a known deadline.
 function publishedUnderRefusal(history: History, order: Order): Published[] {
-  const now = Math.max(0, ...history.rests.map(({ at }) => at));
   const losses = history.witnessed.flatMap(({ kind, at }) => (kind === "lost" ? [at] : []));
   const published: Published[] = [];
   for (const record of history.witnessed) {
@@ -118,16 +137,16 @@ function publishedUnderRefusal(history: History, order: Order): Published[] {
     const { at } = record;
     const write = history.writes.get(record.writeId);
     const refusal = history.refusals.find(({ from, to }) => at >= from - LEAD_MS && at <= to + IN_FORCE_MS);
-    if (write === undefined || refusal === undefined || !order.wasHeard(at)) continue;
-    const by = Math.max(quietSince(history, refusal, at), at) + IN_FORCE_MS;
-    // What Redis has lost is another law's.
+    if (write === undefined || refusal === undefined || !order.wasReceived(at)) continue;
+    const by = Math.max(quietSince(history, refusal, at), at) + IN_STORE_MS;
+    // Other laws check the writes that Redis has lost.
     if (losses.some((lostAt) => lostAt >= at - LEAD_MS && lostAt <= by)) continue;
-    if (by < now) published.push({ write, at, by });
+    published.push({ write, at, by });
   }
   return published;
 }
 
-// When the last trouble had ceased that may hold up what was published then.
+// The end of the last trouble that may delay a message that was published at this time.
 function quietSince(history: History, refusal: Refusal, at: number): number {
   let quiet = refusal.to;
   const others = [...history.refusals, ...history.troubles.filter((trouble) => !isOwn(trouble, refusal))];
@@ -141,7 +160,7 @@ function quietSince(history: History, refusal: Refusal, at: number): number {
   return quiet;
 }
 
-/** Where each event stood at a router, by what it was told. */
+/** Returns the position of each event at a router, by the messages that it received. */
 type Positions = Map<string, { at: number; epoch: string; revision: number }[]>;
 
 function collectPositions(records: readonly RouterRecord[]): Positions {
@@ -158,7 +177,7 @@ function collectPositions(records: readonly RouterRecord[]): Positions {
   return positions;
 }
 
-// The routers that were well and had not been told of a change by then.
+// The routers without trouble that had not received a change by then.
 function routersBehind(
   { troubles }: History,
   positionsOf: ReadonlyMap<string, Positions>,

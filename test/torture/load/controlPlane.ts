@@ -14,10 +14,10 @@ const UPDATES = "vp:membership_updates";
 export const ANSWER_TIMEOUT_MS = 2_500;
 const REPEAT_MS = 100;
 
-/** What each user of an event shall have. */
+/** The channels that each user of an event is to have. */
 export type Assignment = ReadonlyMap<string, readonly string[]>;
 
-/** One attempt: `assignment` is asked for each time, since a repeat must be told apart from what it repeats. */
+/** One attempt. `assignment` is called each time, because a retry must differ from the attempt that it repeats. */
 export interface Order {
   path: Path;
   eventId: string;
@@ -25,8 +25,8 @@ export interface Order {
 }
 
 /**
- * A simulated control plane: it recomputes a user's set and publishes it as the real one does, or calls a replica, and
- * repeats what has failed until it is told that it is done.
+ * A simulated control plane. It recomputes a user's set and publishes it like the real one, or calls a replica. It
+ * retries a failed write until the write succeeds.
  */
 export class ControlPlane {
   readonly #redis: Redis;
@@ -59,7 +59,7 @@ export class ControlPlane {
     });
   }
 
-  /** Resolves when it is done. */
+  /** Resolves when the write is done. */
   async fulfil({ path, eventId, assign }: Order): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       const assignment = assign(attempt);
@@ -73,12 +73,12 @@ export class ControlPlane {
     }
   }
 
-  /** Publishes anything at all. */
+  /** Publishes any text. */
   async publish(message: string | Buffer): Promise<void> {
     await this.#redis.publish(UPDATES, message);
   }
 
-  /** Gives up what is not done yet. */
+  /** Gives up all unfinished writes. */
   close(): void {
     this.#isClosed = true;
     this.#redis.disconnect();

@@ -6,18 +6,18 @@ import type { Write } from "../record/history.js";
 import { ControlPlane, type Order } from "./controlPlane.js";
 import type { World } from "./world.js";
 
-/** How often each control plane thinks of something to write, ms. */
+/** The interval at which each control plane starts a write, ms. */
 const PACE_MS = 15;
 const STOP_TIMEOUT_MS = 60_000;
-/** One write in so many. */
+/** The fraction of writes is one in this number. */
 const REVOCATIONS = 0.1;
 const STRAYS = 0.02;
 const SYNCS = 0.01;
 const RPCS = 0.3;
 
 /**
- * What control planes do all day. A user's publications come one after another, and so do a user's calls; the two race,
- * and so do the control planes.
+ * The permanent load of the control planes. A user's publications follow one another, and so do a user's calls. The two
+ * kinds run concurrently, and so do the control planes.
  */
 export class Workload {
   readonly writes = new Map<string, Write>();
@@ -25,7 +25,7 @@ export class Workload {
   readonly #random: Random;
   readonly #controlPlanes: ControlPlane[] = [];
   readonly #busy = new Set<string>();
-  /** Users whose last call gave them channels, so that a revocation by a call is a change. */
+  /** Users whose last call gave them channels, so that a revocation by a call changes something. */
   readonly #assigned = new Set<string>();
   readonly #running = new Set<Promise<void>>();
   #areChannelsKnown = false;
@@ -52,8 +52,8 @@ export class Workload {
   }
 
   /**
-   * Makes all channels known as their events', so that the control plane's sets can be read by a reconcile. Where none is
-   * known it is to be called before anything can be published: a channel is the event's that names it first.
+   * Assigns all channels to their events, so that a reconcile can interpret the control plane's sets. If none is
+   * assigned yet, call it before any publication: a channel belongs to the event that names it first.
    */
   async prepare(): Promise<void> {
     this.#areChannelsKnown = false;
@@ -74,7 +74,7 @@ export class Workload {
     this.#loops = Promise.all(this.#controlPlanes.map((controlPlane) => this.#work(controlPlane)));
   }
 
-  /** Resolves when everything that was begun has been done. */
+  /** Resolves when all started writes are done. */
   async pause(): Promise<void> {
     this.#isRunning = false;
     await this.#loops;

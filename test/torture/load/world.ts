@@ -4,24 +4,24 @@ import type { Random } from "../random.js";
 const CHANNELS = 14;
 const USERS = 16;
 const ROAMERS = 4;
-/** Of the users of each event; they are among those whose assignments are only published. */
+/** The number of roaming users among the users of each event. Their assignments are only published. */
 const KEYLESS = 2;
 /** Combinations of channels, but for none. */
 const CONTENTS = 2 ** CHANNELS - 1;
 /** Odd, so that every number below 2^14 becomes another one. */
 const SPREAD = 0x1a4d;
 
-/** Which paths the writes of a user take. */
+/** The paths that the writes of a user take. */
 export type UserKind = "published" | "rpc" | "mixed";
 
-/** Who and what there is, and the next content that nobody has used. */
+/** The events, users and channels of a fleet, and the next combination of channels that has not been used. */
 export class World {
   readonly eventIds: readonly string[];
   /** Users of several events, whose assignments are only published. */
   readonly roamers = Array.from({ length: ROAMERS }, (_, index) => `roamer${index}`);
   readonly #used = new Map<string, number>();
 
-  /** @param isOrdered false if what is published and what is called have no common order: then no user takes both paths */
+  /** @param isOrdered false if publications and calls have no common order; then no user uses both paths */
   constructor(
     events: number,
     random: Random,
@@ -42,12 +42,12 @@ export class World {
     return index < (USERS * 3) / 4 || !this.isOrdered ? "rpc" : "mixed";
   }
 
-  /** Users of whom the control plane keeps no set: what is published of them is all that there is to know. */
+  /** Users without a set of the control plane: the published messages are the only information about them. */
   isKeyless(userId: string): boolean {
     return Number(/\.u(\d+)$/.exec(userId)?.[1] ?? KEYLESS) < KEYLESS;
   }
 
-  /** Events whose members are sometimes replaced all at once. */
+  /** Events whose members are sometimes replaced by a sync. */
   isSynced(eventId: string): boolean {
     return this.isOrdered && this.eventIds.indexOf(eventId) < 2;
   }
@@ -59,7 +59,7 @@ export class World {
   /** Channels of an event in a combination that was not used there before; neither none nor all. */
   nextChannels(eventId: string): string[] {
     const number = (this.#used.get(eventId) ?? 0) + 1;
-    if (number > CONTENTS) throw new Error(`too many writes in ${eventId} to tell them apart`);
+    if (number > CONTENTS) throw new Error(`too many writes in ${eventId} to distinguish them`);
     this.#used.set(eventId, number);
     // Consecutive numbers would differ in few channels only.
     const mixed = (number * SPREAD) % (CONTENTS + 1);

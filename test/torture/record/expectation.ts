@@ -1,7 +1,7 @@
 import { channelsIn, ownerOf } from "../load/world.js";
 import type { History, Rest, Write } from "./history.js";
 
-/** How long a replica that hears a message may take to apply it, ms. */
+/** The longest time until a replica applies a message that it received, ms. */
 const APPLY_MS = 2_000;
 
 /** A write and its place in Redis's order: that of its message, or for a call that of its entry, which has its ticket. */
@@ -12,24 +12,24 @@ export interface PlacedWrite extends Place {
 interface Place {
   order: number;
   at: number;
-  /** True if Redis may have lost it, or has lost the set that said the same. */
+  /** True if Redis may have lost it, or has lost the set with the same content. */
   isDoubtful: boolean;
 }
 
-/** What the store may say of one user of one event. */
+/** The channels that the store may hold for one user of one event. */
 interface Expectation {
   /** The newest write that Redis keeps; undefined if there is none. */
   newest: PlacedWrite | undefined;
-  /** What stands if nobody missed anything; undefined: no entry. */
+  /** The channels if no message was missed; undefined means no entry. */
   channels: string | undefined;
   /**
-   * What may stand instead, since nobody may have heard the newest write and the control plane's set does not tell;
-   * empty where it must not.
+   * Other channels that are allowed because no replica may have received the newest write and the control plane's set
+   * does not contain it; empty if there are none.
    */
   alternatives: Set<string | undefined>;
 }
 
-/** Knows Redis's order of all writes, and with it what must stand in the end. */
+/** Knows Redis's order of all writes, and so the expected final state. */
 export class Order {
   readonly #history: History;
   /** All that Redis keeps, ascending, for each user of each event. */
@@ -69,8 +69,8 @@ export class Order {
     }
     if (newest?.write.path === "published" && this.#isLaterElsewhere(eventId, userId)) alternatives.add("");
     const isOnlyPublished = writes.every(({ write }) => write.path === "published");
-    const isToldByKey = isOnlyPublished && channels !== "" && speaksFor(eventId, keys.get(userId) ?? "");
-    if (newest?.write.path === "published" && !isToldByKey && !this.wasHeard(newest.at)) {
+    const isInKey = isOnlyPublished && channels !== "" && speaksFor(eventId, keys.get(userId) ?? "");
+    if (newest?.write.path === "published" && !isInKey && !this.wasReceived(newest.at)) {
       for (const { write } of writes) alternatives.add(contentFor(write, userId));
       alternatives.add(undefined);
     }
@@ -84,10 +84,10 @@ export class Order {
   }
 
   /**
-   * True if at least one replica was there for all of the time in which a message published then is applied: while Redis
-   * refuses writes it waits in the replicas.
+   * True if at least one replica was subscribed during the whole time in which a message published then is applied.
+   * While Redis rejects writes, the message waits in the replicas.
    */
-  wasHeard(at: number): boolean {
+  wasReceived(at: number): boolean {
     let until = at + APPLY_MS;
     for (const { from, to } of this.#history.refusals) {
       if (from <= until && to >= at) until = Math.max(until, to + APPLY_MS);
@@ -95,8 +95,8 @@ export class Order {
     return !allDeaf(this.#history, at, until);
   }
 
-  // An absent set speaks of the only event in which the user is known. It does so too where it was emptied, or is about to
-  // be filled, for another one of which nobody has heard yet: only a reconcile could tell, and it cannot.
+  // An absent set concerns the only event in which the user is known. It does so even if it was emptied for another
+  // event that no replica knows yet: a reconcile cannot see that.
   #isLaterElsewhere(eventId: string, userId: string): boolean {
     const lastHere = this.#lastPublished.get(userId)?.get(eventId) ?? 0;
     return [...(this.#lastPublished.get(userId)?.values() ?? [])].some((last) => last > lastHere);
@@ -116,7 +116,7 @@ export class Order {
     return list;
   }
 
-  // A sync speaks for all users that the event has ever had.
+  // A sync concerns all users that the event has ever had.
   #usersIn(write: Write): Iterable<string> {
     if (write.path !== "sync") return write.channelsOf.keys();
     const users = new Set(write.channelsOf.keys());
@@ -127,19 +127,19 @@ export class Order {
   }
 }
 
-/** What a write says of a user of its event. */
+/** Returns the channels that a write gives to a user of its event. */
 function contentFor(write: Write, userId: string): string {
   return write.channelsOf.get(userId) ?? "";
 }
 
-/** True if no replica heard everything for the whole of that time. */
+/** True if no replica was subscribed for the whole of that time. */
 export function allDeaf({ replicas, troubles }: History, from: number, to: number): boolean {
   return replicas.every((replica) =>
     troubles.some((trouble) => trouble.isDeaf && trouble.party === replica && trouble.from <= to && trouble.to >= from),
   );
 }
 
-// True if a set of the control plane's says without doubt what the user has in the event.
+// True if a set of the control plane shows unambiguously which channels the user has in the event.
 function speaksFor(eventId: string, key: string): boolean {
   const owners = new Set(channelsIn(key).map(ownerOf));
   return owners.size === 1 && owners.has(eventId);

@@ -1,12 +1,12 @@
 import type { Position } from "../../../src/domain/cursor.js";
 import type { CpuWait } from "../fleet/cpuWaits.js";
 
-/** How a write came in. */
+/** The path of a write. */
 export type Path = "published" | "rpc" | "sync";
 
 /**
- * One attempt of a control plane to write; a repeat is a write of its own, with other channels. Apart from empty ones no
- * two writes of an event have the same channels, so that each can be recognised wherever it turns up.
+ * One attempt of a control plane to write. A retry is a separate write with other channels. Except for empty ones, no
+ * two writes of an event have the same channels, so each can be recognised everywhere.
  */
 export interface Write {
   /** Goes into the log, as the actor or the action. */
@@ -15,11 +15,11 @@ export interface Write {
   eventId: string;
   /** The channels of each user; a sync takes those of everybody else. */
   channelsOf: ReadonlyMap<string, string>;
-  /** Undefined while nobody knows. */
+  /** When it was answered; undefined while that is unknown. */
   answer?: Answer;
 }
 
-/** What the caller was told. */
+/** The answer that the caller received. */
 export type Answer =
   | { ok: true; at: number; revision: number; isChange: boolean }
   /** The name of a gRPC status, or that of an error. */
@@ -39,7 +39,7 @@ export interface Entry {
 
 /** What passed through Redis, in Redis's own order. */
 export type WitnessRecord =
-  /** A control plane's message. */
+  /** A message of a control plane. */
   | { kind: "published"; at: number; writeId: string }
   | { kind: "entry"; at: number; entry: Entry }
   /** Redis has gone back to how it was after the first `backTo` records; where it is not certain, or any later ones. */
@@ -62,12 +62,12 @@ export type RouterRecord =
   | { kind: "checkpoint"; at: number; isHealthy: boolean; cursors: Cursor[] }
   | { kind: "ended"; at: number; code: string };
 
-/** Who was in trouble, from the fault to the recovery. */
+/** A party in trouble, from the fault to the recovery. */
 export interface Trouble {
   /** The name of a replica or a router. */
   party: string;
   fault: string;
-  /** Whether it may miss what is published. */
+  /** True if the party may miss published messages. */
   isDeaf: boolean;
   from: number;
   to: number;
@@ -79,32 +79,32 @@ export interface Stranding {
   at: number;
 }
 
-/** Redis could be reached by nobody. */
+/** A period in which no party could reach Redis. */
 export interface Outage {
   from: number;
   to: number;
-  /** By when each replica must have noticed. */
+  /** The time by which each replica must have noticed. */
   noticedBy: number;
 }
 
 /** Redis answered commands of replicas with errors. */
 export interface Refusal {
   fault: string;
-  /** From then on commands were refused. */
+  /** The time from which on commands were rejected. */
   from: number;
-  /** Until then at least they were. */
-  until: number;
-  /** From then on none was. */
+  /** When what brought it about began to cease. */
+  heldUntil: number;
+  /** From then on no command was refused: from the beginning, if clients need only connect anew. */
   to: number;
-  /** The replicas whose commands were refused. */
+  /** The replicas whose commands were rejected. */
   replicas: readonly string[];
-  /** True if each write of theirs was. */
+  /** True if each of their writes was rejected. */
   isTotal: boolean;
   /** How soon after it they have to be ready again, ms. */
   readyAgainMs: number;
 }
 
-/** What a replica said of itself when it was asked. */
+/** The readiness that a replica reported. */
 export interface ReadinessRecord {
   replica: string;
   at: number;
@@ -112,19 +112,19 @@ export interface ReadinessRecord {
   isReady: boolean;
 }
 
-/** What an event is in the store. */
+/** The state of an event in the store. */
 export interface StoredEvent extends Omit<Cursor, "eventId"> {
   members: Map<string, { channels: string; position: Position }>;
   /** All that the log still has of the epoch. */
   log: Entry[];
 }
 
-/** A moment at which nothing was under way any more, the faults had ceased and all connections stood again. */
+/** A moment when no work was in progress, the faults had ended and all connections were restored. */
 export interface Rest {
   at: number;
-  /** When the last connection stood, or the last change was made if that was later. */
+  /** When the last connection was restored, or the last change was made if that was later. */
   standingAt: number;
-  /** How much had passed through Redis. */
+  /** The number of records of the witness by then. */
   witnessed: number;
   store: Map<string, StoredEvent>;
   /** The control plane's sets. */
@@ -133,7 +133,7 @@ export interface Rest {
   mirrors: Map<string, Map<string, Map<string, string | undefined>>>;
 }
 
-/** Everything that was seen of one fleet. Times are those of `performance.now()` in the process that looks on. */
+/** The complete record of one fleet. Times are those of `performance.now()` in the recording process. */
 export interface History {
   /** The names of all replicas. */
   replicas: readonly string[];

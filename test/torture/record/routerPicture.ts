@@ -18,16 +18,16 @@ interface PicturedEvent {
 }
 
 /**
- * What a router's messages come to, over all its streams, put together without the client's code; and whether they come
- * in the order that was promised.
+ * Combines a router's messages over all its streams, without the client's code, and checks that they arrive in the
+ * promised order.
  */
 export class RouterPicture {
   readonly events = new Map<string, PicturedEvent>();
   readonly #chunks = new Map<string, SnapshotRecord[]>();
-  /** Events of which this stream has told. */
-  readonly #told = new Set<string>();
+  /** Events that this stream has sent. */
+  readonly #reported = new Set<string>();
 
-  /** Takes the next record and returns what is wrong with it. */
+  /** Adds the next record and returns the promises that it breaks. */
   take(record: RouterRecord): Breach[] {
     const outOfOrder = (texts: string[]) => texts.map((text): Breach => ({ law: "G2", text }));
     switch (record.kind) {
@@ -46,7 +46,7 @@ export class RouterPicture {
 
   #open(cursors: readonly Cursor[]): string[] {
     this.#chunks.clear();
-    this.#told.clear();
+    this.#reported.clear();
     const resumed = new Map(cursors.map((cursor) => [cursor.eventId, cursor]));
     const breaches: string[] = [];
     for (const [eventId, event] of this.events) {
@@ -81,7 +81,7 @@ export class RouterPicture {
     const users = new Map(chunks.flatMap((part) => part.users));
     this.events.set(eventId, { epoch, revision, users, isAwaited: false });
     this.#chunks.delete(eventId);
-    this.#told.add(eventId);
+    this.#reported.add(eventId);
     return breaches;
   }
 
@@ -98,7 +98,7 @@ export class RouterPicture {
       event.revision = revision;
       event.users.set(userId, channels);
     }
-    this.#told.add(eventId);
+    this.#reported.add(eventId);
     return breaches;
   }
 
@@ -116,7 +116,7 @@ export class RouterPicture {
       }
     }
     const named = new Set(cursors.map(({ eventId }) => eventId));
-    for (const eventId of this.#told) {
+    for (const eventId of this.#reported) {
       if (!named.has(eventId)) breaches.push({ law: "G3", text: `a checkpoint leaves out ${eventId}` });
     }
     return breaches;

@@ -11,16 +11,16 @@ import { type Cursor, type RouterRecord, textOf } from "./history.js";
 import { RouterPicture } from "./routerPicture.js";
 import { writeIdOf } from "./witness.js";
 
-/** The interval that the guarantee of convergence speaks of, ms. */
+/** The interval that the guarantee of convergence refers to, ms. */
 export const CHECKPOINT_INTERVAL_MS = 1_000;
 
 type WatchStream = ClientReadableStream<WatchPermissionsResponse>;
 
-/** A router: the client that routers use, and beside it a record of every message that it is sent. */
+/** A router: the client that routers use, and a record of every message that is sent to it. */
 export class RouterRecorder {
   readonly client: PermissionClient;
   readonly records: RouterRecord[] = [];
-  /** What the messages so far come to. */
+  /** The combined content of the messages so far. */
   readonly picture = new RouterPicture();
   #stream: WatchStream | undefined;
 
@@ -123,7 +123,7 @@ function recordOf({ payload }: WatchPermissionsResponse): RouterRecord {
         cursors: payload.value.cursors.map(cursorOf),
       };
     case "speakers":
-      throw new Error("speakers that nobody asked for");
+      throw new Error("speakers, which were not requested");
     case undefined:
       throw new Error("a message without payload");
   }

@@ -7,7 +7,7 @@ const UPDATES = "vp:membership_updates";
 const CHANGES = "squelch:*:changes";
 const WRITE_ID = /^w\d+$/;
 
-/** An entry of a log as histories have it; undefined if it is not about a membership. */
+/** Converts a log entry to the format of histories; undefined if it does not concern a membership. */
 function entryOf(eventId: string, logged: LogEntry): Entry | undefined {
   if (logged.kind !== "membershipChanged") return undefined;
   const { epoch, revision, userId, channelIds, actor, action } = logged;
@@ -19,11 +19,11 @@ export function writeIdOf(actor: string, action: string): string | undefined {
   return [actor, action].find((text) => WRITE_ID.test(text));
 }
 
-/** What a witness looks at. */
+/** The servers that a witness watches. */
 export interface WitnessOptions {
   /**
-   * Servers of which at least one is told whatever is published, and always in the same order: so what is heard first of
-   * all is in that order too.
+   * Servers of which at least one receives every published message, always in the same order. So the first receipts are
+   * in that order too.
    */
   servers: readonly { port: number; username?: string; password?: string }[];
   /** To read the events. Closed with the witness. */
@@ -33,7 +33,7 @@ export interface WitnessOptions {
 }
 
 /**
- * Looks on from beside Redis, past all proxies: it is told everything that control planes publish and everything that is
+ * Records from outside the fleet, without proxies, every message that control planes publish and every entry that is
  * appended to a log, in Redis's own order.
  */
 export class Witness {
@@ -52,12 +52,12 @@ export class Witness {
     this.#subscriptions = servers.map((server) => this.#listenTo(server));
   }
 
-  /** For looking at Redis without being in the way of faults. */
+  /** A connection to read Redis without disturbing faults. */
   get redis(): Redis {
     return this.#controlPlane;
   }
 
-  /** Resolves when it listens to all servers, so that nothing can be missed. */
+  /** Resolves when it is subscribed on all servers, so that it misses nothing. */
   async standing(): Promise<void> {
     const isStanding = () => this.#standing.size === this.#subscriptions.length;
     await waitFor(isStanding, { timeoutMs: 15_000, message: "the witness to be subscribed" });
@@ -141,8 +141,8 @@ export class Witness {
 
   #seeEntry(channel: string, message: string): void {
     const eventId = /^squelch:\{(.*)\}:changes$/.exec(channel)?.[1] as string;
-    for (const told of [JSON.parse(message) as LogEntry | LogEntry[]].flat()) {
-      const entry = entryOf(eventId, told);
+    for (const parsed of [JSON.parse(message) as LogEntry | LogEntry[]].flat()) {
+      const entry = entryOf(eventId, parsed);
       if (entry === undefined || !this.#isNew(`${eventId} ${entry.epoch} ${entry.revision}`)) continue;
       this.records.push({ kind: "entry", at: performance.now(), entry });
     }

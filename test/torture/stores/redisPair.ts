@@ -3,7 +3,7 @@ import { waitFor } from "../../support/waitFor.js";
 
 const TIMEOUT_MS = 20_000;
 
-/** A Redis, and while it is needed another one that can take its place and gives it back; nothing is lost on the way. */
+/** A Redis, and temporarily a second one that can take over and hand back without losing data. */
 export class RedisPair {
   readonly #redis: RedisServer;
   readonly #args: readonly string[];
@@ -43,7 +43,7 @@ export class RedisPair {
     const peer = this.#peer;
     this.#peer = undefined;
     this.#master = this.#redis;
-    // Connections to it that are still open are no leak: nobody has told the clients to leave.
+    // Connections to it that are still open are not a leak: the clients were not asked to leave.
     await peer?.kill("SIGKILL");
     await peer?.stop();
   }
@@ -52,7 +52,10 @@ export class RedisPair {
     const isFollowing = async ({ cli }: RedisServer, port: number) =>
       (await cli("ROLE")).startsWith(`slave\n127.0.0.1\n${port}\nconnected`);
     await waitFor(() => isFollowing(to, from.port), { timeoutMs: TIMEOUT_MS, message: "a replica that follows" });
-    // Redis sees to it that the replica has everything before it takes over.
+    // The replica follows a moment before the master counts it as online, which refuses FAILOVER until then.
+    const isOnline = async () => (await from.cli("INFO", "replication")).includes(`port=${to.port},state=online`);
+    await waitFor(isOnline, { timeoutMs: TIMEOUT_MS, message: "a replica that its master counts as online" });
+    // Redis makes sure that the replica has all data before it takes over.
     await from.cli("FAILOVER", "TO", "127.0.0.1", `${to.port}`);
     await waitFor(() => isFollowing(from, to.port), { timeoutMs: TIMEOUT_MS, message: "the former master to follow" });
     this.#master = to;

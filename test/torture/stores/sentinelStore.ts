@@ -5,7 +5,7 @@ import { ANSWER_TIMEOUT_MS } from "../load/controlPlane.js";
 import { Witness } from "../record/witness.js";
 import { CONTROL_PLANE_OPTIONS, type Store } from "./store.js";
 
-/** A server that only waits for a CPU is not to be taken for down, ms. */
+/** How long a server must be silent to count as down, ms, so that a server that only waits for a CPU does not. */
 const DOWN_AFTER_MS = 2_000;
 
 /** A master with two replicas and three sentinels. */
@@ -50,7 +50,7 @@ export class SentinelStore implements Store {
 }
 
 function connectToMaster({ url, sentinels }: SentinelGroup, options: object): Redis {
-  // A list of hosts is no URL for the parser.
+  // The URL parser does not accept a list of hosts.
   const name = url.slice(url.lastIndexOf("/") + 1);
   const addresses = sentinels.map(({ port }) => ({ host: "127.0.0.1", port }));
   return new Redis({

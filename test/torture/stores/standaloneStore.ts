@@ -101,8 +101,8 @@ export class StandaloneStore implements Store {
   }
 
   /**
-   * Lets all but the witness into Redis, or throws them out: so that after a restart nothing happens before the witness
-   * looks on.
+   * Admits or excludes every client except the witness, so that after a restart nothing happens before the witness is
+   * subscribed.
    */
   async setOpen(isOpen: boolean): Promise<void> {
     if (isOpen) await this.witness.standing();
@@ -115,14 +115,14 @@ export class StandaloneStore implements Store {
   }
 
   /**
-   * Makes another server the master, as behind a load balancer: new connections lead to it, those of replicas stay with
-   * the former master, which refuses writes from now on.
+   * Makes another server the master, as a load balancer would: new connections lead to it, while those of replicas stay
+   * with the former master, which now rejects writes.
    */
   handOver(controlPlanes: readonly string[]): Promise<void> {
     return this.#withoutControlPlanes(controlPlanes, () => this.#pair.handOver());
   }
 
-  /** Ends `handOver` in the same way: connections that stand stay with the server that is demoted now. */
+  /** Ends `handOver` in the same manner: open connections stay with the server that is now demoted. */
   takeBack(controlPlanes: readonly string[]): Promise<void> {
     return this.#withoutControlPlanes(controlPlanes, () => this.#pair.takeBack());
   }

@@ -1,22 +1,22 @@
 import type { Redis } from "ioredis";
 import type { Witness } from "../record/witness.js";
 
-/** What keeps a fleet's state: one Redis or several. */
+/** The Redis servers that hold a fleet's state: one or several. */
 export interface Store {
   readonly witness: Witness;
-  /** Whether the log and the control plane's messages have one order that the witness knows. */
+  /** True if the log and the control plane's messages have one order that the witness knows. */
   readonly isOrdered: boolean;
   /** Flags of a replica, and what stands between it and Redis. */
   replicaArgs(name: string): Promise<readonly string[]>;
   /** A control plane's connection to where it publishes. */
   connect(name: string): Promise<Redis>;
-  /** Told that a fleet is at rest, and how much has passed through Redis. */
+  /** Called when a fleet is at rest, with the number of records so far. */
   noteRest(witnessed: number): Promise<void>;
   /** As `note` of a {@link FailoverWatch}; false where nothing fails over. */
   noteFailovers(backTo?: number): Promise<boolean>;
   /** Ends all faults. */
   heal(): void;
-  /** Stops everything. Replicas and control planes have let go of it. */
+  /** Stops everything. Replicas and control planes must be disconnected before. */
   stop(): Promise<void>;
 }
 

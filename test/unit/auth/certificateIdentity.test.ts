@@ -34,7 +34,7 @@ describe("a client certificate", () => {
     expect(eventsOf(`DirName:"CN = a, URI:squelch:event:*"`)).toBeUndefined();
   });
 
-  it("whose limits cannot be read is no proof of anything", () => {
+  it("with unreadable limits identifies no caller", () => {
     for (const names of [
       "URI:squelch:event:50%",
       "URI:SQUELCH:EVENT:fair-1",
@@ -47,7 +47,7 @@ describe("a client certificate", () => {
     }
   });
 
-  it("that has expired since its connection was made is no proof any more (pitfall 31)", () => {
+  it("that has expired since its connection was made no longer identifies a caller (pitfall 31)", () => {
     const expired = certificate(undefined, new Date(Date.now() - 1_000).toUTCString());
     expect(() => identifyCertificate(expired)).toThrow(
       expect.objectContaining({ code: "unauthenticated", message: expect.stringContaining("expired") }),

@@ -18,7 +18,7 @@ afterEach(() => {
   server.close();
 });
 
-it("G9: says whom a frame did not reach in time", async () => {
+it("G9: reports which users a frame did not reach in time", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   const connected = once(server, "connection");
   const connecting = expect(DemoClient.connect(url, "token", "anna")).rejects.toThrow(

@@ -68,7 +68,7 @@ it("forgets who has stopped speaking, who has lost all channels, and a pause tha
   expect(picture.lines(frame)[3]).toBe("festival  10        0      -         -");
 });
 
-it("never says that a feed is well which is not, nor before it was told", () => {
+it("never shows a feed as healthy that is not, nor before its first checkpoint", () => {
   expect(pictureOf().lines(frame)[0]).toBe("127.0.0.1:50051  catching up  0 events");
   expect(pictureOf({ checkpoint: {} }).lines(frame)[0]).toContain("feed not healthy: changes may be missing");
 });

@@ -34,7 +34,7 @@ describe("what is printed for people", () => {
     }
   });
 
-  it("shows what could steer the terminal as an escape", async () => {
+  it("escapes characters that could control the terminal", async () => {
     const { output, read } = terminal({}, false);
     await output.table(["REASON"], [["a\u001b[2Jb\nc\u202ed"]]);
     expect(read()).toBe("REASON\na\\u001b[2Jb\\u000ac\\u202ed\n");

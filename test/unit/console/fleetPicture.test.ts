@@ -9,7 +9,7 @@ import { listUsers, searchUsers } from "../../../src/console/model/search.js";
 const E = "e";
 type Payload = MessageInitShape<typeof WatchPermissionsResponseSchema>["payload"];
 
-function tell(picture: FleetPicture, payload: NonNullable<Payload>) {
+function receive(picture: FleetPicture, payload: NonNullable<Payload>) {
   return picture.take(create(WatchPermissionsResponseSchema, { payload }));
 }
 
@@ -22,12 +22,12 @@ function chunk(
 ) {
   const members = Object.entries(users).map(([userId, channelIds]) => ({ userId, channelIds }));
   const cursor = { eventId: E, epoch: "x", revision };
-  tell(picture, { case: "snapshot", value: { eventId: E, cursor, users: members, complete, chunkIndex } });
+  receive(picture, { case: "snapshot", value: { eventId: E, cursor, users: members, complete, chunkIndex } });
 }
 
 function change(picture: FleetPicture, revision: bigint, userId: string, channelIds: string[], added: string[] = []) {
   const kind = { case: "membershipChanged", value: { userId, channelIds, added } } as const;
-  tell(picture, { case: "changes", value: { eventId: E, epoch: "x", changes: [{ revision, kind }] } });
+  receive(picture, { case: "changes", value: { eventId: E, epoch: "x", changes: [{ revision, kind }] } });
 }
 
 describe("the console's picture of an event", () => {
@@ -51,7 +51,7 @@ describe("the console's picture of an event", () => {
     expect(picture.resume()).toEqual([]);
   });
 
-  it("counts who has channels, and keeps the order while nobody comes or goes", () => {
+  it("counts the users with channels, and keeps the order while no user is added or removed", () => {
     const picture = new FleetPicture();
     chunk(picture, 0, true, { anna: ["a"], ben: [] });
     const event = picture.events.get(E);
@@ -77,17 +77,20 @@ describe("the console's picture of an event", () => {
   it("knows who speaks: a snapshot replaces, a message without holder frees", () => {
     const picture = new FleetPicture();
     const speaker = (channelId: string) => ({ channelId, userId: "anna" });
-    tell(picture, {
+    receive(picture, {
       case: "speakers",
       value: { eventId: E, payload: { case: "snapshot", value: { speakers: ["a", "b"].map(speaker) } } },
     });
-    tell(picture, { case: "speakers", value: { eventId: E, payload: { case: "changed", value: { channelId: "a" } } } });
-    tell(picture, {
+    receive(picture, {
+      case: "speakers",
+      value: { eventId: E, payload: { case: "changed", value: { channelId: "a" } } },
+    });
+    receive(picture, {
       case: "speakers",
       value: { eventId: E, payload: { case: "changed", value: { channelId: "c", holder: speaker("c") } } },
     });
     expect([...(picture.events.get(E)?.speakers.keys() ?? [])]).toEqual(["b", "c"]);
-    tell(picture, { case: "speakers", value: { eventId: E, payload: { case: "snapshot", value: {} } } });
+    receive(picture, { case: "speakers", value: { eventId: E, payload: { case: "snapshot", value: {} } } });
     expect(picture.events.get(E)?.speakers.size).toBe(0);
   });
 });

@@ -18,14 +18,14 @@ function tableOf(...routers: RouterProgress[]): RouterTable {
 }
 
 describe("RouterTable", () => {
-  it("tells who has the change in force from who has not", () => {
+  it("distinguishes routers that have applied the change from those that have not", () => {
     const table = tableOf(router("c", 5), router("a", 6), router("b", 4), router("d"));
     expect([ids(table.applied), ids(table.missing)]).toEqual([
       ["a", "c"],
       ["b", "d"],
     ]);
     expect(table.isAppliedEverywhere).toBe(false);
-    expect(tableOf().isAppliedEverywhere, "nobody is missing").toBe(true);
+    expect(tableOf().isAppliedEverywhere, "no router is missing").toBe(true);
   });
 
   it("takes a report of another epoch for nothing", () => {
@@ -33,7 +33,7 @@ describe("RouterTable", () => {
     expect(ids(table.missing)).toEqual(["a"]);
   });
 
-  it("expects who has reported or was seen watching within a minute, and nobody else", () => {
+  it("expects only routers that reported or watched within a minute", () => {
     const longAgo = NOW - ROUTER_SILENCE_MS;
     const table = tableOf(
       router("silent", 4, { seenMs: longAgo }),

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { readErrorReply } from "../../../src/engine/redis/connection/errorReplies.js";
 import { RetryDelay } from "../../../src/engine/redis/connection/retryDelay.js";
-import { isReadOnlyReply, UnfitServer } from "../../../src/engine/redis/connection/unfitServer.js";
+import { UnfitServer } from "../../../src/engine/redis/connection/unfitServer.js";
 
 describe("a reply that says that a server is a replica (pitfall 58)", () => {
   it.for([
@@ -9,7 +10,7 @@ describe("a reply that says that a server is a replica (pitfall 58)", () => {
     "READONLY You can't write against a read only replica. script: 4e6d8f, on @user_script:1.",
     "ERR Error running script (call to f_4e6d8f): @user_script:141: -READONLY You can't write against a read only replica.",
   ])("is recognized wherever its code stands: %s", (message) => {
-    expect(isReadOnlyReply(new Error(message))).toBe(true);
+    expect(readErrorReply(message).code).toBe("READONLY");
   });
 
   it.for([
@@ -18,15 +19,15 @@ describe("a reply that says that a server is a replica (pitfall 58)", () => {
     "ERR unknown command 'READONLYX', with args beginning with: 'READONLY'",
     "The connection is READONLY",
   ])("is not taken for one: %s", (message) => {
-    expect(isReadOnlyReply(new Error(message))).toBe(false);
+    expect(readErrorReply(message).code).not.toBe("READONLY");
   });
 });
 
-describe("the wait before a connection is opened anew", () => {
+describe("the wait before a connection is reopened", () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ["performance"] }));
   afterEach(() => void vi.useRealTimers());
 
-  it("grows with each failure, where nobody sees to a successor", () => {
+  it("grows with each failure, if no successor is elected", () => {
     const delay = new RetryDelay(true);
     for (const stepMs of [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]) {
       delay.noteError(new Error("connect ECONNREFUSED"));

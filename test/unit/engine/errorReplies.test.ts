@@ -131,7 +131,7 @@ describe("an error reply", () => {
     expect(readErrorReply(text)).toMatchObject({ code, kind: ERROR_REPLIES[code].kind, hasWrittenNothing: certain });
   });
 
-  it("gets the same class in whatever way a server wraps it, and a caller is never told INTERNAL of one to try again", () => {
+  it("gets the same class however a server wraps it, and a caller never receives INTERNAL for one to retry", () => {
     const bare = fc.constantFrom(...TEXTS.filter(([where]) => where === "a command").map(([, text]) => text));
     const wrapped = fc.constantFrom<(text: string) => string>(
       (text) => `${text}${SUFFIX_7}`,
@@ -168,15 +168,15 @@ describe("an error reply", () => {
     );
   });
 
-  it("tells the caller the cause, the remedy, and whether anything may have been written", () => {
-    const told = (text: string) => (toStoreError(replyError(text)) as SquelchError).message;
-    expect(told(`ERR user_script:141: ${FULL}${SUFFIX_7}`)).toBe(
+  it("names the cause, the remedy, and whether anything may have been written", () => {
+    const messageOf = (text: string) => (toStoreError(replyError(text)) as SquelchError).message;
+    expect(messageOf(`ERR user_script:141: ${FULL}${SUFFIX_7}`)).toBe(
       "Redis is full (OOM): raise maxmemory; the command has written nothing",
     );
-    expect(told(`ERR ${DENIED_IN_SCRIPT}${SUFFIX_7}`)).toBe(
+    expect(messageOf(`ERR ${DENIED_IN_SCRIPT}${SUFFIX_7}`)).toBe(
       "Redis denies its user a right (NOPERM): grant it with ACL SETUSER; the outcome is unknown",
     );
-    expect(told("NOPERM this user has no permissions to run the 'config|set' command")).toContain(
+    expect(messageOf("NOPERM this user has no permissions to run the 'config|set' command")).toContain(
       "a right, the command CONFIG|SET (NOPERM)",
     );
   });

@@ -188,7 +188,7 @@ test("a listener that throws is logged", async () => {
   ]);
 });
 
-test("after close nobody is called", async () => {
+test("after close no listener is called", async () => {
   const { engine } = makeEngine();
   const followed = collect<unknown>();
   const eventId = freshId("event");
@@ -232,7 +232,7 @@ test("G6: nothing at or below the event-wide position applies", async () => {
   expect(outcomes.map((outcome) => outcome.status)).toEqual(["stale", "stale", "changed"]);
 });
 
-test("the log keeps exactly as many of its newest entries as it is told", () => {
+test("the log keeps exactly the configured number of its newest entries", () => {
   const kept = 100;
   const log = new EventLog(kept);
   const length = kept + 5;

@@ -53,7 +53,7 @@ it("does not pile up the ids of channels that come and go (G8)", () => {
   expect(heapBytes() - before).toBeLessThan(16 << 20);
 });
 
-it("keeps when a user was disconnected as the channels change, and forgets nobody", () => {
+it("keeps the time of a user's disconnection while channels change, for every user", () => {
   const member = { userId: "user-1", channelIds: ["a", "b"], revision: 3 };
   const disconnected = { userId: "user-2", channelIds: ["b"], revision: 2, disconnectedAtMs: 17 };
   const picture = new FeedPicture({ members: [member, disconnected] });

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { LogPosition } from "../../../src/domain/cursor.js";
 import { SquelchError } from "../../../src/domain/errors.js";
+import { DEFAULT_EVENT_LIMITS } from "../../../src/domain/eventLimits.js";
 import type { Engine } from "../../../src/domain/ports/engine.js";
 import { createMemoryEngine } from "../../../src/engine/memory/engine.js";
 import { createLogger } from "../../../src/lib/logger.js";
@@ -66,7 +67,7 @@ async function positionOf(engine: Engine, eventId: string): Promise<LogPosition>
 }
 
 describe("Watcher", () => {
-  it("is sent a complete snapshot and a checkpoint for an event that nobody has written (pitfall 26)", async () => {
+  it("receives a complete snapshot and a checkpoint for an event without writes (pitfall 26)", async () => {
     const { hub, eventId } = setUp();
     const { picture } = await watch(hub, [eventId]);
     await waitFor(() => picture.checkpoints.length === 1);
@@ -117,13 +118,38 @@ describe("Watcher", () => {
     }
   });
 
+  it("goes on from the oldest entry of the log on a replica that has only just loaded the event", async () => {
+    const limits = { ...DEFAULT_EVENT_LIMITS, logLength: 290 };
+    const engine = createMemoryEngine({ limits });
+    const hub = new Hub(engine, createLogger("test", "silent"));
+    teardowns.push(
+      () => hub.close(),
+      () => void engine.close(),
+    );
+    const eventId = randomUUID();
+    for (let user = 1; user <= 500; user++) await assign(engine, eventId, `u${user}`, [`${eventId}-a`]);
+    const { epoch } = await positionOf(engine, eventId);
+    const resume = async (revision: number) => {
+      const picture = new WatchedPicture();
+      picture.resumeAt(eventId, { epoch, revision });
+      await watch(hub, [eventId], { cursors: { [eventId]: { epoch, revision } }, picture });
+      await waitFor(() => picture.checkpoints.length === 1);
+      return picture;
+    };
+    expect((await resume(209)).snapshotReasons).toEqual([SnapshotReason.CURSOR_TOO_OLD]);
+    const oldest = await resume(210);
+    expect(oldest.snapshotReasons).toEqual([]);
+    expect(oldest.changes).toHaveLength(290);
+  });
+
   it("is served a snapshot of a loaded event where the log cannot be read", async () => {
     const { engine, eventId } = setUp();
     await assign(engine, eventId, "u1", [`${eventId}-a`]);
     const cursor = await positionOf(engine, eventId);
     await assign(engine, eventId, "u2", [`${eventId}-a`]);
     const away = new SquelchError("unavailable", "away");
-    const hub = new Hub({ ...engine, readLog: () => Promise.reject(away) }, createLogger("test", "silent"));
+    const failing = { ...engine, readLogBack: () => Promise.reject(away) };
+    const hub = new Hub(failing, createLogger("test", "silent"));
     teardowns.push(() => hub.close());
     const { picture } = await watch(hub, [eventId], { cursors: { [eventId]: cursor } });
     await waitFor(() => picture.checkpoints.length === 1);
@@ -133,7 +159,7 @@ describe("Watcher", () => {
   it.each([
     ["of another epoch", (at: LogPosition) => ({ epoch: "another-life", revision: at.revision })],
     ["ahead of the store", (at: LogPosition) => ({ epoch: at.epoch, revision: at.revision + 7 })],
-  ])("is told by a snapshot that its cursor is %s (pitfall 24)", async (_, cursorFrom) => {
+  ])("learns from a snapshot that its cursor is %s (pitfall 24)", async (_, cursorFrom) => {
     const { engine, hub, eventId } = setUp();
     await assign(engine, eventId, "u1", [`${eventId}-a`]);
     const cursor = cursorFrom(await positionOf(engine, eventId));
@@ -143,7 +169,7 @@ describe("Watcher", () => {
     expect(picture.channelsOf(eventId, "u1")).toEqual([`${eventId}-a`]);
   });
 
-  it("is told by a snapshot that its cursor is too old, not left with a gap (pitfall 24)", async () => {
+  it("learns from a snapshot that its cursor is too old, not left with a gap (pitfall 24)", async () => {
     const { engine, hub, eventId } = setUp();
     await assign(engine, eventId, "u1", [`${eventId}-a`]);
     const cursor = await positionOf(engine, eventId);
@@ -243,7 +269,7 @@ describe("Watcher", () => {
     expect(sink.buffers.length).toBeGreaterThan(10);
   });
 
-  it("is told of its users alone, and its checkpoints go past the others (pitfall 27)", async () => {
+  it("receives only its users, and its checkpoints pass the others (pitfall 27)", async () => {
     const { engine, hub, eventId } = setUp();
     await assign(engine, eventId, "u1", [`${eventId}-a`]);
     await assign(engine, eventId, "u2", [`${eventId}-a`]);
@@ -296,8 +322,8 @@ describe("Watcher", () => {
           // A first write without channels makes an entry in the store, but no change.
           const written = state.members.filter(({ revision }) => revision > 0);
           const stored = new Map(written.map(({ userId, channelIds }) => [userId, channelIds]));
-          const told = [...(picture.events.get(eventId)?.users ?? [])].filter(([userId]) => stored.has(userId));
-          expect(new Map(told)).toEqual(stored);
+          const delivered = [...(picture.events.get(eventId)?.users ?? [])].filter(([userId]) => stored.has(userId));
+          expect(new Map(delivered)).toEqual(stored);
         }
       }),
       { numRuns: 60 },

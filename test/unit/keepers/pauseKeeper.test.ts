@@ -55,11 +55,11 @@ test("a pause is upheld from when it is made until it is over, through failures,
   expect(new Set(asked)).toEqual(new Set([eventId]));
   const { pause: next } = await pause(engine, eventId, { durationMs: 200 });
   await waitFor(() => !keeper.isUpholding(eventId) && asked.length > 4, { message: `the end of ${next.pauseId}` });
-  expect((await engine.loadEvent(eventId)).revision, "its end was told").toBe(5);
+  expect((await engine.loadEvent(eventId)).revision, "its end was published").toBe(5);
   keeper.close();
 });
 
-test("pauses that were made before, or while nothing could be heard, are found when the feed is restored", async () => {
+test("pauses that were made before the start, or while nothing could be received, are found when the feed is restored", async () => {
   const { engine, asked, failures, restored } = makeEngine();
   const { eventId } = await makeEvent(engine, ["u"]);
   await pause(engine, eventId);

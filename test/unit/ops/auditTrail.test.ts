@@ -61,7 +61,7 @@ it("holds a bounded number of records for it, and counts the others (G8, G9)", a
   expect(trail.dropped).toBe(50);
 });
 
-it("writes what is left at its end, but does not wait for ever", async () => {
+it("writes the remaining records at its end, but limits the wait", async () => {
   const store = createStore();
   const trail = start(store);
   trail.record(record("1"));

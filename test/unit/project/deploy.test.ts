@@ -200,7 +200,7 @@ describe("deploy/compose.yaml", () => {
     for (const { networks } of replicas) expect(networks.default.aliases).toContain(address.split(":")[0]);
   });
 
-  it("gives Redis options that it takes: it keeps what it is told, and evicts nothing", async () => {
+  it("gives Redis options that it accepts: it keeps all data, and evicts nothing", async () => {
     const redis = await startRedis({ args: compose.services.redis.command.slice(1) });
     try {
       const settings = await redis.cli("CONFIG", "GET", "maxmemory-policy", "appendonly");
@@ -246,7 +246,7 @@ describe("deploy/Dockerfile", () => {
     );
   });
 
-  it("has a health check that tells a replica that lives from one that does not", async () => {
+  it("has a health check that distinguishes a live replica from a dead one", async () => {
     const replica = await startSquelch();
     const variable = `SQUELCH_HTTP_ADDRESS=${replica.httpAddress}`;
     const check = () => runProgram("env", [variable, process.execPath, "deploy/healthcheck.mjs"]);

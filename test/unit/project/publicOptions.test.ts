@@ -67,7 +67,7 @@ describe("options of the public classes and functions", () => {
     [
       "a manager without a function to call",
       () => new PermissionSyncManager(untyped({ redisUrl: "redis://127.0.0.1:1" })),
-      "onPermissionChange: PermissionSyncManager needs a function",
+      "onPermissionChange: must be a function",
     ],
     [
       "a misspelt option of a manager",
@@ -89,7 +89,7 @@ describe("options of the public classes and functions", () => {
     const given = { ...VALID, listen: "127.0.0.1:0" };
     await expect(startReferenceRouter(untyped(given))).rejects.toMatchObject({
       code: "invalidArgument",
-      message: "jwtSecret: startReferenceRouter needs this option; it must be a string",
+      message: "jwtSecret: startReferenceRouter needs this option; it must be a string or an array of strings",
     });
     await expect(startReferenceRouter(untyped({ ...given, jwtSecret: "s", listenOn: "x" }))).rejects.toMatchObject({
       message: "listenOn: startReferenceRouter has no such option; did you mean listen?",

@@ -50,7 +50,7 @@ function changed(replaced: Partial<Engine>) {
 }
 
 describe("awaitApplied", () => {
-  it("answers at once where there is nobody, or all have it in force", async () => {
+  it("answers at once if there is no router, or all have applied it", async () => {
     expect(await wait(10_000)).toEqual([[], []]);
     await report("r2", 3);
     await report("r1", 3);
@@ -107,10 +107,10 @@ describe("awaitApplied", () => {
   it("sees what happens while the store is being read", async () => {
     await engine.holdRouter("r1", [E]);
     await engine.holdRouter("r2", [E]);
-    let hear: (news: RouterNews) => void = () => undefined;
+    let notify: (news: RouterNews) => void = () => undefined;
     const { reads, engine: racing } = changed({
       followRouters: async (_eventId, listener) => {
-        hear = listener;
+        notify = listener;
         return () => undefined;
       },
     });
@@ -119,9 +119,9 @@ describe("awaitApplied", () => {
       const old = await readRouters(eventId);
       if (reads.count > 1) return old;
       await report("r1", 3);
-      hear({ routerId: "r1", position: { epoch, revision: 3 }, seenMs: Date.now() });
+      notify({ routerId: "r1", position: { epoch, revision: 3 }, seenMs: Date.now() });
       await engine.releaseRouter("r2", [E]);
-      hear({ routerId: "r2", isGone: true });
+      notify({ routerId: "r2", isGone: true });
       return old;
     };
     expect(await wait(10_000, racing)).toEqual([["r1"], []]);
@@ -150,7 +150,7 @@ describe("awaitApplied", () => {
     await expect(wait(0, engine, 4)).rejects.toMatchObject(failure);
     const otherEpoch = { eventId: E, revision: 1, epoch: "another" };
     await expect(awaitApplied(engine, otherEpoch, soon(0), idle)).rejects.toMatchObject(failure);
-    const unknown = { eventId: "nobody wrote it", revision: 1, epoch: undefined };
+    const unknown = { eventId: "no write produced it", revision: 1, epoch: undefined };
     await expect(awaitApplied(engine, unknown, soon(0), idle)).rejects.toMatchObject({ code: "failedPrecondition" });
   });
 
@@ -162,14 +162,14 @@ describe("awaitApplied", () => {
       const found = await readRouters(eventId);
       return reads.count > 1 ? { ...found, position: { epoch: "new", revision: 9 } } : found;
     };
-    let hear: (news: RouterNews) => void = () => undefined;
+    let notify: (news: RouterNews) => void = () => undefined;
     reset.followRouters = async (_eventId, listener) => {
-      hear = listener;
+      notify = listener;
       return () => undefined;
     };
     const answer = wait(10_000, reset);
     await waitFor(() => reads.count === 1);
-    hear({ routerId: "r1", position: { epoch: "new", revision: 9 }, seenMs: Date.now() });
+    notify({ routerId: "r1", position: { epoch: "new", revision: 9 }, seenMs: Date.now() });
     await expect(answer).rejects.toMatchObject({ code: "failedPrecondition" });
   });
 
@@ -181,7 +181,7 @@ describe("awaitApplied", () => {
     await expect(wait(10_000, deaf)).rejects.toBe(gone);
   });
 
-  it("ends when nobody waits for the answer any more, and leaves nothing behind", async () => {
+  it("ends when no caller waits for the answer any more, and leaves nothing behind", async () => {
     await engine.holdRouter("r1", [E]);
     let followers = 0;
     const { engine: counted } = changed({

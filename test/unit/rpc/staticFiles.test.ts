@@ -44,7 +44,7 @@ it("serves the page at / and at places within it, asked for again each time", as
   }
 });
 
-it("serves assets to be kept for ever, and nothing of another kind", async () => {
+it("serves assets with unlimited caching, and nothing of another kind", async () => {
   const asset = await fetch(`${url}/assets/main-1a2b.js`);
   expect([asset.status, await asset.text()]).toEqual([200, "void 0;"]);
   expect(asset.headers.get("cache-control")).toContain("immutable");

@@ -121,7 +121,7 @@ describe("Ingest", () => {
     expect(ingest.counts.dropped).toBe(0);
   });
 
-  it("opens the subscription anew when the queue is full, so that the gap is reconciled", async () => {
+  it("reopens the subscription when the queue is full, so that the gap is reconciled", async () => {
     failure = full;
     for (let update = 0; update < 10_000; update++) accept("e1", "u", `${update}`);
     expect([reopened, ingest.openedAt]).toEqual([0, generation]);

@@ -65,7 +65,7 @@ describe("startRedis", () => {
     expect(await durable.cli("GET", "key")).toBe("value");
   });
 
-  it("tells at its end of a connection that was left open", async () => {
+  it("reports at its end a connection that was left open", async () => {
     const redis = await startRedis();
     const client = await startChild("redis-cli", ["-p", `${redis.port}`], { stdio: ["pipe", "ignore", "inherit"] });
     client.stdin?.write("CLIENT SETNAME squelch-test\n");
@@ -124,7 +124,9 @@ describe("waitFor", () => {
   it("resolves with the value, names what it waited for, and passes errors on", async () => {
     let calls = 0;
     expect(await waitFor(async () => (++calls === 3 ? "value" : undefined))).toBe("value");
-    await expect(waitFor(() => false, { timeoutMs: 30, message: "godot" })).rejects.toThrow("30 ms in vain for godot");
+    await expect(waitFor(() => false, { timeoutMs: 30, message: "godot" })).rejects.toThrow(
+      "30 ms without success for godot",
+    );
     await expect(waitFor(() => Promise.reject(new Error("broken")))).rejects.toThrow("broken");
   });
 });

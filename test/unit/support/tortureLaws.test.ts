@@ -27,8 +27,8 @@ function snapshot(revision: number, users: [string, string][], epoch = "a"): Rou
   };
 }
 
-function changes(...told: Entry[]): RouterRecord {
-  return { kind: "changes", at: 20, eventId: EVENT, epoch: told[0]?.epoch ?? "a", entries: told };
+function changes(...received: Entry[]): RouterRecord {
+  return { kind: "changes", at: 20, eventId: EVENT, epoch: received[0]?.epoch ?? "a", entries: received };
 }
 
 const checkpoint = (at: number, revision: number, epoch = "a"): RouterRecord => {
@@ -85,7 +85,7 @@ function brokenLaws(spoil: (history: History) => void): string[] {
   return [...new Set(check(history).map(({ law }) => law))];
 }
 
-function told({ routers }: History): RouterRecord[] {
+function received({ routers }: History): RouterRecord[] {
   return routers.get("w0") as RouterRecord[];
 }
 
@@ -93,7 +93,7 @@ function told({ routers }: History): RouterRecord[] {
 const replace =
   (index: number, ...records: RouterRecord[]) =>
   (history: History) => {
-    told(history).splice(index, 1, ...records);
+    received(history).splice(index, 1, ...records);
   };
 
 describe("the checker", () => {
@@ -117,7 +117,11 @@ describe("the checker", () => {
 
   it.each<[string, string, (history: History) => void]>([
     ["G1", "a router that lacks a change", replace(2, changes(entry(1, FIRST, "w0")))],
-    ["G1", "a router that is told too late", replace(2, { ...changes(...entries()), at: 1_500 } as RouterRecord)],
+    [
+      "G1",
+      "a router that receives a change too late",
+      replace(2, { ...changes(...entries()), at: 1_500 } as RouterRecord),
+    ],
     ["G1", "a client that says something else", ({ rests }) => rests[0]?.mirrors.clear()],
     ["G1", "a party that stays away", ({ strandings }) => strandings.push({ party: "w0", at: 50 })],
     ["G2", "a gap", replace(2, changes(entry(2, SECOND, "w1")))],
@@ -165,13 +169,13 @@ describe("the checker", () => {
         writes.set("w2", { id: "w2", path: "rpc", eventId: EVENT, channelsOf: new Map([[USER, FIRST]]), answer });
       },
     ],
-    ["G9", "a change that nobody asked for", ({ writes }) => writes.delete("w1")],
+    ["G9", "a change that no write requested", ({ writes }) => writes.delete("w1")],
     ["G9", "health without Redis", ({ outages }) => outages.push({ from: 14, to: 60, noticedBy: 20 })],
   ])("finds a breach of %s: %s", (law, _, spoil) => {
     expect(brokenLaws(spoil)).toContain(law);
   });
 
-  it("allows an older write where nobody may have heard the newest and the set does not tell", () => {
+  it("allows an older write if no replica may have received the newest and the set does not contain it", () => {
     const spoil = (history: History) => {
       history.rests[0] = { ...restOf(FIRST), keys: new Map() };
       history.troubles.push({ party: "r0", fault: "a fault", isDeaf: true, from: 9, to: 900 });

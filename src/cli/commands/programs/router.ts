@@ -3,6 +3,7 @@ import { DEFAULT_ADDRESS } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
 import { CommandFailure } from "../../failure.js";
 import { silenceGrpcLog, untilStopped } from "../../lifetime.js";
+import { parsePositiveDuration } from "../../output/duration.js";
 import { addSecurityOptions, readSecurity, type SecurityOptions } from "../../security.js";
 
 const DEFAULT_LISTEN = "127.0.0.1:8090";
@@ -10,7 +11,8 @@ const DEFAULT_LISTEN = "127.0.0.1:8090";
 interface RouterOptions extends SecurityOptions {
   address?: string;
   listen: string;
-  jwtSecret?: string;
+  jwtSecret?: string[];
+  tokenHorizon?: number;
   routerId?: string;
   cut: "at-once" | "after-transmission";
 }
@@ -24,7 +26,13 @@ export function addRouterCommand(program: Command, context: CommandContext): voi
     .option("--listen <host:port>", "the address for clients; port 0 picks a free port", DEFAULT_LISTEN)
     .option(
       "--jwt-secret <secret>",
-      "the secret that verifies tokens of clients (or SQUELCH_JWT_SECRET, which ps does not show)",
+      "a secret that verifies tokens of clients; repeat it to rotate secrets (or SQUELCH_JWT_SECRET, which ps does not show)",
+      (secret: string, earlier: string[] = []) => [...earlier, secret],
+    )
+    .option(
+      "--token-horizon <duration>",
+      "how far ahead the end of a client's token may lie (default: 24h)",
+      parsePositiveDuration,
     )
     .option("--router-id <id>", "the id of the router in the logs of the replicas (default: random)")
     .addOption(
@@ -36,8 +44,8 @@ export function addRouterCommand(program: Command, context: CommandContext): voi
     .addHelpText("after", "\nExample:\n  squelch router --listen 127.0.0.1:0 --jwt-secret secret")
     .action(async (options: RouterOptions) => {
       const { env } = context;
-      const jwtSecret = options.jwtSecret ?? env.SQUELCH_JWT_SECRET ?? "";
-      if (jwtSecret === "") {
+      const jwtSecret = options.jwtSecret ?? [env.SQUELCH_JWT_SECRET ?? ""];
+      if (jwtSecret.includes("")) {
         throw new CommandFailure(
           "the secret for the tokens of clients is missing; give --jwt-secret or SQUELCH_JWT_SECRET",
           2,
@@ -54,6 +62,7 @@ export function addRouterCommand(program: Command, context: CommandContext): voi
         address: options.address ?? (env.SQUELCH_ADDRESS || DEFAULT_ADDRESS),
         listen: options.listen,
         jwtSecret,
+        ...(options.tokenHorizon !== undefined && { tokenHorizonMs: options.tokenHorizon }),
         ...(token !== undefined && { token }),
         ...(tls !== undefined && {
           credentials: credentials.createSsl(tls.ca ?? null, tls.key ?? null, tls.cert ?? null),

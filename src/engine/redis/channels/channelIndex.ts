@@ -8,34 +8,43 @@ import { CHANNEL_EVENTS, EVENTS, eventKeys } from "../keys.js";
 import { contended, MAX_ATTEMPTS } from "../scripts/contention.js";
 import type { EventScripts } from "../scripts/eventScripts.js";
 
-/** Whose deed a move is that others have made, or that a crash has cut short. */
+/** Actor recorded for a move that was made outside Squelch or was interrupted by a crash. */
 export const UNKNOWN_ACTOR = "channel:events";
 
-/** How many channels one script call takes at most. */
+/** The most channels that one script call takes. */
 const ADOPT_BATCH = 500;
 
-/** {@link ChannelIndex} on Redis, and what keeps it true beside routers that write `channel:events` themselves. */
+/** {@link ChannelIndex} on Redis. It also keeps the index correct while routers write `channel:events` themselves. */
 export interface RedisChannelIndex extends ChannelIndex {
-  /** Compares the index of one event, or of all, with `channel:events`, and takes over what others wrote there. */
+  /**
+   * Compares the index of one event, or of all events, with `channel:events`, and adopts the channels that other
+   * programs wrote there.
+   */
   adoptForeignChannels(eventId?: string): Promise<void>;
-  /** The same for one event, if `channel:events` has another number of channels than at the last time. */
+  /**
+   * Adopts the channels of one event that other programs wrote, if the number of channels in `channel:events` has
+   * changed since the last comparison.
+   */
   adoptNewForeignChannels(eventId: string): Promise<void>;
-  /** Sees to it that the scripts of an event know whether a channel is its own, where they have said that it is not. */
+  /**
+   * Lets the scripts of an event know that the event owns a channel, after a script answered that it does not know the
+   * owner.
+   */
   settle(eventId: string, channelId: string): Promise<void>;
 }
 
-/** How channels get into events and out again, which is up to the layout. */
+/** Adds channels to events and removes them. The key layout decides how this is done. */
 export interface ChannelMoves {
   /**
-   * Moves a channel from the event that it belongs to, if to any, in the name of `actor`. False if it does not belong
-   * there any more.
+   * Moves a channel to another event and records `actor`. The channel must still belong to the event that the caller
+   * read, or to no event. Otherwise returns false.
    */
   move(channelId: string, from: string | null, to: string, actor: string): Promise<boolean>;
-  /** Puts channels which `channel:events` gives to an event, though its index has not got them, into the index. */
+  /** Adds channels to the index of the event that owns them in `channel:events`. */
   adopt(eventId: string, channelIds: readonly string[]): Promise<void>;
-  /** Takes channels out of an event's index, as far as `channel:events` does not give them to it. */
+  /** Removes channels from an event's index, except those that `channel:events` assigns to the event. */
   release(eventId: string, channelIds: readonly string[]): Promise<void>;
-  /** As {@link RedisChannelIndex.settle}. */
+  /** Lets the scripts of an event know whether the event owns a channel, see {@link RedisChannelIndex.settle}. */
   settle(eventId: string, channelId: string): Promise<void>;
 }
 
@@ -44,10 +53,11 @@ export function createChannelIndex(
   scripts: EventScripts,
   moves: ChannelMoves,
 ): RedisChannelIndex {
-  /** How many channels `channel:events` had when the index of an event was last compared with it. */
+  /** The number of channels in `channel:events` when an event's index was last compared with it. */
   const comparedSizes = new Map<string, number>();
 
-  const indexOf = (eventId: string) => attempt(commands.smembers(eventKeys(eventId).channels));
+  const indexOf = (eventId: string) =>
+    scripts.mending(eventId, () => attempt(commands.smembers(eventKeys(eventId).channels)));
 
   async function compareIndex(eventId: string, channelIds: readonly string[], index: readonly string[]): Promise<void> {
     const [owned, indexed] = [new Set(channelIds), new Set(index)];
@@ -60,7 +70,7 @@ export function createChannelIndex(
     if (gone.length > 0) await moves.release(eventId, gone);
   }
 
-  // Of one event, in one round trip, since a pause waits for it.
+  // A pause waits for this, so it reads one event in one round trip.
   async function adoptChannelsOf(eventId: string): Promise<void> {
     const [owners, index] = await Promise.all([attempt(commands.hgetall(CHANNEL_EVENTS)), indexOf(eventId)]);
     const owned = Object.keys(owners).filter((id) => owners[id] === eventId && idProblem(id) === undefined);
@@ -72,7 +82,7 @@ export function createChannelIndex(
     const owners = await attempt(commands.hgetall(CHANNEL_EVENTS));
     const byEvent = new Map((await attempt(commands.smembers(EVENTS))).map((event) => [event, [] as string[]]));
     for (const [channelId, owner] of Object.entries(owners)) {
-      // Others may have written what is no id; nothing of ours can name it.
+      // Other programs may have written an invalid id. Squelch cannot use such an id.
       if (idProblem(channelId) !== undefined || idProblem(owner) !== undefined) continue;
       const channelIds = byEvent.get(owner);
       if (channelIds === undefined) byEvent.set(owner, [channelId]);
@@ -116,9 +126,9 @@ export function createChannelIndex(
 }
 
 /**
- * Runs adopt-channels, in steps that do not hold Redis up for long.
+ * Runs the script adopt-channels in steps, so that no step blocks Redis for long.
  *
- * @param lastLeaseId the last lease id that one of the channels can have had in another event
+ * @param lastLeaseId the highest lease id that one of the channels can have had in another event
  */
 export async function adoptChannels(
   scripts: EventScripts,

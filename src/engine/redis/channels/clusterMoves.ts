@@ -3,29 +3,30 @@ import type { EventScripts } from "../scripts/eventScripts.js";
 import { adoptChannels, type ChannelMoves, UNKNOWN_ACTOR } from "./channelIndex.js";
 import type { ChannelOwners } from "./channelOwners.js";
 
-/** {@link ChannelMoves} in the layout of a Cluster. */
+/** {@link ChannelMoves} for the Cluster layout. */
 export interface ClusterMoves extends ChannelMoves {
   /**
-   * Notes whose channels are, of which the scripts of an event have not heard. Those that belong to nobody are claimed
-   * for it; with `all`, only if none of them belongs to another.
+   * Stores the owners of channels that an event's scripts do not know. Assigns channels without an owner to the event;
+   * with `all`, only if no channel belongs to another event.
    */
   learn(eventId: string, channelIds: readonly string[], claim: "each" | "all"): Promise<void>;
 }
 
 /**
- * {@link ChannelMoves} where `channel:events` is in another slot than the events. It alone decides; then both events are
- * brought in line with it. No event takes a channel before the one that it comes from has let go of it, whoever has to
- * see to that: so there are never two who may speak.
+ * {@link ChannelMoves} for the layout in which `channel:events` and the events live in different slots.
+ * `channel:events` decides the owner; then both events are updated. An event adds a channel only after the previous
+ * event has removed it, even if another replica has to finish that removal. So a channel never has two speakers.
  */
 export function createClusterMoves(scripts: EventScripts, owners: ChannelOwners): ClusterMoves {
-  // Cuts whoever speaks on the channel. Returns the last lease id of the event, 0 if it had let go of it before.
+  // Takes the floor away from the speaker of the channel. Returns the last lease id of the event, or 0 if the event
+  // had removed the channel before.
   async function leave(channelId: string, from: string, to: string, actor: string): Promise<number> {
     await owners.note(from, [[channelId, from]]);
     const keys = scripts.channelKeys(from, [channelId]);
     return Math.max((await scripts.runFor(from, "leave-event", keys, [channelId, to, actor])) as number, 0);
   }
 
-  // Has the events let go that channels have been moved from. Returns their last lease id.
+  // Removes channels from the events that they moved away from. Returns the last lease id of these events.
   async function finishMoves(channelIds: readonly string[], to: string, actor: string): Promise<number> {
     let lastLeaseId = 0;
     for (const move of await owners.readUnfinished(channelIds)) {
@@ -35,8 +36,8 @@ export function createClusterMoves(scripts: EventScripts, owners: ChannelOwners)
     return lastLeaseId;
   }
 
-  // Brings an event in line. Looks again afterwards, since a channel may move on meanwhile: whoever is last to touch an
-  // event makes it right.
+  // Updates an event, then reads the owners again, because a channel may move once more meanwhile. So the last
+  // update of an event is always correct.
   async function settle(eventId: string, channelIds: readonly string[], actor = UNKNOWN_ACTOR): Promise<void> {
     let open = channelIds;
     for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
@@ -49,7 +50,7 @@ export function createClusterMoves(scripts: EventScripts, owners: ChannelOwners)
       }
       for (const [index, channelId] of open.entries()) {
         const owner = before[index];
-        // Only a loss of data leaves a channel of an event to nobody.
+        // A channel in an event's index loses its owner only if Redis loses data.
         if (!owner) await owners.claim(eventId, [channelId], "each");
         else if (owner !== eventId) await leave(channelId, eventId, owner, actor);
       }

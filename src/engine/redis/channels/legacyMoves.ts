@@ -4,7 +4,9 @@ import { CHANNEL_EVENTS } from "../keys.js";
 import type { EventScripts } from "../scripts/eventScripts.js";
 import { adoptChannels, type ChannelMoves, UNKNOWN_ACTOR } from "./channelIndex.js";
 
-/** {@link ChannelMoves} where the scripts of every event read and write `channel:events` themselves. */
+/**
+ * {@link ChannelMoves} for the layout in which the scripts of every event read and write `channel:events` themselves.
+ */
 export function createLegacyMoves(commands: CommandConnection, scripts: EventScripts): ChannelMoves {
   return {
     async move(channelId, from, to, actor) {
@@ -23,7 +25,7 @@ export function createLegacyMoves(commands: CommandConnection, scripts: EventScr
     adopt: (eventId, channelIds) => adoptChannels(scripts, eventId, channelIds, 0),
 
     async release(eventId, channelIds) {
-      // The index may have grown since the hash was read: the script looks again.
+      // The index may have grown since the hash was read, so the script compares again.
       const release = (channelId: string) =>
         scripts.runFor(eventId, "release-channel", scripts.channelKeys(eventId, [channelId]), [
           channelId,
@@ -33,7 +35,7 @@ export function createLegacyMoves(commands: CommandConnection, scripts: EventScr
     },
 
     async settle() {
-      // The scripts have looked themselves.
+      // The scripts have read the owner themselves.
     },
   };
 }

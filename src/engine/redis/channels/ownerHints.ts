@@ -1,9 +1,9 @@
-/** Channels that are remembered. */
+/** The most channels that are remembered. */
 const MAX_CHANNELS = 100_000;
 
 /**
- * Which event a channel was last seen to belong to. It may have moved since, so this is of use only to those whom the
- * store corrects: it spares them the question, which is as dear as the step itself.
+ * Remembers the event to which each channel last belonged. The channel may have moved since, so use it only where the
+ * store corrects a wrong event. It saves a read of the owner, which would cost as much as the step itself.
  */
 export class OwnerHints {
   readonly #events = new Map<string, string>();

@@ -4,47 +4,57 @@ import { refusal, SquelchError } from "../../../domain/errors.js";
 import { backoffMs } from "../../../lib/backoff.js";
 import type { Logger } from "../../../lib/logger.js";
 import { parseRedisUrl, type RedisTarget } from "../../../lib/redisUrl.js";
-import { type ErrorReply, errorReplyOf, forgetRejection, noteRejection, rejectionOf } from "./errorReplies.js";
+import {
+  type ErrorReply,
+  errorReplyOf,
+  forgetRejection,
+  noteRejection,
+  noteReplica,
+  rejectionOf,
+} from "./errorReplies.js";
 import { KeepAlive } from "./keepAlive.js";
 import { type CommandConnection, type ConnectionPlan, openCommands, openSubscriptions } from "./openConnection.js";
 import { RetryDelay } from "./retryDelay.js";
 import { IS_REPLICA, UnfitServer } from "./unfitServer.js";
 
-/** How often the log warns of a connection that goes on failing, ms. */
+/** The shortest time between two warnings about a connection that keeps failing, ms. */
 const WARNING_INTERVAL_MS = 10_000;
-/** How long a start waits for the first attempts, ms. */
+/** The longest time that a start waits for the first attempts, ms. */
 const START_TIMEOUT_MS = 5_000;
-/** All connections are given up together this often at most, ms. */
+/** The shortest time between two reconnects of all connections, ms. */
 const LEAVE_INTERVAL_MS = 500;
-/** Where an ACL hides the role, a server that has refused no write for this long counts as a primary, ms. */
+/** A server that has rejected no write for this long counts as a primary, if an ACL hides its role, ms. */
 const READ_ONLY_MEMORY_MS = 5_000;
-/** How often connections are given up because another one led to another server, ms. */
+/** The shortest time between two reconnects because connections lead to different servers, ms. */
 const GATHER_INTERVAL_MS = 5_000;
 
 /**
- * The connections of one process to one Redis. Each retries for ever: after 1, 2, 4, 8, 16, 30 s, or every second where
- * Sentinel or a Cluster sees to a successor. One that gets through wakes the others. A connection that Redis closed in
- * the orderly way is opened anew at once.
+ * The connections of one process to one Redis. Each one retries without limit: after 1, 2, 4, 8, 16 and 30 s, or every
+ * second if Sentinel or a Cluster can promote a new primary. When one connects, the others retry at once. If Redis
+ * closes a connection without an error, it is reopened at once.
  *
- * A server that turns out to be a replica of Redis is left by all connections at once; they try every 500 ms until the
- * name leads to a primary.
+ * If the server turns out to be a Redis replica, all connections close. They retry every 500 ms until the name leads to
+ * a primary.
  */
 export class Connections {
   readonly topology: RedisTarget["topology"];
-  /** For everything but what is below. A command fails at once while it is down: nothing waits in a queue. */
+  /**
+   * Runs every command that no other connection below is for. While it is down, a command fails at once instead of
+   * waiting in a queue.
+   */
   readonly commands: CommandConnection;
-  /** For revocations, which are followed by WAIT; see `ConfirmedWrites`. */
+  /** Runs revocations, each followed by WAIT; see `ConfirmedWrites`. */
   readonly confirmed: CommandConnection;
-  /** For pauses, which wait behind nothing else. */
+  /** Runs pauses, so that they do not wait behind other commands. */
   readonly urgent: CommandConnection;
-  /** For subscriptions alone; see `Subscriber`. */
+  /** Serves only subscriptions; see `Subscriber`. */
   readonly subscriptions: Redis;
 
   readonly #prefix: string;
   readonly #logger: Logger;
   readonly #keepAlive: KeepAlive;
   readonly #retryDelays = new Map<CommandConnection, RetryDelay>();
-  // The run id of the server behind each connection that is ready.
+  // Run id of the server that each ready connection leads to.
   readonly #runIds = new Map<string, string | undefined>();
   #isClosed = false;
   #hasReportedHidden = false;
@@ -54,9 +64,9 @@ export class Connections {
   #gatheredMs = Number.NEGATIVE_INFINITY;
 
   /**
-   * @param url as {@link parseRedisUrl} takes it
-   * @param prefix of what the connections are said to be for, where a process has those of more than one Redis
-   * @throws SquelchError `invalidArgument` for any other.
+   * @param url of the format that {@link parseRedisUrl} accepts
+   * @param prefix of the connection names, for a process that connects to more than one Redis
+   * @throws SquelchError `invalidArgument` for any other URL
    */
   constructor(url: string, logger: Logger, prefix = "") {
     const target = toTarget(url);
@@ -80,27 +90,31 @@ export class Connections {
       this.#retryDelays.set(connection, retryDelay);
       let quietUntilMs = 0;
       const report = (error: Error) => {
-        if (error instanceof UnfitServer) return this.#noteUnfit(error);
+        if (error instanceof UnfitServer) {
+          if (error.kind === "replica") noteReplica(connection);
+          return this.#noteUnfit(error);
+        }
         noteRejection(connection, error);
         const isRepeat = performance.now() < quietUntilMs;
         if (!isRepeat) quietUntilMs = performance.now() + WARNING_INTERVAL_MS;
         logger[isRepeat ? "debug" : "warn"]({ purpose, error: error.message }, "redis connection failed");
       };
-      // Behind one connection there may be sentinels, or the nodes of a Cluster.
+      // One connection may lead to several sentinels or Cluster nodes.
       for (const event of ["error", "sentinelError", "node error"]) connection.on(event, report);
       connection.on("error", (error: Error) => retryDelay.noteError(error));
       connection.on("ready", () => {
         quietUntilMs = 0;
         forgetRejection(connection);
         retryDelay.noteReady();
-        // Where an ACL denies INFO, the role is asked for before a subscription begins.
+        // If an ACL denies INFO, ROLE is sent before a subscription begins.
         const isRoleUnknown = connection instanceof Redis && this.#runIds.has(kind) && !this.#runIds.get(kind);
         if (isRoleUnknown) void this.#keepAlive.send(connection);
         this.#gather(kind);
         this.#wake();
       });
       connection.on("close", () => this.#runIds.delete(kind));
-      // ioredis gives a connection up for good if it is told of a fail-over while it asks a sentinel for the master.
+      // ioredis gives up a connection for good if a fail-over notification arrives while it asks a sentinel for the
+      // master.
       connection.on("end", () => {
         if (!this.#isClosed) setTimeout(() => this.#revive(connection), backoffMs(1)).unref();
       });
@@ -123,28 +137,34 @@ export class Connections {
     return Object.values(this.#byKind);
   }
 
-  /** Whether each connection is ready, by what it is for. */
+  /** Returns whether each connection is ready, by its purpose. */
   states(): ReadonlyMap<string, boolean> {
     const kinds = Object.entries(this.#byKind);
     return new Map(kinds.map(([kind, { status }]) => [`${this.#prefix}${kind}`, status === "ready"]));
   }
 
-  /** Why the server that was reached cannot serve, as a sentence with the remedy; undefined while it can. */
+  /**
+   * Explains why the connected server cannot serve, as a sentence with the remedy. Undefined while the server can
+   * serve.
+   */
   get unfitReason(): string | undefined {
     if (this.#unfit === undefined) return undefined;
     return this.#unfit.kind === "replica" ? `Redis: ${this.#unfit.message}` : this.#misconfiguration.message;
   }
 
   /**
-   * Resolves when each connection has made its first attempt, whether or not it succeeded, after 5 s at the latest.
-   * Rejects with `invalidArgument` where the server was reached and does not go with the URL; attempts go on then.
+   * Resolves when each connection has made its first attempt, successful or not, after 5 s at the latest. Rejects with
+   * `invalidArgument` if the server was reached but does not fit the URL; the attempts continue then.
    */
   async start(): Promise<void> {
     this.#keepAlive.start();
     await this.#connect(this.#all);
   }
 
-  /** Starts the subscriptions alone, where nothing else is used. Resolves and rejects as `start` does. */
+  /**
+   * Starts only the subscriptions, for a process that uses nothing else. Resolves and rejects as {@link
+   * Connections.start} does.
+   */
   async startSubscriptions(): Promise<void> {
     await this.#connect([this.subscriptions]);
   }
@@ -174,13 +194,13 @@ export class Connections {
     this.#unfit = unfit;
     if (isRepeat) return;
     if (unfit.kind === "replica") {
-      this.#logger.warn("redis server is a replica, connecting anew until the name leads to a primary");
+      this.#logger.warn("redis server is a replica, reconnecting until the name leads to a primary");
     } else {
-      this.#logger.error({ reason: this.unfitReason }, "redis server does not go with its URL, connecting anew");
+      this.#logger.error({ reason: this.unfitReason }, "redis server does not fit its URL, reconnecting");
     }
   }
 
-  // The role of the server behind a connection; undefined where an ACL hides it.
+  // Handles the role of the connected server; undefined if an ACL hides it.
   #noteRole(isMaster: boolean | undefined): void {
     const isDue = (sinceMs: number, intervalMs: number) => performance.now() - sinceMs >= intervalMs;
     if (isMaster || (isMaster === undefined && isDue(this.#readOnlyMs, READ_ONLY_MEMORY_MS))) this.#noteFit();
@@ -189,21 +209,21 @@ export class Connections {
     this.#noteUnfit(new UnfitServer("replica", IS_REPLICA));
     if (!isDue(this.#leftMs, LEAVE_INTERVAL_MS)) return;
     this.#leftMs = performance.now();
-    this.#leave(this.#all);
+    for (const connection of this.#leave(this.#all)) noteReplica(connection);
   }
 
   #noteHidden(): void {
     if (this.#hasReportedHidden) return;
     this.#hasReportedHidden = true;
-    this.#logger.warn("redis denies INFO to its user, grant it with ACL SETUSER: scripts of the state need it");
+    this.#logger.warn("redis denies INFO to its user, grant it with ACL SETUSER because Squelch's scripts need it");
   }
 
   #noteFit(): void {
-    if (this.#unfit !== undefined) this.#logger.info("redis server can be written again");
+    if (this.#unfit !== undefined) this.#logger.info("redis server accepts writes again");
     this.#unfit = undefined;
   }
 
-  // The subscriptions of a server that was demoted go on, so that nothing but the others' way shows that it was left.
+  // Subscriptions to a demoted server keep working. Only the other connections show that the server was replaced.
   #gather(kind: string): void {
     const runId = this.#runIds.get(kind);
     if (runId === undefined || performance.now() - this.#gatheredMs < GATHER_INTERVAL_MS) return;
@@ -211,25 +231,27 @@ export class Connections {
     if (astray.length === 0) return;
     this.#gatheredMs = performance.now();
     const purposes = astray.map(([other]) => `${this.#prefix}${other}`);
-    this.#logger.warn({ purposes }, "redis connections lead to another server than the newest one, connecting anew");
+    this.#logger.warn({ purposes }, "redis connections lead to different servers, reconnecting");
     this.#leave(astray.map(([, connection]) => connection));
   }
 
-  #leave(connections: readonly CommandConnection[]): void {
-    for (const connection of connections) {
-      if (connection.status !== "ready") continue;
+  // Reconnects those that are ready, and returns them.
+  #leave(connections: readonly CommandConnection[]): CommandConnection[] {
+    const left = connections.filter(({ status }) => status === "ready");
+    for (const connection of left) {
       this.#retryDelays.get(connection)?.noteLeave();
       connection.disconnect(true);
     }
+    return left;
   }
 
-  // What the attempt comes to is heard by the connection's listeners.
+  // The listeners of the connection receive the result of the attempt.
   #revive(connection: CommandConnection): void {
     if (!this.#isClosed && connection.status === "end") connection.connect().catch(() => undefined);
   }
 
-  // A connection in its back-off need not wait for the end of it once another has got through. What its own attempt
-  // comes to is heard by its listeners.
+  // A waiting connection need not wait longer once another one has connected. Its listeners receive the result of
+  // its attempt.
   #wake(): void {
     for (const connection of this.#all) {
       if (connection.status === "reconnecting") connection.connect().catch(() => undefined);
@@ -247,23 +269,27 @@ function toTarget(url: string): RedisTarget {
 
 /**
  * Translates the failure of a command into the error for its caller: `unavailable` with the cause and the remedy. A
- * failure that is a defect of Squelch is returned unchanged.
+ * failure caused by a defect of Squelch is returned unchanged.
  *
- * @param connection on which the command was sent, if known: Redis may be rejecting the connection itself
+ * @param connection that sent the command, if known: Redis may be rejecting the connection itself
  */
 export function toStoreError(error: unknown, connection?: CommandConnection): unknown {
   if (error instanceof SquelchError) return error;
-  const reply = errorReplyOf(error) ?? (connection && !isTimeout(error) ? rejectionOf(connection) : undefined);
-  if (reply?.kind === "defect") return error;
+  const isLost = connection !== undefined && errorReplyOf(error) === undefined && !isTimeout(error);
+  const cause = (isLost && rejectionOf(connection)) || error;
+  const reply = errorReplyOf(cause);
+  if (reply?.kind === "defect") return cause;
   if (reply !== undefined) {
     const outcome = reply.hasWrittenNothing ? "notDone" : "unknown";
-    return refusal("STORE_REFUSES", describeRefusal(reply), { code: reply.code, outcome }, { cause: error });
+    return refusal("STORE_REFUSES", describeRefusal(reply), { code: reply.code, outcome }, { cause });
   }
-  if (isUnsent(error)) {
-    return refusal("STORE_UNAVAILABLE", "Redis cannot be reached; try again", { outcome: "notDone" }, { cause: error });
-  }
-  const what = isTimeout(error) ? "did not answer in time; the outcome is unknown" : "cannot be reached";
-  return refusal("STORE_UNAVAILABLE", `Redis ${what}; try again`, { outcome: "unknown" }, { cause: error });
+  const outcome = isUnsent(error) ? "notDone" : "unknown";
+  return refusal("STORE_UNAVAILABLE", describeLoss(error), { outcome }, { cause });
+}
+
+function describeLoss(error: unknown): string {
+  const outcome = isTimeout(error) ? "did not answer in time; the outcome is unknown" : "cannot be reached";
+  return `Redis ${outcome}; try again`;
 }
 
 // True if ioredis has refused the command before it sent it. A command that was sent may have been carried out, also if its
@@ -280,7 +306,7 @@ function describeRefusal({ explanation, hasWrittenNothing }: ErrorReply): string
   return `${explanation}; ${hasWrittenNothing ? "the command has written nothing" : "the outcome is unknown"}`;
 }
 
-/** Resolves to what a command answers; rejects as `toStoreError` says. */
+/** Resolves to the answer of a command. Rejects with the error that {@link toStoreError} makes. */
 export async function attempt<T>(command: Promise<T>): Promise<T> {
   try {
     return await command;

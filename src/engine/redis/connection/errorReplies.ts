@@ -1,14 +1,14 @@
 /** What Squelch does after an error reply: repeat the command later, or report a defect. */
 export type ReplyKind = "tryAgain" | "defect";
 
-/** An error reply of Redis, as Squelch understands it. */
+/** An error reply of Redis, classified by Squelch. */
 export interface ErrorReply {
-  /** A key of `ERROR_REPLIES`. */
+  /** The code of the error: a key of `ERROR_REPLIES`. */
   code: string;
   kind: ReplyKind;
   /** Names the cause, the code and the remedy. It never holds an id or other data of a command. */
   explanation: string;
-  /** True if it is certain that the refused command wrote nothing; false if a script may have stopped half way. */
+  /** True if the rejected command certainly wrote nothing. False if a script may have stopped half way. */
   hasWrittenNothing: boolean;
 }
 
@@ -33,7 +33,7 @@ const defect = (cause: string, remedy: string): KnownReply => ({
   isBeforeWrites: false,
 });
 
-/** Every error reply that Squelch knows, by its code. The table in docs/errors.md is compared with this one. */
+/** Every error reply that Squelch knows, by its code. A test compares the table in docs/errors.md with this one. */
 export const ERROR_REPLIES = {
   LOADING: retried("Redis is loading its data", "wait until it has finished"),
   BUSY: retried("Redis is busy with a script", "wait, or end the script with SCRIPT KILL"),
@@ -62,10 +62,10 @@ export const ERROR_REPLIES = {
 
 type ReplyCode = keyof typeof ERROR_REPLIES;
 
-/** What Redis puts before the error of a command that a script has called; it may stand there several times. */
+/** The prefix that Redis adds to the error of a command that a script has called. It may occur several times. */
 const WRAPPER =
   /^(?:-|ERR (?=[A-Z]+ |-|@?user_script:|Error running script)|Error running script \(call to f_[0-9a-f]+\): |@?user_script: ?\d+: )/;
-/** What Redis 7 puts after it. */
+/** The suffix that Redis 7 adds to the error of a command that a script has called. */
 const SCRIPT_SUFFIX = / script: [0-9a-f]{40}, on @user_script:(\d+)\.?\s*$/;
 /** Errors that Redis gives without a code of their own. */
 const SENTENCES: readonly (readonly [RegExp, ReplyCode])[] = [
@@ -83,7 +83,7 @@ const SENTENCES: readonly (readonly [RegExp, ReplyCode])[] = [
   [/^Expected .* but found /, "SCRIPT"],
 ];
 const QUOTED = /'[^']*'|"[^"]*"/g;
-/** A code behind a prefix that somebody between Squelch and Redis has added. */
+/** Finds an error code behind a prefix that a proxy between Squelch and Redis has added. */
 const PREFIXED_CODE = new RegExp(
   `: ?-?(${Object.entries(ERROR_REPLIES)
     .filter(([, { kind }]) => kind === "tryAgain")
@@ -91,12 +91,12 @@ const PREFIXED_CODE = new RegExp(
     .join("|")}) `,
 );
 
-/** How ioredis reports a command that a Cluster has redirected too often. */
+/** The error of ioredis when a Cluster has redirected a command too often. */
 const REDIRECTED = /^Too many Cluster redirections\. Last error: (?:ReplyError: )?(.*)$/s;
-/** How deep the cause of a failure is looked for. */
+/** The deepest `cause` of a failure that is searched for an error reply. */
 const MAX_CAUSES = 4;
 
-/** Reads the text of an error reply. What Squelch does not know is to be tried again. */
+/** Classifies the text of an error reply. A command that failed with an unknown reply is retried. */
 export function readErrorReply(message: string): ErrorReply {
   const { text, isInScript } = unwrap(message);
   const code = codeOf(text);
@@ -110,7 +110,10 @@ export function readErrorReply(message: string): ErrorReply {
   };
 }
 
-/** The error reply behind a failure of the store; undefined if it has another cause, such as a broken connection. */
+/**
+ * Returns the error reply that caused a failure of the store. Undefined if the failure has another cause, such as a
+ * broken connection.
+ */
 export function errorReplyOf(error: unknown): ErrorReply | undefined {
   for (let cause = error, depth = 0; cause instanceof Error && depth < MAX_CAUSES; depth++) {
     if (cause.name === "ReplyError") return readErrorReply(cause.message);
@@ -121,28 +124,41 @@ export function errorReplyOf(error: unknown): ErrorReply | undefined {
   return undefined;
 }
 
-/** The error reply with which Redis last rejected a connection, until the connection is ready. */
-const rejections = new WeakMap<object, ErrorReply>();
-
-/** Notes why a connection failed, where Redis rejected it with an error reply, for example of a wrong password. */
-export function noteRejection(connection: object, error: unknown): void {
-  const reply = errorReplyOf(error);
-  if (reply !== undefined) rejections.set(connection, reply);
+/** Returns true if Redis denies a command to its user, by an ACL or because an operator has renamed the command. */
+export function isDenied(error: unknown): boolean {
+  const code = errorReplyOf(error)?.code;
+  return code === "NOPERM" || code === "COMMAND";
 }
 
-/** A connection is ready. */
+/** The error with which Redis last rejected each connection. It is deleted when the connection becomes ready. */
+const rejections = new WeakMap<object, unknown>();
+
+/**
+ * Remembers why a connection failed if Redis rejected it with an error reply, for example because of a wrong password.
+ */
+export function noteRejection(connection: object, error: unknown): void {
+  if (errorReplyOf(error) !== undefined) rejections.set(connection, error);
+}
+
+/** Notes that a connection has left a server because it is a replica, so that commands on it fail as READONLY. */
+export function noteReplica(connection: object): void {
+  const text = "READONLY You can't write against a read only replica.";
+  rejections.set(connection, Object.assign(new Error(text), { name: "ReplyError" }));
+}
+
+/** Forgets why Redis rejected a connection, once it is ready. */
 export function forgetRejection(connection: object): void {
   rejections.delete(connection);
 }
 
-/** Why Redis rejects a connection; undefined if it does not, as far as is known. */
-export function rejectionOf(connection: object): ErrorReply | undefined {
+/** Returns the error with which Redis rejects a connection: {@link errorReplyOf} reads it. Undefined if none is known. */
+export function rejectionOf(connection: object): unknown {
   return rejections.get(connection);
 }
 
 /**
- * Adds to a denial which command of a script the right is missing for, where Redis names only the line of the script.
- * Returns any other error unchanged.
+ * Adds the name of the denied command to an error in which Redis names only the line of the script. Returns any other
+ * error unchanged.
  */
 export function nameDenied(error: unknown, script: string, lua: string): unknown {
   if (!(error instanceof Error) || error.name !== "ReplyError") return error;
@@ -177,7 +193,7 @@ function codeOf(text: string): ReplyCode {
   return (PREFIXED_CODE.exec(sentence.replace(QUOTED, ""))?.[1] as ReplyCode | undefined) ?? "UNKNOWN";
 }
 
-/** Which right Redis denies, without the names of keys. */
+/** Names the right that Redis denies, without the names of keys. */
 function deniedRight(text: string): string {
   const command = /to run the '([\w|-]+)' command/.exec(text)?.[1];
   const script = /in script '([\w-]+)'/.exec(text)?.[1];

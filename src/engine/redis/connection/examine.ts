@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import type { RedisTarget } from "../../../lib/redisUrl.js";
+import { errorReplyOf, isDenied } from "./errorReplies.js";
 import { IS_REPLICA, UnfitServer } from "./unfitServer.js";
 
-/** How often a server that loads its data is asked whether it is done, ms. */
+/** The interval between checks of a server that is loading its data, ms. */
 const LOADING_POLL_MS = 200;
 
-/** The fields of INFO; none where an ACL denies it. */
+/** The fields of INFO. Empty if an ACL denies INFO. */
 export type ServerInfo = Readonly<Record<string, string>>;
 
 export interface Examination {
@@ -20,11 +21,11 @@ export interface Examination {
 }
 
 /**
- * Has each server examined before the connection to it becomes ready: the database of the URL is selected and its answer
- * awaited (ioredis goes on with database 0 where Redis refuses it), and a replica of Redis, a node of a Cluster and a
- * sentinel are refused with {@link UnfitServer}. With Sentinel, ioredis refuses replicas by itself.
+ * Examines each server before its connection becomes ready. It selects the database of the URL and waits for the
+ * answer, because ioredis uses database 0 if Redis rejects the selection. It rejects a Redis replica, a Cluster node
+ * and a sentinel with {@link UnfitServer}. With Sentinel, ioredis rejects replicas itself.
  *
- * The URL's database and the connection's name must not be in the options of the connection.
+ * The connection options must not contain the URL's database and the connection's name.
  */
 export function examineBeforeReady(connection: Redis, examination: Examination): void {
   const hooks = connection as unknown as {
@@ -44,9 +45,9 @@ async function examine(connection: Redis, examination: Examination): Promise<Ser
     database === 0 ? undefined : connection.select(database),
     readInfo(connection),
   ]);
-  // The first command gets the answer of a server that turns the connection away. A server that merely does not know
-  // or permit the name is a good one.
-  if (named.status === "rejected" && isTurnedAway(named.reason)) throw named.reason;
+  // A server that rejects the connection answers so to the first command. A server that only does not know or permit
+  // the name can serve.
+  if (named.status === "rejected" && errorReplyOf(named.reason)?.code === "MAXCLIENTS") throw named.reason;
   if (first.status === "rejected") throw first.reason;
   let info = first.value;
   checkMode(info, isIngest, stream);
@@ -71,13 +72,9 @@ async function readInfo(connection: Redis): Promise<ServerInfo> {
       [...text.matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, name, value]) => [name as string, value as string]),
     );
   } catch (error) {
-    if (error instanceof Error && /^NOPERM\b|^ERR unknown command/.test(error.message)) return {};
+    if (isDenied(error)) return {};
     throw error;
   }
-}
-
-function isTurnedAway(error: unknown): boolean {
-  return error instanceof Error && /max number of clients/.test(error.message);
 }
 
 function checkMode(info: ServerInfo, isIngest: boolean, { remoteAddress: host = "", remotePort = 0 }: RemoteEnd): void {

@@ -1,18 +1,19 @@
 import { Cluster, type Redis } from "ioredis";
+import { isDenied } from "./errorReplies.js";
 import type { CommandConnection } from "./openConnection.js";
 
 /**
- * How often each connection sends a command, ms: Redis closes those that were silent for longer than its `timeout`, whole
- * seconds, of which 1 is the least.
+ * The interval at which each connection sends a command, ms. Redis closes a connection that was idle for longer than
+ * its `timeout` setting, which is at least one second.
  */
 const INTERVAL_MS = 1_000;
 
 /**
- * Sends a command on each open connection every second, so that Redis does not close it for being idle. The command is
- * ROLE, so that a server that was demoted under a standing connection is noticed; it is PING for the nodes of a Cluster,
- * which redirect commands themselves, and where an ACL denies ROLE.
+ * Sends a command on each open connection every second, so that Redis does not close idle connections. The command is
+ * ROLE, which also shows that a connected server was demoted. It is PING for Cluster nodes, which redirect commands
+ * themselves, and if an ACL denies ROLE.
  *
- * Connections for subscriptions are left out: Redis never closes them for being idle.
+ * Subscription connections are left out, because Redis never closes them for being idle.
  */
 export class KeepAlive {
   readonly #connections: readonly CommandConnection[];
@@ -21,13 +22,13 @@ export class KeepAlive {
   readonly #withoutRole = new WeakSet<Redis>();
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param onRole called with each answer to ROLE, and with undefined where an ACL denies it */
+  /** @param onRole receives each answer to ROLE, or undefined if an ACL denies ROLE */
   constructor(connections: readonly CommandConnection[], onRole: (isMaster: boolean | undefined) => void) {
     this.#connections = connections;
     this.#onRole = onRole;
   }
 
-  /** Idempotent. */
+  /** Starts to send commands. Idempotent. */
   start(): void {
     this.#timer ??= setInterval(() => {
       for (const connection of this.#connections) {
@@ -43,7 +44,7 @@ export class KeepAlive {
     this.#timer = undefined;
   }
 
-  /** Sends one command now, unless the connection is down or has not answered the last one. Never rejects. */
+  /** Sends one command now, unless the connection is down or has not answered the previous command. Never rejects. */
   async send(server: Redis, isNode = false): Promise<void> {
     if (server.status !== "ready" || this.#awaited.has(server)) return;
     this.#awaited.add(server);
@@ -54,8 +55,9 @@ export class KeepAlive {
         this.#onRole(undefined);
       } else this.#onRole((await server.role())[0] === "master");
     } catch (error) {
-      // Each other failure ends the connection, or is of a server that hangs: its own listeners and callers report it.
-      if (error instanceof Error && /^NOPERM\b|^ERR unknown command/.test(error.message)) this.#withoutRole.add(server);
+      // Any other failure closes the connection or comes from a server that hangs. Its listeners and callers report
+      // those.
+      if (isDenied(error)) this.#withoutRole.add(server);
     } finally {
       this.#awaited.delete(server);
     }

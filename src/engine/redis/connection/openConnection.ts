@@ -6,44 +6,44 @@ import { backoffMs } from "../../../lib/backoff.js";
 import type { HostPort } from "../../../lib/hostPort.js";
 import type { RedisTarget } from "../../../lib/redisUrl.js";
 import { CorkedRedis } from "./corkedRedis.js";
+import { errorReplyOf } from "./errorReplies.js";
 import { examineBeforeReady, type ServerInfo } from "./examine.js";
 import type { RetryDelay } from "./retryDelay.js";
-import { isReadOnlyReply } from "./unfitServer.js";
 
 /** A connection for commands. */
 export type CommandConnection = Redis | Cluster;
 
-/** One connection, as its owner wants it. */
+/** The settings of one connection. */
 export interface ConnectionPlan {
-  /** Redis shows it in CLIENT LIST. */
+  /** The name that Redis shows in CLIENT LIST. */
   name: string;
   retryDelay: RetryDelay;
-  /** Whether it leads to the Redis to which the control plane publishes, apart from the state. */
+  /** True if it leads to a Redis to which the control plane publishes and which does not hold the state. */
   isIngest: boolean;
-  /** Called before a connection to one server, by name or by Sentinel, becomes ready. */
+  /** Called before a connection to a single or Sentinel server becomes ready. */
   onExamined(info: ServerInfo): void;
-  /** Called when such a server answers that it takes no writes. */
+  /** Called when a single or Sentinel server answers that it accepts no writes. */
   onReadOnly(): void;
 }
 
-// Its type would have to be known to the compiler.
+// The option is set without its type, because the compiler does not know that type.
 type Options = Omit<RedisOptions, "replyMapping">;
 
-/** How long the store may take for one command before the caller is told UNAVAILABLE. */
+/** The longest time that the store may take for one command before the caller receives UNAVAILABLE. */
 const COMMAND_TIMEOUT_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
-/** How long a sentinel may take to name the master, so that a hung one holds nobody up for long. */
+/** The longest time that a sentinel may take to name the master, so that a hung sentinel delays nothing for long. */
 const SENTINEL_TIMEOUT_MS = 1_000;
-/** How often the nodes of a Cluster are asked who serves what: a master that hangs cannot say that it was replaced. */
+/** The interval at which Cluster nodes are asked for their slots. A hung master cannot report that it was replaced. */
 const SLOTS_REFRESH_MS = 2_000;
-/** How often one command follows a Cluster's redirections. */
+/** The most redirections of a Cluster that one command follows. */
 const MAX_REDIRECTIONS = 5;
-/** How long a connection that was given up may take to say goodbye; a server that hangs never does. */
+/** The longest time that a connection may take to close. A server that hangs never closes it. */
 const DISCONNECT_TIMEOUT_MS = 100;
 
 /**
- * Opens a connection for commands, once it is told to. A command fails at once while there is no connection, and is
- * never sent twice: its outcome may be unknown.
+ * Creates a connection for commands that opens when it is started. A command fails at once while the connection is
+ * down. No command is sent twice, because the outcome of the first attempt may be unknown.
  */
 export function openCommands(target: RedisTarget, plan: ConnectionPlan): CommandConnection {
   if (target.topology !== "cluster") return openServer(target, plan);
@@ -56,17 +56,17 @@ export function openCommands(target: RedisTarget, plan: ConnectionPlan): Command
     retryDelayOnClusterDown: 0,
     maxRedirections: MAX_REDIRECTIONS,
     redisOptions: options,
-    // A certificate names the host, not what it resolves to.
+    // A certificate contains the host name, not the address that it resolves to.
     dnsLookup: target.tls ? (host, callback) => callback(null, host) : lookup,
   });
 }
 
 /**
- * Opens a connection for subscriptions, once it is told to.
+ * Creates a connection for subscriptions that opens when it is started.
  *
- * @param cluster of a Cluster, the connection that knows its nodes: the subscriptions go to one of them, as every node
- *   hears what is published on any; after an interruption to another one. (ioredis's own subscriber of a Cluster goes to
- *   another node without a word, so that what is published meanwhile would be missed in silence.)
+ * @param cluster the command connection of a Cluster, which knows the nodes. The subscriptions use one node, because
+ * each node receives every published message; after an interruption they use another node. (ioredis's own Cluster
+ * subscriber changes nodes without an event, so messages published meanwhile would be lost unnoticed.)
  */
 export function openSubscriptions(target: RedisTarget, plan: ConnectionPlan, cluster: CommandConnection): Redis {
   if (target.topology !== "cluster") return openServer(target, plan);
@@ -101,8 +101,8 @@ export function openSubscriptions(target: RedisTarget, plan: ConnectionPlan, clu
 }
 
 /**
- * The connection to the one server that a key's commands go to now; undefined while a Cluster does not know it. What is
- * said of a connection, as by WAIT, has to go there.
+ * Returns the connection to the one server that currently serves a key. Undefined while a Cluster does not know the
+ * server. Commands that concern a connection, such as WAIT, must use this connection.
  */
 export function serverOf(connection: CommandConnection, key: string): Redis | undefined {
   if (connection instanceof Redis) return connection;
@@ -110,26 +110,26 @@ export function serverOf(connection: CommandConnection, key: string): Redis | un
   return connection.nodes("master").find(({ options: { host, port } }) => `${host}:${port}` === address);
 }
 
-/** True if a command about a key can be written now, without waiting for a connection that was lost. */
+/** Returns true if a command for a key can be sent now, without waiting for a lost connection. */
 export function isStanding(connection: CommandConnection, key: string): boolean {
   const server = connection.status === "ready" ? serverOf(connection, key) : undefined;
-  // ioredis opens the connection to a node of a Cluster with the first command for it.
+  // ioredis connects to a Cluster node when it sends the first command to it.
   if (server?.status === "wait") return true;
   return server?.status === "ready" && server.stream.writable;
 }
 
-/** The servers that take writes, as far as they are known. */
+/** Lists the servers that accept writes, as far as they are known. */
 export function masters(connection: CommandConnection): Redis[] {
   return connection instanceof Redis ? [connection] : connection.nodes("master");
 }
 
-// ioredis would keep commands in a queue without bound while no node is known. While one is known, its own connection
-// takes them, and lets each wait for 2 s at most.
+// While no node is known, ioredis would keep commands in an unbounded queue. While one is known, its connection
+// accepts them, and each waits for at most 2 s.
 class FailFastCluster extends Cluster {
   override sendCommand(...[command, ...rest]: Parameters<Cluster["sendCommand"]>): unknown {
     const isAllowed = this.status === "ready" || command.name === "cluster";
     if (isAllowed) return super.sendCommand(command, ...rest);
-    command.reject(new Error("The Cluster is not connected"));
+    command.reject(new Error("the Redis Cluster is not connected"));
     return command.promise;
   }
 }
@@ -155,14 +155,14 @@ function commonOptions({ tls, username, password }: RedisTarget, { retryDelay }:
 
 type ServerTarget = Exclude<RedisTarget, { topology: "cluster" }>;
 
-// Node resolves the name of a server anew for each attempt.
+// Node resolves the host name again for each attempt.
 function openServer(target: ServerTarget, plan: ConnectionPlan): Redis {
   const common: Options = {
     ...commonOptions(target, plan),
-    // The first command of a connection gets the answer of a server that turns it away, and has to pass that on.
+    // A server that rejects the connection answers so to the first command. That answer must reach the caller.
     disableClientInfo: true,
     reconnectOnError(error) {
-      if (isReadOnlyReply(error)) plan.onReadOnly();
+      if (errorReplyOf(error)?.code === "READONLY") plan.onReadOnly();
       return false;
     },
   };
@@ -180,8 +180,8 @@ function openServer(target: ServerTarget, plan: ConnectionPlan): Redis {
 
 function openMaster(target: Extract<RedisTarget, { topology: "sentinel" }>, common: Options): Redis {
   const { sentinels, masterName, tls, sentinelUsername, sentinelPassword } = target;
-  // The connections on which sentinels tell of a fail-over: of their failures ioredis lets nobody know, and writes them
-  // to stderr.
+  // On these connections sentinels report fail-overs. ioredis writes their failures to stderr and emits no event for
+  // them.
   class TellingConnector extends SentinelConnector {
     constructor(options: ConstructorParameters<typeof SentinelConnector>[0]) {
       super(options);
@@ -196,7 +196,7 @@ function openMaster(target: Extract<RedisTarget, { topology: "sentinel" }>, comm
     Connector: TellingConnector as unknown as NonNullable<Options["Connector"]>,
     sentinels,
     name: masterName,
-    // Without it a master that hangs would keep its connections after it was replaced.
+    // Without this option the connections to a hung master would remain after the master was replaced.
     failoverDetector: true,
     sentinelCommandTimeout: SENTINEL_TIMEOUT_MS,
     sentinelRetryStrategy: () => backoffMs(1),

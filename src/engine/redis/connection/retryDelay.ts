@@ -1,14 +1,14 @@
 import { backoffMs } from "../../../lib/backoff.js";
 import { UnfitServer } from "./unfitServer.js";
 
-/** A connection that was ready for this long, and then was closed without an error, is opened anew at once, ms. */
+/** A connection is reopened at once if it was ready for at least this long and closed without an error, ms. */
 const STOOD_MS = 1_000;
-/** The wait before a name is resolved again that led to a replica of Redis, ms. */
+/** The wait before a name that led to a Redis replica is resolved again, ms. */
 const REPLICA_RETRY_MS = 500;
-/** The wait before a server is examined again that does not go with its URL, ms. */
+/** The wait before a server that does not fit the URL is examined again, ms. */
 const MISCONFIGURED_RETRY_MS = 2_000;
 
-/** Decides how long one connection waits before it is opened anew. */
+/** Decides how long one connection waits before it is reopened. */
 export class RetryDelay {
   readonly #isGrowing: boolean;
   #failures = 0;
@@ -16,29 +16,29 @@ export class RetryDelay {
   #error: Error | undefined;
   #isLeft = false;
 
-  /** @param isGrowing whether the wait grows from 1 s to 30 s; else it stays at 1 s */
+  /** @param isGrowing if true, the wait grows from 1 s to 30 s; otherwise it stays at 1 s */
   constructor(isGrowing: boolean) {
     this.#isGrowing = isGrowing;
   }
 
-  /** The connection is ready. */
+  /** Records that the connection is ready. */
   noteReady(): void {
     this.#readyMs = performance.now();
     this.#failures = 0;
     this.#error = undefined;
   }
 
-  /** The connection failed; its close follows. */
+  /** Records that the connection failed. Its close follows. */
   noteError(error: Error): void {
     this.#error = error;
   }
 
-  /** The connection is given up here, for another server. */
+  /** Records that the caller closes the connection in order to find another server. */
   noteLeave(): void {
     this.#isLeft = true;
   }
 
-  /** The connection was closed. Returns the wait before the next attempt, ms. */
+  /** Records that the connection was closed. Returns the wait before the next attempt, ms. */
   nextMs(): number {
     const hasStood = this.#readyMs !== undefined && performance.now() - this.#readyMs >= STOOD_MS;
     const isOrderly = hasStood || this.#isLeft;

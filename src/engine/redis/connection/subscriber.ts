@@ -5,17 +5,17 @@ import { toStoreError } from "./connections.js";
 
 export type MessageListener = (message: Buffer) => void;
 
-/** Told of what happens to the connection under the subscriptions. */
+/** Receives changes in the state of the subscription connection. */
 export interface SubscriberListener {
-  /** Messages may be missing from now on. */
+  /** Called when the connection breaks: messages may be missing from now on. */
   interrupted?(): void;
-  /** All channels are subscribed, after the first connection or an interruption. */
+  /** Called when all channels are subscribed, after the first connect or after an interruption. */
   restored?(): void;
 }
 
 /**
  * All subscriptions of a process on one connection, so that Redis delivers the messages of all channels in one order.
- * It outlives every interruption: when the connection is back, all channels are subscribed anew.
+ * When the connection returns after an interruption, all channels are subscribed again.
  */
 export class Subscriber {
   readonly #connection: Redis;
@@ -43,8 +43,8 @@ export class Subscriber {
   }
 
   /**
-   * Delivers each message of a channel to `listener`. Resolves when Redis has confirmed the subscription; rejects with
-   * `unavailable` if it did not, and then the listener is not kept.
+   * Delivers each message of a channel to `listener`. Resolves when Redis has confirmed the subscription. Rejects with
+   * `unavailable` if Redis has not confirmed it; the listener is removed then.
    */
   async subscribe(channel: string, listener: MessageListener): Promise<Unsubscribe> {
     const unsubscribe = this.#register(channel, listener);
@@ -57,15 +57,18 @@ export class Subscriber {
     }
   }
 
-  /** As `subscribe`, but without waiting: the channel is subscribed as soon as there is a connection. */
+  /**
+   * Delivers each message of a channel to a listener without waiting: the channel is subscribed as soon as there is a
+   * connection.
+   */
   subscribeWhenConnected(channel: string, listener: MessageListener): Unsubscribe {
     const unsubscribe = this.#register(channel, listener);
-    // Where it fails the connection is opened anew, and every channel subscribed.
+    // If this fails, the connection is reopened and every channel is subscribed again.
     if (this.#connected) this.#connection.subscribe(channel).catch(() => this.reconnect());
     return unsubscribe;
   }
 
-  /** Gives the connection up and opens it anew: for one that looks alive but delivers nothing. */
+  /** Closes the connection and opens a new one. Use it for a connection that seems open but delivers nothing. */
   reconnect(): void {
     this.#connection.disconnect(true);
   }
@@ -76,7 +79,7 @@ export class Subscriber {
     return () => {
       if (!listeners.delete(listener) || listeners.size > 0 || this.#channels.get(channel) !== listeners) return;
       this.#channels.delete(channel);
-      // On a connection that is down there is nothing to unsubscribe from.
+      // A connection that is down has no subscription to end.
       this.#connection.unsubscribe(channel).catch(() => undefined);
     };
   }
@@ -86,7 +89,7 @@ export class Subscriber {
       const channels = [...this.#channels.keys()];
       if (channels.length > 0) await this.#connection.subscribe(...channels);
     } catch (error) {
-      this.#logger.warn({ err: error }, "subscribing failed, connecting anew");
+      this.#logger.warn({ err: error }, "subscription failed, reconnecting");
       this.reconnect();
       return;
     }

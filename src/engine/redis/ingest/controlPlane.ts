@@ -3,55 +3,67 @@ import { comparePositions, type Position } from "../../../domain/cursor.js";
 import { batchesOf } from "../../../lib/batchesOf.js";
 import { attempt } from "../connection/connections.js";
 import type { CommandConnection } from "../connection/openConnection.js";
-import { assignedChannelsKey, CHANNEL_EVENTS, eventKeys, INGEST_APPLIED, userOfAssignedChannelsKey } from "../keys.js";
+import {
+  assignedChannelsKey,
+  CHANNEL_EVENTS,
+  eventKeys,
+  INGEST_APPLIED,
+  POSITION_FLOOR_FIELD,
+  userOfAssignedChannelsKey,
+} from "../keys.js";
 import type { RedisLink } from "../redisLink.js";
 import type { StoredMember } from "../stores/logStore.js";
 
-/** What the state says of a user in one event, as far as a reconcile needs it. */
+/** The state of a user in one event, as far as a reconcile needs it. */
 export interface ControlPlaneEntry {
   userId: string;
   channelIds: string[];
-  /** True if the newest write came over RPC, by name or by a sync of the whole event. */
+  /** True if the newest write came over RPC, for this user alone or in a sync of the whole event. */
   isByRpc: boolean;
   /** True if a reconcile has found the control plane's key of this user. */
   wasKeySeen: boolean;
 }
 
-/** How many keys one step of a scan looks at. */
+/** The number of keys that one step of a scan examines. */
 const SCAN_COUNT = 1_000;
-/** How many sets or owners are read in one round trip. */
+/** The number of sets or owners that one round trip reads. */
 const READ_BATCH = 500;
 
 /**
- * What the control plane keeps in Redis beside publishing: weak evidence, since a user's set holds the channels of the
- * event last recomputed only, and is replaced in two steps. Each call rejects with `unavailable` if Redis cannot be
- * reached.
+ * Reads and writes what the control plane keeps in Redis beside its messages. This is weak evidence: a user's set holds
+ * only the channels of the event that was recomputed last, and it is replaced in two steps. Each call rejects with
+ * `unavailable` if Redis cannot be reached.
  */
 export interface ControlPlane {
-  /** A new ticket, at least that high, published in the order of the updates. */
+  /** Takes a new ticket of at least that number and publishes it in the order of the updates. */
   takeTicket(atLeast?: number): Promise<number>;
   /**
-   * Raises the watermark to the ticket `to`, if that of an unbroken subscription, `from`, is not above it. Returns the
-   * watermark as it now is; 0 if there is none.
+   * Raises the watermark to the ticket `to`, if the watermark is not below `from`, where the unbroken subscription
+   * began. Returns the current watermark; 0 if none exists.
    */
   raiseWatermark(from: number, to: number): Promise<number>;
-  /** The id of the watermark, which is made if there is none; to be read before a reconcile. */
+  /** Returns the id of the watermark, and creates the watermark if none exists. Read it before a reconcile. */
   openWatermark(): Promise<string>;
-  /** Raises the watermark to a ticket before which a reconcile has made up for everything, if it is still that one. */
+  /**
+   * Raises the watermark to a ticket after a reconcile has repaired everything before that ticket. Does nothing if the
+   * watermark has another id by then.
+   */
   closeGap(watermarkId: string, to: number): Promise<void>;
-  /** The users who have a set of channels. The scan stops when `signal` is aborted, and rejects with its reason. */
+  /**
+   * Lists the users who have a set of channels. The scan stops when `signal` is aborted, and rejects with its reason.
+   */
   listUsers(signal: AbortSignal): Promise<string[]>;
-  /** The sets of these users, in their order; empty where there is none. */
+  /** Reads the sets of these users, in their order; a set is empty if there is no key. */
   readAssignedChannels(userIds: readonly string[]): Promise<string[][]>;
-  /** The entries of an event, or of these users alone. */
+  /** Reads the entries of an event, or only those of the given users. */
   readEntries(eventId: string, userIds?: readonly string[]): Promise<ControlPlaneEntry[]>;
-  /** The events that these channels belong to, in their order. */
+  /** Reads the events that own these channels, in their order. */
   readChannelEvents(channelIds: readonly string[]): Promise<(string | undefined)[]>;
 }
 
 /**
  * @param state the Redis of the state
- * @param source the one to which the control plane publishes, which may be the same
+ * @param source the Redis to which the control plane publishes, possibly the same
  */
 export function createControlPlane(
   state: CommandConnection,
@@ -83,7 +95,7 @@ export function createControlPlane(
     async openWatermark() {
       const id = randomBytes(9).toString("base64url");
       await attempt(commands.hsetnx(INGEST_APPLIED, "id", id));
-      // One that was lost in between is not the one that somebody may make later.
+      // If the watermark was lost meanwhile, a new one must not be mistaken for it.
       return (await attempt(commands.hget(INGEST_APPLIED, "id"))) ?? id;
     },
 
@@ -111,11 +123,13 @@ export function createControlPlane(
     async readEntries(eventId, userIds) {
       const keys = eventKeys(eventId);
       const members = userIds === undefined ? state.hgetall(keys.members) : readMembers(keys.members, userIds);
-      // The floor after the members: a sync that comes between the two speaks for all of them.
-      const [stored, floor] = await attempt(Promise.all([members, state.hget(keys.meta, "floor")]));
+      // Read after the members: a sync that comes between the two counts for all of them.
+      const lowestPosition = state.hget(keys.meta, POSITION_FLOOR_FIELD);
+      const [stored, positionFloor] = await attempt(Promise.all([members, lowestPosition]));
       return Object.entries(stored).map(([userId, json]) => {
         const { c, p, o, k }: StoredMember = JSON.parse(json);
-        const isSynced = floor !== null && comparePositions(parsePosition(p), parsePosition(floor)) <= 0;
+        const isSynced =
+          positionFloor !== null && comparePositions(parsePosition(p), parsePosition(positionFloor)) <= 0;
         return { userId, channelIds: c, isByRpc: o === 1 || isSynced, wasKeySeen: k === 1 };
       });
     },

@@ -6,22 +6,22 @@ import type { Subscriber } from "../connection/subscriber.js";
 import { INGEST } from "../keys.js";
 import type { Tickets } from "./tickets.js";
 
-/** How often a probe is made, ms. */
+/** The interval between probes, ms. */
 const PROBE_INTERVAL_MS = 2_000;
-/** How often a probe is made while Redis refuses it, and at most where commands are refused, ms. */
+/** The interval between probes while Redis rejects them, and the shortest interval after rejected commands, ms. */
 const REFUSED_INTERVAL_MS = 500;
-/** Without a probe that succeeded for this long the feed is unhealthy, and a silent subscription is opened anew, ms. */
+/** After this long without a successful probe the feed is unhealthy, and a silent subscription is reopened, ms. */
 const PROBE_TIMEOUT_MS = 3 * PROBE_INTERVAL_MS;
-/** How often an error reply that Squelch does not know is logged, ms. */
+/** The shortest time between two log entries about an unknown error reply, ms. */
 const UNKNOWN_LOG_INTERVAL_MS = 10_000;
 
 /**
- * Proves every 2 s that Redis takes this replica's own writes, and that what is published arrives here: it takes a
+ * Proves every 2 s that Redis accepts this replica's writes, and that published messages arrive here: it takes a
  * ticket, makes a write of each kind, and waits for its own ticket on the subscription. Tickets of other replicas prove
- * nothing, since they also arrive by replication from another server. A subscription that stays silent is opened anew.
+ * nothing, because they may have been replicated from another server. A subscription that stays silent is reopened.
  */
 export class Probe {
-  /** How often Redis began to refuse the writes of this replica, by the code of the error reply. */
+  /** How often Redis began to reject the writes of this replica, by the code of the error reply. */
   readonly counts = new Map<string, number>();
   readonly #tickets: Tickets;
   readonly #proveWrites: () => Promise<unknown>;
@@ -29,9 +29,11 @@ export class Probe {
   readonly #logger: Logger;
   readonly #stop: (() => void)[] = [];
   readonly #acceptedListeners = new Set<() => void>();
-  /** Own tickets that have not come back yet. */
+  /** This replica's tickets that have not come back yet. */
   readonly #awaited = new Set<number>();
-  /** Tickets that arrived while own ones were being taken: an own one may arrive before the answer of its script. */
+  /**
+   * Tickets that arrived while this replica was taking one: its own ticket may arrive before the answer of the script.
+   */
   readonly #early = new Set<number>();
   #taking = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -42,11 +44,11 @@ export class Probe {
   #lastReturnMs: number | undefined;
   #lastAcceptedMs: number | undefined;
   #refusal: { reply: ErrorReply; sinceMs: number } | undefined;
-  /** Why the newest probe failed, in words for people. */
+  /** Explains in plain text why the newest probe failed. */
   #failure: string | undefined;
   #unknownQuietUntilMs = 0;
 
-  /** @param proveWrites makes a write of each kind that this Redis has to take; rejects with `unavailable` */
+  /** @param proveWrites makes a write of each kind that this Redis has to accept; rejects with `unavailable` */
   constructor(tickets: Tickets, proveWrites: () => Promise<unknown>, subscriber: Subscriber, logger: Logger) {
     this.#tickets = tickets;
     this.#proveWrites = proveWrites;
@@ -91,25 +93,25 @@ export class Probe {
     };
   }
 
-  /** Calls back each time Redis takes writes again after a period in which it refused them. */
+  /** Calls back each time Redis accepts writes again after a period in which it rejected them. */
   onAccepted(listener: () => void): Unsubscribe {
     this.#acceptedListeners.add(listener);
     return () => this.#acceptedListeners.delete(listener);
   }
 
-  /** A command has failed: where Redis answered it with an error, the next probe is made now. */
+  /** Handles a failed command: if Redis answered it with an error, the next probe is made now. */
   suspect(error: unknown): void {
     const reply = errorReplyOf(error);
     if (reply === undefined) return;
     const now = performance.now();
     if (reply.code === "UNKNOWN" && now >= this.#unknownQuietUntilMs) {
       this.#unknownQuietUntilMs = now + UNKNOWN_LOG_INTERVAL_MS;
-      this.#logger.warn({ err: error }, "redis gave an error that is not known here, the command is to be tried again");
+      this.#logger.warn({ err: error }, "redis gave an unknown error, the command will be retried");
     }
     if (reply.kind === "tryAgain" && now >= this.#probedMs + REFUSED_INTERVAL_MS) this.probeNow();
   }
 
-  /** Makes a probe now: commands have become possible, or the subscription is new. */
+  /** Makes a probe now, because commands have become possible or the subscription is new. */
   probeNow(): void {
     if (this.#stop.length > 0) void this.#probe();
   }
@@ -121,9 +123,9 @@ export class Probe {
 
   #tick(): void {
     const silentMs = performance.now() - Math.max(this.#lastReturnMs ?? 0, this.#openedMs);
-    // While Redis refuses tickets, none can come back: a new connection would not help.
+    // While Redis rejects tickets, no ticket can come back, so a new connection would not help.
     if (this.#subscriber.isConnected && silentMs > PROBE_TIMEOUT_MS && this.#refusal === undefined) {
-      this.#logger.warn({ silentMs: Math.round(silentMs) }, "subscription is silent, connecting anew");
+      this.#logger.warn({ silentMs: Math.round(silentMs) }, "subscription is silent, reconnecting");
       this.#subscriber.reconnect();
     }
     this.probeNow();
@@ -134,7 +136,7 @@ export class Probe {
     this.#probedMs = performance.now();
     this.#plan(this.#refusal === undefined ? PROBE_INTERVAL_MS : REFUSED_INTERVAL_MS);
     const results = await Promise.allSettled([this.#takeTicket(), this.#proveWrites()]);
-    // One that was begun later knows better.
+    // A later probe has a newer result.
     if (probe < this.#judgedProbe || this.#stop.length === 0) return;
     this.#judgedProbe = probe;
     const errors = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
@@ -162,7 +164,8 @@ export class Probe {
     this.#tickets.note(ticket);
     if (this.#awaited.has(ticket)) {
       this.#lastReturnMs = performance.now();
-      // Redis delivers tickets in their order: older ones were lost with an earlier connection.
+      // Redis delivers tickets in their order. Older tickets that did not arrive were lost with an earlier
+      // connection.
       for (const awaited of this.#awaited) if (awaited <= ticket) this.#awaited.delete(awaited);
     } else if (this.#taking > 0) this.#early.add(ticket);
   }
@@ -170,7 +173,7 @@ export class Probe {
   #noteRefusal(reply: ErrorReply, error: unknown): void {
     if (this.#refusal === undefined) {
       this.counts.set(reply.code, (this.counts.get(reply.code) ?? 0) + 1);
-      this.#logger.error({ code: reply.code, cause: reply.explanation, err: error }, "redis refuses writes");
+      this.#logger.error({ code: reply.code, cause: reply.explanation, err: error }, "redis rejects writes");
     }
     this.#refusal = { reply, sinceMs: this.#refusal?.sinceMs ?? performance.now() };
     this.#plan(REFUSED_INTERVAL_MS);
@@ -180,7 +183,7 @@ export class Probe {
     this.#lastAcceptedMs = performance.now();
     if (this.#refusal === undefined) return;
     const refusedMs = Math.round(performance.now() - this.#refusal.sinceMs);
-    this.#logger.warn({ cause: this.#refusal.reply.explanation, refusedMs }, "redis takes writes again");
+    this.#logger.warn({ cause: this.#refusal.reply.explanation, refusedMs }, "redis accepts writes again");
     this.#refusal = undefined;
     for (const listener of this.#acceptedListeners) listener();
   }
@@ -188,7 +191,7 @@ export class Probe {
   #problem(): string {
     if (this.#refusal !== undefined) return this.#refusal.reply.explanation;
     if (this.#failure !== undefined) return this.#failure;
-    if (!this.#subscriber.isConnected) return "the subscriptions at Redis are interrupted";
-    return "changes from Redis are not proven to arrive";
+    if (!this.#subscriber.isConnected) return "the subscriptions to Redis are interrupted";
+    return "it is not proven that changes from Redis arrive";
   }
 }

@@ -3,12 +3,15 @@ import type { CommandConnection } from "../connection/openConnection.js";
 import { probeKey } from "../keys.js";
 import type { RunScript } from "../scripts/scripts.js";
 
-/** How many keys are looked at for one in a slot of each shard; a shard with fewer slots than usual takes longer. */
+/**
+ * The most key names that are tried in order to find one in a slot of each shard. A shard with few slots takes longer.
+ */
 const MAX_KEYS = 20_000;
 
 /**
- * Returns a function that makes a write of each kind on every server that takes writes: one small script, or one for each
- * shard of a Cluster, since an event may be on any of them. It rejects with `unavailable` where one of them refuses.
+ * Returns a function that makes a write of each kind on every server that accepts writes. It runs one small script, or
+ * one per shard of a Cluster, because an event may live on any shard. It rejects with `unavailable` if one of the
+ * servers rejects the write.
  */
 export function createWriteProof(connection: CommandConnection, run: RunScript): () => Promise<unknown> {
   const slots: number[] = [];

@@ -5,12 +5,12 @@ import { type CommandConnection, isStanding, serverOf } from "../connection/open
 import { eventKeys } from "../keys.js";
 import type { EventScripts } from "./eventScripts.js";
 
-/** How long a pause or a revocation waits for a Redis replica, ms. */
+/** The longest time that a pause or a revocation waits for a Redis replica, ms. */
 const REPLICATION_TIMEOUT_MS = 500;
 
 /**
- * Writes that are followed by WAIT. It holds up its connection, so that this is one of its own, and one WAIT is for all
- * writes that came before it on the same server.
+ * Runs writes that are followed by WAIT. WAIT blocks its connection, so these writes have a connection of their own.
+ * One WAIT confirms all earlier writes on the same server.
  */
 export class ConfirmedWrites {
   readonly scripts: EventScripts;
@@ -19,7 +19,7 @@ export class ConfirmedWrites {
   readonly #alternatives: readonly ConfirmedWrites[];
   readonly #waits = new WeakMap<Redis, SharedRun<boolean>>();
 
-  /** @param alternatives on other connections: each is used while those before it are down */
+  /** @param alternatives writers on other connections: each one is used while all before it are down */
   constructor(
     connection: CommandConnection,
     scripts: EventScripts,
@@ -33,8 +33,8 @@ export class ConfirmedWrites {
   }
 
   /**
-   * The writes of an event that go over a connection that stands: these, or an alternative while this connection is down.
-   * The script and `awaitReplication` have to go over one connection, so a caller keeps what this returns.
+   * Returns the writer for an event: this one, or an alternative while this connection is down. The script and
+   * `awaitReplication` must use the same connection, so the caller keeps the returned writer.
    */
   standing(eventId: string): ConfirmedWrites {
     const key = eventKeys(eventId).meta;
@@ -42,10 +42,10 @@ export class ConfirmedWrites {
   }
 
   /**
-   * Resolves with whether a replica of Redis has acknowledged all that was written here to an event, after 500 ms at the
-   * latest from when an earlier wait has ended.
+   * Resolves with whether a Redis replica has acknowledged everything that was written here to an event. It takes at
+   * most 500 ms after an earlier wait has ended.
    *
-   * @param replicas how many there are; without any there is nothing to wait for
+   * @param replicas the number of Redis replicas; with none there is no wait
    */
   async awaitReplication(eventId: string, replicas: number): Promise<boolean> {
     const server = serverOf(this.#connection, eventKeys(eventId).meta);
@@ -59,7 +59,7 @@ export class ConfirmedWrites {
     try {
       return (await server.wait(1, REPLICATION_TIMEOUT_MS)) > 0;
     } catch (error) {
-      this.#logger.warn({ err: error }, "waiting for a redis replica failed");
+      this.#logger.warn({ err: error }, "wait for a redis replica failed");
       return false;
     }
   }

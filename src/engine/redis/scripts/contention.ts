@@ -1,9 +1,9 @@
 import { refusal, type SquelchError } from "../../../domain/errors.js";
 
-/** How often a step is tried that others have got in the way of. */
+/** The number of attempts at a step that concurrent changes can interrupt. */
 export const MAX_ATTEMPTS = 20;
 
-/** What is said when all attempts were in vain. */
+/** Creates the error for a step whose attempts all failed. */
 export function contended(what: string): SquelchError {
-  return refusal("CONTENTION", `${what} is being changed by too many at once; try again`, {});
+  return refusal("CONTENTION", `${what} is being changed by too many calls at once; try again`, {});
 }

@@ -4,47 +4,58 @@ import { attempt } from "../connection/connections.js";
 import type { CommandConnection } from "../connection/openConnection.js";
 import { EVENTS, eventKeys, type Layout, layouts, NEW_EVENTS, PAUSES, speakerKey, stateAffixes } from "../keys.js";
 import { contended, MAX_ATTEMPTS } from "./contention.js";
+import { mayBeDamage, type NewEpochReason } from "./damage.js";
 import { createScriptRunner, type RunScript, type ScriptName, type ScriptObserver } from "./scripts.js";
 
 export interface EventScriptOptions {
-  /** Default: legacy. */
+  /** The naming scheme of the keys. Default: legacy. */
   layout?: Layout;
-  /** Where each event has its own account of whose channels are: adds those of which it has not heard. */
+  /** Adds the owners of channels to the event's own hash of owners, in the layout where each event has one. */
   learn?: ((eventId: string, channelIds: readonly string[], claim: "each" | "all") => Promise<void>) | undefined;
-  /** Whether routers write the floor to Redis themselves. */
+  /** True if routers write the floor to Redis themselves. */
   legacyRouters: boolean;
-  /** Default: {@link DEFAULT_EVENT_LIMITS}. */
+  /** The limits of each event. Default: {@link DEFAULT_EVENT_LIMITS}. */
   limits?: EventLimits;
-  /** The newest ticket that this process knows of: those that scripts take are above it. */
+  /** Returns the newest ticket that this process knows: tickets that scripts take are above it. */
   newestTicket: () => number;
-  /** Where failures are counted. */
+  /** Receives each run of a script. */
   observeScript: ScriptObserver;
+  /**
+   * Receives each new epoch that a script of this process has begun, except the first of an event.
+   *
+   * @param deleted what was deleted from damaged keys
+   */
+  observeNewEpoch?: (eventId: string, reason: NewEpochReason, deleted: readonly string[]) => void;
 }
 
-/** A script that names channels. */
+/** The channels and arguments of a script that takes channels. */
 interface ChannelScript {
   channelIds: readonly string[];
   args: readonly (string | number)[];
   /**
-   * What becomes of channels of which the event has not heard, if they belong to none: `each` is claimed for it, or `all`
-   * unless one belongs to another. Default: each.
+   * What happens to channels without a known owner, if they belong to no event: `each` one is claimed for this event, or
+   * `all` unless one of them belongs to another event. Default: each.
    */
   claim?: "each" | "all";
-  /** The one to write at, where it was not to be taken by the script itself. */
+  /** The ticket to write at; undefined: the script takes one. */
   ticket?: number | undefined;
 }
 
-/** What every script of an event is given. */
+/** What every script of an event gets. */
 interface Frame {
   eventKeys: readonly string[];
-  /** JSON of what does not vary, without the closing brace. */
-  context: string;
+  /** The part of the context that does not vary. */
+  context: readonly (string | number)[];
 }
 
-/** Events whose frames are kept: making one costs as much as all the rest of a call that replicas do themselves. */
+/** For how many events the frames are kept: making one costs as much as the rest of a call in this process. */
 const MAX_FRAMES = 10_000;
+/** How long an event is not mended again after a mend that was of no use, ms: it reads the whole event. */
+const USELESS_MEND_PAUSE_MS = 10_000;
+/** What an answer begins with if the script has begun a new epoch: `answer` in `lua/shared/log.lua`. */
+const NEW_EPOCH = "squelch:newEpoch";
 
-// Names that nobody else gives: one random part for this process, which the random source need not be asked for again.
+// Names of epochs: one random part for each process, and a number.
 const processName = randomBytes(9).toString("base64url");
 let names = 0;
 
@@ -52,17 +63,57 @@ function newName(): string {
   return `${processName}${(names++).toString(36)}`;
 }
 
-/** Runs the scripts of one event: brings its keys and the context that `lua/shared/base.lua` names. */
+/** Returns the context of the scripts of an event, in the order in which `lua/shared/base.lua` documents and reads it. */
+export function contextOf(
+  eventId: string,
+  layout: Layout,
+  { maxUsersPerEvent, maxChannelsPerUser, logLength }: EventLimits,
+  legacyRouters: boolean,
+  ownersApart: boolean,
+): Record<string, string | number> {
+  const { leases, queue, disconnected, bans, changes, floor } = eventKeys(eventId);
+  const { speakerPrefix, speakerSuffix } = layout.speakerAffixes(eventId);
+  const { banned, banPrefix, banNews } = layout.bans(eventId);
+  return {
+    event: eventId,
+    leases,
+    queue,
+    disconnected,
+    bans,
+    owners: layout.owners(eventId),
+    changes,
+    floor,
+    newEvents: NEW_EVENTS,
+    pauses: PAUSES,
+    tickets: layout.tickets ?? "",
+    maxUsersPerEvent,
+    maxChannelsPerUser,
+    logLength,
+    legacyRouters: legacyRouters ? 1 : 0,
+    ownersApart: ownersApart ? 1 : 0,
+    statePrefix: stateAffixes.statePrefix,
+    stateSuffix: stateAffixes.stateSuffix,
+    speakerPrefix,
+    speakerSuffix,
+    banned,
+    banPrefix,
+    banNews,
+  };
+}
+
+/** Runs the scripts of events, with the keys and the context that `lua/shared/base.lua` documents. */
 export class EventScripts {
   readonly layout: Layout;
   readonly limits: EventLimits;
   readonly #commands: CommandConnection;
   readonly #run: RunScript;
   readonly #options: EventScriptOptions;
-  // Events known to be in the fleet's list, so that not every call need say so.
+  // Events that are known to be in the fleet's list, so that not every call has to add them.
   readonly #registered = new Set<string>();
   readonly #begun = new Set<string>();
   readonly #frames = new Map<string, Frame>();
+  // By event: until when it is not mended again, by `performance.now()`.
+  readonly #notMendedUntilMs = new Map<string, number>();
 
   constructor(connection: CommandConnection, options: EventScriptOptions) {
     this.layout = options.layout ?? layouts.legacy;
@@ -72,20 +123,21 @@ export class EventScripts {
     this.#options = options;
   }
 
-  /** True if whose channels are is decided elsewhere than where the scripts read it. */
+  /** True if channel ownership is decided in another slot than the one that the scripts can read. */
   get ownersApart(): boolean {
     return this.#options.learn !== undefined;
   }
 
-  /** The same scripts on another connection. */
+  /** Returns an `EventScripts` with the same options on another connection. */
   on(connection: CommandConnection): EventScripts {
     return new EventScripts(connection, this.#options);
   }
 
   /**
-   * Runs a script with the event's keys before `keys` and the context before `args`.
+   * Runs a script with the event's keys before `keys` and the context before `args`. If it fails on damaged keys of the
+   * event, mends them and runs it once more.
    *
-   * @param ticket the one to write at, where it was not to be taken by the script itself
+   * @param ticket the ticket to write at; undefined: the script takes one
    */
   runFor(
     eventId: string,
@@ -94,46 +146,74 @@ export class EventScripts {
     args: readonly (string | number)[] = [],
     ticket?: number,
   ): Promise<unknown> {
+    return this.mending(eventId, async () => {
+      const answer = await this.#runOnce(eventId, name, keys, args, ticket);
+      if (!Array.isArray(answer) || answer[0] !== NEW_EPOCH) return answer;
+      this.#options.observeNewEpoch?.(eventId, answer[1], []);
+      return answer[2] ?? null;
+    });
+  }
+
+  /**
+   * Runs a step that reads or writes keys of an event, and parses what it has read. If it fails on damaged keys, mends
+   * the event and runs the step once more: keys of the wrong type and unreadable values are deleted, and watchers get a
+   * snapshot in a new epoch.
+   */
+  async mending<T>(eventId: string, step: () => Promise<T>): Promise<T> {
+    try {
+      return await step();
+    } catch (error) {
+      const notUntilMs = this.#notMendedUntilMs.get(eventId) ?? 0;
+      if (!mayBeDamage(error) || performance.now() < notUntilMs) throw error;
+      const isMended = await this.#mend(eventId);
+      try {
+        return await step();
+      } catch (again) {
+        if (!isMended && mayBeDamage(again)) {
+          if (this.#notMendedUntilMs.size >= MAX_FRAMES) this.#notMendedUntilMs.clear();
+          this.#notMendedUntilMs.set(eventId, performance.now() + USELESS_MEND_PAUSE_MS);
+        }
+        throw again;
+      }
+    }
+  }
+
+  async #mend(eventId: string): Promise<boolean> {
+    const answer = await this.#runOnce(eventId, "mend-event", [], []);
+    if (!Array.isArray(answer) || answer[0] !== NEW_EPOCH) return false;
+    this.#options.observeNewEpoch?.(eventId, answer[1], answer[2]);
+    return true;
+  }
+
+  #runOnce(
+    eventId: string,
+    name: ScriptName,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+    ticket?: number,
+  ): Promise<unknown> {
     const { eventKeys: own, context: lasting } = this.#frameOf(eventId);
-    const newest = this.#options.newestTicket();
-    const varying = `"newEpoch":"${newName()}","newestTicket":${newest}${ticket === undefined ? "" : `,"ticket":${ticket}`}`;
-    return this.#run(name, [...own, ...keys], [`${lasting}${varying}}`, ...args]);
+    const varying = [this.#options.newestTicket(), ticket ?? ""];
+    return this.#run(name, [...own, ...keys], [newName(), ...args, ...lasting, ...varying]);
   }
 
   #frameOf(eventId: string): Frame {
     const known = this.#frames.get(eventId);
     if (known !== undefined) return known;
     const own = eventKeys(eventId);
-    const { meta, log, members, pause, channels, leases, queue, disconnected, bans, changes, floor } = own;
-    const context = JSON.stringify({
-      event: eventId,
-      leases,
-      queue,
-      disconnected,
-      bans,
-      owners: this.layout.owners(eventId),
-      changes,
-      floor,
-      tickets: this.layout.tickets,
-      newEvents: NEW_EVENTS,
-      pauses: PAUSES,
-      ...this.limits,
-      legacyRouters: this.#options.legacyRouters,
-      ownersApart: this.ownersApart,
-      ...stateAffixes,
-      ...this.layout.speakerAffixes(eventId),
-      ...this.layout.bans(eventId),
-    });
+    const { meta, log, members, pause, channels } = own;
     const frame = {
       eventKeys: [meta, log, members, pause, channels, this.layout.generation(eventId)],
-      context: `${context.slice(0, -1)},`,
+      context: Object.values(
+        contextOf(eventId, this.layout, this.limits, this.#options.legacyRouters, this.ownersApart),
+      ),
     };
     if (this.#frames.size >= MAX_FRAMES) this.#frames.clear();
     this.#frames.set(eventId, frame);
     return frame;
   }
 
-  /** Runs a script whose keys are those of some channels, see `channelKeys`. */
+  /** Runs a script that takes the keys of some channels, see `channelKeys`. */
   async runForChannels(eventId: string, name: ScriptName, script: ChannelScript): Promise<unknown> {
     const { channelIds, args, claim = "each", ticket } = script;
     for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
@@ -145,13 +225,13 @@ export class EventScripts {
     throw contended(`event "${eventId}"`);
   }
 
-  /** The keys of some channels: whose channels are, then the speaker of each. */
+  /** Returns the keys of some channels: the hash of owners, then the speaker key of each channel. */
   channelKeys(eventId: string, channelIds: readonly string[]): string[] {
     const speakers = channelIds.map((channelId) => speakerKey(this.layout, eventId, channelId));
     return [this.layout.owners(eventId), ...speakers];
   }
 
-  /** Sees to it that the event is in the fleet's list, before it is written. */
+  /** Adds the event to the fleet's list, if it may not be in it. To be called before the event is written. */
   async register(eventId: string): Promise<void> {
     if (this.#registered.has(eventId)) return;
     const isNew = (await attempt(this.#commands.sadd(EVENTS, eventId))) === 1;
@@ -159,22 +239,20 @@ export class EventScripts {
     if (!isNew) this.#begun.add(eventId);
   }
 
-  /** An event has begun an epoch. True if it had one before, as far as is known here. */
+  /** Notes that an event has begun an epoch. Returns true if this process knows that it had one before. */
   noteEpoch(eventId: string): boolean {
     const hadOne = this.#begun.has(eventId);
     this.#begun.add(eventId);
     return hadOne;
   }
 
-  /**
-   * Puts an event into the list that was found to be new: where the store was emptied, its list was emptied as well.
-   */
+  /** Adds an event that has begun an epoch to the fleet's list again: an emptied store has lost its list, too. */
   registerAgain(eventId: string): Promise<void> {
     this.#registered.delete(eventId);
     return this.register(eventId);
   }
 
-  /** Forgets what is known to be in the list: news of it may have been missed. */
+  /** Forgets which events are in the list: this process may have missed messages about it. */
   forgetRegistered(): void {
     this.#registered.clear();
   }

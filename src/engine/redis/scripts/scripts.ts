@@ -3,6 +3,7 @@ import { basename, dirname } from "node:path";
 import { toStoreError } from "../connection/connections.js";
 import { nameDenied } from "../connection/errorReplies.js";
 import type { CommandConnection } from "../connection/openConnection.js";
+import { dropUnused, resolveIncludes } from "./includes.js";
 
 const directory = new URL("../lua/", import.meta.url);
 
@@ -16,6 +17,7 @@ export type ScriptName =
   | "finish-move"
   | "leave-event"
   | "load-event"
+  | "mend-event"
   | "move-channel"
   | "note-owners"
   | "note-replica"
@@ -29,6 +31,7 @@ export type ScriptName =
   | "read-speakers"
   | "read-user-permissions"
   | "release-channel"
+  | "renew-epoch"
   | "renew-ptt"
   | "resume-speakers"
   | "set-user-channels"
@@ -41,23 +44,23 @@ export type ScriptName =
   | "uphold-pause";
 
 interface Script {
-  /** Undefined if it varies. */
+  /** Undefined if the number varies. */
   keyCount: number | undefined;
   lua: string;
 }
 
-// A line `-- @include name` stands for the text of shared/name.lua.
+function readLua(file: string): string {
+  return readFileSync(new URL(file, directory), "utf8");
+}
+
 function readScript(file: string): Script {
-  const source = readFileSync(new URL(file, directory), "utf8");
-  const lua = source.replace(/^-- @include (\w+)$/gm, (_, name: string) =>
-    readFileSync(new URL(`shared/${name}.lua`, directory), "utf8"),
-  );
+  const lua = dropUnused(resolveIncludes(readLua(file), (name) => readLua(`shared/${name}.lua`)));
   const count = file.match(/-(\d+|n)\.lua$/)?.[1];
   if (count === undefined) throw new Error(`${file}: the name must end with the number of keys, or n`);
   return { keyCount: count === "n" ? undefined : Number(count), lua };
 }
 
-/** Every script by name; the name of its file ends with the number of its keys, or `n` where that varies. */
+// By name. The name of a file ends with the number of its keys, or with `n` where that varies.
 function loadScripts(): Map<string, Script> {
   const files = readdirSync(directory, { recursive: true, encoding: "utf8" }).filter(
     (file) => file.endsWith(".lua") && dirname(file) !== "shared",
@@ -71,18 +74,18 @@ export type RunScript = (
   args: readonly (string | number)[],
 ) => Promise<unknown>;
 
-// Lists, since thousands of users would be too many arguments of a function.
+// Lists, because thousands of users would be too many arguments of a function.
 type Command = (keyCount: number, keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
 
 /**
- * Receives each run of a script when it has answered or failed: its name, the whole round trip in seconds, and what it
- * has failed with.
+ * Receives each run of a script after it has answered or failed: the script's name, the duration of the round trip in
+ * seconds, and the error if it failed.
  */
 export type ScriptObserver = (name: ScriptName, seconds: number, hasFailed: boolean, error?: unknown) => void;
 
 /**
  * Returns the runner of all scripts on one connection. It rejects with `unavailable` if Redis cannot be reached, and
- * throws if the number of keys is not the one that the script's name says.
+ * throws if the number of keys differs from the number in the name of the script's file.
  */
 export function createScriptRunner(connection: CommandConnection, observe: ScriptObserver): RunScript {
   const scripts = loadScripts();
@@ -106,7 +109,7 @@ export function createScriptRunner(connection: CommandConnection, observe: Scrip
   };
 }
 
-/** What a script answers as JSON, or null where there is nothing; the caller knows what it is. */
+/** Parses the JSON in an answer of a script; undefined for null. The caller knows its type. */
 // biome-ignore lint/suspicious/noExplicitAny: as JSON.parse.
 export function parseJson(json: string | null): any {
   return json === null ? undefined : JSON.parse(json);

@@ -5,7 +5,7 @@ import type { Subscriber } from "../connection/subscriber.js";
 import { eventKeys } from "../keys.js";
 import type { RunScript } from "../scripts/scripts.js";
 
-/** A router as `lua/note-router-2.lua` writes it. */
+/** A router in the format that `lua/note-router-2.lua` writes. */
 interface StoredRouter {
   epoch?: string;
   revision?: number;
@@ -25,8 +25,8 @@ function parseNews(json: string): RouterNews {
 }
 
 /**
- * {@link AppliedStore} on Redis. What a call says of several events is one script each, since each event may be on
- * another node, all sent in one round trip.
+ * {@link AppliedStore} on Redis. A report about several events runs one script per event, because each event may live
+ * on another node. All scripts are sent in one round trip.
  */
 export function createAppliedStore(run: RunScript, subscriber: Subscriber): AppliedStore {
   function note(routerId: string, eventId: string, ...heard: (string | number)[]): Promise<unknown> {

@@ -5,12 +5,12 @@ import { attempt } from "../connection/connections.js";
 import type { CommandConnection } from "../connection/openConnection.js";
 import { AUDIT, FLEET_AUDIT } from "../keys.js";
 
-/** How many entries are read at once while those of some events are looked for. */
+/** The number of entries that one read returns while the entries of some events are searched. */
 const PAGE = 1_000;
-/** How many entries a VoicePing fleet keeps in its own list. */
+/** The most entries that a VoicePing fleet keeps in its own audit list. */
 const FLEET_AUDIT_LENGTH = 10_000;
 
-/** What the trail of a VoicePing fleet calls it. */
+/** The name of each action in the audit list of a VoicePing fleet. */
 const FLEET_ACTIONS: Readonly<Record<string, string>> = {
   StartPtt: "ptt.start",
   StopPtt: "ptt.stop",
@@ -21,7 +21,7 @@ const FLEET_ACTIONS: Readonly<Record<string, string>> = {
   UnbanUser: "security.unban",
 };
 
-/** The record as the trail of a VoicePing fleet has it. */
+/** Converts a record to the format of a VoicePing fleet's audit list. */
 function toFleetEntry({ timeMs, actor, action, eventId, target, outcome, callId, detail }: AuditRecord): string {
   const isRefused = outcome === "PERMISSION_DENIED" || outcome === "UNAUTHENTICATED";
   return JSON.stringify({
@@ -36,13 +36,13 @@ function toFleetEntry({ timeMs, actor, action, eventId, target, outcome, callId,
 }
 
 /**
- * {@link AuditStore} on Redis: a stream of our own, and the list that a VoicePing fleet has. They are written one after
- * the other, since in a Cluster they are on different nodes.
+ * {@link AuditStore} on Redis. Writes to Squelch's own stream and to the audit list of a VoicePing fleet. The two
+ * writes run one after the other, because in a Cluster they go to different nodes.
  *
- * @param length about how many entries the stream keeps
+ * @param length the approximate number of entries that the stream keeps
  */
 export function createAuditStore(commands: CommandConnection, length: number): AuditStore {
-  // Redis may refuse one of the two: a repeat must not fill the other with copies.
+  // Redis may reject one of the two writes. A retry must not add copies to the other list.
   const inStream = new WeakSet<AuditRecord>();
   const inList = new WeakSet<AuditRecord>();
 

@@ -7,7 +7,7 @@ import type { EventScripts } from "../scripts/eventScripts.js";
 /**
  * {@link BanStore} on Redis.
  *
- * @param confirmed for what is waited for
+ * @param confirmed runs the writes that wait for a Redis replica
  */
 export function createBanStore(scripts: EventScripts, confirmed: ConfirmedWrites, subscriber: Subscriber): BanStore {
   return {

@@ -37,25 +37,28 @@ import { parseJson } from "../scripts/scripts.js";
 import { parseLogEntry } from "./logEntry.js";
 import { parseSpeakers } from "./speakerValue.js";
 
-/** How long the answer to a PauseAllSpeakers is kept for a repeat of its request id: as long as a pause can last. */
+/**
+ * How long the answer to a PauseAllSpeakers is kept for a retry with the same request id: as long as the longest pause.
+ */
 const PAUSE_ANSWER_TTL_MS = MAX_PAUSE_MS;
 
-/** How long one look at the channels of a paused event is enough for all replicas, ms. */
+/** After one replica has checked the channels of a paused event, no replica checks them again for this long, ms. */
 const UPHOLD_GAP_MS = 110;
 
-/** A channel's state as routers publish it. */
+/** A channel's state in the format that routers publish. */
 interface PublishedState {
   currentSpeaker: string | null;
   speakerName: string | null;
   lockTimestamp: number | null;
 }
 
-/** A request that waits, of what is kept of it. */
+/** The stored fields of a request that waits for the floor. */
 interface QueuedRequest extends Pick<WaitingSpeaker, "userId" | "userName" | "priority"> {
   endsAt: number;
 }
 
-// Channel, JSON of its requests, channel, JSON, ... Those whose time is over may not have been told yet.
+// A list of channel id and JSON of its requests, in turn. It may contain requests that have expired but not been
+// reported yet.
 function parseQueues(queues: readonly string[], timeMs: number): WaitingSpeaker[] {
   return Array.from({ length: queues.length / 2 }, (_, index) => {
     const channelId = queues[2 * index] as string;
@@ -70,7 +73,7 @@ function parseQueues(queues: readonly string[], timeMs: number): WaitingSpeaker[
     .flat();
 }
 
-/** What the script answers: see there. */
+/** The answer of the script read-speakers; the fields are described there. */
 type SpeakersAnswer = [
   pause: string | null,
   epoch: string,
@@ -80,20 +83,23 @@ type SpeakersAnswer = [
   speakers: string,
 ];
 
-/** As scripts publish it: a change of many channels, which all have the same holder then or none, is told once. */
+/**
+ * A floor change in the format that scripts publish. A change that gives many channels the same holder, or removes
+ * their holders, is published once.
+ */
 type StoredFloorChange = FloorChange | (Omit<FloorChange, "channelId"> & { channelIds: string[] });
 type StoredFloorNews = Omit<FloorNews, "changes"> & { changes: StoredFloorChange[] };
 
 function toFloorChanges(change: StoredFloorChange): FloorChange | FloorChange[] {
   if ("channelId" in change) return change;
   const { channelIds, holder, ...rest } = change;
-  // Scripts leave the sorting to those who are told.
+  // Scripts leave the sorting to the receivers.
   return channelIds
     .sort()
     .map((channelId) => ({ ...rest, channelId, ...(holder && { holder: { ...holder, channelId } }) }));
 }
 
-/** News of the floor as it is published. */
+/** Parses a published message about the floor. */
 export function parseFloorNews(message: string): FloorNews {
   const { changes, ...news } = JSON.parse(message) as StoredFloorNews;
   return { ...news, changes: changes.flatMap(toFloorChanges) };
@@ -101,7 +107,7 @@ export function parseFloorNews(message: string): FloorNews {
 
 type Denial = [cause: FloorDenyCause, holder: string | null, pause: string | null, ban?: string];
 
-/** {@link FloorStore} on Redis. `urgent` is for pauses alone. */
+/** {@link FloorStore} on Redis. `urgent` runs only pauses. */
 export function createFloorStore(
   commands: CommandConnection,
   scripts: EventScripts,
@@ -112,7 +118,7 @@ export function createFloorStore(
   const hints = new OwnerHints();
   let newest: { message: Buffer; news: FloorNews } | undefined;
 
-  // Each message once for all who follow an event: after a pause it has thousands of channels.
+  // Parses each message once for all listeners of an event: after a pause a message has thousands of channels.
   function readNews(message: Buffer): FloorNews {
     if (newest?.message !== message) newest = { message, news: parseFloorNews(message.toString()) };
     return newest.news;
@@ -124,7 +130,8 @@ export function createFloorStore(
     throw unknownChannel(channelId);
   }
 
-  // Runs a script of the channel's event, again if the channel has moved meanwhile, or the event has not heard of it.
+  // Runs a script of the channel's event. Runs it again if the channel has moved meanwhile, or if the event's
+  // scripts do not know the owner.
   async function runForChannel(channelId: string, name: "start-ptt" | "renew-ptt" | "stop-ptt", request: object) {
     const args = [JSON.stringify(request)];
     for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
@@ -133,7 +140,7 @@ export function createFloorStore(
       const script = { channelIds: [channelId], args };
       const result = (await scripts.runForChannels(eventId, name, script)) as unknown[];
       if (result[0] !== "moved") {
-        // Where the script itself asks whoever decides, a hint that is out of date is found out.
+        // If the script itself reads the deciding hash, it detects an outdated hint.
         if (hint === undefined && !scripts.ownersApart) hints.note(channelId, eventId);
         return { eventId, result };
       }
@@ -145,14 +152,16 @@ export function createFloorStore(
 
   async function readSpeakers(eventId: string, channelIds: readonly string[] = [], isForced = false) {
     const args = [JSON.stringify(channelIds), isForced ? 1 : 0];
-    const answer = (await scripts.runFor(eventId, "read-speakers", [], args)) as SpeakersAnswer;
-    const [pause, epoch, version, timeMs, queues, speakers] = answer;
-    return {
-      picture: { epoch, version, timeMs },
-      speakers: parseSpeakers(JSON.parse(speakers), timeMs),
-      waiting: parseQueues(queues, timeMs),
-      pause: parseJson(pause) as SpeakerPause | undefined,
-    };
+    return scripts.mending(eventId, async () => {
+      const answer = (await scripts.runFor(eventId, "read-speakers", [], args)) as SpeakersAnswer;
+      const [pause, epoch, version, timeMs, queues, speakers] = answer;
+      return {
+        picture: { epoch, version, timeMs },
+        speakers: parseSpeakers(JSON.parse(speakers), timeMs),
+        waiting: parseQueues(queues, timeMs),
+        pause: parseJson(pause) as SpeakerPause | undefined,
+      };
+    });
   }
 
   return {
@@ -219,7 +228,7 @@ export function createFloorStore(
         const allArgs = [...args, hasAllChannels ? 1 : 0];
         return (await writes.scripts.runFor(eventId, "pause-all-speakers", keys, allArgs)) as unknown[];
       };
-      // Where whose a channel is is decided in another slot, the script cannot look.
+      // In the Cluster layout channel ownership lives in another slot, so the script cannot check it.
       let answer = scripts.ownersApart ? ["behind"] : await pauseAll(false);
       if (answer[0] === "behind") {
         await index.adoptForeignChannels(eventId);
@@ -258,7 +267,7 @@ export function createFloorStore(
     },
 
     async upholdPause(eventId) {
-      // Others may add a channel and speak on it without a word.
+      // Routers may add a channel and take its floor without a message.
       const upheld = scripts.runFor(eventId, "uphold-pause", [], [UPHOLD_GAP_MS]);
       const [stands] = await Promise.all([upheld, index.adoptNewForeignChannels(eventId)]);
       return stands === 1;
@@ -267,7 +276,9 @@ export function createFloorStore(
     async listPausedEvents() {
       const eventIds = await attempt(commands.smembers(EVENTS));
       const pauses = await Promise.all(
-        eventIds.map((eventId) => attempt(commands.hmget(eventKeys(eventId).meta, "pause", "ended"))),
+        eventIds.map((eventId) =>
+          scripts.mending(eventId, () => attempt(commands.hmget(eventKeys(eventId).meta, "pause", "ended"))),
+        ),
       );
       return eventIds.filter((_, index) => pauses[index]?.some((field) => field !== null));
     },

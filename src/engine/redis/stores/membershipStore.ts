@@ -16,16 +16,16 @@ import type { EventScripts } from "../scripts/eventScripts.js";
 import { parseJson } from "../scripts/scripts.js";
 import { parseMember } from "./logStore.js";
 
-/** An answer of a script that writes at a ticket taken elsewhere, which was not above what it overwrites. */
+/** The answer of a script whose ticket, taken elsewhere, was not higher than the position that it would overwrite. */
 type Behind = ["behind", atLeast: number];
 type Foreign = ["foreign", channelId: string, owner: string];
 type Changed = ["changed", revision: number];
 type OverLimit = ["limit", limit: MembershipLimit];
 
-/** Takes a ticket, at least that high. */
+/** Takes a ticket of at least that number. */
 type TakeTicket = (atLeast: number) => Promise<number>;
 
-// A ticket taken elsewhere may be overtaken on the way: then once more, at one above what was in its way.
+// Another write may overtake a ticket that was taken elsewhere. The script then runs once more with a higher ticket.
 async function writeAtTicket<Result extends readonly unknown[]>(
   eventId: string,
   takeTicket: TakeTicket | undefined,
@@ -52,8 +52,9 @@ function isBehind(result: readonly unknown[]): result is Behind {
 /**
  * {@link MembershipStore} on Redis.
  *
- * @param confirmed for what is waited for
- * @param takeTicket where the counter is not on the Redis of the state; by default the scripts take their own
+ * @param confirmed runs the writes that wait for a Redis replica
+ * @param takeTicket takes a ticket if the counter is not in the Redis of the state; by default the scripts take their
+ * own
  */
 export function createMembershipStore(
   scripts: EventScripts,
@@ -75,7 +76,7 @@ export function createMembershipStore(
     },
 
     async setUserChannels({ eventId, onlyIfUnknown, ifRevision, ...update }): Promise<SetUserChannelsOutcome> {
-      // Whoever is named that many gains some, so that Redis need not be given them to compare.
+      // A user with this many channels gains some of them in any case, so the script need not compare.
       if (update.channelIds.length > MOST_CHANNELS_PER_USER) throw limitExceeded("channels_per_user", scripts.limits);
       await scripts.register(eventId);
       const args = [JSON.stringify(update), onlyIfUnknown ? 1 : 0, ifRevision ?? ""];
@@ -96,7 +97,9 @@ export function createMembershipStore(
       if (status === "changed") throw revisionChanged(update.userId, result[0] as number);
       const [json, replicas] = result as [string, number];
       const outcome = JSON.parse(json) as Omit<SetUserChannelsOutcome, "replicated">;
-      return { ...outcome, replicated: await writes.awaitReplication(eventId, replicas) };
+      // A user who is only given channels keeps no right that was revoked, so such a write does not wait.
+      const replicated = outcome.removed.length > 0 && (await writes.awaitReplication(eventId, replicas));
+      return { ...outcome, replicated };
     },
 
     async syncMembers({ eventId, users, actor }): Promise<MemberSyncOutcome> {
@@ -112,32 +115,30 @@ export function createMembershipStore(
         takeTicket,
         (ticket) =>
           writes.scripts.runForChannels(eventId, "sync-members", { ...script, ticket }) as Promise<
-            Foreign | OverLimit | Behind | ["done", string, number, number, number, number]
+            Foreign | OverLimit | Behind | ["done", string, number, number, number, number, number]
           >,
       );
       if (result[0] === "limit") throw limitExceeded(result[1], scripts.limits, "users");
       if (result[0] === "foreign") throw foreignChannelInSync(users, result[1]);
-      const [, epoch, revision, changedUsers, revokedUsers, replicas] = result;
-      const replicated = await writes.awaitReplication(eventId, replicas);
+      const [, epoch, revision, changedUsers, revokedUsers, losers, replicas] = result;
+      const replicated = losers > 0 && (await writes.awaitReplication(eventId, replicas));
       return { revision, epoch, replicated, changedUsers, revokedUsers };
     },
 
-    async readUserPermissions(eventId, userId): Promise<StoredPermissions> {
-      const [epoch, revision, pause, member, ban] = (await scripts.runFor(
-        eventId,
-        "read-user-permissions",
-        [],
-        [userId],
-      )) as [string | null, string | null, string | null, string | null, string | null];
-      const membership = member === null ? undefined : parseMember(userId, member, epoch ?? "");
-      return {
-        position: epoch === null ? undefined : { epoch, revision: Number(revision) },
-        channelIds: membership?.channelIds ?? [],
-        userRevision: membership?.revision ?? 0,
-        known: member !== null,
-        pause: parseJson(pause),
-        ban: parseJson(ban),
-      };
+    readUserPermissions(eventId, userId): Promise<StoredPermissions> {
+      return scripts.mending(eventId, async () => {
+        const answer = await scripts.runFor(eventId, "read-user-permissions", [], [userId]);
+        const [epoch, revision, pause, member, ban] = answer as (string | null)[] & { length: 5 };
+        const membership = member == null ? undefined : parseMember(userId, member, epoch ?? "");
+        return {
+          position: epoch == null ? undefined : { epoch, revision: Number(revision) },
+          channelIds: membership?.channelIds ?? [],
+          userRevision: membership?.revision ?? 0,
+          known: member != null,
+          pause: parseJson(pause ?? null),
+          ban: parseJson(ban ?? null),
+        };
+      });
     },
   };
 }

@@ -2,7 +2,7 @@ import { type ActiveSpeaker, FLOOR_PRIORITIES, type FloorPriority, RESERVED_HOLD
 
 const priorities: ReadonlySet<unknown> = new Set(FLOOR_PRIORITIES);
 
-/** Nearest to what Lua's tonumber makes of it: whole ms, 0 for what is no time. */
+/** Parses a number almost as Lua's tonumber does: whole ms, or 0 for an invalid time. */
 function cleanTime(value: unknown): number {
   const time = typeof value === "number" || typeof value === "string" ? Number(value) : 0;
   return time > 0 && time < 1e15 ? Math.floor(time) : 0;
@@ -18,17 +18,17 @@ function parseObject(value: string): SpeakerValue {
     const parsed: unknown = JSON.parse(value);
     return typeof parsed === "object" && parsed !== null ? parsed : {};
   } catch {
-    // Others write these values too: one that makes no sense is a lock all the same.
+    // Other programs write these values too. A value that cannot be parsed is still a lock.
     return {};
   }
 }
 
-// How routers write a lock, and scripts a lease: to match that takes half of what JSON.parse takes, or less, and there may
-// be thousands. Whatever looks otherwise, also by an escape, is left to JSON.parse.
+// Matches the formats in which routers write a lock and scripts write a lease. Matching takes at most half the time
+// of JSON.parse, and there may be thousands of values. JSON.parse reads any other format, and values with escapes.
 const KNOWN_FORM =
   /^\{"userId":"([^"\\\p{Cc}]+)","userName":"([^"\\\p{Cc}]+)","timestamp":([1-9]\d{0,13})(?:,"leaseId":[1-9]\d{0,13},"expiresAt":([1-9]\d{0,13}),"talkUntil":[1-9]\d{0,13},"leaseMs":[1-9]\d{0,13},"priority":"(\w+)","sessionId":"[^"\\\p{Cc}]*")?\}$/u;
 
-/** What is read of a value. */
+/** The fields of a speaker value that Squelch reads. */
 interface SpeakerValue {
   userId?: unknown;
   userName?: unknown;
@@ -45,10 +45,11 @@ function readValue(value: string): SpeakerValue {
 }
 
 /**
- * The speaker that the value of a channel's speaker key tells of, or undefined for the reserved holder. The same as
- * `decode_speaker` in `lua/shared/floor.lua`, which scripts leave to their callers where there may be thousands.
+ * Decodes the value of a channel's speaker key. Returns undefined for the reserved holder. `decode_speaker` in
+ * `lua/shared/floor.lua` does the same; scripts leave the decoding to their callers if there may be thousands of
+ * values.
  *
- * @param endsAtMs when the key ends, if the value may not say so
+ * @param endsAtMs when the key expires, for a value that may not contain the time
  */
 export function parseSpeaker(channelId: string, value: string, endsAtMs = 0): ActiveSpeaker | undefined {
   const fields = readValue(value);
@@ -64,16 +65,16 @@ export function parseSpeaker(channelId: string, value: string, endsAtMs = 0): Ac
   };
 }
 
-/** The speakers of many channels as scripts write them: the values of the channels' speaker keys. */
+/** The speakers of many channels in the format that scripts write: the values of the channels' speaker keys. */
 export interface StoredSpeakers {
   channelIds: string[];
   values: string[];
-  /** The TTLs of the keys; 0 or below for none, or where the value says when it ends. */
+  /** The TTLs of the keys; 0 or below if there is none, or if the value contains the end. */
   ttlsMs?: number[];
 }
 
 /**
- * Ascending by channel.
+ * Decodes the speakers, ascending by channel.
  *
  * @param timeMs when they were read, if there are TTLs
  */
@@ -81,7 +82,7 @@ export function parseSpeakers({ channelIds, values, ttlsMs = [] }: StoredSpeaker
   const speakers: ActiveSpeaker[] = [];
   for (const [index, channelId] of channelIds.entries()) {
     const ttlMs = ttlsMs[index] ?? 0;
-    // A lock without a TTL, which others may have left, says nothing.
+    // A lock without a TTL, which other programs may have left, has no end.
     const speaker = parseSpeaker(channelId, values[index] as string, ttlMs > 0 ? timeMs + ttlMs : 0);
     if (speaker !== undefined) speakers.push(speaker);
   }

@@ -1,3 +1,4 @@
+import type { ServerHttp2Session } from "node:http2";
 import { type AddressInfo, createServer } from "node:net";
 import type { DescService } from "@bufbuild/protobuf";
 import { Server, type ServerDuplexStream, type UntypedServiceImplementation } from "@grpc/grpc-js";
@@ -6,6 +7,7 @@ import { grpcServiceDefinition } from "../../../lib/grpcService.js";
 import { type HostPort, parseHostPort } from "../../../lib/hostPort.js";
 import type { Authenticator } from "../../auth/authenticator.js";
 import { services } from "../../contract.js";
+import { endIfAbandoned } from "../abandonedSessions.js";
 import { type ConnectionLimit, MAX_REQUEST_BYTES, type Serving } from "../serving.js";
 import type { TlsFiles } from "../tlsFiles.js";
 import { admitting, headOf } from "./grpcAdmission.js";
@@ -60,6 +62,7 @@ export async function startGrpcServer(
   };
   createReflection(services).addToServer(withEndings(server, endings, admit));
 
+  onSession(server, (session) => endIfAbandoned(session, logger));
   // The listener of grpc-js takes any number of connections, so this one takes its place.
   const injector = server.createConnectionInjector(createGrpcCredentials(tls));
   const listener = createServer({ noDelay: true }, (socket) => {
@@ -97,6 +100,21 @@ export async function startGrpcServer(
       clearTimeout(timer);
       server.forceShutdown();
     },
+  };
+}
+
+type SessionHandler = (session: ServerHttp2Session) => void;
+
+// grpc-js does not expose its sessions; its version is pinned, and a test fails where another version handles them elsewhere.
+function onSession(server: Server, listener: SessionHandler): void {
+  const handlers = server as unknown as { _sessionHandler(...args: unknown[]): SessionHandler };
+  const createHandler = handlers._sessionHandler.bind(server);
+  handlers._sessionHandler = (...args) => {
+    const handle = createHandler(...args);
+    return (session) => {
+      listener(session);
+      handle(session);
+    };
   };
 }
 

@@ -7,6 +7,8 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import type { Socket } from "node:net";
+import type { Logger } from "../../../lib/logger.js";
+import { endIfAbandoned } from "../abandonedSessions.js";
 import { HANDSHAKE_TIMEOUT_MS, type TlsFiles } from "../tlsFiles.js";
 
 /** How long a client may take to send the headers of a request, ms. */
@@ -38,7 +40,7 @@ export function createPlainListener(onRequest: RequestListener): HttpListener {
  * Creates a listener for HTTP/2 over TLS, and for HTTP/1.1 with clients that do not know HTTP/2. A client without a certificate
  * may connect, because it may have a token.
  */
-export function createTlsListener(tls: TlsFiles, onRequest: RequestListener): HttpListener {
+export function createTlsListener(tls: TlsFiles, onRequest: RequestListener, logger: Logger): HttpListener {
   const server = createSecureServer({
     ...tls.context,
     allowHTTP1: true,
@@ -64,6 +66,7 @@ export function createTlsListener(tls: TlsFiles, onRequest: RequestListener): Ht
   server.on("session", (session) => {
     sessions.add(session);
     endWhenIdle(session);
+    endIfAbandoned(session, logger);
     session.once("close", () => sessions.delete(session));
   });
   return {

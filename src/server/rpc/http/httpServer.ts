@@ -62,7 +62,8 @@ export async function startHttpServer(
     if (refusal === undefined) void serveCall(call, request, response, serving);
     else if (refusal !== "answered") answerJson(response, 403, { code: "permission_denied", message: refusal });
   };
-  const listener = tls === undefined ? createPlainListener(onRequest) : createTlsListener(tls, onRequest);
+  const listener =
+    tls === undefined ? createPlainListener(onRequest) : createTlsListener(tls, onRequest, serving.logger);
   const { server } = listener;
   server.maxConnections = connections.max;
   server.on("drop", connections.onRefused);

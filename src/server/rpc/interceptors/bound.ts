@@ -20,9 +20,12 @@ const LONG_CALL_BUDGETS_MS: { readonly [Name in MethodName]?: number } = {
  */
 const END_GRACE_MS = 100;
 
-/** True for a unary call that may last as long as a stream. */
-export function isLongCall(localName: string): boolean {
-  return Object.hasOwn(LONG_CALL_BUDGETS_MS, localName);
+/** Unary calls that wait for something to happen. */
+const WAITING_CALLS: ReadonlySet<string> = new Set<MethodName>(["awaitApplied"]);
+
+/** True for a unary call that is open without work, like a stream: it counts as a stream of its caller. */
+export function isWaitingCall(localName: string): boolean {
+  return WAITING_CALLS.has(localName);
 }
 
 /**

@@ -6,7 +6,7 @@ import { type Caller, type CallHead, checkCallId } from "../callContext.js";
 import type { Shutdown } from "../shutdown.js";
 import { toStatus } from "../status.js";
 import { type Recording, recordUnidentified } from "./audit.js";
-import { isLongCall } from "./bound.js";
+import { isWaitingCall } from "./bound.js";
 
 /** Finds out who makes a call. Rejects if the call is not to be served. */
 export type Admit = (method: DescMethod, head: CallHead) => Promise<Caller>;
@@ -36,7 +36,7 @@ export function createAdmission(
   };
 }
 
-/** Ends streams and long calls when the identity of their caller is no longer proven, for example because a token expires. */
+/** Ends streams and waiting calls when the identity of their caller is no longer proven, for example because a token expires. */
 export function keepIdentified(authenticator: Authenticator): Interceptor {
   return ({ localName }, call) => {
     if (call.kind === "watch") {
@@ -55,7 +55,7 @@ export function keepIdentified(authenticator: Authenticator): Interceptor {
         },
       };
     }
-    if (call.kind === "unary" && !isLongCall(localName)) return call;
+    if (call.kind === "unary" && !isWaitingCall(localName)) return call;
     return aroundAnswer(call, async ({ head, identity, end }, work) => {
       const unguard = authenticator.guard(head, identity, end);
       try {

@@ -3,14 +3,14 @@ import type { CallerLimits } from "../../auth/callerLimits.js";
 import type { MethodName } from "../../contract.js";
 import { aroundAnswer, type Interceptor } from "../call.js";
 import type { OngoingCall } from "../ongoingCall.js";
-import { isLongCall } from "./bound.js";
+import { isWaitingCall } from "./bound.js";
 
 /** Calls of an emergency. They must not fail because a router has just asked about all its clients. */
 const URGENT_CALLS: ReadonlySet<string> = new Set<MethodName>(["pauseAllSpeakers", "resumeSpeakers", "disconnectUser"]);
 
 /**
- * Rejects the calls of a caller who makes too many, and the streams of a caller who has too many open. A unary call that may
- * last long counts as a stream. Callers who may pause are exempt in an emergency.
+ * Rejects the calls of a caller who makes too many, and the streams of a caller who has too many open. A unary call that
+ * waits counts as a stream. Callers who may pause are exempt in an emergency.
  */
 export function limit(limits: CallerLimits): Interceptor {
   return ({ localName }, call) => {
@@ -40,7 +40,7 @@ export function limit(limits: CallerLimits): Interceptor {
         },
       };
     }
-    const countsAsStream = call.kind === "clientStream" || isLongCall(localName);
+    const countsAsStream = call.kind === "clientStream" || isWaitingCall(localName);
     return aroundAnswer(call, async (ongoing, work) => {
       takeCall(ongoing);
       const release = countsAsStream ? limits.openStream(ongoing.identity) : undefined;

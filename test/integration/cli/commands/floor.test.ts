@@ -37,7 +37,7 @@ describe("squelch speakers", () => {
     ]);
   });
 
-  it("says that nobody speaks; as JSON the list is there and empty", async () => {
+  it("prints that no user speaks; as JSON the list is present and empty", async () => {
     const { run } = await fakeCommandLine({ getEventActiveSpeakers: () => ({}) });
     expect((await run("speakers", "e1")).stdout).toBe("nobody is speaking in e1\n");
     expect(jsonLines(await run("speakers", "e1", "--json"))).toEqual([{ speakers: [], waiting: [] }]);
@@ -45,7 +45,7 @@ describe("squelch speakers", () => {
 });
 
 describe("squelch pause and resume", () => {
-  it("passes every option on and shows whom it cut", async () => {
+  it("passes every option on and shows which speakers it cut", async () => {
     const { run, calls } = await fakeCommandLine({
       pauseAllSpeakers: () => ({ pause, paused: [speaker], revision: 4n }),
     });
@@ -65,7 +65,7 @@ describe("squelch pause and resume", () => {
     });
   });
 
-  it("tells a duration of 0 from none", async () => {
+  it("distinguishes a duration of 0 from none", async () => {
     const cut = { ...pause, expiresAt: pause.startedAt };
     const { run, calls } = await fakeCommandLine({ pauseAllSpeakers: () => ({ pause: cut }) });
     const { stdout } = await run("pause", "e1", "--duration", "0");

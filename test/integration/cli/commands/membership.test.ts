@@ -28,7 +28,7 @@ describe("squelch permissions", () => {
     ]);
   });
 
-  it("tells a user who never had an entry from one without channels", async () => {
+  it("distinguishes a user who never had an entry from one without channels", async () => {
     const { run } = await fakeCommandLine({ getUserPermissions: () => ({ known: false }) });
     const { exitCode, stdout } = await run("permissions", "e1", "anna");
     expect([exitCode, stdout]).toEqual([0, "nothing was ever assigned to anna in e1\n"]);
@@ -64,7 +64,7 @@ describe("squelch permissions", () => {
     ]);
   });
 
-  it("does not wait for ever for a snapshot that stops halfway", async () => {
+  it("limits the wait for a snapshot that stops halfway", async () => {
     const { run, address } = await fakeCommandLine({
       watchPermissions: async function* (_request, cancelled) {
         yield { payload: { case: "snapshot", value: { eventId: "e1", cursor } } };
@@ -149,7 +149,7 @@ describe("squelch channels", () => {
     ]);
   });
 
-  it("adds channels first if told to, and takes none from another event", async () => {
+  it("adds channels first if requested, and takes none from another event", async () => {
     const { run, calls } = await fakeCommandLine({ setChannelEvent: () => ({}), listEventChannels: () => ({}) });
     expect((await run("channels", "e1", "--add", "gate", "stage")).stdout).toBe("no channel belongs to e1\n");
     expect(calls.map(({ method, request }) => [method, request])).toMatchObject([

@@ -53,7 +53,7 @@ describe("squelch watch", () => {
     throw new FakeFailure(status.UNAVAILABLE, "the replica is stopping; reconnect with your cursors", "DRAINING");
   };
 
-  it("tells people what happens, and why it ended", async () => {
+  it("prints what happens, and why it ended", async () => {
     const { run, address } = await fakeCommandLine({ watchPermissions });
     expect(await run("watch", "e1")).toEqual({
       exitCode: 1,

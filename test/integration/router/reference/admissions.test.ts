@@ -49,7 +49,7 @@ describe("connecting", () => {
       ["401", unsigned],
       ["401", "nonsense"],
       ["401", await signToken("another secret", { userId: "u1", eventId: "e1" })],
-      ["401", await signToken(SECRET, { userId: "u1", eventId: "e1" }, "-1s")],
+      ["401", await signToken(SECRET, { userId: "u1", eventId: "e1" }, "-10s")],
       ["401 Invalid token: eventId", await signToken(SECRET, { userId: "u1" })],
       ["401 Invalid token: userId", await signToken(SECRET, { userId: "", eventId: "e1" })],
       ["403", await signToken(SECRET, { userId: "u1", eventId: "e2" })],
@@ -62,7 +62,7 @@ describe("connecting", () => {
     expect((await fetch(`http://${router.wsAddress}/ws`)).status).toBe(426);
   });
 
-  it("seeds a user of whom the store has never heard from the token, and no other", async () => {
+  it("seeds only users who are unknown to the store from the token", async () => {
     const router = await startRouter();
     server.setUserChannels("e1", "known", []);
     const known = await connect(router, "known", { channelIds: ["a"] });
@@ -157,7 +157,7 @@ describe("a user who is put out", () => {
     expect(await connect(router, "u1")).toBeDefined();
   });
 
-  it("is told of the ban where one is found at a press", async () => {
+  it("receives the ban if one is found at a press", async () => {
     const router = await startRouter();
     const client = await joinA(router, "u1");
     server.bans.set("u1", { userId: "u1", reason: "noise" });

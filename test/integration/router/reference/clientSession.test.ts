@@ -69,7 +69,7 @@ describe("permissions", () => {
     expect(held("a")).toBeUndefined();
   });
 
-  it("that go while the store is asked for the floor leave nobody speaking", async () => {
+  it("that close during a request for the floor leave no speaker", async () => {
     const router = await startRouter();
     const client = await joinA(router, "u1");
     let answer: (value?: unknown) => void = () => undefined;
@@ -118,7 +118,7 @@ describe("a socket", () => {
     client.socket.pause();
     server.append("e1", { case: "userDisconnected", value: { userId: "u1", reason: "" } });
     const left = () => other.of("channel-state").some(({ data }) => data.action === "user-disconnected");
-    await waitFor(left, { message: "the others to be told that the user is gone" });
+    await waitFor(left, { message: "the others to be notified that the user is gone" });
   });
 
   it("G8: that does not read is closed, not buffered for", async () => {
@@ -147,7 +147,7 @@ describe("a socket", () => {
 });
 
 describe("the router", () => {
-  it("closes its sockets and gives floors back when it stops, however often it is told", async () => {
+  it("closes its sockets and releases floors when it stops, however often stop is called", async () => {
     const router = await startRouter();
     const client = await joinA(router, "u1");
     await client.request("ptt-start", { channelId: "a" });

@@ -36,7 +36,9 @@ describe("an emergency", () => {
       data: { denied: true },
       error: expect.stringContaining("Dora"),
     });
-    expect((await victim.request("ptt-stop", { channelId: "a" })).error).toContain("do not hold");
+    expect(await victim.request("ptt-stop", { channelId: "a" }), "pitfall 36").toMatchObject({
+      data: { success: true, state: { currentSpeaker: "dora", isBusy: true } },
+    });
     const late = await joinA(there, "late");
     expect(late.frames.slice(0, 2)).toMatchObject([
       { type: "channel-list" },
@@ -44,7 +46,8 @@ describe("an emergency", () => {
     ]);
     expect((await late.next("emergency-broadcast-start", 2)).data).toEqual(announced);
     const elsewhere = await connect(there, "dora", { role: "DISPATCH", userName: "Dora" });
-    expect(await elsewhere.request("emergency-broadcast-stop")).toMatchObject({ data: { success: true } });
+    const { pauseId } = started.data;
+    expect(await elsewhere.request("emergency-broadcast-stop", { pauseId })).toMatchObject({ data: { success: true } });
     for (const client of [dispatcher, victim, late]) {
       expect((await client.next("emergency-broadcast-stop")).data).toEqual(announced);
     }
@@ -53,12 +56,12 @@ describe("an emergency", () => {
     expect(outsider.frames.map(({ type }) => type)).toEqual(["channel-list"]);
   });
 
-  it("is for dispatchers alone; a second one is told who has it", async () => {
+  it("is for dispatchers only; a second one receives the owner", async () => {
     const router = await startRouter();
     const [user, dispatcher] = [await joinA(router, "u1"), await joinA(router, "d1", { role: "ADMIN" })];
     expect((await user.request("emergency-broadcast-start", { holdDuration: 5_000 })).error).toContain("dispatchers");
     expect((await user.request("emergency-broadcast-stop")).error).toContain("dispatchers");
-    expect((await dispatcher.request("emergency-broadcast-stop")).error).toContain("No emergency");
+    expect(await dispatcher.request("emergency-broadcast-stop")).toMatchObject({ data: { success: true } });
     server.pause("e1", { reason: "drill", broadcaster: { userId: "d2" } }, 60_000);
     expect(await dispatcher.request("emergency-broadcast-start")).toMatchObject({
       ...{ type: "error", error: expect.stringMatching(/^d2 has paused the event until 20/) },
@@ -88,7 +91,7 @@ describe("an emergency", () => {
     await listener.next("emergency-broadcast-stop");
   });
 
-  it("is taken over from another dispatcher, who is told, by naming the pause", async () => {
+  it("is taken over from another dispatcher, who is notified, by naming the pause", async () => {
     const router = await startRouter();
     const dora = await joinA(router, "dora", { role: "DISPATCH", userName: "Dora" });
     const carl = await joinA(router, "carl", { role: "DISPATCH", userName: "Carl" });
@@ -105,6 +108,29 @@ describe("an emergency", () => {
     expect((await carl.next("speaker-changed", 2)).data.currentSpeaker).toBe("carl");
     const late = await carl.request("emergency-broadcast-start", { replacePauseId: pauseId });
     expect(late.data, "that pause is over").toMatchObject({ dispatchUserId: "carl", pauseId: taken.data.pauseId });
+  });
+
+  it("pitfall 35: letting go lifts the own broadcast only, never the one that replaced it or a pause", async () => {
+    const router = await startRouter();
+    const dora = await joinA(router, "dora", { role: "DISPATCH", userName: "Dora" });
+    const carl = await joinA(router, "carl", { role: "DISPATCH", userName: "Carl" });
+    const first = await dora.request("emergency-broadcast-start");
+    const taken = await carl.request("emergency-broadcast-start", { replacePauseId: first.data.pauseId });
+    expect(await dora.request("emergency-broadcast-stop")).toMatchObject({
+      ...{ type: "error", error: expect.stringMatching(/^Carl has paused the event until/) },
+      data: { dispatchUserId: "carl", pauseId: taken.data.pauseId },
+    });
+    expect(server.event("e1").pause?.pauseId).toBe(taken.data.pauseId);
+    expect(await carl.request("emergency-broadcast-stop")).toMatchObject({ data: { success: true } });
+    await dora.request("emergency-broadcast-start");
+    server.resume("e1");
+    server.pause("e1", { reason: "Evacuation" }, 60_000);
+    const evacuation = server.event("e1").pause?.pauseId;
+    expect((await dora.request("emergency-broadcast-stop")).data).toMatchObject({ pauseId: evacuation });
+    expect(server.event("e1").pause?.pauseId, "the evacuation stays").toBe(evacuation);
+    const named = await carl.request("emergency-broadcast-stop", { pauseId: evacuation });
+    expect(named, "a dispatcher who names the pause ends it").toMatchObject({ data: { success: true } });
+    expect(server.event("e1").pause).toBeUndefined();
   });
 
   it("lets the dispatcher who is speaking speak on, until it ends", async () => {

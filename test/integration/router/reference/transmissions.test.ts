@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { FloorPriority } from "../../../../gen/squelch/v1/model_pb.js";
 import type { WsClient } from "../../../support/clients/wsClient.js";
 import {
+  connect,
   held,
   joinA,
   server,
@@ -14,7 +15,7 @@ import { waitFor } from "../../../support/waitFor.js";
 useRoutersOnFakeServer();
 
 describe("the floor", () => {
-  it("pitfall 15: a press is heard once by everybody who has joined, through one stream", async () => {
+  it("pitfall 15: every client that has joined receives a press once, through one stream", async () => {
     const router = await startRouter();
     const users = await Promise.all(Array.from({ length: 10 }, (_, index) => joinA(router, `u${index}`)));
     const [speaker, ...listeners] = users as [WsClient, ...WsClient[]];
@@ -59,11 +60,13 @@ describe("the floor", () => {
     ).toMatchObject({
       currentSpeaker: "ann",
     });
-    expect((await ben.request("ptt-stop", { channelId: "a" })).error).toContain("do not hold");
+    expect(await ben.request("ptt-stop", { channelId: "a" })).toMatchObject({
+      data: { success: true, state: { channelId: "a", currentSpeaker: "ann", isBusy: true } },
+    });
     expect(held("a")).toBe("ann");
   });
 
-  it("pitfall 14: a failure of the service is not somebody speaking", async () => {
+  it("pitfall 14: a failure of the service is not reported as a speaker", async () => {
     const router = await startRouter();
     const client = await joinA(router, "u1");
     for (const code of [status.UNAVAILABLE, status.INTERNAL, status.DEADLINE_EXCEEDED]) {
@@ -100,7 +103,9 @@ describe("the floor", () => {
     await ben.request("ptt-start", { channelId: "a" });
     await ben.request("ptt-stop", { channelId: "a" });
     server.setLease("a", { leaseId: 99n, userId: "zoe", userName: "Zoe", sessionId: "s", startedAtMs: 5 });
-    expect((await ann.request("ptt-stop", { channelId: "a" })).error).toContain("not held");
+    expect(await ann.request("ptt-stop", { channelId: "a" }), "pitfall 36").toMatchObject({
+      data: { success: true, state: { currentSpeaker: "zoe" } },
+    });
     expect((await ben.next("speaker-changed", 2)).data).toMatchObject({ currentSpeaker: "zoe", lockTimestamp: 5 });
     expect(ben.of("speaker-changed")).toHaveLength(2);
   });
@@ -146,8 +151,30 @@ describe("the floor", () => {
     server.setLease("a", { leaseId: 99n, userId: "zoe", userName: "Zoe", sessionId: "s", startedAtMs: 5 });
     expect((await speaker.next("ptt-interrupted")).data).toMatchObject({ channelId: "a" });
     expect((await listener.next("speaker-changed", 2)).data).toMatchObject({ currentSpeaker: "zoe" });
-    expect((await speaker.request("ptt-stop", { channelId: "a" })).error).toContain("do not hold");
+    expect(await speaker.request("ptt-stop", { channelId: "a" })).toMatchObject({
+      data: { success: true, state: { currentSpeaker: "zoe" } },
+    });
     expect(held("a")).toBe("zoe");
+  });
+
+  it("pitfall 36: a stop without anything to stop succeeds with the present state, on any channel", async () => {
+    const router = await startRouter();
+    const [ann, dora] = [await joinA(router, "ann"), await joinA(router, "dora", { role: "DISPATCH" })];
+    const free = { currentSpeaker: null, isBusy: false };
+    await ann.request("ptt-start", { channelId: "a" });
+    server.pause("e1", { reason: "cut" });
+    await ann.next("ptt-interrupted");
+    for (const type of ["ptt-stop", "priority-ptt-stop", "leave-channel", "leave-channel", "ptt-stop"]) {
+      expect(await ann.request(type, { channelId: "a" }), type).toMatchObject({
+        ...{ type: "channel-state", data: { success: true, state: { channelId: "a", ...free } } },
+      });
+    }
+    expect(await dora.request("emergency-broadcast-stop")).toMatchObject({ data: { success: true } });
+    await dora.request("ptt-start", { channelId: "a" });
+    const outsider = await connect(router, "out");
+    expect(await outsider.request("ptt-stop", { channelId: "a" }), "the speaker stays hidden").toMatchObject({
+      data: { success: true, state: free },
+    });
   });
 
   it("with priority is for dispatchers alone", async () => {
@@ -162,7 +189,7 @@ describe("the floor", () => {
     expect(held("a")).toBeUndefined();
   });
 
-  it("pitfall 10: a lease that ends is told to its speaker and to the others", async () => {
+  it("pitfall 10: the end of a lease is sent to its speaker and to the others", async () => {
     server.leaseMs = 100;
     const router = await startRouter();
     const [speaker, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
@@ -209,7 +236,7 @@ describe("who speaks", () => {
   const zoe = { leaseId: 99n, userId: "zoe", userName: "Zoe", sessionId: "s", startedAtMs: 5 };
   const speakers = (client: WsClient) => client.of("speaker-changed").map(({ data }) => data.currentSpeaker);
 
-  it("is told to the clients of every router, once each and in order, whoever made it so", async () => {
+  it("is sent to the clients of every router, once each and in order, whichever program made it", async () => {
     const [here, there] = [await startRouter(), await startRouter()];
     const [speaker, beside, far] = [await joinA(here, "u1"), await joinA(here, "u2"), await joinA(there, "u3")];
     for (let round = 0; round < 3; round += 1) {
@@ -222,14 +249,14 @@ describe("who speaks", () => {
       server.setLease("a", undefined);
       for (const client of [speaker, beside, far]) await client.next("speaker-changed", 4 * round + 4);
     }
-    const heard = Array.from({ length: 3 }, () => ["u1", null, "zoe", null]).flat();
-    for (const client of [speaker, beside, far]) expect(speakers(client)).toEqual(heard);
+    const expected = Array.from({ length: 3 }, () => ["u1", null, "zoe", null]).flat();
+    for (const client of [speaker, beside, far]) expect(speakers(client)).toEqual(expected);
     await waitFor(() => server.channelWatches.size === 2);
     await far.close();
     await waitFor(() => server.channelWatches.size === 1, { message: "an event without clients to be left" });
   });
 
-  it("is compared after an interruption: what has changed is told, and nothing twice", async () => {
+  it("is compared after an interruption: changes are sent, and nothing twice", async () => {
     const router = await startRouter();
     server.setUserChannels("e1", "u1", ["a", "b"]);
     const client = await joinA(router, "u1");
@@ -242,8 +269,8 @@ describe("who speaks", () => {
     await client.next("speaker-changed", 3);
     server.setLease("a", undefined);
     await client.next("speaker-changed", 4);
-    const told = client.of("speaker-changed").map(({ data }) => [data.channelId, data.currentSpeaker]);
-    expect(told).toEqual([
+    const received = client.of("speaker-changed").map(({ data }) => [data.channelId, data.currentSpeaker]);
+    expect(received).toEqual([
       ["a", "zoe"],
       ["b", "zoe"],
       ["b", "yan"],
@@ -251,7 +278,7 @@ describe("who speaks", () => {
     ]);
   });
 
-  it("is what joins say, also while nothing tells of changes", async () => {
+  it("is in the answer to a join, also while no changes are received", async () => {
     const router = await startRouter();
     server.setUserChannels("e1", "u1", ["a"]);
     server.setLease("a", zoe);

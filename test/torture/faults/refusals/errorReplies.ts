@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { RespCommand } from "../../../support/resp/respProxy.js";
 import type { Random } from "../../random.js";
 
-/** Errors with which a Redis that works says no, by their codes. */
+/** Errors with which a working Redis rejects commands, by their codes. */
 export const ERROR_TEXTS = {
   LOADING: "LOADING Redis is loading the dataset in memory",
   BUSY: "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
@@ -26,9 +26,12 @@ export const ERROR_TEXTS = {
 
 export type ErrorName = keyof typeof ERROR_TEXTS;
 
-/** How an error of a command within a script is told, by the server's version and by how the script deals with it. */
-export const SCRIPT_FORMS = {
-  /** The whole script is refused. */
+/**
+ * The text of an error of a command within a script. It depends on the server's version and on how the script handles
+ * it.
+ */
+const SCRIPT_FORMS = {
+  /** The server rejects the whole script. */
   plain: (text: string) => text,
   /** Redis 7: redis.call fails. */
   raised: (text: string, sha: string) => `${text} script: ${sha}, on @user_script:1.`,
@@ -39,13 +42,13 @@ export const SCRIPT_FORMS = {
     `ERR Error running script (call to f_${sha}): @user_script:1: @user_script: 1: -${text}`,
 } as const;
 
-export type ScriptForm = keyof typeof SCRIPT_FORMS;
+type ScriptForm = keyof typeof SCRIPT_FORMS;
 
 export function drawForm(random: Random): ScriptForm {
   return random.pick(Object.keys(SCRIPT_FORMS) as ScriptForm[]);
 }
 
-/** An error as a server answers it to this command. */
+/** Returns the text of an error as a server would answer this command. */
 export function errorReplyTo({ name, args }: RespCommand, error: ErrorName, form: ScriptForm): string {
   const text = ERROR_TEXTS[error];
   if (name !== "eval" && name !== "evalsha") return text;

@@ -7,31 +7,31 @@ import { type Fault, type FaultKind, replicaNames } from "../fault.js";
 
 type StandaloneRun = Run<StandaloneStore>;
 
-/** More than any Redis here has. */
+/** More replicas than any Redis in these tests has. */
 const MANY_REPLICAS = "9";
-/** Its files cannot be written, whatever the rights of the user. */
+/** Redis cannot write files here, whatever the rights of its user. */
 const UNWRITABLE_DIRECTORY = "/proc";
-/** Nothing listens there. */
+/** No server listens on this port. */
 const NO_MASTER = ["127.0.0.1", "1"];
-/** After how long Redis says that it is busy with a script, ms. */
+/** The time after which Redis reports that it is busy with a script, ms. */
 const BUSY_AFTER_MS = "50";
-/** How often the scripts are forgotten, ms. */
+/** The interval at which Redis is made to forget its scripts, ms. */
 const FLUSH_PACE_MS = 100;
-/** Longer than replicas may take not to be ready, ms. */
-const LONG_MS = 10_000;
+/** Longer than the time after which replicas must report that they are not ready, ms. */
+const LONG_MS = 12_000;
 const LONG_CHANCE = 0.15;
-/** A client that cannot connect waits longer each time. */
+/** A client that cannot connect waits longer after each attempt. */
 const CONNECT_AGAIN_MS = 12_000;
 
 interface Provocation {
   begin(store: StandaloneStore, random: Random): Promise<unknown>;
   end(store: StandaloneStore): Promise<unknown>;
-  /** True if replicas are told what is published all the same. */
-  isHeard?: boolean;
-  /** Whether each write of each replica is refused; default true. */
+  /** True if replicas still receive published messages. */
+  isReceived?: boolean;
+  /** True if each write of each replica is rejected; default true. */
   isTotal?: boolean;
   readyAgainMs?: number;
-  /** It may last for long. */
+  /** True if the fault may last long. */
   mayBeLong?: boolean;
   holdMs?: number;
 }
@@ -39,13 +39,13 @@ interface Provocation {
 const config = ({ admin }: StandaloneStore, name: string, value: string) => admin.config("SET", name, value);
 
 function provoked(run: StandaloneRun, random: Random, provocation: Provocation): Fault {
-  const { begin, end, isHeard = false, isTotal = true, readyAgainMs, mayBeLong = false, holdMs } = provocation;
+  const { begin, end, isReceived = false, isTotal = true, readyAgainMs, mayBeLong = false, holdMs } = provocation;
   const { store } = run.fleet;
   const replicas = replicaNames(run);
   const isLong = mayBeLong && random.chance(LONG_CHANCE);
   return {
     parties: replicas,
-    isDeaf: !isHeard,
+    isDeaf: !isReceived,
     refuses: { replicas, isTotal, ...(readyAgainMs !== undefined && { readyAgainMs }) },
     ...(isLong ? { holdMs: LONG_MS } : holdMs !== undefined && { holdMs }),
     async inject() {
@@ -57,7 +57,7 @@ function provoked(run: StandaloneRun, random: Random, provocation: Provocation):
   };
 }
 
-// One at a time: a Redis that is restarted meanwhile has forgotten it, and what ends it then does nothing.
+// One at a time. If Redis was restarted meanwhile, the cause is gone, and ending it does nothing.
 function refusal(
   name: string,
   provocation: Provocation | (() => Provocation),
@@ -74,11 +74,11 @@ const takeRights =
   };
 const restoreRights: Provocation["end"] = (store) => store.restoreRights();
 
-/** Says no to each write; others see that it is over at once. */
+/** Makes Redis reject each write, while the tests can see at once that the cause is over. */
 const NO_REPLICAS: Provocation = {
   begin: (store) => config(store, "min-replicas-to-write", MANY_REPLICAS),
   end: (store) => config(store, "min-replicas-to-write", "0"),
-  isHeard: true,
+  isReceived: true,
 };
 
 async function failToSave(store: StandaloneStore): Promise<void> {
@@ -94,7 +94,7 @@ function busyScript(): Provocation {
   return {
     async begin(store) {
       await config(store, "busy-reply-threshold", BUSY_AFTER_MS);
-      // On a connection of its own: no other command is answered on it meanwhile.
+      // Uses its own connection, because no other command is answered on it meanwhile.
       const options = { username: "witness", password: "any", retryStrategy: () => null, maxRetriesPerRequest: null };
       const connection = new Redis({ port: store.redis.port, ...options }).on("error", () => undefined);
       let hasEnded = false;
@@ -113,7 +113,7 @@ function busyScript(): Provocation {
       await waitFor(async () => hasEnded || (await isBusy()), { timeoutMs: 60_000, message: "a busy script" });
     },
     async end({ admin }) {
-      // A Redis that was killed meanwhile has ended it, too.
+      // If Redis was killed meanwhile, the script has ended too.
       await admin.script("KILL").catch(({ message }: Error) => {
         if (!message.startsWith("NOTBUSY")) throw new Error(message);
       });
@@ -131,18 +131,18 @@ function flushScripts(): Provocation {
       timer = setInterval(() => void admin.script("FLUSH").catch(() => undefined), FLUSH_PACE_MS);
     },
     end: async () => clearInterval(timer),
-    isHeard: true,
+    isReceived: true,
     isTotal: false,
   };
 }
 
-/** What a real Redis refuses, for a moment or for long. */
+/** Rejections by a real Redis, for a short or a long time. */
 export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   refusal("Redis has too few replicas to write (NOREPLICAS)", { ...NO_REPLICAS, mayBeLong: true }),
   refusal("Redis is full (OOM)", {
     begin: (store) => config(store, "maxmemory", "1"),
     end: (store) => config(store, "maxmemory", "0"),
-    isHeard: true,
+    isReceived: true,
     mayBeLong: true,
   }),
   refusal("Redis cannot save (MISCONF)", {
@@ -151,7 +151,7 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
       await config(store, "save", "");
       await config(store, "dir", store.directory);
     },
-    isHeard: true,
+    isReceived: true,
     mayBeLong: true,
   }),
   refusal(
@@ -181,13 +181,13 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   refusal("replicas lose the right to write (a denial within a script)", {
     begin: takeRights("-@write"),
     end: restoreRights,
-    isHeard: true,
+    isReceived: true,
     mayBeLong: true,
   }),
   refusal("replicas lose the right to run scripts (NOPERM)", {
     begin: takeRights("-evalsha", "-eval"),
     end: restoreRights,
-    isHeard: true,
+    isReceived: true,
   }),
   refusal("the users of replicas are switched off, and their connections broken (WRONGPASS)", {
     begin: async (store, random) => {
@@ -210,7 +210,7 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   refusal("Redis holds writes back (CLIENT PAUSE)", {
     begin: ({ admin }) => admin.call("CLIENT", "PAUSE", "60000", "WRITE"),
     end: ({ admin }) => admin.call("CLIENT", "UNPAUSE"),
-    isHeard: true,
+    isReceived: true,
     holdMs: 3_000,
   }),
   refusal("Redis forgets all scripts again and again (NOSCRIPT)", flushScripts),
@@ -222,7 +222,7 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   }),
 ];
 
-/** All writes of all replicas are refused for so long that each has to say so. */
+/** All writes of all replicas are rejected for so long that each replica has to report it. */
 export const LONG_PROVOCATION: FaultKind<StandaloneStore> = refusal("Redis refuses all writes for long", {
   ...NO_REPLICAS,
   holdMs: LONG_MS,

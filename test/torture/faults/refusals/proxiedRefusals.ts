@@ -3,52 +3,51 @@ import type { Random } from "../../random.js";
 import type { Run } from "../../run.js";
 import type { StandaloneStore } from "../../stores/standaloneStore.js";
 import { type Fault, type FaultKind, replicaNames } from "../fault.js";
-import { drawForm, ERROR_TEXTS, type ErrorName, errorReplyTo, type ScriptForm } from "./errorReplies.js";
+import { drawForm, ERROR_TEXTS, type ErrorName, errorReplyTo } from "./errorReplies.js";
 
 /** Long enough for replicas to have to notice, ms. */
-const LONG_MS = 10_000;
+const LONG_MS = 12_000;
 const LONG_CHANCE = 0.15;
-/** A client that is refused when it connects waits longer each time. */
+/** A client that is rejected while it connects waits longer after each attempt. */
 const CONNECT_AGAIN_MS = 12_000;
 
-/** Commands of replicas that write, as Redis sees it before it has looked into a script. */
+/** Commands of replicas that write. Redis classifies a script so before it runs the script. */
 const WRITES = new Set([
   ...["eval", "evalsha", "set", "del", "unlink", "expire", "incr", "hset", "hsetnx", "hdel", "sadd", "srem"],
   ...["zadd", "zrem", "xadd", "xtrim"],
 ]);
 
-/** After these a replica may leave the server, so that what is published meanwhile may escape it. */
+/** After these errors a replica may leave the server, so it may miss messages that are published meanwhile. */
 const LEAVING: ReadonlySet<ErrorName> = new Set([
   ...(["LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK"] as const),
   ...(["NOPERM", "NOAUTH", "WRONGPASS", "max number of clients"] as const),
 ]);
 
-/** What a proxy says no to. */
-export interface ProxiedRefusal {
+/** The commands that a proxy rejects. */
+interface ProxiedRefusal {
   error: ErrorName;
-  form: ScriptForm;
   when: "before" | "after";
   replicas: readonly string[];
-  /** Default: writes alone. */
+  /** Default: only writes. */
   isOfEverything?: boolean;
   /** Only commands of the connections with this name. */
   connection?: string;
   /** Of all commands, this share; default 1. */
   share?: number;
-  /** Which Redis says no where there are two. Default: each. */
+  /** Which of two Redis servers rejects. Default: both. */
   server?: "state" | "ingest";
   holdMs?: number;
 }
 
-/** Answers commands of replicas in the place of Redis. */
-export function proxiedRefusal({ fleet }: Run<StandaloneStore>, random: Random, refusal: ProxiedRefusal): Fault {
-  const { error, form, when, replicas, isOfEverything = false, connection, share = 1, server } = refusal;
+/** Answers commands of replicas in the place of Redis, an error within a script in each of the forms that there are. */
+function proxiedRefusal({ fleet }: Run<StandaloneStore>, random: Random, refusal: ProxiedRefusal): Fault {
+  const { error, when, replicas, isOfEverything = false, connection, share = 1, server } = refusal;
   const ends: (() => void)[] = [];
   const answer = (command: RespCommand) => {
     if (!isOfEverything && !WRITES.has(command.name)) return undefined;
     if (connection !== undefined && command.connection !== connection) return undefined;
     if (share < 1 && !random.chance(share)) return undefined;
-    return errorReplyTo(command, error, form);
+    return errorReplyTo(command, error, drawForm(random));
   };
   const isTotal = share === 1 && when === "before" && (connection === undefined || connection === "squelch-commands");
   return {
@@ -74,7 +73,6 @@ function drawn(run: Run<StandaloneStore>, random: Random, error: ErrorName): Fau
   const connections = ["squelch-commands", "squelch-confirmed", "squelch-urgent"];
   return proxiedRefusal(run, random, {
     error,
-    form: drawForm(random),
     when: random.chance(0.3) ? "after" : "before",
     replicas: random.chance(0.5) ? all : [random.pick(all)],
     isOfEverything: random.chance(0.2),
@@ -85,7 +83,7 @@ function drawn(run: Run<StandaloneStore>, random: Random, error: ErrorName): Fau
   });
 }
 
-/** Which errors there are, what they refuse and to whom, is drawn by chance. */
+/** Rejects random commands of random replicas with random errors. */
 export const PROXIED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   {
     name: "commands are answered with an error in the place of Redis",
@@ -94,28 +92,26 @@ export const PROXIED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   },
 ];
 
-/** Each error alone: all writes to the state are refused, to all replicas. */
+/** Rejects all writes of all replicas to the state with one error after another. */
 export const PROXIED_ERRORS: readonly FaultKind<StandaloneStore>[] = Object.keys(ERROR_TEXTS).map((name) => ({
   name,
   uses: "refusal",
   create: (run, random) =>
     proxiedRefusal(run, random, {
       error: name as ErrorName,
-      form: drawForm(random),
       when: "before",
       replicas: replicaNames(run),
       server: "state",
     }),
 }));
 
-/** Refusals that a replica has to notice: it alone cannot write. */
+/** Rejections that a replica has to notice, because only this replica cannot write. */
 export const LONG_REFUSALS: readonly FaultKind<StandaloneStore>[] = (["state", "ingest"] as const).map((server) => ({
   name: `the ${server}'s Redis refuses the writes of one replica for long`,
   uses: "refusal",
   create: (run, random) =>
     proxiedRefusal(run, random, {
       error: "OOM",
-      form: drawForm(random),
       when: "before",
       replicas: [random.pick(replicaNames(run))],
       server,

@@ -29,20 +29,20 @@ async function watch(engine: Engine, eventId: string) {
     () => watcher.close(),
     () => speakers.close(),
   );
-  const told = () =>
+  const received = () =>
     sink.buffers.flatMap(messagesOf).map((message) => {
       const { payload } = fromBinary(WatchChannelsResponseSchema, message);
       if (payload.case === "snapshot") return payload.value.speakers.map(({ userId }) => userId);
       return payload.case === "changed" ? [payload.value.channelId, payload.value.holder?.userId] : "checkpoint";
     });
-  return { speakers, sink, watcher, told };
+  return { speakers, sink, watcher, received };
 }
 
 test("G8: who reads slowly gets the latest state of each channel", async () => {
   const engine = createMemoryEngine({ logger });
   const { eventId, channelIds } = await makeEvent(engine, ["u", "v"], 3);
   const [a, b] = channelIds as [string, string];
-  const { speakers, sink, watcher, told } = await watch(engine, eventId);
+  const { speakers, sink, watcher, received } = await watch(engine, eventId);
   sink.isReading = false;
   watcher.add(speakers);
   for (let round = 0; round < 1_000; round++) {
@@ -53,16 +53,16 @@ test("G8: who reads slowly gets the latest state of each channel", async () => {
   await take(engine, b, "v");
   await waitFor(() => speakers.floorOf(b).holder?.userId === "v");
   sink.isReading = true;
-  await waitFor(() => told().length === 3);
-  expect(told()).toEqual([[], [a, undefined], [b, "v"]]);
+  await waitFor(() => received().length === 3);
+  expect(received()).toEqual([[], [a, undefined], [b, "v"]]);
 });
 
-test("G8: thousands of changes are few writes, each bounded, and none is told twice", async () => {
+test("G8: thousands of changes are few writes, each bounded, and none is sent twice", async () => {
   const engine = createMemoryEngine({ logger });
   const { eventId, channelIds } = await makeEvent(engine, ["u"], 2_000);
-  const { speakers, sink, watcher, told } = await watch(engine, eventId);
+  const { speakers, sink, watcher, received } = await watch(engine, eventId);
   watcher.add(speakers);
-  await waitFor(() => told().length === 1);
+  await waitFor(() => received().length === 1);
   // To list all speakers for each change would take as long as there are speakers.
   const list = vi.spyOn(speakers, "listSpeakers");
   sink.isReading = false;
@@ -73,8 +73,8 @@ test("G8: thousands of changes are few writes, each bounded, and none is told tw
   await waitFor(() => speakers.floorOf(channelIds.at(-1) as string).holder !== undefined);
   expect(sink.buffers).toHaveLength(2);
   sink.isReading = true;
-  await waitFor(() => told().length > channelIds.length);
-  expect(told().slice(1).sort()).toEqual(channelIds.map((channelId) => [channelId, "dora"]));
+  await waitFor(() => received().length > channelIds.length);
+  expect(received().slice(1).sort()).toEqual(channelIds.map((channelId) => [channelId, "dora"]));
   expect(list).not.toHaveBeenCalled();
   const sizes = sink.buffers.slice(2).map((buffer) => buffer.length);
   expect(Math.max(...sizes)).toBeLessThan(17 << 10);
@@ -107,21 +107,21 @@ test("a gap in the news brings a snapshot, and so does another epoch", async () 
       return engine.followFloor(id, (news) => (lose ? undefined : listener(news)));
     },
   };
-  const { speakers, watcher, told } = await watch(lossy, eventId);
+  const { speakers, watcher, received } = await watch(lossy, eventId);
   watcher.add(speakers);
   lose = true;
   await take(engine, a, "u");
   lose = false;
   await new Promise(setImmediate);
   await take(engine, b, "u");
-  await waitFor(() => told().length > 1);
-  expect(told().slice(0, 2)).toEqual([[], ["u", "u"]]);
+  await waitFor(() => received().length > 1);
+  expect(received().slice(0, 2)).toEqual([[], ["u", "u"]]);
   deliver({ epoch: "another", version: 1, timeMs: Date.now(), changes: [] });
-  await waitFor(() => told().length > 2);
-  expect(told().slice(2)).toEqual([["u", "u"]]);
+  await waitFor(() => received().length > 2);
+  expect(received().slice(2)).toEqual([["u", "u"]]);
 });
 
-test("what comes while the floors are read is in the snapshot or after it, and nothing is told twice", async () => {
+test("a change during the read of the floors is in the snapshot or after it, and nothing is sent twice", async () => {
   const engine = createMemoryEngine({ logger });
   const { eventId, channelIds } = await makeEvent(engine, ["u"], 2);
   const [before, after] = channelIds as [string, string];
@@ -135,11 +135,11 @@ test("what comes while the floors are read is in the snapshot or after it, and n
       return picture;
     },
   };
-  const { speakers, watcher, told } = await watch(slow, eventId);
+  const { speakers, watcher, received } = await watch(slow, eventId);
   watcher.add(speakers);
-  await waitFor(() => told().length > 0);
+  await waitFor(() => received().length > 0);
   expect(speakers.listSpeakers().map(({ channelId }) => channelId)).toEqual([before, after]);
-  expect(told()).toEqual([["u", "u"]]);
+  expect(received()).toEqual([["u", "u"]]);
 });
 
 test("floors that cannot be read are read again", async () => {
@@ -150,11 +150,11 @@ test("floors that cannot be read are read again", async () => {
     ...engine,
     readFloors: (id, wanted) => (failures-- > 0 ? Promise.reject(new Error("not now")) : engine.readFloors(id, wanted)),
   };
-  const { speakers, watcher, told } = await watch(failing, eventId);
+  const { speakers, watcher, received } = await watch(failing, eventId);
   watcher.add(speakers);
   failures = 2;
   speakers.doubt();
   expect(await press(engine, channelId, "u")).toMatchObject({ granted: true });
-  await waitFor(() => told().length > 1);
-  expect(told()[1]).toEqual(["u"]);
+  await waitFor(() => received().length > 1);
+  expect(received()[1]).toEqual(["u"]);
 });

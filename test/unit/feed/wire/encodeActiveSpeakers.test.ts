@@ -46,7 +46,7 @@ it("speakers are laid out byte for byte as the generated code does it", () => {
 
 const pause = { pauseId: "p", reason: "r", actor: "a", startedAtMs: 1, expiresAtMs: 2, exemptUserIds: ["x"] };
 
-it("a change that tells of a pause reads as the generated code has it", () => {
+it("a change about a pause has the bytes of the generated code", () => {
   fc.assert(
     fc.property(speakers, fc.option(text, { nil: undefined }), (cut, replacedPauseId) => {
       const change: Change = {

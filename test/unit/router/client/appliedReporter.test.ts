@@ -24,8 +24,8 @@ describe("AppliedReporter", () => {
     reports = [];
     outcomes = [];
     const send = (cursors: readonly Cursor[], leaving: boolean) => {
-      const told = Object.fromEntries(cursors.map(({ eventId, revision }) => [eventId, revision]));
-      reports.push(leaving ? { ...told, leaving } : told);
+      const revisions = Object.fromEntries(cursors.map(({ eventId, revision }) => [eventId, revision]));
+      reports.push(leaving ? { ...revisions, leaving } : revisions);
       return outcomes.shift() ?? Promise.resolve();
     };
     reporter = new AppliedReporter(() => [...positions].map(([id, at]) => cursor(id, at)), send, logger);

@@ -25,7 +25,7 @@ afterEach(async () => {
   server.stop();
 });
 
-type Heard = { [Name in keyof PermissionEvents]: [Name, ...PermissionEvents[Name]] }[keyof PermissionEvents][];
+type ReceivedEvents = { [Name in keyof PermissionEvents]: [Name, ...PermissionEvents[Name]] }[keyof PermissionEvents][];
 
 const EVENTS = [
   "change",
@@ -53,26 +53,32 @@ function startClient(options: Partial<PermissionClientOptions> = {}) {
     logger: createLogger("test", "silent"),
     ...options,
   });
-  const heard: Heard = [];
+  const received: ReceivedEvents = [];
   for (const name of EVENTS) {
-    client.on(name, (...details: unknown[]) => heard.push([name, ...details] as Heard[number]));
+    client.on(name, (...details: unknown[]) => received.push([name, ...details] as ReceivedEvents[number]));
   }
-  const count = (name: keyof PermissionEvents) => heard.filter(([heardName]) => heardName === name).length;
+  const count = (name: keyof PermissionEvents) => received.filter(([eventName]) => eventName === name).length;
   clients.push(client);
   client.start();
-  return { client, heard, count, attempts, fresh: () => waitFor(() => client.isFresh, { message: "a fresh client" }) };
+  return {
+    client,
+    received,
+    count,
+    attempts,
+    fresh: () => waitFor(() => client.isFresh, { message: "a fresh client" }),
+  };
 }
 
 describe("PermissionClient", () => {
   it("mirrors the snapshot and follows the changes, through one stream", async () => {
     server.setUserChannels("e1", "u1", ["a"]);
-    const { client, heard, fresh } = startClient();
+    const { client, received, fresh } = startClient();
     await fresh();
     expect(client.permissionsOf("e1", "u1")).toEqual(["a"]);
     expect(client.permissionsOf("e1", "stranger")).toBeUndefined();
     server.setUserChannels("e1", "u1", ["b"], "reassign");
     await waitFor(() => client.permissionsOf("e1", "u1")?.includes("b"));
-    expect(heard.filter(([name]) => name === "revoked")).toEqual([
+    expect(received.filter(([name]) => name === "revoked")).toEqual([
       [
         "revoked",
         {
@@ -88,8 +94,8 @@ describe("PermissionClient", () => {
     ]);
     server.append("e1", { case: "userDisconnected", value: { userId: "u1", reason: "banned" } });
     server.append("e1", { case: "floorRevoked", value: { channelId: "a", userId: "u1", byUserId: "u2", cause: 4 } });
-    await waitFor(() => heard.at(-1)?.[0] === "floorRevoked");
-    expect(heard.slice(-2)).toEqual([
+    await waitFor(() => received.at(-1)?.[0] === "floorRevoked");
+    expect(received.slice(-2)).toEqual([
       ["disconnect", { eventId: "e1", userId: "u1", reason: "banned", connectedBeforeMs: Number.POSITIVE_INFINITY }],
       [
         "floorRevoked",
@@ -100,9 +106,9 @@ describe("PermissionClient", () => {
     expect(server.watches[0]?.request).toMatchObject({ eventIds: [], userIds: [], routerId: "router-1" });
   });
 
-  it("G1, G3: resumes by cursor after the connection was lost, and hears what happened meanwhile", async () => {
+  it("G1, G3: resumes by cursor after the connection was lost, and receives what happened meanwhile", async () => {
     server.setUserChannels("e1", "u1", ["a"]);
-    const { client, heard, fresh, count } = startClient();
+    const { client, received, fresh, count } = startClient();
     await fresh();
     server.stop();
     await waitFor(() => count("stale") === 1);
@@ -114,7 +120,7 @@ describe("PermissionClient", () => {
     expect(client.permissionsOf("e1", "u1")).toEqual([]);
     expect(server.watches.at(-1)?.request.cursors).toMatchObject([{ eventId: "e1", epoch: "epoch-1", revision: 1n }]);
     expect(count("resynced"), "a resume needs no second snapshot").toBe(1);
-    const changes = heard.flatMap(([name, change]) => (name === "change" ? [change.revision] : []));
+    const changes = received.flatMap(([name, change]) => (name === "change" ? [change.revision] : []));
     expect(changes).toEqual([1, 2, 3]);
   });
 
@@ -146,20 +152,20 @@ describe("PermissionClient", () => {
     expect(waits).toEqual([1, 2, 3, 4, 5, 6, 2]);
   });
 
-  it("pitfalls 24, 25: a store of another epoch is met with a snapshot, and its differences are told", async () => {
+  it("pitfalls 24, 25: a store of another epoch is answered with a snapshot, and its differences are emitted", async () => {
     server.setUserChannels("e1", "u1", ["a", "b"]);
     server.setUserChannels("e1", "u2", ["a"]);
-    const { client, heard, fresh, count } = startClient();
+    const { client, received, fresh, count } = startClient();
     await fresh();
     server.reset("e1", "epoch-2", { u1: ["b", "c"] });
     server.watches[0]?.fail(status.UNAVAILABLE);
     await waitFor(() => count("resynced") === 2);
     expect(client.permissionsOf("e1", "u1")).toEqual(["b", "c"]);
     expect(client.permissionsOf("e1", "u2")).toBeUndefined();
-    const told = heard.flatMap(([name, change]) =>
+    const reported = received.flatMap(([name, change]) =>
       name === "change" && change.action === "snapshot" && change.revision === 0 ? [change] : [],
     );
-    expect(told).toMatchObject([
+    expect(reported).toMatchObject([
       { userId: "u1", added: ["c"], removed: ["a"] },
       { userId: "u2", added: [], removed: ["a"] },
     ]);
@@ -182,7 +188,7 @@ describe("PermissionClient", () => {
       watch.checkpoint([{ eventId: "e1", epoch: "x", revision: 1 }]);
       watch.send(chunk(2n, 0, "u1", false));
     };
-    const { client, heard } = startClient();
+    const { client, received } = startClient();
     const watch = await waitFor(() => server.watches[0]);
     await client.refreshUser("e1", "stranger");
     expect(client.permissionsOf("e1", "u1"), "not complete").toBeUndefined();
@@ -192,7 +198,7 @@ describe("PermissionClient", () => {
     expect(client.permissionsOf("e1", "u1")).toEqual(["a"]);
     expect(client.permissionsOf("e1", "u2")).toEqual(["a"]);
     expect(client.permissionsOf("e1", "dropped")).toBeUndefined();
-    expect(heard.at(-1)).toEqual(["fresh"]);
+    expect(received.at(-1)).toEqual(["fresh"]);
   });
 
   it("waits longer after each failure, and from the start again only after a healthy stream", async () => {
@@ -285,7 +291,7 @@ describe("PermissionClient", () => {
   it("pitfalls 2, 8: asks for connected users while the stream is not healthy", async () => {
     server.setUserChannels("e1", "u1", ["a"]);
     server.setUserChannels("e1", "u2", ["a"]);
-    const { client, heard, fresh } = startClient({ heartbeatIntervalMs: 30 });
+    const { client, received, fresh } = startClient({ heartbeatIntervalMs: 30 });
     await fresh();
     client.trackUser("e1", "u1");
     client.trackUser("e1", "gone");
@@ -296,8 +302,11 @@ describe("PermissionClient", () => {
     server.setUserChannels("e1", "u1", []);
     server.setUserChannels("e1", "u2", []);
     await waitFor(() => client.permissionsOf("e1", "u1")?.length === 0);
-    expect(client.permissionsOf("e1", "u2"), "nobody is connected").toEqual(["a"]);
-    expect(heard.at(-1)).toMatchObject(["revoked", { userId: "u1", removed: ["a"], action: "heartbeat", revision: 4 }]);
+    expect(client.permissionsOf("e1", "u2"), "no client is connected").toEqual(["a"]);
+    expect(received.at(-1)).toMatchObject([
+      "revoked",
+      { userId: "u1", removed: ["a"], action: "heartbeat", revision: 4 },
+    ]);
     // A store that cannot be read is no store without channels.
     server.setUserChannels("e1", "u1", ["a"]);
     await waitFor(() => client.permissionsOf("e1", "u1")?.length === 1);
@@ -310,7 +319,7 @@ describe("PermissionClient", () => {
 
   it("fails closed after a time, where that is wanted, and opens again when fresh", async () => {
     server.setUserChannels("e1", "u1", ["a", "b"]);
-    const { client, heard, fresh } = startClient({
+    const { client, received, fresh } = startClient({
       checkpointIntervalMs: SHORT_INTERVAL_MS,
       failClosedAfterMs: 100,
       heartbeatIntervalMs: 20,
@@ -319,7 +328,7 @@ describe("PermissionClient", () => {
     client.trackUser("e1", "u1");
     server.feedHealthy = false;
     await waitFor(() => client.permissionsOf("e1", "u1")?.length === 0);
-    expect(heard.slice(-2)).toMatchObject([
+    expect(received.slice(-2)).toMatchObject([
       ["change", { userId: "u1", channelIds: [], removed: ["a", "b"], action: "fail-closed" }],
       ["revoked", { userId: "u1", channelIds: [], removed: ["a", "b"] }],
     ]);
@@ -327,7 +336,7 @@ describe("PermissionClient", () => {
     server.feedHealthy = true;
     await fresh();
     expect(client.permissionsOf("e1", "u1")).toEqual(["b", "c"]);
-    expect(heard.slice(-2)).toMatchObject([
+    expect(received.slice(-2)).toMatchObject([
       ["fresh"],
       ["change", { userId: "u1", channelIds: ["b", "c"], added: ["b", "c"], removed: [], action: "restored" }],
     ]);
@@ -364,7 +373,7 @@ describe("PermissionClient", () => {
     expect(server.watches[2]?.request.cursors).toHaveLength(2);
   });
 
-  it("pitfall 26: an event without anything in it is no reason to wait", async () => {
+  it("pitfall 26: an empty event does not delay the client", async () => {
     const { client, count } = startClient({ eventIds: ["empty"] });
     await waitFor(() => client.isFresh);
     expect(count("resynced")).toBe(1);
@@ -453,15 +462,15 @@ describe("PermissionClient", () => {
   });
 
   it("is silent once closed, however often", async () => {
-    const { client, heard, fresh } = startClient({ heartbeatIntervalMs: 10 });
+    const { client, received, fresh } = startClient({ heartbeatIntervalMs: 10 });
     await fresh();
     client.trackUser("e1", "u1");
     const closed = client.close();
     expect(client.close()).toBe(closed);
     client.start();
-    const told = heard.length;
+    const reported = received.length;
     await waitFor(() => server.openWatches.length === 0);
-    expect(heard).toHaveLength(told);
+    expect(received).toHaveLength(reported);
     expect(client.isFresh).toBe(false);
   });
 });

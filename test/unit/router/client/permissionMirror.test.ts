@@ -54,7 +54,7 @@ function mirrorAt(revision: number, users: Record<string, string[]>) {
 }
 
 describe("a snapshot", () => {
-  it("tells what it changes by the same events as changes do", () => {
+  it("emits its differences as the same events as changes", () => {
     const mirror = mirrorAt(5, { gains: ["a"], loses: ["a", "b"], stays: ["a"], goes: ["c"] });
     const notices = mirror.applySnapshot(snapshot({ gains: ["a", "b"], loses: [], stays: ["a"], comes: ["d"] }), {
       epoch: E1,
@@ -88,7 +88,7 @@ describe("a snapshot", () => {
     expect(mirror.cursor("e")).toEqual({ eventId: "e", epoch: E1, revision: 9 });
   });
 
-  it("tells of a pause that began, was replaced or ended meanwhile", () => {
+  it("emits a pause that began, was replaced or ended meanwhile", () => {
     const mirror = mirrorAt(1, {});
     const pause = (pauseId: string) => ({
       pause: { pauseId, startedAt: timestampFromMs(1_000), expiresAt: timestampFromMs(61_000) },
@@ -218,29 +218,29 @@ it("G1, G2: snapshots, changes and answers in any mixture end with the store's p
     const mirror = mirrorAt(0, {});
     const store: Record<string, string[]> = {};
     const log: ReturnType<typeof membership>[] = [];
-    const told: Record<string, string[]> = {};
-    const hear = (notices: Notice[]) => {
+    const received: Record<string, string[]> = {};
+    const receive = (notices: Notice[]) => {
       for (const { name, arguments: details } of notices) {
-        if (name === "change") told[details[0].userId] = details[0].channelIds;
+        if (name === "change") received[details[0].userId] = details[0].channelIds;
       }
     };
     const deliver = (count: number) => {
       for (let n = 0; n < count; n += 1) {
         const next = log[mirror.cursor("e")?.revision ?? 0];
-        if (next) hear(mirror.applyChange("e", E1, next));
+        if (next) receive(mirror.applyChange("e", E1, next));
       }
     };
     for (const { user, channels, via, delivered } of steps) {
       log.push(membership(log.length + 1, user, channels));
       store[user] = channels;
-      if (via === "answer") hear(mirror.mergeAnswer("e", user, answer(E1, log.length, channels), E1));
-      if (via === "snapshot") hear(mirror.applySnapshot(snapshot(store), { epoch: E1, revision: log.length }));
+      if (via === "answer") receive(mirror.mergeAnswer("e", user, answer(E1, log.length, channels), E1));
+      if (via === "snapshot") receive(mirror.applySnapshot(snapshot(store), { epoch: E1, revision: log.length }));
       deliver(delivered);
     }
     deliver(log.length);
     for (const [user, channels] of Object.entries(store)) {
       expect(mirror.channelIds("e", user)).toEqual(channels);
-      expect(told[user] ?? []).toEqual(channels);
+      expect(received[user] ?? []).toEqual(channels);
     }
   });
   fc.assert(law);

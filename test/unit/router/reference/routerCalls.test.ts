@@ -32,7 +32,7 @@ describe("the actor of a router's calls", () => {
     }
   });
 
-  it("is an id for a router whose name is none", async () => {
+  it("is a valid id for a router with an invalid name", async () => {
     const service = await startFakeService({ getChannelState: () => ({ eventId: "e1" }) });
     const client = new GrpcClient(service.address, credentials.createInsecure());
     try {

@@ -33,7 +33,7 @@ it("pitfall 12: a release that is one call too many is tried again, since the le
   }
 });
 
-it("a place that could not be asked for again is given up, so that nobody is granted the floor without knowing", async () => {
+it("a place that could not be renewed is given up, so that no user gets the floor unknowingly", async () => {
   const queued = { granted: false, place: { queueId: 1n, position: 1, waiting: 1, holder: undefined } };
   const startPtt = vi.fn().mockResolvedValueOnce(queued).mockRejectedValueOnce(oneTooMany);
   const stopPtt = vi.fn().mockResolvedValue(undefined);

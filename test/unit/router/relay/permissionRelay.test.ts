@@ -84,7 +84,7 @@ const speaker = (channelId: string, userId: string, startedAtMs: number) => ({
 });
 
 describe("permission changes", () => {
-  it("pitfall 1: a revoked user is put off the channel, on all their sockets, and told once on each", () => {
+  it("pitfall 1: a revoked user leaves the channel on all their sockets, and each socket is notified once", () => {
     const relay = startRelay();
     const [phone, tablet, other] = [new TestSocket("a", "b"), new TestSocket("a"), new TestSocket("a")];
     relay.register(phone, { eventId: "e", userId: "u" });
@@ -137,7 +137,7 @@ describe("permission changes", () => {
     expect([...socket.joined]).toEqual(["a"]);
   });
 
-  it("let a speaker finish unless told to cut", () => {
+  it("let a speaker finish unless configured to cut", () => {
     const relay = startRelay();
     const socket = new TestSocket("a");
     socket.transmitting.set("a", 1);
@@ -176,7 +176,7 @@ describe("permission changes", () => {
     expect([...again.joined], "granted again").toEqual(["a"]);
   });
 
-  it("pitfall 16: sockets of one user and one millisecond are told apart", () => {
+  it("pitfall 16: sockets of one user and one millisecond are distinguished", () => {
     const relay = startRelay();
     const sockets = Array.from({ length: 50 }, () => new TestSocket("a"));
     for (const socket of sockets) relay.register(socket, { eventId: "e", userId: "u", connectedAtMs: 1 });

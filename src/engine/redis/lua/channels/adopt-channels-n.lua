@@ -1,14 +1,14 @@
--- Puts channels into the index of their event and, while it is paused, holds them back.
+-- Adds channels to the index of their event. Holds them back if the event is paused.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
 -- KEYS[7] hash: channel -> event
--- KEYS[8..] speaker keys
--- ARGV[2] JSON list of the channels, in the order of their keys
+-- KEYS[8..] the speaker key of each channel in ARGV[2]
+-- ARGV[2] JSON list of the channels, in the order of their speaker keys
 -- ARGV[3] the last lease id that one of them can have had in another event
--- A channel that belongs to another event is left out.
--- @include base
--- @include log
+-- Returns nothing. Leaves out channels that belong to another event.
 -- @include floor
+begin_epoch_if_lost()
+end_expired_pause()
 if tonumber(ARGV[3]) > (tonumber(redis.call('HGET', META, 'lease')) or 0) then
   redis.call('HSET', META, 'lease', ARGV[3])
 end
@@ -18,3 +18,4 @@ for index, channel in ipairs(cjson.decode(ARGV[2])) do
     hold_new_channel(channel, KEYS[7 + index])
   end
 end
+return answer()

@@ -1,10 +1,10 @@
--- Claims channels that belong to no event, and tells whose they all are.
+-- Gives channels that belong to no event to an event, and returns the owners of all.
 --
 -- KEYS[1] hash: channel -> event
 -- ARGV[1] event
--- ARGV[2] each: claim what is free; all: only if no channel belongs to another event
+-- ARGV[2] each: give every channel that is free; all: only if no channel belongs to another event
 -- ARGV[3..] channels
--- Returns the event of each channel, '' for one that stays free.
+-- Returns the event of each channel, in their order; '' for a channel that stays free.
 local owners, is_foreign = {}, false
 for index = 3, #ARGV do
   local owner = redis.call('HGET', KEYS[1], ARGV[index])

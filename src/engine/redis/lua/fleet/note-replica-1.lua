@@ -1,10 +1,10 @@
--- Notes what a replica says of itself, or that it has left. Replicas of which nothing was heard for too long are forgotten
--- in passing, and where nobody is left the whole hash runs out.
+-- Notes the report of a replica, or that it has left. Removes replicas without a recent report. The hash expires when no
+-- replica reports any more.
 --
--- KEYS[1] replicas  hash: replica -> when it said so (ms), a space, and what it said, JSON
+-- KEYS[1] hash: replica -> "<time of the report, ms> <report, JSON>"
 -- ARGV[1] replica
--- ARGV[2] how long a replica is remembered, ms
--- ARGV[3] what it says, JSON; empty if it has left
+-- ARGV[2] how long a report is kept, ms
+-- ARGV[3] report, JSON; empty if the replica has left
 -- Returns 1.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

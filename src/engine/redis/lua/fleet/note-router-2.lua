@@ -1,22 +1,22 @@
--- Notes what was heard of a router in one event: that its watch is open, that it has acted up to a position, or that it
--- has left. What was not heard of lately is forgotten: one other router, picked at random, is looked at in passing, and
--- where nobody is left the whole hash runs out.
+-- Notes the progress of a router in one event: its watch is open, it has applied changes up to a revision, or it has left.
+-- Removes one other router, picked at random, if there was no recent note of it. The hash expires when there are no notes any
+-- more.
 --
--- KEYS[1] routers  hash: router -> JSON of {epoch, revision: up to where it has acted, appliedMs: since when that is
---                  known, seenMs: when it last reported, else when it was first held, heldMs: when its watch was last
---                  seen open}; all but seenMs may be missing
--- KEYS[2] meta     see shared/base.lua
--- ARGV[1] pub/sub channel of the routers' news
+-- KEYS[1] hash: router -> JSON of {epoch, revision: up to which it has applied changes, appliedMs: since when that is known,
+--         seenMs: when it last reported, else when it was first noted, heldMs: when its watch was last open}; all fields but
+--         seenMs may be missing
+-- KEYS[2] META, see shared/base.lua
+-- ARGV[1] pub/sub channel of news of the event's routers
 -- ARGV[2] router
--- ARGV[3] how long a router is remembered, ms
--- ARGV[4] what was heard: 'held', 'applied' or 'gone'
+-- ARGV[3] how long a router is kept, ms
+-- ARGV[4] 'held': its watch is open; 'applied': it has applied changes; 'gone': it has left
 -- ARGV[5], ARGV[6] epoch and revision, for 'applied'
 -- Returns 1 if it was news, else 0.
-local router, silence_ms, heard = ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local router, silence_ms, note = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- cjson would write large numbers with 14 digits.
+-- Returns an entry as JSON. cjson itself would write large numbers with 14 digits.
 local function to_json(entry)
   local parts = { string.format('"seenMs":%.0f', entry.seenMs) }
   if entry.heldMs then table.insert(parts, string.format('"heldMs":%.0f', entry.heldMs)) end
@@ -27,23 +27,23 @@ local function to_json(entry)
   return table.concat(parts, ',')
 end
 
-local function tell(fields)
+local function publish(fields)
   redis.call('PUBLISH', ARGV[1], '{"routerId":' .. cjson.encode(router) .. ',' .. fields .. '}')
   return 1
 end
 
-if heard == 'gone' then
-  return redis.call('HDEL', KEYS[1], router) == 1 and tell('"isGone":true') or 0
+if note == 'gone' then
+  return redis.call('HDEL', KEYS[1], router) == 1 and publish('"isGone":true') or 0
 end
 
 local known = redis.call('HGET', KEYS[1], router)
 local entry = known and cjson.decode(known) or { seenMs = now }
 local is_news = not known
-if heard == 'held' then
+if note == 'held' then
   entry.heldMs = now
 else
   local head = redis.call('HMGET', KEYS[2], 'epoch', 'revision')
-  -- Nobody has ever watched this event.
+  -- The event was never watched.
   if not head[1] then return 0 end
   local epoch, revision = ARGV[5], tonumber(ARGV[6])
   local is_behind = entry.epoch == epoch and entry.revision >= revision
@@ -62,4 +62,4 @@ local other_entry = cjson.decode(other[2])
 if math.max(other_entry.seenMs, other_entry.heldMs or 0) + silence_ms <= now then
   redis.call('HDEL', KEYS[1], other[1])
 end
-return is_news and tell(fields) or 0
+return is_news and publish(fields) or 0

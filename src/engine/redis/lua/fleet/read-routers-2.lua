@@ -1,7 +1,7 @@
--- Reads the routers of an event and where its log ends, in one step.
+-- Reads the routers of an event and the end of its log in one step.
 --
--- KEYS[1] routers  see note-router-2.lua
--- KEYS[2] meta     see shared/base.lua
+-- KEYS[1] see note-router-2.lua
+-- KEYS[2] META, see shared/base.lua
 -- Returns { now (ms), epoch or nil, revision or nil, routers: router, JSON, router, JSON, ... }.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

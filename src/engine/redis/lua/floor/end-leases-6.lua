@@ -1,15 +1,13 @@
--- Announces the ends of leases that have run out: to watchers, and to the channels that have become free by it, unless
--- somebody waits who has them now. The same for those who have waited for too long.
+-- Announces the ends of leases that have expired, to watchers and on the channels. Gives a floor that is free to the next
+-- request that waits. Denies requests that have waited for too long.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
--- ARGV[2] JSON list of the channels to look at; empty: all of the event
--- Returns those to look at again, and in what time, for the lease that runs and for who waits: channel, ms, channel, ms, ...
--- @include base
--- @include log
--- @include floor
--- @include bans
--- @include queue
+-- ARGV[2] JSON list of the channels to check; empty: all channels of the event
+-- Returns the channels to check again and in what time, for a lease that runs and for a request that waits: channel, ms,
+-- channel, ms, ... A channel may be in it twice.
 -- @include leases
+begin_epoch_if_lost()
+end_expired_pause()
 local channels = cjson.decode(ARGV[2])
 local noted_leases, with_queue = {}, {}
 if #channels == 0 then
@@ -35,4 +33,4 @@ for _, channel in ipairs(with_queue) do
   end
 end
 for index = 2, #looks, 2 do looks[index] = math.max(looks[index] - now, 0) end
-return looks
+return answer(looks)

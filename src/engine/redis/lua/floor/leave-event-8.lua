@@ -1,19 +1,17 @@
--- Takes a channel out of its event, on the way to another, and cuts whoever speaks on it or waits for it.
+-- Takes a channel out of its event, on the way to another one. Cuts the speaker and denies all requests that wait.
 --
--- KEYS[1..6], ARGV[1]: see shared/base.lua, of the event that is left
+-- KEYS[1..6], ARGV[1]: see shared/base.lua; of the event that the channel leaves
 -- KEYS[7] hash: channel -> event
 -- KEYS[8] speaker key of the channel
 -- ARGV[2] channel
 -- ARGV[3] the event that it goes to
 -- ARGV[4] actor
--- Returns the last lease id of the event that is left, or -1 if the channel does not belong to it.
--- @include base
--- @include log
--- @include floor
--- @include bans
--- @include queue
+-- Returns the last lease id of the event that the channel leaves, or -1 if the channel does not belong to it.
 -- @include leases
-if redis.call('HGET', KEYS[7], ARGV[2]) ~= context.event then return -1 end
+begin_epoch_if_lost()
+begin_epoch_if_log_is_ahead()
+end_expired_pause()
+if redis.call('HGET', KEYS[7], ARGV[2]) ~= context.event then return answer(-1) end
 end_queue(ARGV[2], 'receiveOnly')
 local speaker = read_speaker(ARGV[2], KEYS[8])
 redis.call('HSET', KEYS[7], ARGV[2], ARGV[3])
@@ -24,4 +22,4 @@ if speaker then
   publish_state(ARGV[2], nil)
   append_floor_revoked(ARGV[4], ARGV[2], speaker, 'noPermission', '')
 end
-return tonumber(redis.call('HGET', META, 'lease')) or 0
+return answer(tonumber(redis.call('HGET', META, 'lease')) or 0)

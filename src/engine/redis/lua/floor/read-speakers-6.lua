@@ -1,15 +1,14 @@
--- Reads who holds the floor, who waits for it, and the standing pause, in one step. Makes nothing. The values of speaker
--- keys are returned as they are: thousands of them are taken apart where that holds up nobody but the caller.
+-- Reads the speakers of an event, the requests that wait, and the standing pause, in one step. Writes nothing. Returns the
+-- values of speaker keys unchanged: the caller parses them, so that thousands of them do not hold Redis up.
 --
 -- KEYS, ARGV[1]: see shared/base.lua
--- ARGV[2] JSON list of the channels to read; empty: all of the event
--- ARGV[3] 1: also those of the list that are not known to belong to the event
+-- ARGV[2] JSON list of the channels to read; empty: all channels of the event
+-- ARGV[3] 1: read also channels of the list that are not in the index of the event
 -- Returns { pause JSON or false, epoch or '', version of the newest message on the floor channel, now (ms),
---           queues of the event (channel, JSON, channel, JSON, ...; see shared/base.lua), empty where a list is read,
---           JSON of the speakers of those channels that are not free, see speakers_json; the TTL of a key is 0 where its
---           value says when it ends }.
--- @include base
--- @include floor
+--           queues of the event (channel, JSON, channel, JSON, ...; see shared/base.lua), empty if ARGV[2] has channels,
+--           JSON of the speakers of the channels that are not free, see speakers_json; the TTL of a key is 0 if its value
+--           says when it expires }.
+-- @include speakers
 local asked = cjson.decode(ARGV[2])
 local channels, keys, queues = {}, {}, {}
 if #asked == 0 then

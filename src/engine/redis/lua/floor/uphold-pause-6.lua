@@ -1,37 +1,38 @@
--- While the event is paused: takes speaker keys that have become free and cuts those who got past the latch by writing
--- Redis themselves. Announces the end of a pause that has run out, to watchers (shared/log.lua does) and to the channels
--- that have become free by it.
+-- Upholds the pause of an event: holds channels that have become free, and cuts speakers who got past the latch because their
+-- router wrote Redis itself. After a pause has expired: announces its end to watchers, frees channels that it still holds
+-- (its key was deleted before its time), and announces the free channels.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
--- ARGV[2] how long one look at all channels is enough, ms, whoever has had it: every replica asks, so that the death of
---         one makes no difference
+-- ARGV[2] how long one check of all channels is enough for all replicas, ms: every replica runs this script, so that the
+--         pause survives each of them
 -- Returns 1 if a pause stands.
--- @include base
--- @include log
--- @include floor
--- @include bans
--- @include queue
 -- @include leases
+begin_epoch_if_lost()
+end_expired_pause()
 local pause = read_pause()
-local has_ended = not pause and redis.call('HDEL', META, 'ended') == 1
-if not pause and not has_ended then return 0 end
+local ended_id = not pause and redis.call('HGET', META, 'ended')
+if not pause and not ended_id then return answer(0) end
 if pause then
   local upheld_at = tonumber(redis.call('HGET', META, 'upheld')) or 0
   -- Redis's clock may have been set back.
-  if now >= upheld_at and now - upheld_at < tonumber(ARGV[2]) then return 1 end
+  if now >= upheld_at and now - upheld_at < tonumber(ARGV[2]) then return answer(1) end
   redis.call('HSET', META, 'upheld', integer(now))
+else
+  redis.call('HDEL', META, 'ended')
 end
 settle_all_leases()
--- Where a router has freed a floor without a word since the end of the pause, nobody is told that it is free.
+-- Gives floors that a router has freed by writing Redis itself to the next request that waits.
 for _, channel in ipairs(redis.call('HKEYS', context.queue)) do read_speaker(channel, speaker_key(channel)) end
-local freed = {}
+local freed, held_keys = {}, {}
 for_each_speaker(function(channel, key, raw)
-  if pause and is_held_by_pause(raw, pause.pauseId) then return end
+  local is_held = is_held_by_pause(raw, pause and pause.pauseId or ended_id)
   if pause then
-    hold_back(pause, channel, key, raw)
-  elseif not raw then
+    if not is_held then hold_back(pause, channel, key, raw) end
+  elseif is_held or not raw then
     freed[#freed + 1] = channel
+    if is_held then held_keys[#held_keys + 1] = key end
   end
 end)
+delete_keys(held_keys)
 publish_same_state(freed, nil)
-return pause and 1 or 0
+return answer(pause and 1 or 0)

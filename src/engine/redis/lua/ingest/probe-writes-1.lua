@@ -37,5 +37,7 @@ redis.call('ZSCORE', key, 'member')
 redis.call('ZRANGEBYSCORE', key, 0, 1)
 redis.call('ZREM', key, 'member')
 redis.call('XADD', key, 'MAXLEN', 1, '1-0', 'field', '1')
+redis.call('XRANGE', key, '-', '+', 'COUNT', 1)
+redis.call('TYPE', key)
 redis.call('DEL', key)
 return 1

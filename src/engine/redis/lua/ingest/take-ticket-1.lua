@@ -1,10 +1,10 @@
--- Takes a ticket: the next generation of the ingest, above every earlier one and near Redis's clock, and publishes it,
--- so that every subscriber sees it at the same place among the control plane's messages.
+-- Takes a ticket and publishes it. A ticket is the next generation of the ingest: above every earlier one and near Redis's
+-- clock. Every subscriber gets it at the same place among the control plane's messages.
 --
--- KEYS[1] generation
+-- KEYS[1] string: the newest ticket
 -- ARGV[1] pub/sub channel of the tickets
--- ARGV[2] the least that the ticket may be: above all that the caller has seen, should the counter have been lost
--- Returns the generation, ms.
+-- ARGV[2] the lowest ticket that is allowed: above all that the caller has seen, in case KEYS[1] was lost
+-- Returns the ticket, ms.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local generation = math.max((tonumber(redis.call('GET', KEYS[1])) or 0) + 1, now, tonumber(ARGV[2]))

@@ -1,34 +1,34 @@
--- Applies updates of one event in their order, each as a compare-and-set on the position of its user's newest write
--- (latest wins), and learns the channels they name.
+-- Applies updates of one event in their order. Each is a compare-and-set on the position of its user's newest write: the
+-- latest write wins. Channels of the updates that belong to no event become the event's own.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
 -- KEYS[7] hash: channel -> event
--- KEYS[8..] speaker keys, one for each of the named channels
--- ARGV[2] JSON list of the named channels, in the order of their keys
--- ARGV[3..] an update each: JSON of {userId, channelIds, action, actor, position, isReconciled}
+-- KEYS[8..] the speaker key of each channel in ARGV[2]
+-- ARGV[2] JSON list of all channels in the updates, in the order of their speaker keys
+-- ARGV[3..] one update each: JSON of {userId, channelIds, action, actor, position, isReconciled}
 -- Returns a JSON list of the outcomes
---      or { 'unknown', channel, channel, ... }: whose these are is to be noted first, nothing was written.
--- @include base
--- @include log
--- @include floor
--- @include leases
+--      or { 'unknown', channel, channel, ... }: nothing was written. The caller must add the owners of these channels to the
+--         hash of owners first.
 -- @include membership
+begin_epoch_if_lost()
+begin_epoch_if_members_are_old()
+end_expired_pause()
 
 local speaker_keys = {}
 for index, channel in ipairs(cjson.decode(ARGV[2])) do speaker_keys[channel] = KEYS[7 + index] end
 
 local updates, unknown = {}, { 'unknown' }
-for index = 3, #ARGV do
+for index = 3, last_argument do
   local update = cjson.decode(ARGV[index])
   updates[#updates + 1] = update
   if context.ownersApart then
     local member = read_member(update.userId)
-    if not is_overruled(update, update.position, member, read_floor()) then
+    if not is_overruled(update, update.position, member, lowest_position()) then
       find_unknown(KEYS[7], within_limits(update.channelIds, member), unknown)
     end
   end
 end
-if #unknown > 1 then return unknown end
+if #unknown > 1 then return answer(unknown) end
 
 local results = {}
 append_together(function()
@@ -39,4 +39,5 @@ append_together(function()
       .. (limit and ',"overLimit":"' .. limit .. '"}' or '}')
   end
 end)
-return '[' .. table.concat(results, ',') .. ']'
+note_member_count()
+return answer('[' .. table.concat(results, ',') .. ']')

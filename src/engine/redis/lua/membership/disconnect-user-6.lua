@@ -1,16 +1,13 @@
--- Takes a user's floors away and has every router drop all his sockets in the event, as one step.
+-- Takes a user's floors away and makes every router close all sockets of the user in the event, as one step.
 --
 -- KEYS, ARGV[1]: see shared/base.lua
 -- ARGV[2] user
 -- ARGV[3] reason
 -- ARGV[4] actor
 -- Returns { epoch, revision, number of Redis replicas }.
--- @include base
--- @include log
--- @include floor
--- @include bans
--- @include queue
--- @include leases
 -- @include disconnect
+begin_epoch_if_lost()
+begin_epoch_if_log_is_ahead()
+end_expired_pause()
 disconnect_user(ARGV[4], ARGV[2], ARGV[3])
-return { epoch, revision, tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0 }
+return answer({ epoch, revision, replica_count() })

@@ -1,10 +1,9 @@
--- Reads one user's channels with the position at which they are true, the standing pause and the user's ban. Makes
--- nothing: an event that nobody has written has no position.
+-- Reads one user's channels with the revision at which they are true, the standing pause and the user's ban. Writes
+-- nothing: an event that was never written or watched has no epoch and no revision.
 --
 -- KEYS, ARGV[1]: see shared/base.lua
 -- ARGV[2] user
 -- Returns { epoch or nil, revision or nil, pause JSON or nil, member JSON or nil, ban JSON or nil }.
--- @include base
 -- @include bans
 local noted = redis.call('HMGET', META, 'epoch', 'revision')
 return { noted[1], noted[2], redis.call('GET', PAUSE), redis.call('HGET', MEMBERS, ARGV[2]),

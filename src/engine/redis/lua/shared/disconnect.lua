@@ -1,19 +1,23 @@
--- Needs log.lua, floor.lua, queue.lua and leases.lua.
+-- Disconnects a user from an event. Including it writes nothing.
+-- @include floor
+-- @include queue
+-- @include leases
 
--- Takes every place of a user in a queue away, and every floor: the next who waits has it. Of a pause whose broadcaster
--- he is the latch stays, without a broadcaster; that is one entry, whatever it cuts.
+-- Takes away every floor and every place in a queue that a user has. The next request that waits gets a floor. If the user
+-- is the broadcaster of the standing pause, the pause goes on without a broadcaster; the log gets one entry for that,
+-- however many channels it cuts.
 local function take_floors(actor, user)
   local pause = read_pause()
   local is_broadcaster = pause and type(pause.broadcaster) == 'table' and pause.broadcaster.userId == user
   if is_broadcaster then
     pause.broadcaster = nil
-    -- What this script has put on channels until now was his.
+    -- The value that this script has put on channels until now has the broadcaster in it.
     hold = nil
   end
   leave_queues(user)
   local floors = {}
   for_each_speaker(function(channel, key, raw)
-    -- Few values have to be read: in those of others his id does not occur, unless something is escaped.
+    -- Only a value that contains the user's id, or an escape, can be the user's. The others need no parsing.
     if not raw or not (string.find(raw, user, 1, true) or string.find(raw, '\\', 1, true)) then return end
     local speaker = decode_speaker(raw, key)
     if speaker and speaker.userId == user then floors[#floors + 1] = { channel, key, raw, speaker } end
@@ -22,7 +26,7 @@ local function take_floors(actor, user)
   local cut_channels, cut_values, states = {}, {}, {}
   for _, floor in ipairs(floors) do
     local channel, key, raw, speaker = unpack(floor)
-    -- The end of an earlier lease, if one is still to be told.
+    -- Announces the end of an earlier lease, if that is still to be done.
     read_speaker(channel, key)
     forget_lease(channel)
     if is_broadcaster then
@@ -39,7 +43,7 @@ local function take_floors(actor, user)
     end
   end
   if is_broadcaster then
-    -- cjson writes an empty list as an object.
+    -- cjson itself writes an empty list as an object.
     local pause_json = string.gsub(cjson.encode(pause), '"exemptUserIds":{}', '"exemptUserIds":[]')
     redis.call('SET', PAUSE, pause_json, 'PXAT', integer(pause.expiresAtMs))
     append(actor, '"kind":"speakersPaused","pause":' .. pause_json .. ',"cut":', speakers_json(cut_channels, cut_values))
@@ -47,8 +51,8 @@ local function take_floors(actor, user)
   publish_states(states)
 end
 
--- Takes every floor of a user away, and has routers drop all his sockets: those that hear of it, and by the time that is
--- kept those that come back with an old picture.
+-- Takes every floor of a user away, and makes routers close all sockets of the user. The time that is kept makes a router
+-- do so, too, if it was not connected and gets a snapshot later.
 local function disconnect_user(actor, user, reason)
   take_floors(actor, user)
   redis.call('HSET', context.disconnected, user, integer(now))

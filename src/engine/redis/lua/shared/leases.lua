@@ -1,22 +1,24 @@
--- The ends of leases. Needs log.lua, floor.lua and queue.lua.
+-- Ends leases that have expired. Including it writes nothing.
+-- @include floor
+-- @include queue
 
--- Settles a noted lease of a channel whose speaker key has that value and speaker. If the key is gone or somebody else's
--- by now, the lease has run out, or a router has deleted it: its end is announced, and the next who waits has the floor.
--- Returns who speaks, or nil.
+-- Settles a lease of the leases hash. The channel's speaker key has the value `raw` and the speaker `speaker`. If the key is
+-- gone or has another speaker, the lease has expired or a router has deleted it: then this announces its end and gives a
+-- free floor to the next request that waits. Returns the present speaker, or nil.
 local function settle_lease(channel, key, noted_lease, raw, speaker)
   local lease = cjson.decode(noted_lease)
   if speaker and speaker.leaseId == lease.leaseId then return speaker end
-  forget_lease(channel)
   local has_talked_out = lease.expiresAt >= lease.talkUntil and now >= lease.expiresAt
   append_floor_revoked('', channel, lease, has_talked_out and 'talkedTooLong' or 'other', '')
+  forget_lease(channel)
   if raw then return speaker end
   local next_speaker = serve_queue(channel, key)
   if not next_speaker then publish_state(channel, nil) end
   return next_speaker
 end
 
--- Who speaks on a channel, or nil. The end of a lease that nobody has announced is announced before, so that it is told
--- before whatever comes next; and whoever waits for a floor that is free has it.
+-- Returns the speaker of a channel, or nil. Announces the end of an expired lease first, so that it precedes what the script
+-- announces next, and gives a free floor to the next request that waits.
 local function read_speaker(channel, key)
   local raw = redis.call('GET', key)
   local speaker = decode_speaker(raw, key)
@@ -26,7 +28,7 @@ local function read_speaker(channel, key)
   return serve_queue(channel, key)
 end
 
--- Settles each of these leases: channel, note, channel, note, ... Returns the leases that run then, and when they end:
+-- Settles leases of the leases hash: channel, JSON, channel, JSON, ... Returns the leases that still run and when they end:
 -- channel, ms, channel, ms, ...
 local function settle_leases(noted_leases)
   local keys = {}
@@ -43,6 +45,7 @@ local function settle_leases(noted_leases)
   return running
 end
 
+-- Settles all leases of the event.
 local function settle_all_leases()
   return settle_leases(redis.call('HGETALL', context.leases))
 end

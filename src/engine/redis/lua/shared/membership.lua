@@ -1,11 +1,17 @@
--- Needs log.lua and floor.lua.
+-- Changes memberships. Including it writes nothing. A script that writes members calls note_member_count() at its end.
+-- @include floor
 
+-- The field of META that has the lowest position: the position of the newest sync. Nothing at or below it applies. The name
+-- of the field is older than the word, and replicas of several versions share it.
+local POSITION_FLOOR = 'floor'
+
+-- Returns the generation and the count of a position.
 local function parse_position(text)
   local generation, count = string.match(text, '^(%d+)-(%d+)$')
   return tonumber(generation), tonumber(count)
 end
 
--- True if position a is later than position b.
+-- Returns true if position a is later than position b.
 local function is_later(a, b)
   local a_generation, a_count = parse_position(a)
   local b_generation, b_count = parse_position(b)
@@ -19,13 +25,19 @@ local function read_member(user)
   return cjson.decode(raw)
 end
 
--- The revision of a member's newest change; one of an earlier epoch says nothing any more.
+-- Returns the revision of a member's newest change; 0 if that was in an earlier epoch.
 local function member_revision(member)
   if not member or member.e ~= epoch then return 0 end
   return member.r
 end
 
--- What is kept of a member as of a write; channels is a JSON list.
+-- Returns the JSON of a member after a write; `channels` is a JSON list. Its fields:
+--   c  the channels
+--   p  position of the newest write
+--   r  revision of the newest change
+--   e  epoch of r
+--   o  1 if the newest write came over RPC and named the user (for a sync see the lowest position)
+--   k  1 if a reconcile has found the control plane's key of the user
 local function member_json(update, channels, position, member, changed_at)
   local rest = update.isByRpc and ',"o":1' or ''
   if update.isReconciled and channels ~= '[]' or member and member.k then rest = rest .. ',"k":1' end
@@ -33,62 +45,75 @@ local function member_json(update, channels, position, member, changed_at)
     .. rest .. '}'
 end
 
+-- How many members this script has added.
+local new_member_count = 0
+
 local function write_member(update, channels, position, member, changed_at)
-  redis.call('HSET', MEMBERS, update.userId, member_json(update, json_list(channels), position, member, changed_at))
+  local json = member_json(update, json_list(channels), position, member, changed_at)
+  new_member_count = new_member_count + redis.call('HSET', MEMBERS, update.userId, json)
 end
 
--- The body of the entry that tells of a change; the lists are JSON.
+-- Notes the members that this script has added: begin_epoch_if_lost notices when there are fewer than noted.
+local function note_member_count()
+  if new_member_count == 0 then return end
+  local count = noted_member_count and noted_member_count + new_member_count or redis.call('HLEN', MEMBERS)
+  redis.call('HSET', META, 'members', integer(count))
+end
+
+-- Returns the body of the entry of a change, and notes the change as the newest one; the lists are JSON. The entry must be
+-- appended next.
 local function membership_changed(user, channels, added, removed, action)
+  newest_change = integer(revision + 1) .. ' ' .. epoch .. ' ' .. user
   return '"kind":"membershipChanged","userId":' .. cjson.encode(user) .. ',"channelIds":' .. channels
     .. ',"added":' .. added .. ',"removed":' .. removed .. ',"action":' .. cjson.encode(action)
 end
 
-local known_floor = nil
+local known_lowest_position = nil
 
--- The position of the newest sync before this script, false if there was none.
-local function read_floor()
-  if known_floor == nil then known_floor = redis.call('HGET', META, 'floor') end
-  return known_floor
+-- Returns the lowest position as it was before this script; false if there is none.
+local function lowest_position()
+  if known_lowest_position == nil then known_lowest_position = redis.call('HGET', META, POSITION_FLOOR) end
+  return known_lowest_position
 end
 
--- True if a position is not later than what was written before it.
-local function is_stale(position, member, floor)
-  return member and not is_later(position, member.p) or floor and not is_later(position, floor)
+-- Returns true if a position is not later than the member's newest write, or not above the lowest position.
+local function is_stale(position, member, lowest)
+  return member and not is_later(position, member.p) or lowest and not is_later(position, lowest)
 end
 
--- True if the newest word on a user came over RPC: by name, or by a sync, which speaks also for those whom it does not
--- name or leaves as they are.
-local function is_written_by_rpc(member, floor)
+-- Returns true if the newest write of a user came over RPC: one that named the user, or a sync, which also counts for users
+-- that it does not name or does not change.
+local function is_written_by_rpc(member, lowest)
   if member and member.o then return true end
-  return floor and not (member and is_later(member.p, floor))
+  return lowest and not (member and is_later(member.p, lowest))
 end
 
--- Takes a ticket, at least that high: the place in the order of all writes that this script has.
+-- Takes a ticket, at least that high: the place of this script in the order of all writes.
 local function take_ticket(at_least)
   local previous = tonumber(redis.call('GET', GENERATION)) or 0
   local generation = math.max(previous + 1, now, context.newestTicket + 1, at_least)
   redis.call('SET', GENERATION, integer(generation))
-  if context.tickets then redis.call('PUBLISH', context.tickets, integer(generation)) end
+  if context.tickets ~= '' then redis.call('PUBLISH', context.tickets, integer(generation)) end
   return generation
 end
 
--- The position of a write over RPC: at a ticket above all that it overwrites, of which the highest generation is given.
--- Where tickets are taken elsewhere, and the caller's is no longer above it, returns nil and the least that will do.
-local function rpc_position(highest, floor)
-  local at_least = math.max(highest, floor and parse_position(floor) or 0) + 1
+-- Returns the position of a write over RPC: a ticket above `highest`, the highest generation that it overwrites, and above
+-- the lowest position. If the caller took the ticket and it is not high enough, returns nil and the lowest ticket that is.
+local function rpc_position(highest, lowest)
+  local at_least = math.max(highest, lowest and parse_position(lowest) or 0) + 1
   if not context.ticket then return integer(take_ticket(at_least)) .. '-0' end
   if context.ticket < at_least then return nil, at_least end
   return integer(context.ticket) .. '-0'
 end
 
--- True if an update is to touch nothing: a newer write was there before it, or it was concluded and meets one over RPC.
-local function is_overruled(update, position, member, floor)
-  if update.isReconciled and is_written_by_rpc(member, floor) then return true end
-  return is_stale(position, member, floor)
+-- Returns true if an update changes nothing: the store has a newer write, or the update comes from a reconcile and the
+-- newest write came over RPC.
+local function is_overruled(update, position, member, lowest)
+  if update.isReconciled and is_written_by_rpc(member, lowest) then return true end
+  return is_stale(position, member, lowest)
 end
 
--- Adds those of the channels to a list of which nobody has noted yet whose they are. Empty where channels that nobody
--- has noted are nobody's.
+-- Adds to `unknown` the channels without an entry in the hash of owners, if their owner must be looked up elsewhere.
 local function find_unknown(channel_events, channels, unknown)
   if not context.ownersApart then return end
   for_each_field(channel_events, channels, function(channel, owner)
@@ -96,7 +121,7 @@ local function find_unknown(channel_events, channels, unknown)
   end)
 end
 
--- Learns a channel as this event's if it belongs to none. Returns whether it is this event's.
+-- Gives a channel to this event if it belongs to none. Returns true if it belongs to this event.
 local function learn_channel(channel_events, channel, speaker_key)
   local owner = redis.call('HGET', channel_events, channel)
   if not owner then
@@ -108,10 +133,10 @@ local function learn_channel(channel_events, channel, speaker_key)
   return true
 end
 
--- Whether a channel is this event's, as far as this script has asked.
+-- What learn_channel has returned in this script, by channel.
 local learned = {}
 
--- Learns the channels that belong to no event as this event's. Returns those of this event and those of others.
+-- Gives channels that belong to no event to this event. Returns the channels of this event and those of other events.
 local function learn_channels(channel_events, channels, speaker_keys)
   local own, foreign = {}, {}
   for _, channel in ipairs(channels) do
@@ -124,7 +149,7 @@ local function learn_channels(channel_events, channels, speaker_keys)
   return own, foreign
 end
 
--- What one list has that the other has not: the gain and the loss.
+-- Returns what was added to a list and what was removed from it.
 local function difference(before, after)
   local had, added, removed = {}, {}, {}
   for _, item in ipairs(before) do had[item] = true end
@@ -137,9 +162,9 @@ local function difference(before, after)
   return added, removed
 end
 
--- The channels that an update may leave its user with, and the limit that keeps something out, if one does. Who is new
--- to a full event gets none; of a list that is too long only what the user has already stays, so that no limit keeps a
--- channel from being taken away. Costs nothing where the user is known and the list short enough.
+-- Returns the channels that the limits allow, and the limit that excludes a channel, if one does. A new user of a full event
+-- gets none. A user whose list is too long keeps the channels that are in the list, so that a limit never prevents a
+-- revocation. Costs nothing for a known user with a list that is short enough.
 local function within_limits(channels, member)
   if #channels > context.maxChannelsPerUser then
     local had, kept = {}, {}
@@ -155,12 +180,13 @@ local function within_limits(channels, member)
   return channels, nil
 end
 
--- Replaces a user's channels, those of other events left out, as of a position. Returns what happened, the user's
--- newest revision, what was gained, what was lost, what was left out and the limit that kept something out, if any.
+-- Replaces a user's channels at a position, except channels of other events. Returns the status (`changed`, `unchanged` or
+-- `stale`), the revision of the user's newest change, the channels that were added, those that were removed, those of other
+-- events, and the limit that excluded a channel, if one did.
 local function apply_membership(update, position, channel_events, speaker_keys)
   local user = update.userId
-  local member, floor = read_member(user), read_floor()
-  if is_overruled(update, position, member, floor) then return 'stale', member_revision(member), {}, {}, {} end
+  local member = read_member(user)
+  if is_overruled(update, position, member, lowest_position()) then return 'stale', member_revision(member), {}, {}, {} end
   local allowed, limit = within_limits(update.channelIds, member)
   if limit == 'users_per_event' then return 'unchanged', 0, {}, {}, {}, limit end
   local channels, foreign = learn_channels(channel_events, allowed, speaker_keys)

@@ -1,13 +1,15 @@
--- Who waits for the floor of a channel, and who is next. Needs log.lua, floor.lua and bans.lua.
+-- The queues for the floors of channels. Including it writes nothing.
 --
--- While the event is paused nobody waits: the pause ends all that wait, and lets nobody in. So what is found here may
--- always be served. A floor that is free has nobody who waits for it, but where a router has freed it by writing Redis
--- itself, and no script has come since.
+-- While the event is paused no request waits: the pause ends all requests and accepts no new ones. So each request that is
+-- found here may be served. A free floor has requests that wait only where a router has freed it by writing Redis itself,
+-- until the next script.
+-- @include floor
+-- @include bans
 
--- How long a lease that came from the queue lasts if it is not renewed, ms: whoever waited may have gone. The same as
--- CLAIM_TIME_MS of src/domain/floor.ts.
+-- How long a lease from the queue lasts if it is not renewed, ms: the user may have gone. Equal to CLAIM_TIME_MS of
+-- src/domain/floor.ts.
 local CLAIM_MS = 3000
--- How soon to look again at a floor whose holder may leave without a word to anybody, ms.
+-- How soon to check a floor again that a router may free without a message, ms.
 local FOREIGN_LOOK_MS = 250
 
 local function append_request_denied(channel, request, cause)
@@ -33,7 +35,7 @@ local function write_queue(channel, queue)
   end
 end
 
--- Those who wait, next first. Whose time to wait is over is told so, and is not among them.
+-- Returns the requests that wait, the next one first. Denies and removes each request whose time has run out.
 local function read_queue(channel)
   local raw = redis.call('HGET', context.queue, channel)
   if not raw then return {} end
@@ -49,7 +51,7 @@ local function read_queue(channel)
   return queue
 end
 
--- Takes a session out of the queue. Returns its request, or nil if it does not wait.
+-- Takes the request of a session out of the queue. Returns it, or nil if the session does not wait.
 local function leave_queue(channel, user, session)
   local queue = read_queue(channel)
   for index, request in ipairs(queue) do
@@ -62,7 +64,7 @@ local function leave_queue(channel, user, session)
   return nil
 end
 
--- Ends all for which a user waits.
+-- Denies all requests of a user, in every queue of the event.
 local function leave_queues(user)
   local channels = redis.call('HKEYS', context.queue)
   table.sort(channels)
@@ -79,21 +81,21 @@ local function leave_queues(user)
   end
 end
 
--- Ends all that wait for a channel.
+-- Denies all requests for the floor of a channel.
 local function end_queue(channel, cause)
   for _, request in ipairs(read_queue(channel)) do append_request_denied(channel, request, cause) end
   redis.call('HDEL', context.queue, channel)
 end
 
--- True if request a is served before b: the higher priority, then the older.
+-- Returns true if request a is served before request b: the higher priority first, then the older.
 local function goes_before(a, b)
   if a.priority == b.priority then return a.queueId < b.queueId end
   return outranks(a.priority, b.priority)
 end
 
--- Lets a request wait. `place` is what the same session had until now, or nil: it stays as old as it was. Where there is
--- no room, a request of a higher priority takes that of the last. Returns the request, its position and how many wait,
--- or nil if there is no room.
+-- Adds a request to the queue. `place` is the request that the same session had until now, or nil: the new one stays as
+-- old as it. If the queue is full, a request of higher priority takes the place of the last one. Returns the request, its
+-- position and how many wait; nil if there is no room.
 local function enter_queue(channel, request, place)
   local queue = read_queue(channel)
   local entry = {
@@ -120,11 +122,11 @@ local function enter_queue(channel, request, place)
   return entry, position, #queue
 end
 
--- Gives a floor that is free to the first who waits for it and may speak, and tells so. Returns the speaker, or nil if
--- nobody waits.
+-- Gives a free floor to the first request that may speak, and announces it. Returns the speaker, or nil if no request
+-- waits.
 local function serve_queue(channel, key)
   local queue = read_queue(channel)
-  -- A router may have moved the channel to another event without a word to anybody: nobody waits for it here any more.
+  -- A router may have moved the channel to another event without a message: then its requests here are denied.
   local is_ours = #queue > 0 and redis.call('HGET', context.owners, channel) == context.event
   while #queue > 0 do
     local request = table.remove(queue, 1)
@@ -140,7 +142,7 @@ local function serve_queue(channel, key)
   return nil
 end
 
--- When the queue of a channel that somebody holds is to be looked at again, ms; nil if nobody waits.
+-- Returns when to check the queue of a busy channel again, ms; nil if no request waits.
 local function next_look(channel, holder)
   local queue = read_queue(channel)
   local look_at = nil

@@ -25,6 +25,7 @@ const METHODS = services.flatMap(({ methods }): DescMethod[] => methods);
 
 let servers: ReturnType<typeof connectBothServers>;
 let identify: ReturnType<typeof vi.fn<Authenticator["identify"]>>;
+let shutdown: Shutdown;
 let close: () => Promise<void>;
 
 /** Both servers of a replica in memory, with an authenticator that counts. */
@@ -38,6 +39,7 @@ beforeEach(async () => {
   await engine.start();
   const hub = new Hub(engine, logger, createFeedCounts(registry));
   const trail = new AuditTrail(engine, logger);
+  shutdown = new Shutdown();
   const counting = { ...authenticator, identify };
   const serving = serveCalls(implementCalls(hub, undefined, config), {
     authenticator: counting,
@@ -45,7 +47,7 @@ beforeEach(async () => {
     recording: { trail, eventOf: (channelId) => engine.getChannelEvent(channelId), withTraffic: true },
     metrics: addCallMetrics(registry),
     tracing: undefined,
-    shutdown: new Shutdown(),
+    shutdown,
     logger,
   });
   const connections = { max: 100, onRefused: () => undefined };
@@ -88,4 +90,16 @@ it.each(["grpc", "http"] as const)("a caller who is refused has been asked once:
     expect(await servers[server](method, request(method), {}), method.name).toMatchObject({ code: "UNAUTHENTICATED" });
     expect(identify, method.name).toHaveBeenCalledTimes(1);
   }
+});
+
+it.each(["grpc", "http"] as const)("a replica that shuts down refuses calls that come too late: %s", async (server) => {
+  const headers = bearer(await mintToken({ scope: "admin" }));
+  shutdown.begin();
+  for (const method of METHODS) {
+    expect(await servers[server](method, request(method), headers), method.name).toEqual({
+      code: "UNAVAILABLE",
+      message: "the replica is shutting down; reconnect",
+    });
+  }
+  expect(identify).not.toHaveBeenCalled();
 });
