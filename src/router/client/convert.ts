@@ -10,11 +10,10 @@ import type { UserBan } from "../../domain/ban.js";
 import type { SquelchErrorCode } from "../../domain/errorReasons.js";
 import { SquelchError } from "../../domain/errors.js";
 import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
+import { type ErrorReasonInfo, reasonOfStatusDetails } from "../../wire/errorInfo.js";
 import { priorityOf } from "../../wire/floorEnums.js";
 
 type Timestamp = Parameters<typeof timestampMs>[0];
-
-import { type ErrorReasonInfo, reasonOfStatusDetails } from "../../wire/errorInfo.js";
 
 /** Converts a timestamp to ms since 1970; returns 0 if it is undefined. */
 export function msOf(timestamp: Timestamp | undefined): number {
@@ -54,6 +53,7 @@ export function speakerOf(message: Omit<ActiveSpeakerMessage, keyof Message>): A
     priority: priorityOf(message.priority) ?? "normal",
   };
 }
+
 const refusalCodes = new Map<status, SquelchErrorCode>([
   [status.INVALID_ARGUMENT, "invalidArgument"],
   [status.PERMISSION_DENIED, "permissionDenied"],

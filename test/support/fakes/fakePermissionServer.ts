@@ -7,7 +7,7 @@ import {
   ServerCredentials,
   type ServerWritableStream,
   type ServiceError,
-  status,
+  type status,
 } from "@grpc/grpc-js";
 import {
   ChannelService,
@@ -24,10 +24,11 @@ import {
   type WatchPermissionsRequest,
   WatchPermissionsResponseSchema,
 } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { ERROR_REASONS, type ErrorReason } from "../../../src/domain/errorReasons.js";
 import { SquelchError } from "../../../src/domain/errors.js";
 import { grpcServiceDefinition } from "../../../src/lib/grpcService.js";
 import { services } from "../../../src/server/contract.js";
-import { encodeDetails } from "../../../src/server/rpc/errorDetails.js";
+import { toStatus } from "../../../src/server/rpc/status.js";
 
 type WatchMessage = MessageInitShape<typeof WatchPermissionsResponseSchema>;
 type ChangeInit = MessageInitShape<typeof ChangeSchema>;
@@ -163,13 +164,13 @@ export class FakePermissionServer {
         const isOwn = replacePauseId
           ? replacePauseId === standing?.pauseId
           : broadcaster?.userId === standing?.broadcaster?.userId;
-        if (standing && !isOwn) throw failure(status.FAILED_PRECONDITION, "another pause stands");
+        if (standing && !isOwn) throw failure("PAUSE_STANDS", "another pause stands");
         return {
           pause: this.pause(eventId, { reason, broadcaster }, duration ? Number(duration.seconds) * 1000 : 60_000),
         };
       }),
       ...this.#unary("resumeSpeakers", ({ eventId, pauseId }) => {
-        if (this.event(eventId).pause?.pauseId !== pauseId) throw failure(status.FAILED_PRECONDITION, "no such pause");
+        if (this.event(eventId).pause?.pauseId !== pauseId) throw failure("PAUSE_NOT_STANDING", "no such pause");
         this.resume(eventId);
         return {};
       }),
@@ -183,7 +184,7 @@ export class FakePermissionServer {
       ...this.#unary("setChannelEvent", ({ channelId, eventId, onlyIfUnassigned }) => {
         const owner = this.channels.get(channelId)?.eventId;
         if (onlyIfUnassigned && owner !== undefined && owner !== eventId) {
-          throw failure(status.FAILED_PRECONDITION, `the channel belongs to event "${owner}"`);
+          throw failure("CHANNEL_OF_ANOTHER_EVENT", `the channel belongs to event "${owner}"`);
         }
         this.#addChannel(channelId, eventId);
         return { previousEventId: owner ?? "" };
@@ -215,7 +216,7 @@ export class FakePermissionServer {
       }),
       ...this.#unary("renewPtt", ({ channelId, leaseId }) => {
         const { lease } = this.#channel(channelId);
-        if (lease?.leaseId !== leaseId) throw failure(status.FAILED_PRECONDITION, "the floor is not held under it");
+        if (lease?.leaseId !== leaseId) throw failure("STALE_LEASE", "the floor is not held under it");
         this.#expireLater(channelId, leaseId);
         return { expiresAt: timestampFromMs(Date.now() + this.leaseMs) };
       }),
@@ -223,7 +224,12 @@ export class FakePermissionServer {
         const channel = this.#channel(channelId);
         const { lease } = channel;
         const isOwn = leaseId ? lease?.leaseId === leaseId : lease?.userId === userId && lease?.sessionId === sessionId;
-        if (!isOwn) throw failure(status.FAILED_PRECONDITION, "the floor is not held under this lease");
+        if (!isOwn) {
+          throw failure(
+            leaseId ? "STALE_LEASE" : "NOT_HOLDER",
+            "the floor is not held under this lease, or by this session",
+          );
+        }
         this.setLease(channelId, undefined);
         return {};
       }),
@@ -446,7 +452,7 @@ export class FakePermissionServer {
 
   #channel(channelId: string) {
     const channel = this.channels.get(channelId);
-    if (channel === undefined) throw failure(status.NOT_FOUND, "the channel belongs to no event");
+    if (channel === undefined) throw failure("UNKNOWN_CHANNEL", "the channel belongs to no event");
     return channel;
   }
 
@@ -461,7 +467,7 @@ export class FakePermissionServer {
         const code = this.failing.get(method);
         let respond: () => void;
         try {
-          if (code !== undefined) throw failure(code, "made to fail");
+          if (code !== undefined) throw Object.assign(new Error("made to fail"), { code, details: "made to fail" });
           const response = create(output, answer(call.request) as Record<string, unknown>);
           respond = () => callback(null, response);
         } catch (error) {
@@ -477,15 +483,7 @@ function encodeSpeakers(message: MessageInitShape<typeof WatchChannelsResponseSc
   return Buffer.from(toBinary(WatchChannelsResponseSchema, create(WatchChannelsResponseSchema, message)));
 }
 
-/** The reason of a status, where the router decides by it. */
-const REASONS: { readonly [Code in status]?: string } = {
-  [status.NOT_FOUND]: "UNKNOWN_CHANNEL",
-  [status.FAILED_PRECONDITION]: "STALE_LEASE",
-};
-
-function failure(code: status, details: string): Partial<ServiceError> & Error {
-  const metadata = new Metadata();
-  const error = new SquelchError("failedPrecondition", details, { reason: REASONS[code] });
-  metadata.set("grpc-status-details-bin", encodeDetails(code, error));
-  return Object.assign(new Error(details), { code, details, metadata });
+function failure(reason: ErrorReason, details: string): Partial<ServiceError> & Error {
+  const error = new SquelchError(ERROR_REASONS[reason].code, details, { reason });
+  return Object.assign(new Error(details), toStatus(error));
 }
