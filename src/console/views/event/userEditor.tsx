@@ -109,7 +109,7 @@ export function UserEditor({ event, userId, channelIds, onClose }: UserEditorPro
         ))}
       </ul>
       <p class="said" data-tone={said?.tone} role={said?.tone === "failed" ? "alert" : "status"}>
-        {said?.text ?? problem ?? (isLive ? "" : "This page may be out of date, so saving is not possible")}
+        {said?.text ?? (isLive ? (problem ?? "") : "This page may be out of date, so saving is not possible")}
       </p>
       <KeepOut event={event} userId={userId} />
       <footer>
@@ -138,10 +138,13 @@ export function UserEditor({ event, userId, channelIds, onClose }: UserEditorPro
  */
 function useShownRevision(event: EventPicture, userId: string): { revision?: bigint; problem?: string } {
   const { session } = useConsole();
+  const isLive = useIsLive();
   const [read, setRead] = useState<{ revision: bigint; epoch: string }>();
   const [problem, setProblem] = useState<string>();
   const { eventId, epoch } = event;
   useEffect(() => {
+    if (!isLive) return;
+    setProblem(undefined);
     let isWanted = true;
     session.permissions.getUserPermissions({ eventId, userId }).then(
       ({ userRevision, cursor }) => isWanted && setRead({ revision: userRevision, epoch: cursor?.epoch ?? "" }),
@@ -150,7 +153,7 @@ function useShownRevision(event: EventPicture, userId: string): { revision?: big
     return () => {
       isWanted = false;
     };
-  }, [session, eventId, userId, epoch]);
+  }, [session, eventId, userId, epoch, isLive]);
   const streamed = event.userRevisions.get(userId);
   if (streamed !== undefined) return { revision: streamed };
   // A change that the page does not show yet must not count as shown.
