@@ -39,7 +39,7 @@ export interface GrowthOptions {
 /** Measures what makes a change more expensive. */
 export const growth: Scenario<GrowthOptions> = {
   name: "growth",
-  title: `The CPU of one change at ${CHANGES_PER_SECOND} changes/s, beyond what the idle servers use, by what there is around it`,
+  title: `The CPU of one change at ${CHANGES_PER_SECOND} changes/s, without the CPU of idle servers, while one part of the load grows`,
   columns: {
     grows: "what grows",
     size: "to",

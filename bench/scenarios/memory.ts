@@ -32,7 +32,7 @@ export interface MemoryOptions {
 export const memory: Scenario<MemoryOptions> = {
   name: "memory",
   title:
-    "What a replica holds after its garbage was collected: for a membership (a user of an event, with all channels), for an idle watcher",
+    "The memory of a replica after garbage collection, for each membership (a user of an event, with all channels) and for each idle watcher",
   columns: {
     what: "for each",
     count: "how many",

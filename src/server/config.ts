@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { BlockList, isIP } from "node:net";
 import { DEFAULT_AUDIT_LENGTH } from "../domain/audit.js";
 import { SquelchError } from "../domain/errors.js";
 import { DEFAULT_EVENT_LIMITS, MOST_CHANNELS_PER_USER } from "../domain/eventLimits.js";
@@ -36,7 +36,8 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     if (text === undefined || text === "") return fallback;
     const value = parse(text);
     if (value === undefined) {
-      const given = name === "tokenSecret" ? "" : `, not "${redactRedisUrl(text)}"`;
+      const isSecret = name === "tokenSecret" || name === "tokenJwks";
+      const given = isSecret ? "" : `, not "${redactRedisUrl(text)}"`;
       problems.push(`${flag} (${variable}): must be ${expected}${given}`);
     }
     return value ?? fallback;
@@ -57,6 +58,7 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
       return undefined;
     }
   };
+  const maxConnections = readWhole("maxConnections", 1, 100_000, 5_000);
   const config: ServerConfig = {
     redisUrl: readRedisUrl("redisUrl"),
     ingestRedisUrl: readRedisUrl("ingestRedisUrl"),
@@ -67,7 +69,12 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     logLevel: read("logLevel", parseLogLevel, `one of ${LOG_LEVELS.join(", ")}`, "info"),
     tokenSecret: read("tokenSecret", parseSecret, `at least ${MIN_SECRET_BYTES} bytes`, undefined),
     tokenSecretFile: read("tokenSecretFile", asItIs, "a file", undefined),
-    tokenJwks: read("tokenJwks", parseKeyLocation, "a file, an https URL, or an http URL of this machine", undefined),
+    tokenJwks: read(
+      "tokenJwks",
+      parseKeyLocation,
+      "a file, an https URL, or an http URL of this machine, without user and password",
+      undefined,
+    ),
     tokenAudience: read("tokenAudience", asItIs, "a text", "squelch"),
     tokenIssuer: read("tokenIssuer", asItIs, "a text", undefined),
     tlsCert: read("tlsCert", asItIs, "a file", undefined),
@@ -90,7 +97,9 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     ),
     maxStreams: readWhole("maxStreams", 1, 100_000, 100),
     maxCallsPerS: readWhole("maxCallsPerS", 1, 1_000_000, 1_000),
-    maxConnections: readWhole("maxConnections", 1, 100_000, 5_000),
+    maxConnections,
+    maxConnectionsPerAddress: readWhole("maxConnectionsPerAddress", 1, 100_000, Math.ceil(maxConnections / 2)),
+    proxies: read("proxies", parseNetworks, "IP addresses or networks as 10.0.0.0/8", loopback()),
     maxUsersPerEvent: readWhole("maxUsersPerEvent", 1, 1_000_000, DEFAULT_EVENT_LIMITS.maxUsersPerEvent),
     maxChannelsPerUser: readWhole(
       "maxChannelsPerUser",
@@ -198,6 +207,28 @@ function parseOrigins(text: string): string[] | undefined {
   return areOrigins ? origins : undefined;
 }
 
+function loopback(): BlockList {
+  const list = new BlockList();
+  list.addSubnet("127.0.0.0", 8, "ipv4");
+  list.addAddress("::1", "ipv6");
+  return list;
+}
+
+// Loopback is always among them: every tool of this machine connects from there.
+function parseNetworks(text: string): BlockList | undefined {
+  const list = loopback();
+  for (const network of text.split(",").map((part) => part.trim())) {
+    if (network === "") continue;
+    const [address = "", bits, ...rest] = network.split("/");
+    const family = isIP(address);
+    const longest = family === 4 ? 32 : 128;
+    const length = bits === undefined ? longest : parseWhole(bits, 0, longest);
+    if (family === 0 || length === undefined || rest.length > 0) return undefined;
+    list.addSubnet(address, length, family === 4 ? "ipv4" : "ipv6");
+  }
+  return list;
+}
+
 function asItIs(text: string): string {
   return text;
 }
@@ -210,7 +241,9 @@ function parseSecret(text: string): string | undefined {
 function parseKeyLocation(text: string): string | undefined {
   if (!/^https?:/.test(text)) return text;
   if (!URL.canParse(text)) return undefined;
-  const { protocol, hostname } = new URL(text);
+  const { protocol, hostname, username, password } = new URL(text);
+  // A fetch refuses such a URL with an error that quotes it.
+  if (username !== "" || password !== "") return undefined;
   return protocol === "https:" || isLoopback(`${hostname}:80`) ? text : undefined;
 }
 

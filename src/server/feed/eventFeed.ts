@@ -282,8 +282,8 @@ export class EventFeed {
     } while (this.#early.length > 0);
   }
 
-  // Where the log ends. An older copy of the event's keys may have been restored, so that revisions would be used twice in one
-  // epoch. What this feed has delivered proves that: then a new epoch is begun first.
+  // Returns the position of the newest log entry. If an older copy of the event's keys was restored, one epoch would use
+  // revisions twice. This feed detects it by what it has already delivered, and then begins a new epoch first.
   async #readProvenPosition(): Promise<LogPosition | undefined> {
     const position = await this.#engine.readPosition(this.eventId);
     if (position === undefined || this.#epoch === "") return position;

@@ -6,6 +6,9 @@ import type { Shutdown } from "./shutdown.js";
 /** The largest request, bytes. A larger one fails with RESOURCE_EXHAUSTED. */
 export const MAX_REQUEST_BYTES = 4 << 20;
 
+/** How long a client may take to send a request, ms. Calls with a stream of requests may take longer. */
+export const REQUEST_TIMEOUT_MS = 10_000;
+
 /** What the gRPC and the HTTP server have in common. */
 export interface Serving {
   /** Called with the headers of each call, before its message is read. */
@@ -13,11 +16,4 @@ export interface Serving {
   calls: ServedCalls;
   shutdown: Shutdown;
   logger: Logger;
-}
-
-/** How many connections a listener takes. */
-export interface ConnectionLimit {
-  max: number;
-  /** Called for each connection above the limit. Such a connection is closed. */
-  onRefused(): void;
 }

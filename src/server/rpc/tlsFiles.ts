@@ -9,6 +9,17 @@ import type { ServerConfig } from "../configOptions.js";
 /** How long a TLS handshake may take, ms. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
 
+/**
+ * The cipher suites of TLS 1.2 that clients may use: with forward secrecy and authenticated encryption, as RFC 9325, 4.2
+ * recommends. All suites of TLS 1.3 are of that kind; the first three are those that Node.js has by default.
+ */
+const CIPHERS = [
+  ...["TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"],
+  ...["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"],
+  ...["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"],
+  ...["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305"],
+].join(":");
+
 /** The certificate that both listeners present, and the CAs whose client certificates they accept. */
 export interface TlsFiles {
   /** The newest certificate, key and CAs. */
@@ -33,7 +44,9 @@ export function openTlsFiles(
 ): TlsFiles | undefined {
   if (tlsCert === undefined || tlsKey === undefined) return undefined;
   const read = () => {
-    const context = {
+    const context: SecureContextOptions = {
+      ciphers: CIPHERS,
+      minVersion: "TLSv1.2",
       cert: readFile("--tls-cert", tlsCert),
       key: readFile("--tls-key", tlsKey),
       ...(tlsClientCa !== undefined && { ca: readFile("--tls-client-ca", tlsClientCa) }),
@@ -43,7 +56,7 @@ export function openTlsFiles(
     } catch (error) {
       throw new SquelchError("invalidArgument", `--tls-cert, --tls-key: ${(error as Error).message}`);
     }
-    if (context.ca !== undefined) requireCertificates("--tls-client-ca", context.ca);
+    if (context.ca !== undefined) requireCertificates("--tls-client-ca", context.ca as Buffer);
     return context;
   };
   let context = read();

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { BlockList } from "node:net";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Registry } from "prom-client";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
@@ -50,7 +51,10 @@ beforeEach(async () => {
     shutdown,
     logger,
   });
-  const connections = { max: 100, onRefused: () => undefined };
+  const connections = {
+    ...{ max: 100, maxPerAddress: 100, unlimited: new BlockList(), onRefused: () => undefined },
+    ...{ maxStreams: 100, mustIdentify: true },
+  };
   const pages = { readiness: () => ({ ready: true }) as const, metrics: async () => "", console: undefined };
   const origins = { corsOrigins: [], onlyLoopbackNames: false };
   const http = await startHttpServer("127.0.0.1:0", connections, undefined, origins, pages, serving);

@@ -10,10 +10,11 @@ import { Metadata, status } from "@grpc/grpc-js";
 import { exportJWK, exportSPKI, SignJWT } from "jose";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { parseConfig } from "../../../src/server/config.js";
 import type { Replica } from "../../../src/server/start.js";
 import { bearer, connectBothServers } from "../../support/clients/callBothServers.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
-import { startSquelch } from "../../support/startSquelch.js";
+import { spawnSquelch, startSquelch } from "../../support/startSquelch.js";
 import { mintToken, TOKEN_SECRET } from "../../support/tokens.js";
 import { waitFor } from "../../support/waitFor.js";
 
@@ -194,9 +195,27 @@ describe("keys", () => {
     await expect(startSquelch({ tokenSecretFile: file })).rejects.toThrow("at least 32 bytes");
     await expect(startSquelch({ tokenSecretFile: join(folder, "nothing") })).rejects.toThrow("ENOENT");
     const secret = { kty: "oct", k: Buffer.from(TOKEN_SECRET).toString("base64url"), kid: "one" };
-    writeFileSync(file, JSON.stringify({ keys: [secret] }));
-    const { ask } = await start({ tokenJwks: file });
-    expect(await ask(await createKey("one").mint())).toMatch(/^UNAVAILABLE the keys/);
+    const strong = await createKey("strong").jwk();
+    const weak = generateKeyPairSync("rsa", { modulusLength: 1_024 }).publicKey.export({ format: "jwk" });
+    for (const [keys, problem] of [
+      [[secret], '--token-jwks: keys[0] (kid "one"): is secret; publish public keys only'],
+      [[strong, { ...weak, kid: "weak" }], '--token-jwks: keys[1] (kid "weak"): has 1024 bits; use 2048 or more'],
+      [[], "--token-jwks: the set has no keys"],
+    ] as const) {
+      writeFileSync(file, JSON.stringify({ keys }));
+      await expect(startSquelch({ tokenJwks: file })).rejects.toThrow(problem);
+    }
+  });
+
+  it("of a URL with a password are not read, and neither the password nor the query is repeated or logged", async () => {
+    const location = "http://user:hunter2@127.0.0.1:1/keys?secret=hunter3";
+    const failure = () => parseConfig({ tokenJwks: location }, {});
+    expect(failure).toThrow(/^--token-jwks \(SQUELCH_TOKEN_JWKS\): must be .* without user and password$/);
+    const replica = await spawnSquelch(["--token-jwks", "http://127.0.0.1:1/keys?secret=hunter3"]);
+    closers.push(() => replica.stop());
+    const log = await waitFor(() => replica.lines.find((line) => line.includes("keys of tokens could not be read")));
+    expect(log).toContain('"source":"http://127.0.0.1:1"');
+    expect(replica.lines.join("\n")).not.toContain("hunter");
   });
 });
 

@@ -251,16 +251,20 @@ describe("a page of another origin", () => {
 
   it("does not get in by a name of its own that points here (DNS rebinding)", async () => {
     const { httpAddress, url } = await start();
-    const ask = (host: string) =>
+    const ask = (host: string, path = call) =>
       new Promise<number | undefined>((resolve, reject) => {
+        const method = path === call ? "POST" : "GET";
         const headers = { host, origin: `http://${host}`, "content-type": "application/json" };
-        const rebound = httpRequest(`http://${httpAddress}${call}`, { method: "POST", headers }, (response) => {
+        const rebound = httpRequest(`http://${httpAddress}${path}`, { method, headers }, (response) => {
           response.resume();
           resolve(response.statusCode);
         });
-        rebound.once("error", reject).end(JSON.stringify(user));
+        rebound.once("error", reject).end(path === call ? JSON.stringify(user) : undefined);
       });
-    expect(await ask("evil.example:8080")).toBe(403);
-    expect(await ask(`localhost:${new URL(url).port}`)).toBe(200);
+    for (const path of [call, "/metrics", "/", "/assets/x"]) expect(await ask("evil.example:8080", path)).toBe(403);
+    const port = new URL(url).port;
+    expect([await ask(`localhost:${port}`), await ask(`127.0.0.1:${port}`, "/metrics")]).toEqual([200, 200]);
+    // Probes of an orchestrator may come by another name.
+    expect([await ask("evil.example", "/healthz"), await ask("evil.example", "/readyz")]).toEqual([200, 200]);
   });
 });

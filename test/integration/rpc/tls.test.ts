@@ -3,7 +3,7 @@ import { request as httpsRequest } from "node:https";
 import { connect as connectTcp, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect as connectTls, type SecureContextOptions } from "node:tls";
+import { type ConnectionOptions, connect as connectTls, type SecureContextOptions } from "node:tls";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -55,6 +55,29 @@ const SERVERS = [
       createConnectTransport({ baseUrl: `https://${httpAddress}`, httpVersion: "1.1", nodeOptions }),
   ],
 ] as const;
+
+it("TLS 1.2 needs forward secrecy and authenticated encryption, and older versions are refused, on both servers", async () => {
+  const replica = await start();
+  const handshake = (address: string, options: object) =>
+    new Promise<string>((resolve) => {
+      const [host, port] = address.split(":");
+      const offered = { host, port: Number(port), ca, maxVersion: "TLSv1.2", checkServerIdentity: () => undefined };
+      const socket = connectTls({ ...offered, ...options } as ConnectionOptions, () => {
+        resolve(socket.getCipher().name);
+        socket.destroy();
+      });
+      socket.on("error", () => resolve("refused"));
+    });
+  const gcm = "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES128-GCM-SHA256";
+  for (const address of [replica.grpcAddress, replica.httpAddress]) {
+    expect(await handshake(address, { ciphers: gcm })).toMatch(/^ECDHE-\w+-AES128-GCM-SHA256$/);
+    // Static RSA; CBC; TLS 1.1.
+    expect(await handshake(address, { ciphers: "AES128-GCM-SHA256:AES256-GCM-SHA384" })).toBe("refused");
+    expect(await handshake(address, { ciphers: "ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA" })).toBe("refused");
+    const old = { minVersion: "TLSv1.1", maxVersion: "TLSv1.1", ciphers: "DEFAULT:@SECLEVEL=0" };
+    expect(await handshake(address, old)).toBe("refused");
+  }
+});
 
 describe.each(SERVERS)("over TLS, %s", (_, createTransport) => {
   const user = { eventId: "festival", userId: "anna" };

@@ -8,7 +8,7 @@ import { type SquelchProcess, spawnSquelch } from "../../support/startSquelch.js
 let squelch: SquelchProcess;
 afterEach(() => squelch?.stop());
 
-const WARNING = "the membership check is off: users may speak on channels that are not theirs";
+const WARNING = "the membership check is off: users may speak on channels that are not assigned to them";
 
 /** What a stranger who presses on a channel of the event is answered. */
 async function pressAsStranger() {

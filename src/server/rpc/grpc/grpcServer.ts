@@ -2,23 +2,27 @@ import type { ServerHttp2Session } from "node:http2";
 import { type AddressInfo, createServer } from "node:net";
 import type { DescService } from "@bufbuild/protobuf";
 import { Server, type ServerDuplexStream, type UntypedServiceImplementation } from "@grpc/grpc-js";
-import { HealthImplementation } from "grpc-health-check";
 import { grpcServiceDefinition } from "../../../lib/grpcService.js";
 import { type HostPort, parseHostPort } from "../../../lib/hostPort.js";
 import type { Authenticator } from "../../auth/authenticator.js";
 import { services } from "../../contract.js";
 import { endIfAbandoned } from "../abandonedSessions.js";
-import { type ConnectionLimit, MAX_REQUEST_BYTES, type Serving } from "../serving.js";
+import { ConnectionLimit, type ConnectionRules } from "../connectionLimit.js";
+import { MAX_REQUEST_BYTES, type Serving } from "../serving.js";
 import type { TlsFiles } from "../tlsFiles.js";
 import { admitting, headOf } from "./grpcAdmission.js";
 import { createGrpcHandler } from "./grpcCalls.js";
 import { createGrpcCredentials } from "./grpcCredentials.js";
+import { GrpcSessions } from "./grpcSessions.js";
+import { Health } from "./health.js";
 import { createReflection } from "./reflection.js";
 import { withEndings } from "./withEndings.js";
 
 /** A connection that does not answer a ping for this long is dead, ms. A connection that only reads slowly does answer. */
 const KEEPALIVE_TIMEOUT_MS = 20_000;
 const KEEPALIVE_INTERVAL_MS = 10_000;
+/** A connection without a call for this long is closed, ms. A client connects again with its next call. */
+const IDLE_TIMEOUT_MS = 300_000;
 
 /** The gRPC listener. */
 export interface GrpcServer {
@@ -33,26 +37,37 @@ export interface GrpcServer {
   close(timeoutMs: number): Promise<void>;
 }
 
+/** Which connections the gRPC listener takes, and what each may hold. */
+export interface GrpcConnectionRules extends ConnectionRules {
+  /** How many calls may be open on one connection. */
+  maxStreams: number;
+  /** True if every caller needs a token or a certificate. */
+  mustIdentify: boolean;
+}
+
 /** Starts to listen. Rejects if the address cannot be bound. */
 export async function startGrpcServer(
   address: string,
-  connections: ConnectionLimit,
+  connections: GrpcConnectionRules,
   tls: TlsFiles | undefined,
   authenticator: Authenticator,
   serving: Serving,
 ): Promise<GrpcServer> {
   const { logger } = serving;
   const { endings } = serving.shutdown;
+  const sessions = new GrpcSessions(connections.mustIdentify);
   const server = new Server({
     "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
     "grpc.max_send_message_length": -1,
     "grpc.keepalive_time_ms": KEEPALIVE_INTERVAL_MS,
     "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
-    interceptors: [admitting(serving)],
+    "grpc.max_connection_idle_ms": IDLE_TIMEOUT_MS,
+    "grpc.max_concurrent_streams": connections.maxStreams,
+    interceptors: [admitting(serving, (peer) => sessions.identified(peer))],
     // Its counts of connections and streams are not read.
     "grpc.enable_channelz": 0,
   });
-  const health = new HealthImplementation();
+  const health = new Health(services);
 
   for (const service of services) server.addService(grpcServiceDefinition(service), implementationOf(service, serving));
   // Probes have no token, so health needs none. Reflection shows the contract to callers who have one.
@@ -62,16 +77,21 @@ export async function startGrpcServer(
   };
   createReflection(services).addToServer(withEndings(server, endings, admit));
 
-  onSession(server, (session) => endIfAbandoned(session, logger));
+  onSession(server, (session) => {
+    endIfAbandoned(session, logger);
+    sessions.watch(session);
+  });
   // The listener of grpc-js takes any number of connections, so this one takes its place.
   const injector = server.createConnectionInjector(createGrpcCredentials(tls));
+  const limit = new ConnectionLimit(connections);
   const listener = createServer({ noDelay: true }, (socket) => {
     // Before the socket is a session it has no other listener, and an error without a listener ends the process.
     socket.on("error", () => socket.destroy());
+    if (!limit.admit(socket)) return;
     injector.injectConnection(socket);
   });
   listener.maxConnections = connections.max;
-  listener.on("drop", connections.onRefused);
+  listener.on("drop", () => connections.onRefused("connections"));
   const { host, port } = parseHostPort(address) as HostPort;
   await new Promise<void>((resolve, reject) => {
     listener.once("error", reject);
@@ -81,11 +101,7 @@ export async function startGrpcServer(
   return {
     address: address.replace(/:\d+$/, `:${(listener.address() as AddressInfo).port}`),
 
-    setServing(isServing) {
-      for (const name of ["", ...services.map(({ typeName }) => typeName)]) {
-        health.setStatus(name, isServing ? "SERVING" : "NOT_SERVING");
-      }
-    },
+    setServing: (isServing) => health.setServing(isServing),
 
     async close(timeoutMs) {
       let timer: NodeJS.Timeout | undefined;
@@ -99,6 +115,7 @@ export async function startGrpcServer(
       });
       clearTimeout(timer);
       server.forceShutdown();
+      sessions.close();
     },
   };
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { createConnectRouter } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import {
@@ -9,12 +9,13 @@ import {
 } from "@connectrpc/connect-node";
 import { type HostPort, parseHostPort } from "../../../lib/hostPort.js";
 import { METRICS_CONTENT_TYPE } from "../../ops/metrics.js";
-import { type ConnectionLimit, MAX_REQUEST_BYTES, type Serving } from "../serving.js";
+import { ConnectionLimit, type ConnectionRules } from "../connectionLimit.js";
+import { MAX_REQUEST_BYTES, REQUEST_TIMEOUT_MS, type Serving } from "../serving.js";
 import type { TlsFiles } from "../tlsFiles.js";
 import { admitted } from "./httpAdmission.js";
 import { addHttpCalls } from "./httpCalls.js";
 import { createPlainListener, createTlsListener } from "./httpListener.js";
-import { admitOrigin, type OriginRules } from "./httpOrigins.js";
+import { admitOrigin, type OriginRules, refuseHost } from "./httpOrigins.js";
 import type { StaticFiles } from "./staticFiles.js";
 
 /** Whether this replica can be used, and the reason if it cannot. */
@@ -39,7 +40,7 @@ export interface HttpServer {
 /** Starts to listen. Rejects if the address cannot be bound. */
 export async function startHttpServer(
   address: string,
-  connections: ConnectionLimit,
+  connections: ConnectionRules,
   tls: TlsFiles | undefined,
   origins: OriginRules,
   pages: HttpPages,
@@ -57,7 +58,14 @@ export async function startHttpServer(
     const [path = ""] = (request.url ?? "").split("?", 1);
     if (serving.shutdown.hasBegun && request.httpVersionMajor === 1) response.setHeader("connection", "close");
     const call = calls.get(path);
-    if (call === undefined) return servePage(path, request, response, pages);
+    if (call?.method.methodKind !== "client_streaming") endIfIncomplete(request);
+    if (call === undefined) {
+      // Health checks come from other names, too, and say nothing that a hostile page could use.
+      const refusal = path === "/healthz" || path === "/readyz" ? undefined : refuseHost(request, origins);
+      if (refusal === undefined) servePage(path, request, response, pages);
+      else answerJson(response, 403, { error: refusal });
+      return;
+    }
     const refusal = admitOrigin(request, response, origins);
     if (refusal === undefined) void serveCall(call, request, response, serving);
     else if (refusal !== "answered") answerJson(response, 403, { code: "permission_denied", message: refusal });
@@ -66,7 +74,9 @@ export async function startHttpServer(
     tls === undefined ? createPlainListener(onRequest) : createTlsListener(tls, onRequest, serving.logger);
   const { server } = listener;
   server.maxConnections = connections.max;
-  server.on("drop", connections.onRefused);
+  server.on("drop", () => connections.onRefused("connections"));
+  const limit = new ConnectionLimit(connections);
+  server.prependListener("connection", (socket: Socket) => limit.admit(socket));
   const { host, port } = parseHostPort(address) as HostPort;
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -122,6 +132,12 @@ async function serveCall(
     if (response.headersSent) response.destroy();
     else answerJson(response, 400, { code: "invalid_argument", message: "the request cannot be understood" });
   }
+}
+
+// A client that sends a part of a request and then nothing holds no connection for long.
+function endIfIncomplete(request: IncomingMessage): void {
+  const timer = setTimeout(() => request.destroy(), REQUEST_TIMEOUT_MS);
+  for (const ending of ["end", "close"]) request.once(ending, () => clearTimeout(timer));
 }
 
 // A proxy passes each message on as it comes: nginx, for one, otherwise collects an answer until 8 KB are full.

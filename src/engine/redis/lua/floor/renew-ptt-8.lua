@@ -1,11 +1,11 @@
--- Extends a lease by its lease time from now, but not beyond the end of its talk time. A lease that is not the present one of
--- the channel is stale: then this changes nothing. The lease of a pause's broadcaster lasts as long as the pause.
+-- Extends a lease by its lease time from now, but not beyond the end of its talk time. A lease that is not the present
+-- lease of the channel is stale, and the script changes nothing. The lease of a pause's broadcaster lasts as long as the pause.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
 -- KEYS[7] hash: channel -> event
 -- KEYS[8] speaker key of the channel
 -- ARGV[2] JSON of {channelId, leaseId}
--- Returns { 'renewed', when the lease now ends (ms) }
+-- Returns { 'renewed', the new end of the lease (ms) }
 --      or { 'stale' }
 --      or { 'moved', event of the channel or false }: the channel does not belong to this event.
 -- @include leases

@@ -1,5 +1,5 @@
--- Applies updates of one event in their order. Each is a compare-and-set on the position of its user's newest write: the
--- latest write wins. Channels of the updates that belong to no event become the event's own.
+-- Applies updates of one event in their order. Each update is applied only if its position is later than that of the user's
+-- newest write, so the latest write wins. Channels in the updates that belong to no event are given to this event.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
 -- KEYS[7] hash: channel -> event

@@ -10,13 +10,13 @@ import {
   HEADERS,
   openLeanHttp2,
   RST_STREAM,
-} from "../../../bench/clients/leanHttp2.js";
-import { processMemoryMib } from "../../../bench/support/processMemory.js";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
-import { bearer, connectBothServers } from "../../support/clients/callBothServers.js";
-import { type SquelchProcess, spawnSquelch } from "../../support/startSquelch.js";
-import { mintToken, TOKEN_SECRET } from "../../support/tokens.js";
-import { waitFor } from "../../support/waitFor.js";
+} from "../../../../bench/clients/leanHttp2.js";
+import { processMemoryMib } from "../../../../bench/support/processMemory.js";
+import { PermissionService } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { bearer, connectBothServers } from "../../../support/clients/callBothServers.js";
+import { type SquelchProcess, spawnSquelch } from "../../../support/startSquelch.js";
+import { mintToken, TOKEN_SECRET } from "../../../support/tokens.js";
+import { waitFor } from "../../../support/waitFor.js";
 
 const MAX_CONNECTIONS = 500;
 const HALF_OPEN = 10_000;

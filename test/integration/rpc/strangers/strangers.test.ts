@@ -1,11 +1,11 @@
 import { request } from "node:http";
 import { connect } from "node:http2";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Replica } from "../../../src/server/start.js";
-import { bearer } from "../../support/clients/callBothServers.js";
-import { startSquelch } from "../../support/startSquelch.js";
-import { mintToken, TOKEN_SECRET } from "../../support/tokens.js";
-import { waitFor } from "../../support/waitFor.js";
+import type { Replica } from "../../../../src/server/start.js";
+import { bearer } from "../../../support/clients/callBothServers.js";
+import { startSquelch } from "../../../support/startSquelch.js";
+import { mintToken, TOKEN_SECRET } from "../../../support/tokens.js";
+import { waitFor } from "../../../support/waitFor.js";
 
 const LARGE_BYTES = 4_000_000;
 const TOKENS = { none: undefined, forged: "Bearer e30.e30.e30" };
