@@ -27,7 +27,7 @@ export const ERROR_REASONS = {
   MALFORMED: { code: "invalidArgument", metadata: ["field?"] },
   PAGE_TOKEN_INVALID: { code: "invalidArgument", metadata: [] },
   REQUEST_ID_REUSED: { code: "invalidArgument", metadata: ["requestId"] },
-  UNKNOWN_CHANNEL: { code: "notFound", metadata: ["channelId"] },
+  UNKNOWN_CHANNEL: { code: "notFound", metadata: ["channelId", "near?"] },
   CHANNEL_OF_ANOTHER_EVENT: { code: "failedPrecondition", metadata: ["channelId", "field"] },
   STALE_LEASE: { code: "failedPrecondition", metadata: ["channelId"] },
   NOT_HOLDER: { code: "failedPrecondition", metadata: ["channelId"] },

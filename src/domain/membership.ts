@@ -41,12 +41,18 @@ export function revisionChanged(userId: string, revision: number): SquelchError 
   );
 }
 
-/** Returns the error for a channel that belongs to no event. */
-export function unknownChannel(channelId: string): SquelchError {
+/**
+ * Returns the error for a channel that belongs to no event.
+ *
+ * @param near ids of channels that the caller may have meant and may see, the nearest first
+ */
+export function unknownChannel(channelId: string, near: readonly string[] = []): SquelchError {
+  const [nearest] = near;
+  const guess = nearest === undefined ? "" : `did you mean "${nearest}"? If not, `;
   return refusal(
     "UNKNOWN_CHANNEL",
-    `channel_id: "${channelId}" belongs to no event; associate it with SetChannelEvent`,
-    { channelId },
+    `channel_id: "${channelId}" belongs to no event; ${guess}associate it with SetChannelEvent`,
+    { channelId, ...(near.length > 0 && { near: JSON.stringify(near) }) },
   );
 }
 
