@@ -127,6 +127,28 @@ describe("the console", () => {
     await waitFor(async () => (await channelsOf("newcomer")).length === 1);
   });
 
+  it("does not overwrite a change of another administrator that the page does not show yet", async () => {
+    await openEvent();
+    await tab("Users").click();
+    await user("anna").click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel(`${eventId}-stage`).uncheck();
+    const call = "**/squelch.v1.PermissionService/SetUserChannels";
+    await page.route(call, async (route) => {
+      await assign("anna", `${eventId}-stage`, `${eventId}-tower`);
+      await route.continue();
+    });
+    await dialog.getByRole("button", { name: "Save 1 change" }).click();
+    await dialog.getByText(/Nothing was written: another administrator has changed anna/).waitFor();
+    await page.unroute(call);
+    expect(await channelsOf("anna")).toEqual([`${eventId}-stage`, `${eventId}-tower`]);
+
+    await dialog.getByText("2 channels in").waitFor();
+    await dialog.getByRole("button", { name: "Save 1 change" }).click();
+    await dialog.getByText(/0 gained, 1 lost/).waitFor();
+    expect(await channelsOf("anna")).toEqual([`${eventId}-tower`]);
+  });
+
   it("disconnects and bans, and lifts the ban", async () => {
     const router = new PermissionClient({ address: replica.grpcAddress, routerId: `router-${eventId}` });
     closers.push(() => router.close());
