@@ -940,7 +940,8 @@ export type SetUserChannelsResponse = Message<"squelch.v1.SetUserChannelsRespons
   epoch: string;
 
   /**
-   * True if a Redis replica acknowledged the change. False if Redis has no replica or it did not answer in time.
+   * True if a Redis replica acknowledged the change. False if Redis has no replica or it did not answer in time, and if the
+   * user lost no channel: only revocations wait for a Redis replica.
    *
    * @generated from field: bool replicated = 6;
    */
@@ -1041,7 +1042,8 @@ export type SyncEventMembersResponse = Message<"squelch.v1.SyncEventMembersRespo
   epoch: string;
 
   /**
-   * True if a Redis replica acknowledged the change. False if Redis has no replica or it did not answer in time.
+   * True if a Redis replica acknowledged the change. False if Redis has no replica or it did not answer in time, and if no
+   * user lost a channel: only revocations wait for a Redis replica.
    *
    * @generated from field: bool replicated = 5;
    */
