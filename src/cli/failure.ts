@@ -85,7 +85,7 @@ function callErrorLine(error: ConnectError, { address, timeoutMs }: { address: s
     case Code.Unknown:
     case Code.Internal:
     case Code.DataLoss:
-      return `${address} failed: ${said}; its log says more`;
+      return `${address} failed: ${said}; see its log for details`;
   }
 }
 

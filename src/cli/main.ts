@@ -33,7 +33,7 @@ Exit codes: 0 done, 1 failed, 2 misused.
 Examples:
   squelch demo                           see how it works, without other programs
   squelch serve                          run a replica in memory
-  squelch assign festival anna stage     let anna hear and speak on stage
+  squelch assign festival anna stage     allow anna to listen and speak on stage
   squelch watch festival                 see the changes arrive
   squelch pause festival --reason Fire   stop all speakers`;
 

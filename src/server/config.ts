@@ -77,9 +77,11 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     ),
     tokenAudience: read("tokenAudience", asItIs, "a text", "squelch"),
     tokenIssuer: read("tokenIssuer", asItIs, "a text", undefined),
+    revokedTokens: read("revokedTokens", asItIs, "a file", undefined),
     tlsCert: read("tlsCert", asItIs, "a file", undefined),
     tlsKey: read("tlsKey", asItIs, "a file", undefined),
     tlsClientCa: read("tlsClientCa", asItIs, "a file", undefined),
+    tlsClientCrl: read("tlsClientCrl", asItIs, "a file", undefined),
     insecure: read("insecure", parseSwitch, "on or off", false),
     legacyRouters: read("legacyRouters", parseSwitch, "on or off", true),
     membershipCheck: read("membershipCheck", parseSwitch, "on or off", true),
@@ -126,12 +128,14 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
         "give --token-secret, --token-jwks or --tls-client-ca, use loopback, or --insecure on",
     );
   }
-  const { tokenSecret, tokenSecretFile, tlsCert, tlsKey, tlsClientCa } = config;
+  const { tokenSecret, tokenSecretFile, tlsCert, tlsKey, tlsClientCa, tlsClientCrl } = config;
   if (tokenSecret !== undefined && tokenSecretFile !== undefined) {
     problems.push("--token-secret: must not be given beside --token-secret-file");
   }
   if ((tlsCert === undefined) !== (tlsKey === undefined)) problems.push("--tls-cert: must be given with --tls-key");
   if (tlsClientCa !== undefined && tlsCert === undefined) problems.push("--tls-client-ca: needs --tls-cert too");
+  if (tlsClientCrl !== undefined && tlsClientCa === undefined)
+    problems.push("--tls-client-crl: needs --tls-client-ca too");
   const { redisUrl, ingestRedisUrl, redisLayout } = config;
   if (redisUrl !== undefined && redisLayout !== "cluster" && parseRedisUrl(redisUrl).topology === "cluster") {
     problems.push(
@@ -157,10 +161,9 @@ export interface RedisConfig extends Pick<ServerConfig, "ingestRedisUrl" | "redi
 }
 
 /**
- * The Redis of a library user who names none, or only its URL.
+ * Returns the Redis options of the library from the environment. `redisUrl` replaces SQUELCH_REDIS_URL.
  *
- * @throws SquelchError `invalidArgument` if SQUELCH_REDIS_URL is missing too, or what SQUELCH_* variables say of Redis is
- *   wrong.
+ * @throws SquelchError `invalidArgument` if both are missing, or if the SQUELCH_* variables for Redis are not valid
  */
 export function redisFromEnvironment(redisUrl: string | undefined, env: NodeJS.ProcessEnv = process.env): RedisConfig {
   const { SQUELCH_REDIS_URL, SQUELCH_INGEST_REDIS_URL, SQUELCH_REDIS_LAYOUT } = env;

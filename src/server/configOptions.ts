@@ -20,9 +20,11 @@ export interface ServerConfig {
   tokenAudience: string;
   /** Undefined: tokens of any issuer are accepted if their key is valid. */
   tokenIssuer: string | undefined;
+  revokedTokens: string | undefined;
   tlsCert: string | undefined;
   tlsKey: string | undefined;
   tlsClientCa: string | undefined;
+  tlsClientCrl: string | undefined;
   insecure: boolean;
   legacyRouters: boolean;
   membershipCheck: boolean;
@@ -142,6 +144,14 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     defaultText: "none: any issuer with a valid key",
   },
   {
+    name: "revokedTokens",
+    flag: "--revoked-tokens",
+    env: "SQUELCH_REVOKED_TOKENS",
+    description:
+      "file with revoked tokens, one a line: jti and the id of a token, or sub and the name of a caller; read again when it changes",
+    defaultText: "none",
+  },
+  {
     name: "tlsCert",
     flag: "--tls-cert",
     env: "SQUELCH_TLS_CERT",
@@ -160,6 +170,13 @@ export const CONFIG_OPTIONS: readonly ConfigOption[] = [
     flag: "--tls-client-ca",
     env: "SQUELCH_TLS_CLIENT_CA",
     description: "file with CAs (PEM); a client certificate from one of them identifies the caller",
+    defaultText: "none",
+  },
+  {
+    name: "tlsClientCrl",
+    flag: "--tls-client-crl",
+    env: "SQUELCH_TLS_CLIENT_CRL",
+    description: "file with the revocation lists (PEM) of all those CAs; read again when it changes",
     defaultText: "none",
   },
   {

@@ -51,16 +51,16 @@ export function addStatusCommand(program: Command, context: CommandContext): voi
       else await showStatus(context, connection.address, status);
       const { feedHealthy, feedProblem } = status.checkpoint;
       if (!feedHealthy) {
-        const problem = feedProblem === "" ? "look at its log and at Redis" : feedProblem;
+        const problem = feedProblem === "" ? "check its log and Redis" : feedProblem;
         throw new CommandFailure(
-          printable(`changes do not reach ${connection.address}; it serves what it knows, ${problem}`),
+          printable(`changes do not reach ${connection.address}, it serves its last data; ${problem}`),
         );
       }
       const sick = fleet?.replicas.filter((replica) => !replica.feedHealthy) ?? [];
       if (sick.length > 0) {
         const names = sick.map(({ replicaId }) => replicaId).join(", ");
         const problems = new Set(sick.flatMap((replica) => replica.feedProblem || []));
-        const advice = problems.size === 0 ? "look at the log there and at Redis" : [...problems].join("; ");
+        const advice = problems.size === 0 ? "check the log of the replica and Redis" : [...problems].join("; ");
         throw new CommandFailure(printable(`changes do not reach ${names}; ${advice}`));
       }
     });
@@ -110,7 +110,7 @@ async function showStatus(
     const { comparedUsers, changedUsers, ambiguousUsers } = reconciled;
     await output.line(
       `compared ${formatCount(comparedUsers, "user")} with the control plane's keys: ${changedUsers} changed, ` +
-        `${ambiguousUsers} left as they are because the keys do not tell`,
+        `${ambiguousUsers} unchanged because the keys give no clear answer`,
     );
   }
   if (fleet !== undefined) await showFleet(output, fleet);

@@ -68,7 +68,7 @@ export function describeChange({ kind }: Change): string {
       const cut = kind.value.cut.map((speaker) => `${speaker.userId} on ${speaker.channelId}`);
       const pause = kind.value.pause === undefined ? "paused" : describePause(kind.value.pause);
       const { replacedPauseId } = kind.value;
-      const replaced = replacedPauseId === "" ? "" : `, in the place of ${replacedPauseId}`;
+      const replaced = replacedPauseId === "" ? "" : `, replaces ${replacedPauseId}`;
       return `${pause}${replaced}, cut: ${formatIds(cut)}`;
     }
     case "speakersResumed":

@@ -17,7 +17,7 @@ export interface StartPttRequest {
   /** Distinguishes the user's devices. Empty if the caller does not distinguish them. */
   sessionId: string;
   priority: FloorPriority;
-  /** The longest time for which the floor can be held, however often the lease is renewed. */
+  /** The longest time for which the floor can be held, even if the lease is renewed. */
   talkTimeMs: number;
   /** How long the lease lasts without a renewal. */
   leaseTimeMs: number;
@@ -209,6 +209,6 @@ export interface FloorStore {
    * the store directly. Once it resolves, no change is missed.
    */
   followFloor(eventId: string, listener: (news: FloorNews) => void): Promise<Unsubscribe>;
-  /** Calls back with each published speaker of a channel, whichever program published it. */
+  /** Calls back with each published speaker of a channel, from any program. */
   followChannel(channelId: string, listener: (holder: PublishedSpeaker | undefined) => void): Promise<Unsubscribe>;
 }

@@ -13,6 +13,8 @@ export interface MembershipUpdate {
   position: Position;
   /** True if a reconcile derived it from the control plane's keys. A membership written over RPC then stays as it is. */
   isReconciled?: boolean;
+  /** Digest of the control plane's set of the user, if the set is older than this update. */
+  staleKey?: string;
 }
 
 export interface MembershipOutcome {

@@ -7,7 +7,7 @@ import { release, settledLease } from "./leases.js";
 import type { EventRecord, MemoryState } from "./state.js";
 
 export function createBanStore(state: MemoryState): BanStore {
-  // If the user is the broadcaster of a pause, the pause goes on without a broadcaster.
+  // If the user is the broadcaster of a pause, the pause continues without a broadcaster.
   function takeFloors(event: EventRecord, userId: string, actor: string): void {
     const isBroadcaster = event.pause?.broadcaster?.userId === userId;
     if (isBroadcaster && event.pause) event.pause = { ...event.pause, broadcaster: undefined };

@@ -206,7 +206,7 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
    *
    * @param signal ends the wait early; the promise then rejects with its reason
    * @throws SquelchError `unauthenticated`, `permissionDenied`, `invalidArgument` or `unimplemented` if the replica
-   * refuses the watch, with the replica's message; the client goes on trying all the same, every 30 s
+   * refuses the watch, with the replica's message; the client still tries again every 30 s
    * @throws SquelchError `failedPrecondition` if the client is closed, or was not started
    */
   async whenFresh(signal?: AbortSignal): Promise<void> {

@@ -69,7 +69,7 @@ function decode(text: string): string {
 function unreadable(): SquelchError {
   return refusal(
     "CERTIFICATE_INVALID",
-    `the alternative names of the client certificate cannot be read; they say URI:${EVENT_PREFIX}<id> with the id encoded`,
+    `the alternative names of the client certificate cannot be read; write each event as URI:${EVENT_PREFIX}<id> with the id percent-encoded`,
     {},
   );
 }

@@ -3,6 +3,7 @@ import { decodeProtectedHeader, errors } from "jose";
 import { refusal, type SquelchError } from "../../domain/errors.js";
 import { type Identity, parseIdentity } from "../../domain/identity.js";
 import type { KeySource } from "./keySource.js";
+import type { Revocations } from "./revocations.js";
 
 /** The longest token that is verified, bytes. */
 const MAX_TOKEN_BYTES = 8_192;
@@ -22,14 +23,16 @@ export interface TokenRules {
 export class TokenVerifier {
   readonly #sources: readonly KeySource[];
   readonly #rules: TokenRules;
+  readonly #revocations: Revocations;
   #known = new Map<string, Identity>();
 
-  constructor(sources: readonly KeySource[], rules: TokenRules) {
+  constructor(sources: readonly KeySource[], rules: TokenRules, revocations: Revocations) {
     this.#sources = sources;
     this.#rules = rules;
+    this.#revocations = revocations;
   }
 
-  /** Empties the cache. Call it when the keys have changed. */
+  /** Empties the cache. Call it when the keys or the revocations have changed. */
   forget(): void {
     this.#known = new Map();
   }
@@ -70,6 +73,7 @@ export class TokenVerifier {
         clockTolerance: CLOCK_TOLERANCE_S,
       });
       const identity = parseIdentity(claims);
+      if (this.#revocations.isRevoked(identity.name, claims.jti)) throw revoked("token");
       return { ...identity, expiresAtMs: identity.expiresAtMs + CLOCK_TOLERANCE_S * 1_000 };
     } catch (error) {
       throw toRefusal(error, this.#rules);
@@ -82,7 +86,7 @@ export class TokenVerifier {
     try {
       algorithm = decodeProtectedHeader(token).alg;
     } catch {
-      throw invalid("is no signed JSON web token");
+      throw invalid("is not a signed JSON web token");
     }
     const source = this.#sources.find(({ algorithms }) => algorithms.includes(algorithm ?? ""));
     if (source === undefined) throw invalid("is signed by an algorithm that is not accepted here");
@@ -93,6 +97,12 @@ export class TokenVerifier {
 /** Returns the error for an expired token. */
 export function expired(): SquelchError {
   return refusal("TOKEN_EXPIRED", "token: has expired; get a new one and connect again", {});
+}
+
+/** Returns the error for a token or a client certificate that was revoked. */
+export function revoked(what: "token" | "client certificate"): SquelchError {
+  const reason = what === "token" ? "TOKEN_INVALID" : "CERTIFICATE_INVALID";
+  return refusal(reason, `${what}: was revoked; ask an administrator for a new one`, {});
 }
 
 function invalid(problem: string, claim?: string): SquelchError {

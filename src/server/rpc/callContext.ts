@@ -5,7 +5,7 @@ import type { Identity } from "../../domain/identity.js";
 import { decodePercent } from "../../lib/percentText.js";
 import { ACTOR_KEY, type Credentials } from "../auth/authenticator.js";
 
-/** What the headers and the connection of a call say. */
+/** The facts about a call in its headers and its connection. */
 export interface CallHead extends Credentials {
   /** Names the call in logs and in the audit trail: the name that the caller gave, or a random one. */
   callId: string;

@@ -1,23 +1,23 @@
 import { type BlockList, isIPv6 } from "node:net";
 
-/** The address of an IPv4 client at a listener for IPv6 begins so (RFC 4291, 2.5.5.2). */
+/** The prefix of an IPv4 client's address at an IPv6 listener (RFC 4291, 2.5.5.2). */
 const MAPPED_IPV4 = "::ffff:";
 
-/** Which connections a listener takes. */
+/** The limits of a listener's connections. */
 export interface ConnectionRules {
-  /** In all. */
+  /** The most connections of all clients. */
   max: number;
-  /** From one address; of IPv6 from one network of 64 bits, because one host has a whole network. */
+  /** The most connections from one address. For IPv6: from one network of 64 bits, because one host may use all of it. */
   maxPerAddress: number;
-  /** Addresses without a limit of their own: loopback, and proxies that connect for many clients. */
+  /** Addresses without a limit for one address: loopback, and proxies that connect for many clients. */
   unlimited: BlockList;
   /** Called for each connection above a limit. Such a connection is closed. */
   onRefused(limit: "connections" | "connections_per_address"): void;
 }
 
-/** The part of a socket that is needed. */
+/** The used part of a socket. */
 interface Connection {
-  /** Undefined if the client is gone already. */
+  /** Undefined if the client has already disconnected. */
   readonly remoteAddress?: string | undefined;
   once(event: "close", listener: () => void): unknown;
   destroy(): unknown;

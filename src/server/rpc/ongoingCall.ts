@@ -92,8 +92,8 @@ export class OngoingCall implements CallContext {
   }
 
   /**
-   * Does the work of the call, which is over then. Rejects as soon as the call is ended: work that takes no notice of
-   * `signal` goes on, and its result is lost.
+   * Does the work of the call. Afterwards the call is over. Rejects as soon as the call is ended early. Work that ignores
+   * `signal` then continues, and its result is lost.
    */
   async run<Result>(work: () => Promise<Result>): Promise<Result> {
     this.throwIfEnded();
@@ -103,7 +103,7 @@ export class OngoingCall implements CallContext {
         work().then(resolve, reject);
       });
     } finally {
-      // Stops work that goes on for the sake of this call.
+      // Stops remaining work for this call.
       this.#finish();
     }
   }

@@ -157,7 +157,7 @@ export class ChannelStateManager {
   }
 
   /**
-   * Calls back once for each published change of the channel's speaker, whichever router made it. A callback that is
+   * Calls back once for each published change of the channel's speaker, made by any router. A callback that is
    * given more than once is still called once per change.
    */
   async subscribeToChannel(channelId: string, callback: ChannelStateCallback): Promise<void> {

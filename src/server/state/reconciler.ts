@@ -23,7 +23,7 @@ export class Reconciler {
   readonly counts = { done: 0, failed: 0, changed: 0, ambiguous: 0 };
   readonly #engine: Engine;
   readonly #controlPlane: ControlPlane;
-  readonly #ingest: Pick<Ingest, "openedAt">;
+  readonly #ingest: Pick<Ingest, "openedAt" | "awaitApplied">;
   readonly #logger: Logger;
   readonly #ofAll = new SharedRun((signal) => this.#countedReconcile(signal));
   readonly #ofUsers = new SharedRun((signal) => this.#reconcileUsers(signal));
@@ -33,7 +33,12 @@ export class Reconciler {
   #isStopped = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(engine: Engine, controlPlane: ControlPlane, ingest: Pick<Ingest, "openedAt">, logger: Logger) {
+  constructor(
+    engine: Engine,
+    controlPlane: ControlPlane,
+    ingest: Pick<Ingest, "openedAt" | "awaitApplied">,
+    logger: Logger,
+  ) {
     this.#engine = engine;
     this.#controlPlane = controlPlane;
     this.#ingest = ingest;
@@ -113,6 +118,7 @@ export class Reconciler {
     let logged = 0;
     const outcome = await reconcile(this.#engine, this.#controlPlane, {
       signal,
+      awaitApplied: (ticket) => this.#ingest.awaitApplied(ticket, signal),
       onAmbiguous: (userId, reason) => {
         if (++logged <= MAX_AMBIGUOUS_LOGGED)
           this.#logger.info({ userId, reason }, "memberships of a user left unchanged");
@@ -138,6 +144,7 @@ export class Reconciler {
     await reconcile(this.#engine, this.#controlPlane, {
       signal,
       userIds,
+      awaitApplied: (ticket) => this.#ingest.awaitApplied(ticket, signal, userIds),
       onAmbiguous,
       onOverLimit: this.#sayOverLimit,
     });

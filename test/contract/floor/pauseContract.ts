@@ -27,7 +27,7 @@ async function speakersOf(engine: Engine, eventId: string): Promise<string[]> {
   return (await engine.getActiveSpeakers(eventId)).speakers.map((speaker) => speaker.userId);
 }
 
-/** A pause of 200 ms that has run out without anybody having said so. */
+/** A pause of 200 ms that has expired without an announcement. */
 async function makeRunOutPause(engine: Engine, eventId: string) {
   const outcome = await pause(engine, eventId, { durationMs: 200 });
   await untilRunOut(engine, eventId);
@@ -91,7 +91,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(await speakersOf(engine, eventId)).toEqual([]);
   });
 
-  test("G5: channels that come during a pause are held back too (pitfall 19)", async () => {
+  test("G5: channels that are added during a pause are held back too (pitfall 19)", async () => {
     const engine = getEngine();
     const { eventId } = await makeEvent(engine, ["u"]);
     const other = await makeEvent(engine, ["u"]);
@@ -112,7 +112,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(await speakersOf(engine, eventId)).toEqual([]);
   });
 
-  test("G5: who presses while the pause comes is cut by it or denied (pitfall 18)", async () => {
+  test("G5: a user who presses while the pause is made is cut by it or denied (pitfall 18)", async () => {
     const engine = getEngine();
     const users = freshIds("user", 40);
     const { eventId, channelIds } = await makeEvent(engine, users, 40);
@@ -131,7 +131,7 @@ export function describePause(getEngine: GetEngine): void {
   test("G5: 1,000 busy channels are cut in one step and one entry (pitfall 18)", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u"], 1_000);
-    // Not all at once: a store that is busy for 2 s may say so.
+    // The channels are taken in groups: a store that is busy for 2 s may answer that it is unavailable.
     for (const batch of batchesOf(channelIds, 100)) {
       await Promise.all(batch.map((channelId) => take(engine, channelId, "u")));
     }
@@ -143,7 +143,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(await speakersOf(engine, eventId)).toEqual([]);
   });
 
-  test("an event without channels can be paused, and what comes later is held back", async () => {
+  test("an event without channels can be paused, and channels that are added later are held back", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const channelId = freshId("channel");
@@ -183,7 +183,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(await press(engine, channelId, "chief")).toMatchObject({ granted: false, cause: "receiveOnly" });
   });
 
-  test("a broadcaster gets every channel in the same step, the busy ones too (pitfalls 21, 22)", async () => {
+  test("a broadcaster gets every channel in the same step, including busy ones (pitfalls 21, 22)", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u", "chief", "dispatcher"], 4);
     const [busy, exempt, own] = channelIds as [string, string, string];
@@ -211,7 +211,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(await press(engine, busy, "u")).toMatchObject({ granted: false, cause: "retryAfter", holder: speakers[0] });
   });
 
-  test("a broadcaster gets new channels and floors that an exempt user gives back", async () => {
+  test("a broadcaster gets new channels, and floors that an exempt user releases", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["chief"]);
     const { leaseId } = await take(engine, channelId, "chief");
@@ -259,7 +259,7 @@ export function describePause(getEngine: GetEngine): void {
     unfollow();
   });
 
-  test("listeners receive it too if JSON escapes the channel's id", async () => {
+  test("listeners receive all of it if JSON escapes the channel's id", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const channelIds = ["plain", '"quoted"', "a/b", "a\\b", "Straße 🎤"].map((id) => `${id} ${eventId}`);
@@ -297,7 +297,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(kinds).toEqual(["membershipChanged", "speakersPaused"]);
   });
 
-  test("a repeat of the same request answers the first outcome, even when it is over (pitfall 21)", async () => {
+  test("a repeat of the request returns the first outcome, also when the pause is over (pitfall 21)", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     await take(engine, channelId, "u");
@@ -334,7 +334,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(await pause(engine, eventId, { requestId: "r", actor: "dora", durationMs: 0 })).toEqual(first);
   });
 
-  test("repeats at once are one pause", async () => {
+  test("repeats at the same time are one pause", async () => {
     const engine = getEngine();
     const { eventId } = await makeEvent(engine, ["u"]);
     const outcomes = await Promise.all([1, 2, 3, 4].map(() => pause(engine, eventId, { requestId: "r" })));
@@ -407,7 +407,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(await press(engine, channelId, "u")).toMatchObject({ granted: true });
   });
 
-  test("a pause right after an expired one publishes the floors that the expired one freed (pitfall 33)", async () => {
+  test("a pause right after an expired pause publishes the floors that became free (pitfall 33)", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     const news = collect<FloorNews>();
@@ -427,7 +427,7 @@ export function describePause(getEngine: GetEngine): void {
     unfollow();
   });
 
-  test("a pause that has run out cannot be resumed", async () => {
+  test("an expired pause cannot be resumed", async () => {
     const engine = getEngine();
     const { eventId } = await makeEvent(engine, ["u"]);
     const { pause: paused } = await makeRunOutPause(engine, eventId);
@@ -442,7 +442,7 @@ export function describePause(getEngine: GetEngine): void {
     ["setChannelEvent", (engine, eventId) => engine.setChannelEvent(freshId("channel"), eventId, "test", false)],
     ["startPtt", (engine, _, channelId) => press(engine, channelId, "u")],
     ["pauseAllSpeakers", (engine, eventId) => pause(engine, eventId, { durationMs: 0 })],
-  ])("the end of a pause that has run out is announced once, at the latest by %s (pitfall 33)", async (_, write) => {
+  ])("the end of an expired pause is announced once, at the latest by %s (pitfall 33)", async (_, write) => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     const { pause: paused, revision } = await makeRunOutPause(engine, eventId);
@@ -462,7 +462,7 @@ export function describePause(getEngine: GetEngine): void {
     const unfollow = engine.onPause((eventId) => eventIds.includes(eventId) && received.listener(eventId));
     const listed = async () => (await engine.listPausedEvents()).filter((eventId) => eventIds.includes(eventId)).sort();
     const [pausedId = "", liftedId = "", endedId = "", cutId = ""] = eventIds;
-    // Each is heard before the next is made: events have no order among each other.
+    // Waits for each message before the next pause, because messages of different events have no order.
     await pause(engine, pausedId);
     await received.until(1);
     const { pause: second } = await pause(engine, liftedId);

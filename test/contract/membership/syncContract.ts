@@ -25,7 +25,7 @@ function sync(engine: Engine, eventId: string, users: Record<string, string[]>) 
   return engine.syncMembers({ eventId, users: list, actor: "admin" });
 }
 
-/** Who has which channels, those without any included. */
+/** Returns the channels of each user, including users without channels. */
 async function channelsOf(engine: Engine, eventId: string): Promise<Record<string, string[]>> {
   const { members } = await engine.loadEvent(eventId);
   return Object.fromEntries(members.map(({ userId, channelIds }) => [userId, channelIds]));
@@ -74,7 +74,7 @@ export function describeSync(getEngine: GetEngine): void {
     expect(members.find((member) => member.userId === "same")?.revision).toBe(1);
   });
 
-  test("a repeat changes nothing and answers the same revision", async () => {
+  test("a repeat changes nothing and returns the same revision", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const [a, b] = freshIds("channel", 2) as [string, string];
@@ -95,7 +95,7 @@ export function describeSync(getEngine: GetEngine): void {
     const engine = getEngine();
     const eventId = freshId("event");
     const events = collect<string>();
-    // What is told of the events of others is of no account.
+    // Messages about events of other tests are ignored.
     const unfollow = await engine.followEvents((id) => id === eventId && events.listener(id));
     expect(await sync(engine, eventId, {})).toEqual({ ...written, revision: 0, changedUsers: 0, revokedUsers: 0 });
     await events.until(1);
@@ -104,7 +104,7 @@ export function describeSync(getEngine: GetEngine): void {
     unfollow();
   });
 
-  test("ids may look like anything, lists included", async () => {
+  test("ids may have any form, also that of a list", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const odd = [`["a","p":"9-9"]`, "a/b", "a\\", `"`, "Straße 🎤", "%s", "1"].map((id) => `${id} ${eventId}`).sort();
@@ -148,11 +148,11 @@ export function describeSync(getEngine: GetEngine): void {
     expect(await engine.loadEvent(eventId)).toEqual(before);
     expect(await engine.getChannelEvent(unheardOf)).toBeUndefined();
     expect(await engine.listEventChannels(eventId)).toEqual([channelId]);
-    // Not even the floor: what was published before still applies.
+    // The position floor did not change either: earlier updates still apply.
     expect(await applyOne(engine, eventId, "v", [], past(2))).toMatchObject({ status: "changed" });
   });
 
-  test("G7: a sync of one event leaves the same users in another alone", async () => {
+  test("G7: a sync of one event does not change its users in another event", async () => {
     const engine = getEngine();
     const quiet = await makeEvent(engine, ["u", "v"]);
     const busy = await makeEvent(engine, ["u", "v"]);
@@ -167,7 +167,7 @@ export function describeSync(getEngine: GetEngine): void {
     ["whose channels stayed the same", "same"],
     ["who was revoked", "revoked"],
     ["who was never heard of", "stranger"],
-  ])("G6: what was published before a sync is stale for a user %s", async (_, userId) => {
+  ])("G6: an update from before a sync is stale for a user %s", async (_, userId) => {
     const engine = getEngine();
     const eventId = freshId("event");
     const [a, b] = freshIds("channel", 2) as [string, string];
@@ -198,7 +198,7 @@ export function describeSync(getEngine: GetEngine): void {
     expect(await channelsOf(engine, eventId)).toEqual({ u: [a], v: [] });
   });
 
-  test("G6: a sync wins over all that is stored, also where the counter of the tickets was lost", async () => {
+  test("G6: a sync wins over all stored writes, also if the counter of the tickets was lost", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const [a, b] = freshIds("channel", 2) as [string, string];
@@ -211,7 +211,7 @@ export function describeSync(getEngine: GetEngine): void {
     }
   });
 
-  test("a user who was revoked, or named without channels, is known and not seeded", async () => {
+  test("a user that was revoked, or named without channels, is known and not seeded", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["revoked"]);
     await sync(engine, eventId, { none: [] });
@@ -230,7 +230,7 @@ export function describeSync(getEngine: GetEngine): void {
     expect(await engine.readUserPermissions(eventId, "stranger")).toMatchObject({ known: false, channelIds: [] });
   });
 
-  test("syncs and other writes at once leave what the log adds up to", async () => {
+  test("after concurrent syncs and other writes the state equals the sum of the log", async () => {
     const engine = getEngine();
     const userIds = ["u1", "u2", "u3", "u4"];
     const write = fc.oneof(

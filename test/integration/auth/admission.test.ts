@@ -29,7 +29,7 @@ let identify: ReturnType<typeof vi.fn<Authenticator["identify"]>>;
 let shutdown: Shutdown;
 let close: () => Promise<void>;
 
-/** Both servers of a replica in memory, with an authenticator that counts. */
+/** The gRPC and the HTTP server of a replica in memory, with an authenticator that counts its calls. */
 beforeEach(async () => {
   const config = parseConfig({ tokenSecret: TOKEN_SECRET, maxCallsPerS: "100000" }, {});
   const logger = createLogger("test", "silent");
@@ -88,7 +88,7 @@ it.each(["grpc", "http"] as const)("the caller of each call is identified once: 
   }
 });
 
-it.each(["grpc", "http"] as const)("a caller who is refused has been asked once: %s", async (server) => {
+it.each(["grpc", "http"] as const)("a refused caller was identified once: %s", async (server) => {
   for (const method of METHODS) {
     identify.mockClear();
     expect(await servers[server](method, request(method), {}), method.name).toMatchObject({ code: "UNAUTHENTICATED" });
@@ -96,7 +96,7 @@ it.each(["grpc", "http"] as const)("a caller who is refused has been asked once:
   }
 });
 
-it.each(["grpc", "http"] as const)("a replica that shuts down refuses calls that come too late: %s", async (server) => {
+it.each(["grpc", "http"] as const)("a replica that shuts down refuses late calls: %s", async (server) => {
   const headers = bearer(await mintToken({ scope: "admin" }));
   shutdown.begin();
   for (const method of METHODS) {

@@ -61,7 +61,7 @@ function createKey(kid: string) {
 const base64 = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
 
 describe("a token", () => {
-  it("that is not signed, or by an algorithm for other keys, is refused", async () => {
+  it("that is not signed, or signed by an algorithm for other keys, is refused", async () => {
     const { ask } = await start({ tokenSecret: TOKEN_SECRET });
     const body = base64(claims());
     const sign = (header: string) => createHmac("sha256", TOKEN_SECRET).update(`${header}.${body}`).digest("base64url");
@@ -95,7 +95,7 @@ describe("a token", () => {
     }
   });
 
-  it("must say who it is of, for whom it is and how long it lasts", async () => {
+  it("must have a subject, an audience and an expiry", async () => {
     const { ask } = await start({ tokenSecret: TOKEN_SECRET, tokenIssuer: "control-plane" });
     const mint = (changes: object) => mintToken({ ...claims(), iss: "control-plane", ...changes } as never);
     const long = Math.floor(Date.now() / 1_000) + 600;
@@ -116,7 +116,7 @@ describe("a token", () => {
     expect(await ask(await mint({ aud: ["other", "squelch"] }))).toBe("OK");
   });
 
-  it("names the author of a change, whatever else the caller says", async () => {
+  it("names the actor of a change, even if the caller gives another name", async () => {
     const { replica, servers } = await start({ tokenSecret: TOKEN_SECRET });
     const headers = bearer(await mintToken({ sub: "anna", scope: "admin" }));
     const client = connect(replica.grpcAddress);
@@ -132,7 +132,7 @@ describe("a token", () => {
 });
 
 describe("keys", () => {
-  it("of a file are rotated: what an old one signed is refused once it is gone, on open streams too", async () => {
+  it("of a file are rotated: a token is refused when its key was removed, on open streams too", async () => {
     const [first, second] = [createKey("first"), createKey("second")];
     const write = async (...keys: { jwk(): Promise<object> }[]) => {
       writeFileSync(
@@ -158,7 +158,7 @@ describe("keys", () => {
     expect(await ask(old)).toMatch(/^UNAUTHENTICATED/);
   });
 
-  it("of a URL are read when a token names one that is not known", async () => {
+  it("of a URL are read when a token names an unknown key", async () => {
     const [first, second] = [createKey("first"), createKey("second")];
     let keys = [await first.jwk()];
     const server = createServer((_, response) => response.end(JSON.stringify({ keys })));
@@ -171,13 +171,13 @@ describe("keys", () => {
     await waitFor(async () => (await ask(fresh)) === "OK", { timeoutMs: 10_000 });
   });
 
-  it("that cannot be read neither admit a caller nor make a token invalid", async () => {
+  it("that cannot be read admit no caller, and make no token invalid", async () => {
     const { ask } = await start({ tokenJwks: join(folder, "nothing.json") });
     expect(await ask(await createKey("one").mint())).toMatch(/^UNAVAILABLE the keys/);
     expect(await ask(undefined)).toMatch(/^UNAUTHENTICATED/);
   });
 
-  it("of a file of secrets overlap", async () => {
+  it("of a file with several secrets are all valid", async () => {
     const file = join(folder, "secrets");
     const other = "another secret of the tests, long enough";
     writeFileSync(file, `${TOKEN_SECRET}\n${other}\n`);
@@ -189,7 +189,7 @@ describe("keys", () => {
     expect(await ask(fresh)).toBe("OK");
   });
 
-  it("that are secret have no place among the public ones, nor short ones anywhere", async () => {
+  it("are refused if they are secret keys among public ones, or too short", async () => {
     const file = join(folder, "keys");
     writeFileSync(file, "too short\n");
     await expect(startSquelch({ tokenSecretFile: file })).rejects.toThrow("at least 32 bytes");
@@ -222,7 +222,7 @@ describe("keys", () => {
 describe("an open stream", () => {
   const soon = () => Math.floor(Date.now() / 1_000) - 4 + 2;
 
-  it("ends with a status that says so when its token expires (pitfall 31), on both servers", async () => {
+  it("ends with UNAUTHENTICATED when its token expires (pitfall 31), on both servers", async () => {
     const { replica } = await start({ tokenSecret: TOKEN_SECRET });
     const headers = bearer(await mintToken({ scope: "watch", exp: soon() }));
     const client = connect(replica.grpcAddress);

@@ -13,7 +13,7 @@ const applied = (routerId: string, afterMs?: number) => ({
   ...(afterMs !== undefined && { appliedAfter: durationFromMs(afterMs) }),
 });
 
-/** A replica on which everybody changes at revision 8, and what it answers to those who wait for that. */
+/** A fake replica on which every call makes revision 8, with its answers to a wait for that revision. */
 function fake(awaitApplied: NonNullable<Parameters<typeof fakeCommandLine>[0]["awaitApplied"]>) {
   return fakeCommandLine({
     getUserPermissions: () => ({}),
@@ -41,7 +41,7 @@ const nowhereElse = () => ({
 });
 
 describe("--wait", () => {
-  it("says how soon a change was applied on every router", async () => {
+  it("prints how soon a change was applied on every router", async () => {
     const { run, calls } = await fake(everywhere);
     expect(await run("pause", "e1", "--wait")).toEqual({
       exitCode: 0,
@@ -57,7 +57,7 @@ describe("--wait", () => {
     ]);
   });
 
-  it.each(["disconnect", "ban"])("does so for %s", async (command) => {
+  it.each(["disconnect", "ban"])("prints this for %s", async (command) => {
     const { run, calls } = await fake(everywhere);
     const { exitCode, stdout } = await run(command, "e1", "anna", "--wait");
     expect([exitCode, stdout.trim().split("\n").at(-1)]).toEqual([0, "applied on 2 of 2 routers after 9 ms"]);
@@ -66,13 +66,13 @@ describe("--wait", () => {
     expect(await runInVain(command, "e1", "anna", "--wait")).toMatchObject({ exitCode: 1 });
   });
 
-  it("is not asked for without being told to", async () => {
+  it("waits only if the option is given", async () => {
     const { run, calls } = await fake(nowhereElse);
     expect((await run("pause", "e1")).exitCode).toBe(0);
     expect(calls.map(({ method }) => method)).toEqual(["pauseAllSpeakers"]);
   });
 
-  it("names who is missing, how far they are and when they were last seen, and fails", async () => {
+  it("lists the missing routers with their positions and the time of their last report, and fails", async () => {
     const { run } = await fake(nowhereElse);
     const { exitCode, stdout, stderr } = await run("pause", "e1", "--wait");
     expect(stdout.split("\n").slice(1)).toEqual([
@@ -90,7 +90,7 @@ describe("--wait", () => {
     ]);
   });
 
-  it("says plainly that there is no router", async () => {
+  it("prints that there is no router", async () => {
     const { run } = await fake(() => ({ cursor: cursor(8n), outcome: AppliedOutcome.NO_ROUTERS }));
     const { exitCode, stdout } = await run("pause", "e1", "--wait", "0");
     expect([exitCode, stdout.split("\n")[1]]).toEqual([
@@ -99,7 +99,7 @@ describe("--wait", () => {
     ]);
   });
 
-  it("does not say how long it took where that is not known of everybody", async () => {
+  it("leaves out the time if it is not known for every router", async () => {
     const { run } = await fake(() => ({ ...everywhere(), applied: [applied("r1", 4), applied("r2")] }));
     expect((await run("pause", "e1", "--wait")).stdout).toMatch(/\napplied on 2 of 2 routers\n$/);
   });
@@ -120,7 +120,7 @@ describe("--wait", () => {
     expect([exitCode, JSON.parse(last).missing.length]).toEqual([1, 3]);
   });
 
-  it("says that the change was made when it cannot find out where it is in force", async () => {
+  it("prints that the change was made if it cannot find out where it is in force", async () => {
     const { run, address } = await fake(() => {
       throw new FakeFailure(status.UNAVAILABLE, "Redis cannot be reached; try again", "STORE_UNAVAILABLE");
     });

@@ -77,7 +77,7 @@ async function openEvent(at = replica): Promise<void> {
 }
 
 describe("the console", () => {
-  it("shows grants and revocations as they come, and who speaks", async () => {
+  it("shows grants and revocations at once, and the speakers", async () => {
     await openEvent();
     const stage = tile(`${eventId}-stage`);
     expect(await stage.getAttribute("data-state")).toBe("free");
@@ -97,7 +97,7 @@ describe("the console", () => {
     await page.getByText(`Anna on ${eventId}-stage`).waitFor();
   });
 
-  it("assigns and revokes, and says on which routers that is in force", async () => {
+  it("assigns and revokes, and shows on which routers the change is in force", async () => {
     const router = new PermissionClient({ address: replica.grpcAddress, routerId: `router-${eventId}` });
     closers.push(() => router.close());
     await openEvent();
@@ -108,7 +108,7 @@ describe("the console", () => {
     await dialog.getByLabel(`${eventId}-stage`).uncheck();
     await dialog.getByLabel("Find a channel to assign").fill(`${eventId}-tower`);
     await dialog.getByRole("button", { name: "Add the new channel" }).click();
-    // Somebody else writes meanwhile: that is kept.
+    // Another caller writes meanwhile. The page keeps that change.
     await assign("anna", `${eventId}-stage`, `${eventId}-gate`, `${eventId}-late`);
     await dialog.getByText("3 channels").waitFor();
     await dialog.getByRole("button", { name: "Save 2 changes" }).click();
@@ -183,7 +183,7 @@ describe("the console", () => {
     expect((await client.unary(getUserPermissions, { eventId, userId: "anna" })).ban).toBeUndefined();
   });
 
-  it("pauses when the button was held for two seconds and not before, and counts down until resumed", async () => {
+  it("pauses after the button was held for two seconds, not earlier, and counts down until resumed", async () => {
     await openEvent();
     const router = new PermissionClient({ address: replica.grpcAddress, routerId: `router-${eventId}` });
     closers.push(() => router.close());
@@ -219,7 +219,7 @@ describe("the console", () => {
     await page.locator(`[data-channel="${eventId}-gate"][data-state="free"]`).waitFor();
   });
 
-  it("shows a pause that another began, and that it ran out (pitfall 33)", async () => {
+  it("shows a pause by another caller, and its expiry (pitfall 33)", async () => {
     await openEvent();
     await client.unary(pauseAllSpeakers, { eventId, reason: "Drill", duration: { seconds: 1n } });
     await page.getByText("Drill").first().waitFor();
@@ -228,12 +228,12 @@ describe("the console", () => {
     await page.getByText("The pause has expired").waitFor();
   });
 
-  it("can be used with the keyboard alone", async () => {
+  it("can be used with only the keyboard", async () => {
     await openEvent();
     await page.keyboard.press("Tab");
     expect(await page.evaluate("document.activeElement.textContent")).toBe("Skip to the content");
     const tabTo = async (text: string) => {
-      // Of what holds everything, such as the body, the text says nothing.
+      // The text of a container such as the body would match everything.
       const focused = () =>
         page.evaluate<string>(
           "document.activeElement.matches('button, a, input') ? document.activeElement.textContent : ''",
@@ -264,7 +264,7 @@ describe("the console", () => {
     await page.getByRole("dialog").waitFor({ state: "detached" });
   });
 
-  it("finds one of 10,000 users, and draws only the rows to be seen", async () => {
+  it("finds one of 10,000 users, and draws only the visible rows", async () => {
     const users = Array.from({ length: 10_000 }, (_, index) => ({
       userId: `unit-${index}`,
       channelIds: [`${eventId}-${index % 20}`],
@@ -288,7 +288,7 @@ describe("the console", () => {
     expect(await page.locator(".virtual-row").count()).toBeLessThan(60);
   });
 
-  it("never shows what is stale as fresh: it says so with its age, and goes on when the server is back", async () => {
+  it("never shows stale data as fresh: it shows the age, and continues when the server is back", async () => {
     const other = await startSquelch({ redisUrl: redis.url });
     closers.push(() => other.close());
     await openEvent(other);
@@ -310,7 +310,7 @@ describe("the console", () => {
     await user("ben").waitFor();
   });
 
-  it("asks for a token when the server wants one, keeps it for the tab alone, and again when it expires", async () => {
+  it("asks for a token when the server requires one, keeps it for this tab only, and asks again when it expires", async () => {
     const guarded = await startSquelch({ redisUrl: redis.url, tokenSecret: TOKEN_SECRET });
     closers.push(() => guarded.close());
     await assign("anna", `${eventId}-stage`);
@@ -321,7 +321,7 @@ describe("the console", () => {
     };
     await signIn("no token at all");
     await page.getByRole("alert").getByText("token").waitFor();
-    // Of one event alone, so that the fleet is not for this caller: the page is live all the same.
+    // This token is limited to one event, so the caller may not see the fleet. The page is live nevertheless.
     const claims = { scope: "watch pause", events: [eventId] };
     await signIn(await mintToken({ sub: "dora", ...claims }));
     await tile(`${eventId}-stage`).waitFor();
@@ -340,7 +340,7 @@ describe("the console", () => {
     await page.getByText("expired").waitFor();
   });
 
-  it("names replicas and routers, and how far each is", async () => {
+  it("shows replicas and routers, and their progress", async () => {
     const router = new PermissionClient({ address: replica.grpcAddress, routerId: `router-${eventId}` });
     closers.push(() => router.close());
     router.start();
@@ -355,7 +355,7 @@ describe("the console", () => {
       .waitFor();
   });
 
-  it("shows who did what, also what was refused, of one event or of all", async () => {
+  it("shows the audit trail with refusals, of one event or of all", async () => {
     await openEvent();
     await client.unary(resumeSpeakers, { eventId, pauseId: "none" }).catch(() => undefined);
     await tab("Audit").click();
@@ -373,7 +373,7 @@ describe("the console", () => {
     await page.getByRole("heading", { name: eventId }).waitFor();
   });
 
-  it("loads nothing from elsewhere, opens one stream, and fits a phone", async () => {
+  it("loads nothing from other servers, opens one stream, and fits a phone", async () => {
     await page.setViewportSize({ width: 360, height: 740 });
     const requests: string[] = [];
     page.on("request", (request) => requests.push(request.url()));

@@ -42,7 +42,7 @@ afterEach(async () => {
 });
 
 const entries = async () => (await client.unary(listAuditEntries, { eventIds: [eventId] })).entries;
-/** The entries, the oldest first, as soon as there are so many. */
+/** Waits for that many entries and returns them, the oldest first. */
 const recorded = (count: number) =>
   waitFor(async () => {
     const found = await entries();
@@ -52,7 +52,7 @@ const metadata = new Metadata();
 metadata.set("squelch-actor", "cli:anna");
 metadata.set("squelch-call-id", "request-1");
 
-it("has every call that changed something or was refused, with actor, target, outcome and request", async () => {
+it("has every call that made a change or was refused, with actor, target, outcome and request", async () => {
   await client.unary(setUserChannels, { eventId, userId: "u1", channelIds: ["a"] }, { metadata });
   await client.unary(pauseAllSpeakers, { eventId, reason: "Storm", broadcaster: { userId: "dora" } }, { metadata });
   await expect(client.unary(resumeSpeakers, { eventId, pauseId: "other" })).rejects.toMatchObject({
@@ -88,7 +88,7 @@ it("has callers and calls with names outside ASCII as they are", async () => {
   });
 });
 
-it("has a press that may take the floor from others, under the channel's event, and other traffic on demand", async () => {
+it("has each press that may take the floor from others, under the channel's event, and other traffic on demand", async () => {
   const press = (priority: FloorPriority) =>
     client.unary(startPtt, { channelId: `${eventId}-a`, userId: "u1", sessionId: randomUUID(), priority });
   await client.unary(setUserChannels, { eventId, userId: "u1", channelIds: [`${eventId}-a`] });
@@ -104,7 +104,7 @@ it("has a press that may take the floor from others, under the channel's event, 
   expect((await recorded(3)).at(-1)).toMatchObject({ action: "StartPtt", detail: "u1 NORMAL" });
 });
 
-it("is in the trail of the VoicePing fleet too", async () => {
+it("is also in the trail of the VoicePing fleet", async () => {
   await client.unary(pauseAllSpeakers, { eventId, reason: "Storm" }, { metadata });
   await recorded(1);
   const [line = "{}"] = (await redis.cli("LRANGE", "audit:log", "0", "0")).split("\n");
@@ -119,7 +119,7 @@ it("is in the trail of the VoicePing fleet too", async () => {
   });
 });
 
-it("G9: what happened while Redis was away is written when it is back", async () => {
+it("G9: records from an outage of Redis are written after it", async () => {
   await client.unary(setUserChannels, { eventId, userId: "u1", channelIds: ["a"] });
   await recorded(1);
   await redis.kill("SIGKILL");
@@ -133,7 +133,7 @@ it("G9: what happened while Redis was away is written when it is back", async ()
   expect(found.at(-1)).toMatchObject({ action: "PauseAllSpeakers", outcome: "UNAVAILABLE" });
 });
 
-it("is read by squelch audit, page by page, for people and for programs", async () => {
+it("is read by squelch audit, page by page, as a table and as JSON", async () => {
   for (const userId of ["u1", "u2", "u3"]) await client.unary(setUserChannels, { eventId, userId, channelIds: ["a"] });
   await recorded(3);
   const { stdout } = await runCli(["audit", eventId, "--limit", "2", "--address", replica.grpcAddress]);
@@ -145,7 +145,7 @@ it("is read by squelch audit, page by page, for people and for programs", async 
   expect(rest).toMatchObject({ entries: [{ target: "u1" }], nextPageToken: "" });
 });
 
-it("has who was turned away, whatever they asked for, but not every attempt of a stranger", async () => {
+it("has refused callers of every call, but not every attempt of a stranger", async () => {
   const tokenSecret = "a secret of thirty-two bytes or more";
   await restart({ tokenSecret });
   const bearer = async (claims: object) => {
@@ -162,7 +162,7 @@ it("has who was turned away, whatever they asked for, but not every attempt of a
   for (let attempt = 0; attempt < 50; attempt++) {
     await expect(client.unary(pauseAllSpeakers, { eventId })).rejects.toMatchObject({ code: status.UNAUTHENTICATED });
   }
-  // Nor of one who is known: a token that is good for nothing must not be good for pushing out what others did.
+  // The trail also does not have every attempt of a known caller: a token without rights must not push out the records of others.
   const floorless = await bearer({ sub: "mallory", scope: "watch" });
   for (let attempt = 0; attempt < 50; attempt++) {
     await expect(client.unary(startPtt, { channelId: "c", userId: "u1" }, floorless)).rejects.toMatchObject(refused);
@@ -182,7 +182,7 @@ it("has who was turned away, whatever they asked for, but not every attempt of a
   const ofMallory = found.filter(({ actor }) => actor === "mallory");
   expect(ofMallory[0]).toMatchObject({ action: "StartPtt", target: "c", outcome: "PERMISSION_DENIED" });
   expect(ofMallory.length).toBeLessThan(50);
-  // Events of a claim are known by their beginnings.
+  // The claim names events by a prefix.
   expect(found.at(-1)).toMatchObject({ action: "ListAuditEntries", eventId: "", target: `${eventId} b` });
 });
 

@@ -21,9 +21,9 @@ async function startServer(): Promise<RedisServer> {
   return redis;
 }
 
-describe("a replica with no more rights than docs/operations.md gives it", () => {
+describe("a replica with only the rights in docs/operations.md", () => {
   it.each(["one Redis", "a Redis for the state and one for the control plane"])(
-    "applies what is published, pauses, reconciles and records, with %s",
+    "applies updates, pauses, reconciles and records calls, with %s",
     async (kind) => {
       const isApart = kind !== "one Redis";
       const state = await startServer();

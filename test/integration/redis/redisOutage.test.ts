@@ -47,7 +47,7 @@ describe.concurrent("while Redis is away", () => {
       const { redis, client, eventId, assign } = await open(onTestFinished);
       await assign();
       await lose(redis);
-      // Told to the replica alone: the clock of a client on a busy machine may run out before the answer is read.
+      // Only the replica gets this deadline: on a busy machine, the client's own timer may expire before it reads the answer.
       const deadline = new Metadata();
       deadline.set("grpc-timeout", "1000m");
       await Promise.all(

@@ -24,7 +24,7 @@ let writes: number[];
 /** Holds back the first write of a reconcile; undefined if none is to be held back. */
 let held: Promise<void> | undefined;
 let release: () => void;
-/** Answers for a store that is fast, while it is being closed. */
+/** Answers like a fast store while it is closed. */
 let skipsWrites: boolean;
 
 function holdWrites(engine: Engine): Engine {
@@ -47,7 +47,7 @@ beforeAll(async () => {
 });
 afterAll(() => redis?.stop());
 
-/** Starts a replica with two events, in each of which a reconcile has something to write. */
+/** Starts a replica with two events. In each of them a reconcile has something to write. */
 beforeEach(async () => {
   await redis.cli("FLUSHALL");
   held = undefined;
@@ -82,7 +82,7 @@ afterEach(async () => {
   await replica.close();
 });
 
-/** Lets the write go that was held back, and waits until a later reconcile has found what is left to write. */
+/** Lets the held write continue, and waits until a later reconcile has found the remaining differences. */
 async function expectStopped(): Promise<void> {
   expect(writes).toHaveLength(1);
   release();
@@ -137,7 +137,7 @@ describe("a reconcile stops its work", () => {
     await expectStopped();
   });
 
-  it("when the replica shuts down, which says so at once", async () => {
+  it("when the replica shuts down, and the error says so at once", async () => {
     const refused = expect(client.unary(reconcileMemberships, {})).rejects.toMatchObject({
       code: status.UNAVAILABLE,
       details: expect.stringContaining("shutting down"),
@@ -156,7 +156,7 @@ describe("a reconcile stops its work", () => {
     const cancelled = client.unary(reconcileMemberships, {}, { signal: calling.signal });
     const refused = expect(cancelled).rejects.toMatchObject({ code: status.CANCELLED });
     await waitFor(() => writes.length === 1);
-    // These two share the next one.
+    // These two calls share the next reconcile.
     const given = client.unary(reconcileMemberships, {}, { signal: calling.signal });
     const givenUp = expect(given).rejects.toMatchObject({ code: status.CANCELLED });
     const kept = client.unary(reconcileMemberships, {});

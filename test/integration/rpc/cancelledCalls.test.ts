@@ -23,7 +23,7 @@ afterAll(() => replica?.stop());
 const WATCH = "/squelch.v1.PermissionService/WatchPermissions";
 const pass = (bytes: Buffer) => bytes;
 
-it("a connection that is given up after a burst of cancelled calls is ended and logged, and its router comes back", async () => {
+it("a connection that nghttp2 gives up after a burst of cancelled calls is closed and logged, and its router reconnects", async () => {
   const client = new PermissionClient({ address: replica.grpcAddress, routerId: "router" });
   const fresh = once(client, "fresh");
   client.start();
@@ -51,7 +51,7 @@ it("a connection that is given up after a burst of cancelled calls is ended and 
   await client.close();
 }, 40_000);
 
-it("a connection that is given up is ended and logged, though its client stays and answers nothing", async () => {
+it("a connection that nghttp2 gives up is closed and logged, also if its client stays and answers nothing", async () => {
   const warnings = () => replica.lines.filter((line) => line.includes("cancelled too many calls")).length;
   const before = warnings();
   const [host = "", port] = replica.grpcAddress.split(":");

@@ -31,7 +31,7 @@ function watchAs(client: GrpcClient, routerId: string, eventId: string) {
   return stream;
 }
 
-/** Asks until the answer is as expected: answers are up to a second old. */
+/** Repeats the call until the answer is as expected, because answers are up to a second old. */
 function until(client: GrpcClient, isExpected: (status: GetFleetStatusResponse) => boolean) {
   let last: GetFleetStatusResponse | undefined;
   const ask = async () => {
@@ -46,7 +46,7 @@ function until(client: GrpcClient, isExpected: (status: GetFleetStatusResponse) 
 }
 
 describe("the status of the fleet", () => {
-  it("with the memory engine has the one replica, and routers with how far each is", async () => {
+  it("with the memory engine has the one replica, and routers with their progress", async () => {
     const { replica, client } = await startReplica();
     const { replicas, time } = await until(client, (status) => status.replicas.length === 1);
     const { grpcAddress, httpAddress } = replica;
@@ -76,7 +76,7 @@ describe("the status of the fleet", () => {
     await until(client, ({ routers }) => routers[0]?.replicaIds.length === 0);
   });
 
-  it("with Redis has every replica, at any of them, until it leaves", async () => {
+  it("with Redis has every replica on each of them, until it leaves", async () => {
     const redis = await startRedis();
     closers.push(() => redis.stop());
     const overrides = { redisUrl: redis.url };

@@ -17,7 +17,7 @@ const SERVICE_UNKNOWN = 3;
 
 const PATH = { check: "/grpc.health.v1.Health/Check", watch: "/grpc.health.v1.Health/Watch" };
 
-// grpc.health.v1 by hand: a request is field 1, the service; an answer is field 1, the status.
+// Encodes grpc.health.v1 by hand: field 1 of a request is the service, field 1 of an answer is the status.
 function requestOf(service: string): Buffer {
   const length: number[] = [];
   let rest = service.length;
@@ -59,7 +59,7 @@ describe("health", () => {
     expect([await get("/healthz"), await get("/readyz"), await get("/nothing")]).toEqual([200, 200, 404]);
   });
 
-  it("is sent to a watch when it changes, and a name that is not ours is answered and not kept", async () => {
+  it("is sent to a watch when it changes, and an unknown service is answered and not stored", async () => {
     const port = await findFreePort();
     const { replica, client } = await start(`redis://127.0.0.1:${port}`);
     const watch = (name: string) => {
@@ -84,7 +84,7 @@ describe("health", () => {
     await redis.stop();
   });
 
-  it("pitfall 48: takes a request of 1 KiB at most, and 1,000 calls on a connection", async () => {
+  it("pitfall 48: accepts requests of at most 1 KiB, and 1,000 calls on a connection", async () => {
     const { replica, client } = await start();
     expect(await check(client, "").catch(() => undefined)).toBe(SERVING);
     await expect(check(client, "x".repeat(1_000))).rejects.toMatchObject({ code: status.NOT_FOUND });
@@ -96,7 +96,7 @@ describe("health", () => {
     await waitFor(() => session.remoteSettings.maxConcurrentStreams === 1_000);
   });
 
-  it("is not serving, though alive, until changes from Redis are proven to arrive (pitfalls 7, 28)", async () => {
+  it("is not serving, but alive, until changes from Redis are proven to arrive (pitfalls 7, 28)", async () => {
     const port = await findFreePort();
     const { replica, client } = await start(`redis://127.0.0.1:${port}`);
     expect(await check(client, "")).toBe(NOT_SERVING);

@@ -19,7 +19,7 @@ const UNARY = "/squelch.v1.PermissionService/GetUserPermissions";
 const WATCH = "/squelch.v1.PermissionService/WatchPermissions";
 const SYNC = "/squelch.v1.PermissionService/SyncEventMembers";
 const NOT_UTF8 = Buffer.from([0x61, 0xff, 0xfe]);
-/** Field 1 of a request, a string: event_id of the unary call, event_ids of the watch. */
+/** Encodes field 1 of a request, a string: event_id of the unary call, event_ids of the watch. */
 const BINARY = Buffer.concat([Buffer.from([0x0a, NOT_UTF8.length]), NOT_UTF8]);
 const jsonOf = (text: Buffer | string, field: string) =>
   Buffer.concat([Buffer.from(`{${field}"`), Buffer.from(text), Buffer.from(field.includes("[") ? '"]}' : '"}')]);

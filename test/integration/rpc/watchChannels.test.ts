@@ -38,7 +38,7 @@ async function startReplica(overrides: Record<string, string> = {}): Promise<{ r
   return { replica, client };
 }
 
-/** Opens a watch, and tells in short what it says: each holder by channel, `-` for nobody, all of a snapshot. */
+/** Opens a watch and returns its messages in a short form: each holder by channel, `-` for a free channel, and whole snapshots. */
 function watch(client: GrpcClient, eventIds = [eventId]) {
   const stream = client.serverStream(watchChannels, { eventIds });
   closers.push(() => stream.cancel());
@@ -94,7 +94,7 @@ async function press(client: GrpcClient, userId: string, priority = FloorPriorit
   return outcome.value;
 }
 
-describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", (engine) => {
+describe.each(["memory", "redis"])("a watch of speakers, with the %s engine", (engine) => {
   let redis: RedisServer | undefined;
 
   async function start() {
@@ -141,7 +141,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     await one.until([], "anna", "ben", "-", "anna", "-", "dora", "-");
   });
 
-  it("delivers the same in a watch of permissions that asks for it, also for later events", async () => {
+  it("delivers the speakers in a watch of permissions with with_speakers, also for later events", async () => {
     const { client } = await start();
     const stream = client.serverStream(watchPermissions, { withSpeakers: true });
     closers.push(() => stream.cancel());
@@ -203,7 +203,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     expect(other.received()).toEqual([[]]);
   });
 
-  it("ends with a status that says what to do", async () => {
+  it("ends with a status that names the next action of the client", async () => {
     const { replica, client } = await start();
     expect(await watch(client, []).ended()).toMatchObject({
       code: status.INVALID_ARGUMENT,
@@ -220,7 +220,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
   });
 });
 
-describe("beside a router that writes Redis itself, a watch of who speaks", () => {
+describe("beside a router that writes Redis itself, a watch of speakers", () => {
   let redis: RedisServer;
   let raw: Redis;
   let one: ReturnType<typeof watch>;
@@ -248,7 +248,7 @@ describe("beside a router that writes Redis itself, a watch of who speaks", () =
       JSON.stringify({ channelId, currentSpeaker, speakerName: null, isBusy: currentSpeaker !== null }),
     );
 
-  it("delivers its floors, and trusts the key, not the message", async () => {
+  it("delivers the router's floors, and trusts the key, not the message", async () => {
     await hint("liar");
     await take("ben", 30_000);
     await hint("ben");
@@ -263,7 +263,7 @@ describe("beside a router that writes Redis itself, a watch of who speaks", () =
     await one.until([], "ben", "-");
   });
 
-  it("notices that its lock has run out without a word (pitfall 33)", async () => {
+  it("notices that the router's lock has expired without a message (pitfall 33)", async () => {
     await take("ben", 600);
     await hint("ben");
     await one.until([], "ben");
@@ -281,7 +281,7 @@ describe("beside a router that writes Redis itself, a watch of who speaks", () =
     );
   });
 
-  it("delivers the same on another replica", async () => {
+  it("delivers the router's floors on another replica", async () => {
     const { client: other } = await startReplica({ redisUrl: redis.url });
     const two = watch(other);
     await two.until([]);

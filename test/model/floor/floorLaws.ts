@@ -35,7 +35,7 @@ export interface Wait {
   isAnswered: boolean;
 }
 
-/** A lock that a legacy router wrote, and the time at which it was gone for certain. */
+/** A lock that a legacy router wrote, and the time at which it had certainly ended. */
 export interface Lock {
   channelId: string;
   userId: string;
@@ -43,13 +43,13 @@ export interface Lock {
   goneAtMs: number;
 }
 
-/** A pause, and the pause that it asked to replace. */
+/** A pause, and the pause that it named in order to replace it. */
 export interface MadePause {
   pauseId: string;
   replacePauseId: string | undefined;
 }
 
-/** What happened to the floors of one event. */
+/** The record of the floors of one event. */
 export interface FloorHistory {
   pauses: MadePause[];
   grants: Grant[];

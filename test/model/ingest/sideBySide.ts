@@ -19,7 +19,7 @@ interface Update {
   isReconciled: boolean;
 }
 
-/** What is applied between taking a ticket elsewhere and writing at it; undefined if the script takes the ticket. */
+/** The write that is applied after a separate ticket was taken and before it is used; undefined if the script takes the ticket. */
 type Meanwhile = Update[] | undefined;
 
 export type Command =
@@ -35,7 +35,7 @@ export interface Engines {
   onTicket: (ticket: number) => Promise<void>;
 }
 
-/** Far beyond all tickets of the run, as if the counter had been lost. */
+/** Far above all tickets of the run, as after a loss of the counter. */
 const FAR = 1_000_000;
 
 const user = fc.constantFrom("u", "v", "w");
@@ -188,7 +188,7 @@ export class SideBySide {
     };
     const outcome = await write(this.#engines.apart);
     expect([[true], [false, true]]).toContainEqual(isEnough);
-    // So that the position that was written at is found to be new.
+    // This makes the position of the write a new one.
     this.#newestTicket--;
     return outcome;
   }

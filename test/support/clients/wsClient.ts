@@ -42,7 +42,7 @@ export class WsClient {
     return client;
   }
 
-  /** A client that connects in a way of its own. */
+  /** A client for tests that open the connection themselves. */
   static on(socket: WebSocket): WsClient {
     return new WsClient(socket);
   }
@@ -61,7 +61,7 @@ export class WsClient {
     });
   }
 
-  /** Sends a request and resolves with its reply, whatever that says. */
+  /** Sends a request and resolves with its reply, also if that is an error. */
   async request(type: string, data?: object): Promise<ReceivedFrame> {
     const id = `m${this.#nextId++}`;
     this.socket.send(JSON.stringify({ type, id, ...(data && { data }) }));

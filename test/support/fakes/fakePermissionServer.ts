@@ -96,7 +96,7 @@ export class FakeWatch {
 }
 
 /**
- * The services of a replica on a small store in memory. Tests can make them fail, give wrong answers or stop answering.
+ * Serves the services of a replica on a small store in memory. Tests can make them fail, give wrong answers or stop answering.
  * All leases use `leaseMs` and `talkMs` (which is not enforced). A channel belongs to an event once it is named.
  * Changes of speakers are sent to their watchers, except those that a test writes into `channels` itself.
  */
@@ -284,7 +284,7 @@ export class FakePermissionServer {
     return this.calls.filter(([name]) => name === method).map(([, request]) => request);
   }
 
-  /** What a replica does: a resume or a snapshot for each event, a checkpoint, then changes and checkpoints. */
+  /** Acts like a replica: sends a resume or a snapshot for each event, a checkpoint, then changes and checkpoints. */
   serveStore(watch: FakeWatch): void {
     for (const eventId of this.#watched(watch)) {
       const { epoch, revision, log } = this.event(eventId);

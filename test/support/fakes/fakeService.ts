@@ -36,7 +36,7 @@ export class FakeFailure extends Error {
 
 type Methods = typeof methods;
 
-// Unary methods answer; streaming methods yield, and what they throw ends the stream.
+// Unary methods return an answer. Streaming methods yield messages, and an error that they throw ends the stream.
 type FakeHandlers = {
   [K in keyof Methods]?: Methods[K] extends DescMethodUnary<infer I, infer O>
     ? (request: MessageShape<I>) => MessageInitShape<O> | Promise<MessageInitShape<O>>
@@ -60,7 +60,7 @@ function detailsOf({ code, details, reason, metadata }: FakeFailure): Metadata {
   return trailer;
 }
 
-/** A gRPC server on a free port that answers as `handlers` say and notes what it was asked. */
+/** A gRPC server on a free port that answers with `handlers` and records the requests. */
 export async function startFakeService(handlers: FakeHandlers) {
   const calls: FakeCall[] = [];
   const server = new Server();

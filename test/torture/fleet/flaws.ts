@@ -13,10 +13,10 @@ import {
   stayWithDemoted,
 } from "./refusalFlaws.js";
 
-/** A defect that is put into a replica. A law must detect it. */
+/** A defect of a replica. A law must detect it. */
 export interface Flaw {
   description: string;
-  /** Puts the defect between the replica and its store. */
+  /** Inserts the defect between the replica and its store. */
   decorateEngine?(engine: Engine): Engine;
   /** Puts the defect into the replica itself. */
   patch?(): void;

@@ -59,7 +59,7 @@ describe("biome.json", () => {
   });
   afterAll(() => rm(directory, { recursive: true }));
 
-  it("turns on each rule that the project relies on, and makes its exceptions", async () => {
+  it("turns on each rule that the project relies on, with its exceptions", async () => {
     const { status, stdout } = spawnSync(BIOME, ["lint", "--reporter=json", "."], { cwd: directory, encoding: "utf8" });
     expect(status).toBe(1);
     const { diagnostics } = JSON.parse(stdout) as { diagnostics: { category: string; location: { path: string } }[] };
@@ -106,7 +106,7 @@ describe("findCrowdedFolders", () => {
     expect(findCrowdedFolders(paths)).toEqual([]);
   });
 
-  it("refuses 17 files in a folder, of whatever kind", () => {
+  it("refuses 17 files of any kind in a folder", () => {
     const paths = [...files(16, "src/a"), "src/a/style.css", ...files(2, "src/b")];
     expect(findCrowdedFolders(paths)).toEqual(["src/a: holds 17 files; move some to sub-folders, at most 16 stay"]);
   });
@@ -142,7 +142,7 @@ describe("package-lock.json", () => {
     expect([...findMissing(JSON.parse(text)).keys()]).toEqual([]);
   });
 
-  it("is completed with the platforms that are read from the names", () => {
+  it("is completed with the platforms in the names of packages", () => {
     const optionalDependencies = { "@a/b-linux-x64-musl": "1.0.0", "@a/b-win32-arm64-msvc": "1.0.0", "@a/c": "2.0.0" };
     const lock = { packages: { "node_modules/a": { dev: true, optionalDependencies }, "node_modules/@a/c": {} } };
     expect(Object.fromEntries(findMissing(lock))).toEqual({

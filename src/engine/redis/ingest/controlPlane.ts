@@ -22,6 +22,8 @@ export interface ControlPlaneEntry {
   isByRpc: boolean;
   /** True if a reconcile has found the control plane's key of this user. */
   wasKeySeen: boolean;
+  /** Digest of the control plane's set, if the set was older than the newest write. */
+  staleKey?: string;
 }
 
 /** The number of keys that one step of a scan examines. */
@@ -127,10 +129,16 @@ export function createControlPlane(
       const lowestPosition = state.hget(keys.meta, POSITION_FLOOR_FIELD);
       const [stored, positionFloor] = await attempt(Promise.all([members, lowestPosition]));
       return Object.entries(stored).map(([userId, json]) => {
-        const { c, p, o, k }: StoredMember = JSON.parse(json);
+        const { c, p, o, k, d }: StoredMember = JSON.parse(json);
         const isSynced =
           positionFloor !== null && comparePositions(parsePosition(p), parsePosition(positionFloor)) <= 0;
-        return { userId, channelIds: c, isByRpc: o === 1 || isSynced, wasKeySeen: k === 1 };
+        return {
+          userId,
+          channelIds: c,
+          isByRpc: o === 1 || isSynced,
+          wasKeySeen: k === 1,
+          ...(d !== undefined && { staleKey: d }),
+        };
       });
     },
 

@@ -48,11 +48,11 @@ interface Frame {
   context: readonly (string | number)[];
 }
 
-/** For how many events the frames are kept: making one costs as much as the rest of a call in this process. */
+/** The number of events with a stored frame. Building a frame costs as much as the rest of a call in this process. */
 const MAX_FRAMES = 10_000;
-/** How long an event is not mended again after a mend that was of no use, ms: it reads the whole event. */
+/** The shortest time between two mends of an event if the first found no damage, ms. A mend reads the whole event. */
 const USELESS_MEND_PAUSE_MS = 10_000;
-/** What an answer begins with if the script has begun a new epoch: `answer` in `lua/shared/log.lua`. */
+/** The first item of an answer if the script has begun a new epoch, see `answer` in `lua/shared/log.lua`. */
 const NEW_EPOCH = "squelch:newEpoch";
 
 // Names of epochs: one random part for each process, and a number.

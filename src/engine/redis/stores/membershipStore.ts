@@ -16,7 +16,7 @@ import type { EventScripts } from "../scripts/eventScripts.js";
 import { parseJson } from "../scripts/scripts.js";
 import { parseMember } from "./logStore.js";
 
-/** The answer of a script whose ticket, taken elsewhere, was not higher than the position that it would overwrite. */
+/** The answer of a script if the given ticket is not higher than the position that it would overwrite. */
 type Behind = ["behind", atLeast: number];
 type Foreign = ["foreign", channelId: string, owner: string];
 type Changed = ["changed", revision: number];
@@ -68,8 +68,11 @@ export function createMembershipStore(
       const channelIds = [...new Set(updates.flatMap((update) => update.channelIds))];
       const args = [
         JSON.stringify(channelIds),
-        ...updates.map(({ userId, channelIds, action, actor, position, isReconciled }) =>
-          JSON.stringify({ userId, channelIds, action, actor, position: formatPosition(position), isReconciled }),
+        ...updates.map(({ userId, channelIds, action, actor, position, isReconciled, staleKey }) =>
+          JSON.stringify({
+            ...{ userId, channelIds, action, actor, isReconciled, staleKey },
+            position: formatPosition(position),
+          }),
         ),
       ];
       return JSON.parse((await scripts.runForChannels(eventId, "apply-memberships", { channelIds, args })) as string);

@@ -18,7 +18,7 @@ const MAX_WATCHED_USERS = 10_000;
 /**
  * Opens a watch of permissions. Without event ids it watches all events that the caller may see. Its messages go to `sink`.
  *
- * @param fail is called if an open watch cannot go on
+ * @param fail called if an open watch cannot continue
  * @throws SquelchError `invalidArgument`
  */
 export function openWatchPermissions(

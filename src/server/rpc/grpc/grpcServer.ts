@@ -1,5 +1,6 @@
 import type { ServerHttp2Session } from "node:http2";
 import { type AddressInfo, createServer } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { DescService } from "@bufbuild/protobuf";
 import { Server, type ServerDuplexStream, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { grpcServiceDefinition } from "../../../lib/grpcService.js";
@@ -7,13 +8,14 @@ import { type HostPort, parseHostPort } from "../../../lib/hostPort.js";
 import type { Authenticator } from "../../auth/authenticator.js";
 import { services } from "../../contract.js";
 import { endIfAbandoned } from "../abandonedSessions.js";
+import { CertifiedConnections } from "../certifiedConnections.js";
 import { ConnectionLimit, type ConnectionRules } from "../connectionLimit.js";
 import { MAX_REQUEST_BYTES, type Serving } from "../serving.js";
 import type { TlsFiles } from "../tlsFiles.js";
 import { admitting, headOf } from "./grpcAdmission.js";
 import { createGrpcHandler } from "./grpcCalls.js";
 import { createGrpcCredentials } from "./grpcCredentials.js";
-import { GrpcSessions } from "./grpcSessions.js";
+import { endSession, GrpcSessions } from "./grpcSessions.js";
 import { Health } from "./health.js";
 import { createReflection } from "./reflection.js";
 import { withEndings } from "./withEndings.js";
@@ -56,6 +58,7 @@ export async function startGrpcServer(
   const { logger } = serving;
   const { endings } = serving.shutdown;
   const sessions = new GrpcSessions(connections.mustIdentify);
+  const certified = tls && new CertifiedConnections(tls);
   const server = new Server({
     "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
     "grpc.max_send_message_length": -1,
@@ -80,6 +83,7 @@ export async function startGrpcServer(
   onSession(server, (session) => {
     endIfAbandoned(session, logger);
     sessions.watch(session);
+    certified?.add(session.socket as TLSSocket, () => endSession(session));
   });
   // The listener of grpc-js takes any number of connections, so this one takes its place.
   const injector = server.createConnectionInjector(createGrpcCredentials(tls));
@@ -116,6 +120,7 @@ export async function startGrpcServer(
       clearTimeout(timer);
       server.forceShutdown();
       sessions.close();
+      certified?.close();
     },
   };
 }

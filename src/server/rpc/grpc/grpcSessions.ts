@@ -6,14 +6,14 @@ import { HEALTH_PATH, MAX_HEALTH_REQUEST_BYTES } from "./health.js";
 
 /** How long the client of a connection may take to show a token or a certificate, ms. */
 const IDENTIFY_TIMEOUT_MS = 10_000;
-/** How long the calls of a client that has shown nothing may take to end after that, ms. */
+/** How long the calls on a connection may take to end when the server closes it, ms. */
 const LEAVE_TIMEOUT_MS = 1_000;
-/** How often requests are checked that have not arrived whole, ms. */
+/** The interval between checks of incomplete requests, ms. */
 const CHECK_INTERVAL_MS = 1_000;
-/** Five bytes precede each message of gRPC: whether it is compressed, and its length. */
+/** The length of the prefix of a gRPC message: one byte for compression, four for the length. */
 const MESSAGE_PREFIX_BYTES = 5;
 
-/** Clients may take as long as they like to send the messages of these calls. */
+/** Calls in which a client may send messages over any time. */
 const STREAMED_REQUESTS = new Set(
   services.flatMap(({ typeName, methods }) =>
     methods
@@ -23,12 +23,12 @@ const STREAMED_REQUESTS = new Set(
 );
 const REFLECTION_PATH = "/grpc.reflection.";
 
-/** Bounds in time and bytes what a connection of gRPC may hold before its client has shown who it is. */
+/** Limits the time and the bytes of a gRPC connection until its client has identified itself. */
 export class GrpcSessions {
   readonly #mustIdentify: boolean;
-  /** Ends the connections of clients that have shown nothing yet, by host:port of the client. */
+  /** Timers that end the connections of unidentified clients, by host:port of the client. */
   readonly #strangers = new Map<string, NodeJS.Timeout>();
-  /** The calls with a request that has not arrived whole, oldest first, with the time by which it must, ms. */
+  /** The calls with an incomplete request, oldest first. The value is the deadline of the request, ms. */
   readonly #incomplete = new Map<ServerHttp2Stream, number>();
   readonly #timer: NodeJS.Timeout;
 
@@ -47,7 +47,7 @@ export class GrpcSessions {
     });
   }
 
-  /** Lets a connection stand without limit because its client has shown who it is. */
+  /** Removes the time limit of a connection because its client has identified itself. */
   identified(peer: string): void {
     clearTimeout(this.#strangers.get(peer));
     this.#strangers.delete(peer);
@@ -61,11 +61,7 @@ export class GrpcSessions {
   #awaitIdentity(session: ServerHttp2Session): void {
     const { remoteAddress, remotePort } = session.socket;
     const peer = `${remoteAddress}:${remotePort}`;
-    const end = () => {
-      session.close();
-      setTimeout(() => session.destroy(), LEAVE_TIMEOUT_MS).unref();
-    };
-    this.#strangers.set(peer, setTimeout(end, IDENTIFY_TIMEOUT_MS).unref());
+    this.#strangers.set(peer, setTimeout(() => endSession(session), IDENTIFY_TIMEOUT_MS).unref());
     session.once("close", () => this.identified(peer));
   }
 
@@ -84,6 +80,12 @@ export class GrpcSessions {
       stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
     }
   }
+}
+
+/** Takes no more calls on a connection, lets those that are open finish for 1 s, and closes it. */
+export function endSession(session: ServerHttp2Session): void {
+  session.close();
+  setTimeout(() => session.destroy(), LEAVE_TIMEOUT_MS).unref();
 }
 
 // The client then sees RESOURCE_EXHAUSTED. Listening does not make the stream flow earlier: grpc-js pauses it at once.

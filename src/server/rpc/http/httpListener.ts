@@ -7,8 +7,10 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { Logger } from "../../../lib/logger.js";
 import { endIfAbandoned } from "../abandonedSessions.js";
+import { CertifiedConnections } from "../certifiedConnections.js";
 import { HANDSHAKE_TIMEOUT_MS, type TlsFiles } from "../tlsFiles.js";
 
 /** How long a client may take to send the headers of a request, ms. */
@@ -51,10 +53,12 @@ export function createTlsListener(tls: TlsFiles, onRequest: RequestListener, log
   // Requests and responses of HTTP/2 have the interface of those of HTTP/1.1.
   server.on("request", onRequest as unknown as (request: Http2ServerRequest, response: Http2ServerResponse) => void);
   tls.onRenewal((context) => server.setSecureContext(context));
+  const certified = new CertifiedConnections(tls);
   const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
-  server.on("secureConnection", (socket: Socket) => {
+  server.on("secureConnection", (socket: TLSSocket) => {
     sockets.add(socket);
+    certified.add(socket, () => socket.destroy());
     socket.on("error", () => socket.destroy());
     socket.once("close", () => sockets.delete(socket));
   });
@@ -73,6 +77,7 @@ export function createTlsListener(tls: TlsFiles, onRequest: RequestListener, log
     server,
     close(done) {
       server.close(done);
+      certified.close();
       for (const session of sessions) session.close();
     },
     cut() {

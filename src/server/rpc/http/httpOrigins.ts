@@ -7,7 +7,7 @@ const PREFLIGHT_MAX_AGE_S = "7200";
 /** Error messages repeat no more than this of a host name; the longest name in DNS has 253 bytes. */
 const MAX_NAME_LENGTH = 253;
 
-/** From which pages, and under which host names, browsers may make calls. */
+/** The pages from which browsers may make calls, and the host names that they may use. */
 export interface OriginRules {
   /** Origins of other pages that may call, for example `https://console.example`; `*` allows all origins. */
   corsOrigins: readonly string[];
@@ -20,7 +20,7 @@ export interface OriginRules {
  * allowed.
  *
  * @returns why the call is refused; `"answered"` if it was a preflight request, which has been answered; undefined if the call
- *   may go on
+ *   may continue
  */
 export function admitOrigin(
   request: IncomingMessage,
@@ -52,12 +52,12 @@ export function admitOrigin(
  * Checks the host name of a request for a call or a page. With `onlyLoopbackNames`, names other than localhost and IP addresses
  * are refused: a hostile page can make its own name resolve to this machine (DNS rebinding), and then it has the same origin.
  *
- * @returns why the request is refused; undefined if it may go on
+ * @returns why the request is refused; undefined if it may continue
  */
 export function refuseHost(request: IncomingMessage, { onlyLoopbackNames }: OriginRules): string | undefined {
   const host = askedHost(request);
   if (!onlyLoopbackNames || isLoopbackName(host)) return undefined;
-  return `"${host.slice(0, MAX_NAME_LENGTH)}" is not a name of this machine; ask for localhost, or serve with authentication`;
+  return `"${host.slice(0, MAX_NAME_LENGTH)}" is not a name of this machine; use localhost, or serve with authentication`;
 }
 
 function askedHost({ headers }: IncomingMessage): string {

@@ -60,7 +60,7 @@ export async function startHttpServer(
     const call = calls.get(path);
     if (call?.method.methodKind !== "client_streaming") endIfIncomplete(request);
     if (call === undefined) {
-      // Health checks come from other names, too, and say nothing that a hostile page could use.
+      // Health checks may use other host names, because their answers contain nothing that a hostile page could use.
       const refusal = path === "/healthz" || path === "/readyz" ? undefined : refuseHost(request, origins);
       if (refusal === undefined) servePage(path, request, response, pages);
       else answerJson(response, 403, { error: refusal });

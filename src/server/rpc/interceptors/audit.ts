@@ -71,7 +71,7 @@ export interface Recording {
 }
 
 /**
- * Records each call that changes something when it has ended, whatever its outcome. A call that changes nothing is recorded
+ * Records each call that makes changes when it has ended, with any outcome. A call that changes nothing is recorded
  * only if its caller had no right to make it.
  */
 export function audit(recording: Recording): Interceptor {

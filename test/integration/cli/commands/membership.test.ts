@@ -28,13 +28,13 @@ describe("squelch permissions", () => {
     ]);
   });
 
-  it("distinguishes a user who never had an entry from one without channels", async () => {
+  it("distinguishes a user that never had an entry from one without channels", async () => {
     const { run } = await fakeCommandLine({ getUserPermissions: () => ({ known: false }) });
     const { exitCode, stdout } = await run("permissions", "e1", "anna");
     expect([exitCode, stdout]).toEqual([0, "nothing was ever assigned to anna in e1\n"]);
   });
 
-  it("shows everybody without a user, from the chunks of a snapshot that may start over", async () => {
+  it("shows all users if none is named, from the chunks of a snapshot that may start over", async () => {
     const chunk = (chunkIndex: number, userId: string, complete: boolean) => ({
       payload: {
         case: "snapshot" as const,
@@ -115,7 +115,7 @@ describe("squelch assign", () => {
     expect(calls[0]).toMatchObject({ method: "setUserChannels", request: { ifRevision: 7n } });
   });
 
-  it("revokes all without a channel, and its help says so", async () => {
+  it("revokes all channels if none is named, and its help says so", async () => {
     const { run, calls } = await fakeCommandLine({
       getUserPermissions: () => ({}),
       setUserChannels: () => ({ revision: 9n, epoch: "e", removed: ["gate"] }),
@@ -127,7 +127,7 @@ describe("squelch assign", () => {
     expect((await run("assign", "--help")).stdout).toContain("none revokes all");
   });
 
-  it("says when nothing was written", async () => {
+  it("prints when nothing was written", async () => {
     const { run, calls } = await fakeCommandLine({
       getUserPermissions: () => ({}),
       setUserChannels: () => ({ superseded: true, revision: 3n }),
@@ -149,7 +149,7 @@ describe("squelch channels", () => {
     ]);
   });
 
-  it("adds channels first if requested, and takes none from another event", async () => {
+  it("adds channels first if requested, but none of another event", async () => {
     const { run, calls } = await fakeCommandLine({ setChannelEvent: () => ({}), listEventChannels: () => ({}) });
     expect((await run("channels", "e1", "--add", "gate", "stage")).stdout).toBe("no channel belongs to e1\n");
     expect(calls.map(({ method, request }) => [method, request])).toMatchObject([

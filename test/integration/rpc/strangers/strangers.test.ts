@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => replica?.close());
 
-/** Says that a large message follows, sends none of it, and waits for the answer. */
+/** Announces a large message, sends nothing of it, and waits for the answer. */
 const servers = {
   grpc(path: string, headers: object): Promise<unknown> {
     const session = connect(`http://${replica.grpcAddress}`);
@@ -58,7 +58,7 @@ const servers = {
   },
 };
 
-it("what a stranger calls a call is cut off in the audit trail", async () => {
+it("the audit trail shortens the name that a stranger gives to a call", async () => {
   const path = "/squelch.v1.BanService/UnbanUser";
   await servers.grpc(path, { "squelch-call-id": "x".repeat(10_000) });
   await servers.http(path, { "squelch-call-id": "x".repeat(10_000) });
@@ -89,7 +89,7 @@ describe.each(Object.entries(TOKENS))("who has %s token", (_, authorization) => 
   }, 10_000);
 });
 
-it("who is turned away is counted", async () => {
+it("rejected callers are counted", async () => {
   await servers.grpc("/squelch.v1.BanService/BanUser", {});
   const metrics = await (await fetch(`http://${replica.httpAddress}/metrics`)).text();
   expect(metrics).toContain('squelch_rpc_calls_total{method="BanUser",code="UNAUTHENTICATED"} 1');

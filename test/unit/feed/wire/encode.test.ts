@@ -34,7 +34,7 @@ function frameOf(payload: WatchPermissionsResponse["payload"]): Buffer {
   return Buffer.concat([prefix, message]);
 }
 
-describe("what is laid out by hand is, byte for byte, what the generated code writes", () => {
+describe("messages that are encoded by hand have the bytes of the generated code", () => {
   it("a user of a snapshot", () => {
     const member = fc.record({
       userId: id,

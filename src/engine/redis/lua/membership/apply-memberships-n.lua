@@ -5,7 +5,7 @@
 -- KEYS[7] hash: channel -> event
 -- KEYS[8..] the speaker key of each channel in ARGV[2]
 -- ARGV[2] JSON list of all channels in the updates, in the order of their speaker keys
--- ARGV[3..] one update each: JSON of {userId, channelIds, action, actor, position, isReconciled}
+-- ARGV[3..] one update each: JSON of {userId, channelIds, action, actor, position, isReconciled, staleKey}
 -- Returns a JSON list of the outcomes
 --      or { 'unknown', channel, channel, ... }: nothing was written. The caller must add the owners of these channels to the
 --         hash of owners first.

@@ -38,9 +38,11 @@ end
 --   e  epoch of r
 --   o  1 if the newest write came over RPC and named the user. A sync sets the lowest position instead
 --   k  1 if a reconcile has found the control plane's key of the user
+--   d  digest of the control plane's key of the user, if the key was older than the newest write
 local function member_json(update, channels, position, member, changed_at)
   local rest = update.isByRpc and ',"o":1' or ''
   if update.isReconciled and channels ~= '[]' or member and member.k then rest = rest .. ',"k":1' end
+  if update.staleKey then rest = rest .. ',"d":"' .. update.staleKey .. '"' end
   return '{"c":' .. channels .. ',"p":"' .. position .. '","r":' .. integer(changed_at) .. ',"e":"' .. epoch .. '"'
     .. rest .. '}'
 end
