@@ -12,8 +12,8 @@ export interface AuditRecord {
   target: string;
   /** The name of the gRPC status of the answer, for example `OK`. */
   outcome: string;
-  /** The request id, by which the replica's log lines can be found. */
-  requestId: string;
+  /** The call id, by which the replica's log lines can be found. */
+  callId: string;
   /** The reason that the caller gave, or the reason of the refusal. May be empty. */
   detail: string;
 }

@@ -1,9 +1,8 @@
+import { nearTexts } from "../lib/nearTexts.js";
 import { SquelchError } from "./errors.js";
 
 /** The longest time that a timer of Node.js can wait, ms. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
-/** The most letters in which a misspelt name may differ from the suggested name. */
-const MAX_DISTANCE = 2;
 
 /** The rule for the value of one option. */
 export interface OptionRule {
@@ -87,22 +86,7 @@ export function checkOptions<Options>(taker: string, options: unknown, rules: Op
 }
 
 function suggest(name: string, known: readonly string[]): string {
-  const distances = known.map((other) => ({ other, distance: distanceOf(name.toLowerCase(), other.toLowerCase()) }));
-  const [nearest] = distances.sort((one, other) => one.distance - other.distance);
-  if (nearest !== undefined && nearest.distance <= MAX_DISTANCE) return `did you mean ${nearest.other}?`;
+  const [nearest] = nearTexts(name, known, 1);
+  if (nearest !== undefined) return `did you mean ${nearest}?`;
   return `it has ${known.join(", ")}`;
-}
-
-// Returns the number of letters to add, remove or replace that turns one text into the other (Levenshtein distance).
-function distanceOf(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
-  for (const [index, letter] of [...one].entries()) {
-    const next = [index + 1];
-    for (const [column, otherLetter] of [...other].entries()) {
-      const replaced = (row[column] ?? 0) + (letter === otherLetter ? 0 : 1);
-      next.push(Math.min(replaced, (row[column + 1] ?? 0) + 1, (next[column] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[other.length] ?? 0;
 }

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
 import type { LogEntry } from "../../src/domain/change.js";
 import type { Position } from "../../src/domain/cursor.js";
-import type { SquelchErrorCode } from "../../src/domain/errors.js";
+import type { SquelchErrorCode } from "../../src/domain/errorReasons.js";
 import type { Engine } from "../../src/domain/ports/engine.js";
 import type { PauseRequest, PublishedSpeaker, StartPttRequest } from "../../src/domain/ports/floorStore.js";
 import type { MembershipUpdate } from "../../src/domain/ports/membershipStore.js";
@@ -119,6 +119,9 @@ export async function expectFailure(promise: Promise<unknown>, code: SquelchErro
   expect(error).toMatchObject({ name: "SquelchError", code });
   for (const text of texts) expect((error as Error).message).toContain(text);
 }
+
+/** What the outcome of every write has beside the revision, on a store without replicas. */
+export const written = { epoch: expect.stringMatching(/./), replicated: false };
 
 /** Collects the arguments of each call of a listener. */
 export function collect<T>() {

@@ -1,14 +1,13 @@
 import { toJson } from "@bufbuild/protobuf";
 import { type Duration, durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
-import { type SpeakerPause, SpeakerPauseSchema } from "../../../gen/squelch/v1/model_pb.js";
 import {
-  type Checkpoint,
   type GetFleetStatusResponse,
   GetFleetStatusResponseSchema,
   type ReconcileMembershipsResponse,
   ReconcileMembershipsResponseSchema,
-} from "../../../gen/squelch/v1/permission_service_pb.js";
+} from "../../../gen/squelch/v1/fleet_service_pb.js";
+import { type Checkpoint, type SpeakerPause, SpeakerPauseSchema } from "../../../gen/squelch/v1/model_pb.js";
 import { addConnectionOptions, type Connection, type ConnectionOptions, withConnection } from "../connection.js";
 import type { CommandContext } from "../context.js";
 import { CommandFailure } from "../failure.js";
@@ -45,8 +44,8 @@ export function addStatusCommand(program: Command, context: CommandContext): voi
     const isPatient = options.reconcile && command.getOptionValueSource("timeout") === "default";
     const timeout = isPatient ? RECONCILE_TIMEOUT_MS : options.timeout;
     await withConnection(context, { ...options, timeout }, async (connection) => {
-      const reconciled = options.reconcile ? await connection.permissions.reconcileMemberships({}) : undefined;
-      const fleet = options.fleet ? await connection.permissions.getFleetStatus({}) : undefined;
+      const reconciled = options.reconcile ? await connection.fleet.reconcileMemberships({}) : undefined;
+      const fleet = options.fleet ? await connection.fleet.getFleetStatus({}) : undefined;
       const status = { ...(await readStatus(connection)), reconciled, fleet };
       if (options.json) await context.output.line(statusJson(connection.address, status));
       else await showStatus(context, connection.address, status);

@@ -1,7 +1,6 @@
-import { FloorDenyCause, FloorRevokeCause } from "../../../gen/squelch/v1/model_pb.js";
+import { type Checkpoint, FloorDenyCause, FloorRevokeCause } from "../../../gen/squelch/v1/model_pb.js";
 import {
   type Change,
-  type Checkpoint,
   type Snapshot,
   SnapshotReason,
   type WatchPermissionsResponse,

@@ -1,9 +1,5 @@
 import { type Duration, durationMs, type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
-import type {
-  GetFleetStatusResponse,
-  ReplicaStatus,
-  RouterStatus,
-} from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { GetFleetStatusResponse, ReplicaStatus, RouterStatus } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import { type Output, printable } from "./output.js";
 
 const seconds = (ms: number) => `${(Math.max(ms, 0) / 1_000).toFixed(1)} s`;

@@ -8,6 +8,7 @@ import type {
   WaitingSpeaker,
 } from "../floor.js";
 import type { Unsubscribe } from "./unsubscribe.js";
+import type { WriteOutcome } from "./writeOutcome.js";
 
 export interface StartPttRequest {
   channelId: string;
@@ -132,20 +133,20 @@ export interface PauseRequest {
   durationMs: number;
   exemptUserIds: string[];
   broadcaster?: Broadcaster | undefined;
-  /** Makes a repeat return the first outcome. Empty: each request makes a new pause. */
+  /**
+   * Makes a repeat by the same caller with the same content return the first outcome, for an hour. Empty: each request makes
+   * a new pause.
+   */
   requestId: string;
   /** The standing pause to replace. By default only a pause with the same broadcaster is replaced. */
   replacePauseId?: string | undefined;
 }
 
-export interface PauseOutcome {
+export interface PauseOutcome extends WriteOutcome {
   pause: SpeakerPause;
   cut: ActiveSpeaker[];
   /** The standing pause that this one replaced. */
   replacedPauseId?: string | undefined;
-  revision: number;
-  /** True if a replica of the store has acknowledged the pause. */
-  replicated: boolean;
 }
 
 /**
@@ -182,10 +183,14 @@ export interface FloorStore {
   }>;
   /** Returns the speakers on these channels of the event; on all of its channels by default. */
   readFloors(eventId: string, channelIds?: readonly string[]): Promise<FloorPicture>;
-  /** Pauses an event. Rejects with `failedPrecondition` if another pause stands that this one may not replace. */
+  /**
+   * Pauses an event. Rejects with `failedPrecondition` if another pause stands that this one may not replace, and with
+   * `invalidArgument` if another caller or a request with other content has used the request id. A rejected request changes
+   * nothing.
+   */
   pauseAllSpeakers(request: PauseRequest): Promise<PauseOutcome>;
-  /** Ends a pause and returns the revision. Rejects with `failedPrecondition` if that pause does not stand. */
-  resumeSpeakers(eventId: string, pauseId: string, actor: string): Promise<number>;
+  /** Ends a pause. Rejects with `failedPrecondition` if that pause does not stand. */
+  resumeSpeakers(eventId: string, pauseId: string, actor: string): Promise<WriteOutcome>;
   /**
    * Upholds a standing pause: takes floors that have become free, including those of new channels, and cuts speakers
    * who took a floor without a call. It may skip that if it was done within the last 110 ms. Announces the end of an

@@ -2,6 +2,7 @@ import type { UserBan } from "../ban.js";
 import type { LogPosition, Position } from "../cursor.js";
 import type { MembershipLimit } from "../errors.js";
 import type { SpeakerPause } from "../floor.js";
+import type { WriteOutcome } from "./writeOutcome.js";
 
 /** The full list of one user's channels in one event, with its place in the order of writes. */
 export interface MembershipUpdate {
@@ -42,10 +43,12 @@ export interface SetUserChannelsWrite {
   action: string;
   actor: string;
   onlyIfUnknown: boolean;
+  /** Write only if the revision of the user's newest change is still this one. */
+  ifRevision?: number | undefined;
 }
 
-export interface SetUserChannelsOutcome {
-  revision: number;
+/** The revision is that of the user's newest change. */
+export interface SetUserChannelsOutcome extends WriteOutcome {
   added: string[];
   removed: string[];
   superseded: boolean;
@@ -64,9 +67,8 @@ export interface MemberSync {
   actor: string;
 }
 
-export interface MemberSyncOutcome {
-  /** The event's revision after the last change. */
-  revision: number;
+/** The revision is that of the event after the last change. */
+export interface MemberSyncOutcome extends WriteOutcome {
   /** How many users changed. */
   changedUsers: number;
   /** How many of the changed users lost all channels because the sync did not name them. */
@@ -78,6 +80,8 @@ export interface StoredPermissions {
   channelIds: string[];
   /** The log position at which they are true; undefined for an event that was never written or watched. */
   position?: LogPosition | undefined;
+  /** The revision of the user's newest change, 0 if there was none in this epoch. */
+  userRevision: number;
   /** True if the user has ever had an entry in the event. */
   known: boolean;
   pause?: SpeakerPause | undefined;
@@ -92,7 +96,8 @@ export interface MembershipStore {
    */
   applyMemberships(eventId: string, updates: readonly MembershipUpdate[]): Promise<MembershipOutcome[]>;
   /**
-   * Replaces one user's channels at a new ticket. Rejects with `failedPrecondition` if another event owns a channel, and
+   * Replaces one user's channels at a new ticket. Rejects with `failedPrecondition` if another event owns a channel or the
+   * user's newest change has another revision than `ifRevision`, and
    * with `resourceExhausted` if a limit is exceeded: the user is new to a full event, or gains channels by a list that is
    * too long. A rejected write changes nothing.
    */

@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import { type ChannelCredentials, credentials, type ServiceError } from "@grpc/grpc-js";
+import { FleetService } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { UserBan } from "../../domain/ban.js";
 import type { Cursor } from "../../domain/cursor.js";
@@ -296,7 +297,7 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
 
   #report(routerId: string, cursors: readonly Cursor[], leaving: boolean): Promise<unknown> {
     return this.rpc.unary(
-      PermissionService.method.reportApplied,
+      FleetService.method.reportApplied,
       { routerId, leaving, cursors: cursors.map((cursor) => ({ ...cursor, revision: BigInt(cursor.revision) })) },
       { deadline: Date.now() + (leaving ? FAREWELL_DEADLINE_MS : REPORT_DEADLINE_MS) },
     );

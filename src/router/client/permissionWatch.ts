@@ -1,9 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { ClientReadableStream, ServiceError } from "@grpc/grpc-js";
-import { CursorSchema } from "../../../gen/squelch/v1/model_pb.js";
+import { type Checkpoint, CursorSchema } from "../../../gen/squelch/v1/model_pb.js";
 import {
-  type Checkpoint,
   PermissionService,
   type Snapshot,
   type UserMembership,

@@ -1,5 +1,5 @@
 import type { PeerCertificate } from "node:tls";
-import { SquelchError } from "../../domain/errors.js";
+import { refusal, SquelchError } from "../../domain/errors.js";
 import { idProblem } from "../../domain/id.js";
 import { type Identity, SCOPES } from "../../domain/identity.js";
 import type { Logger } from "../../lib/logger.js";
@@ -78,7 +78,9 @@ export async function createAuthenticator(config: ServerConfig, logger: Logger):
   async function identify({ authorization, certificate }: Credentials): Promise<Identity> {
     if (authorization !== undefined) {
       const [, token] = /^Bearer +([^ ]+)$/i.exec(authorization) ?? [];
-      if (token === undefined) throw new SquelchError("unauthenticated", 'authorization: must be "Bearer" and a token');
+      if (token === undefined) {
+        throw refusal("TOKEN_MISSING", 'authorization: must be "Bearer" and a token', {});
+      }
       return await verifier.verify(token);
     }
     const proven = certificate();
@@ -87,7 +89,7 @@ export async function createAuthenticator(config: ServerConfig, logger: Logger):
       if (revocations.isRevoked(identity.name, undefined)) throw revoked("client certificate");
       return identity;
     }
-    throw new SquelchError("unauthenticated", 'authorization: must be given, "Bearer" and a token');
+    throw refusal("TOKEN_MISSING", 'authorization: must be given, "Bearer" and a token', {});
   }
 
   return {
@@ -121,7 +123,9 @@ export async function createAuthenticator(config: ServerConfig, logger: Logger):
 const trusting: Authenticator = {
   async identify({ actor: name = ANONYMOUS }) {
     const problem = idProblem(name);
-    if (problem !== undefined) throw new SquelchError("invalidArgument", `${ACTOR_KEY}: ${problem}`);
+    if (problem !== undefined) {
+      throw refusal("INVALID_METADATA", `${ACTOR_KEY}: ${problem}`, { key: ACTOR_KEY });
+    }
     return {
       name,
       scopes: new Set(SCOPES),

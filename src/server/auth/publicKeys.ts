@@ -8,7 +8,7 @@ import {
   type JWTVerifyOptions,
   jwtVerify,
 } from "jose";
-import { SquelchError } from "../../domain/errors.js";
+import { refusal, SquelchError } from "../../domain/errors.js";
 import { followFiles } from "../../lib/followFiles.js";
 import type { Logger } from "../../lib/logger.js";
 import type { KeySource } from "./keySource.js";
@@ -105,7 +105,7 @@ class PublicKeys implements KeySource {
 
   async #verify(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
     if (this.#keys === undefined) {
-      throw new SquelchError("unavailable", "the keys of tokens could not be read yet; try again");
+      throw refusal("KEYS_UNAVAILABLE", "the keys of tokens could not be read yet; try again", {});
     }
     const verifying = { ...options, algorithms: PUBLIC_ALGORITHMS };
     try {

@@ -1,6 +1,6 @@
 import type { LogEntry } from "../../domain/change.js";
 import type { LogPosition } from "../../domain/cursor.js";
-import { SquelchError } from "../../domain/errors.js";
+import { refusal } from "../../domain/errors.js";
 import type { Membership } from "../../domain/membership.js";
 import type { Engine } from "../../domain/ports/engine.js";
 import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
@@ -108,7 +108,7 @@ export class EventFeed {
   async open(): Promise<void> {
     try {
       this.#unfollow = await this.#engine.follow(this.eventId, (entry) => this.#receive(entry));
-      if (this.#isClosed) throw new SquelchError("unavailable", "the replica is shutting down; reconnect");
+      if (this.#isClosed) throw refusal("DRAINING", "the replica is shutting down; reconnect", {});
       await this.synchronise();
     } catch (error) {
       this.close();

@@ -1,4 +1,4 @@
-import { SquelchError } from "../../domain/errors.js";
+import { refusal } from "../../domain/errors.js";
 import type { Identity } from "../../domain/identity.js";
 import type { CallContext, Caller, CallHead } from "./callContext.js";
 import type { Endings } from "./shutdown.js";
@@ -32,8 +32,8 @@ export class OngoingCall implements CallContext {
     return this.identity.name;
   }
 
-  get requestId(): string {
-    return this.head.requestId;
+  get callId(): string {
+    return this.head.callId;
   }
 
   get answerBeforeMs(): number {
@@ -62,7 +62,10 @@ export class OngoingCall implements CallContext {
     const clientLeftMs = this.#clientGivesUpMs - nowMs;
     const budgetMs = Math.min(longestMs, clientLeftMs - Math.min(100, clientLeftMs / 10));
     const message = "the store did not answer in time; the outcome is unknown, try again";
-    this.#timer = setTimeout(() => this.end(new SquelchError("unavailable", message)), Math.max(budgetMs, 0));
+    this.#timer = setTimeout(
+      () => this.end(refusal("STORE_UNAVAILABLE", message, { outcome: "unknown" })),
+      Math.max(budgetMs, 0),
+    );
   }
 
   /** From now on a shutdown of the replica ends the call. */

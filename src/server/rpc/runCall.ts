@@ -36,7 +36,7 @@ export async function runCall<Encoded>(
     return encode(await call.handle(input as AsyncIterable<unknown>, ongoing));
   } catch (error) {
     if (isDefect(error)) {
-      logger.error({ err: error, method: method.name, requestId: ongoing.requestId }, "call failed");
+      logger.error({ err: error, method: method.name, callId: ongoing.callId }, "call failed");
     }
     throw error;
   }

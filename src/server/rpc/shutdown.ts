@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { SquelchError } from "../../domain/errors.js";
+import { refusal, type SquelchError } from "../../domain/errors.js";
 import type { Logger } from "../../lib/logger.js";
 
 /** The time between the ends of two streams, ms; shorter if there are so many streams that this would take too long. */
@@ -53,5 +53,5 @@ export class Shutdown {
 
 // Clients may reconnect at once, because the ends of their streams are already spread.
 function shuttingDown(): SquelchError {
-  return new SquelchError("unavailable", "the replica is shutting down; reconnect", { retryAfterMs: 0 });
+  return refusal("DRAINING", "the replica is shutting down; reconnect", {}, { retryAfterMs: 0 });
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Position } from "../../domain/cursor.js";
-import { isUnavailable, SquelchError } from "../../domain/errors.js";
+import { isUnavailable, refusal } from "../../domain/errors.js";
 import type { Engine } from "../../domain/ports/engine.js";
 import type { MembershipUpdate } from "../../domain/ports/membershipStore.js";
 import { errorReplyOf } from "../../engine/redis/connection/errorReplies.js";
@@ -222,7 +222,8 @@ export class Ingest {
       const queues = [...this.#queues.values()];
       if (!isTicketDue && !queues.some((queue) => queue.updates.some((update) => isAwaited(queue, update)))) return;
       if (waitedMs > APPLY_TIMEOUT_MS) {
-        throw new SquelchError("unavailable", "updates of the control plane still wait to be applied; try again");
+        const message = "updates of the control plane still wait to be applied; try again";
+        throw refusal("STORE_UNAVAILABLE", message, { outcome: "notDone" });
       }
       await sleep(POLL_MS);
     }

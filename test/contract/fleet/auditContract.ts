@@ -9,7 +9,7 @@ const record = (eventId: string, target: string): AuditRecord => ({
   eventId,
   target,
   outcome: "OK",
-  requestId: freshId("request"),
+  callId: freshId("request"),
   detail: "Storm",
 });
 

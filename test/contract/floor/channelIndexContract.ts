@@ -62,7 +62,7 @@ export function describeChannelIndex(getEngine: GetEngine): void {
     const { speaker } = await take(engine, channelId, "u");
 
     const move = engine.setChannelEvent(channelId, freshId("event"), "test", true);
-    await expectFailure(move, "failedPrecondition", "channel_id:", channelId, eventId);
+    await expectFailure(move, "failedPrecondition", "channel_id:", channelId);
     expect(await engine.getChannelState(channelId)).toEqual({ eventId, holder: speaker });
     const unassigned = freshId("channel");
     expect(await engine.setChannelEvent(unassigned, eventId, "test", true)).toBeUndefined();

@@ -18,6 +18,7 @@ import {
   take,
   untilRunOut,
   update,
+  written,
 } from "../fixtures.js";
 
 const broadcaster = { userId: "dispatcher", userName: "The dispatcher" };
@@ -42,8 +43,10 @@ export function describePause(getEngine: GetEngine): void {
     const onA = await take(engine, a, "v");
     const outcome = await pause(engine, eventId, { exemptUserIds: ["x", "y"] });
 
-    const { pause: paused } = outcome;
-    expect(outcome).toEqual({ pause: paused, cut: [onA.speaker, onC.speaker], revision: 3, replicated: false });
+    const { pause: paused, epoch } = outcome;
+    const position = { epoch, replicated: false };
+    expect(epoch).toMatch(/./);
+    expect(outcome).toEqual({ pause: paused, cut: [onA.speaker, onC.speaker], revision: 3, ...position });
     expect(paused).toEqual({
       pauseId: expect.stringMatching(/./),
       reason: "fire",
@@ -309,6 +312,28 @@ export function describePause(getEngine: GetEngine): void {
     expect(next.pause.pauseId).not.toBe(first.pause.pauseId);
   });
 
+  test("a request id of another caller, or with other content, is refused and changes nothing", async () => {
+    const engine = getEngine();
+    const { eventId, channelId } = await makeEvent(engine, ["u"]);
+    const first = await pause(engine, eventId, { requestId: "r", actor: "dora", durationMs: 0 });
+    const { speaker } = await take(engine, channelId, "u");
+    const logged = await readWholeLog(engine, eventId);
+    for (const rest of [
+      { actor: "carl" },
+      { actor: "dora", reason: "Evacuation" },
+      { actor: "dora", exemptUserIds: ["u"] },
+      { actor: "dora", durationMs: 60_000 },
+    ]) {
+      const reused = pause(engine, eventId, { requestId: "r", durationMs: 0, ...rest });
+      await expect(reused).rejects.toMatchObject({
+        ...{ code: "invalidArgument", reason: "REQUEST_ID_REUSED", metadata: { requestId: "r" } },
+      });
+    }
+    expect(await engine.getActiveSpeakers(eventId)).toEqual({ speakers: [speaker] });
+    expect(await readWholeLog(engine, eventId)).toEqual(logged);
+    expect(await pause(engine, eventId, { requestId: "r", actor: "dora", durationMs: 0 })).toEqual(first);
+  });
+
   test("repeats at the same time are one pause", async () => {
     const engine = getEngine();
     const { eventId } = await makeEvent(engine, ["u"]);
@@ -339,7 +364,8 @@ export function describePause(getEngine: GetEngine): void {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     const { pause: paused } = await pause(engine, eventId);
-    expect(await engine.resumeSpeakers(eventId, paused.pauseId, "Ada")).toBe(3);
+    const position = await engine.resumeSpeakers(eventId, paused.pauseId, "Ada");
+    expect(position).toEqual({ ...written, revision: 3 });
 
     expect((await readWholeLog(engine, eventId)).at(-1)).toEqual({
       kind: "speakersResumed",
@@ -348,7 +374,7 @@ export function describePause(getEngine: GetEngine): void {
       actor: "Ada",
       revision: 3,
       timeMs: expect.any(Number),
-      epoch: (await engine.readPosition(eventId))?.epoch,
+      epoch: position.epoch,
     });
     expect((await engine.loadEvent(eventId)).pause).toBeUndefined();
     expect(await press(engine, channelId, "u")).toMatchObject({ granted: true });

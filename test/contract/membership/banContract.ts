@@ -54,7 +54,14 @@ export function describeBans(getEngine: GetEngine): void {
 
     const lifted = await engine.unbanUser(eventId, userId, "chief");
     const [end] = (await readBanChanges(engine, eventId)).slice(-1);
-    expect(end).toMatchObject({ kind: "userUnbanned", userId, expired: false, actor: "chief", revision: lifted });
+    expect(end).toMatchObject({
+      kind: "userUnbanned",
+      userId,
+      expired: false,
+      actor: "chief",
+      revision: lifted.revision,
+      epoch: lifted.epoch,
+    });
     expect((await engine.readUserPermissions(eventId, userId)).ban).toBeUndefined();
     expect(await engine.listBans(eventId)).not.toContainEqual(expect.objectContaining({ userId }));
     expect(await press(engine, channelId, userId)).toMatchObject({ cause: "retryAfter" });

@@ -16,6 +16,7 @@ import {
   pause,
   readWholeLog,
   update,
+  written,
 } from "../fixtures.js";
 
 async function applyOne(engine: Engine, eventId: string, ...args: Parameters<typeof update>) {
@@ -59,6 +60,26 @@ async function expectNewestWon(engine: Engine, eventId: string, updates: readonl
 }
 
 export function describeMemberships(getEngine: GetEngine): void {
+  test("of two administrators who saw the same revision only the first writes", async () => {
+    const engine = getEngine();
+    const { eventId, channelIds } = await makeEvent(engine, ["u"], 2);
+    const [a, b] = channelIds as [string, string];
+    const { userRevision, channelIds: seen } = await engine.readUserPermissions(eventId, "u");
+    expect([userRevision, seen]).toEqual([1, channelIds]);
+    const write = { eventId, userId: "u", action: "set", onlyIfUnknown: false, ifRevision: userRevision };
+    const first = await engine.setUserChannels({ ...write, channelIds: [a], actor: "dora" });
+    expect(first).toMatchObject({ revision: 2, removed: [b], superseded: false });
+    const second = engine.setUserChannels({ ...write, channelIds: [b], actor: "carl" });
+    await expect(second).rejects.toMatchObject({ reason: "REVISION_CHANGED", metadata: { revision: "2" } });
+    expect(await engine.readUserPermissions(eventId, "u")).toMatchObject({ channelIds: [a], userRevision: 2 });
+
+    const ofNew = { ...write, userId: freshId("new"), ifRevision: 0, channelIds: [a], actor: "carl" };
+    expect(await engine.setUserChannels(ofNew)).toMatchObject({ revision: 3, epoch: first.epoch });
+    await expect(engine.setUserChannels({ ...ofNew, channelIds: [] })).rejects.toMatchObject({
+      metadata: { revision: "3" },
+    });
+  });
+
   test("an update is one change with the full list and the difference", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
@@ -93,17 +114,18 @@ export function describeMemberships(getEngine: GetEngine): void {
       removed: [a],
     });
     const permissions = await engine.readUserPermissions(eventId, "u");
-    expect(permissions).toEqual({ position: { epoch, revision: 2 }, channelIds: [b, c], known: true });
+    expect(permissions).toEqual({ position: { epoch, revision: 2 }, channelIds: [b, c], known: true, userRevision: 2 });
   });
 
   test("a user that was never written is unknown", async () => {
     const engine = getEngine();
     const { eventId } = await makeEvent(engine, ["somebody"]);
     const position = await engine.readPosition(eventId);
+    const nothing = { channelIds: [], known: false, userRevision: 0 };
 
-    expect(await engine.readUserPermissions(eventId, "u")).toEqual({ position, channelIds: [], known: false });
+    expect(await engine.readUserPermissions(eventId, "u")).toEqual({ position, ...nothing });
     const nowhere = await engine.readUserPermissions(freshId("event"), "u");
-    expect(nowhere).toEqual({ channelIds: [], known: false });
+    expect(nowhere).toEqual(nothing);
   });
 
   test("a user's permissions carry the standing pause", async () => {
@@ -274,10 +296,11 @@ export function describeMemberships(getEngine: GetEngine): void {
     const [a, b] = freshIds("channel", 2) as [string, string];
     await assign(engine, eventId, "other", [a]);
 
-    const done = { revision: 2, added: [a, b], removed: [], superseded: false };
+    const done = { ...written, revision: 2, added: [a, b], removed: [], superseded: false };
     expect(await assign(engine, eventId, "u", [a, b])).toEqual(done);
     expect(await assign(engine, eventId, "u", [a, b])).toEqual({ ...done, added: [] });
     expect(await assign(engine, eventId, "u", [])).toEqual({
+      ...written,
       revision: 3,
       added: [],
       removed: [a, b],
@@ -301,7 +324,7 @@ export function describeMemberships(getEngine: GetEngine): void {
     await expectFailure(
       write,
       "failedPrecondition",
-      `channel_ids: channel "${other.channelId}" belongs to event "${other.eventId}"`,
+      `channel_ids: channel "${other.channelId}" belongs to another event`,
       "SetChannelEvent",
     );
     expect(await engine.loadEvent(eventId)).toEqual(before);
@@ -315,8 +338,8 @@ export function describeMemberships(getEngine: GetEngine): void {
     const [a, b] = freshIds("channel", 2) as [string, string];
 
     const seeded = await assign(engine, eventId, "u", [a], true);
-    expect(seeded).toEqual({ revision: 1, added: [a], removed: [], superseded: false });
-    const superseded = { revision: 1, added: [], removed: [], superseded: true };
+    expect(seeded).toEqual({ ...written, revision: 1, added: [a], removed: [], superseded: false });
+    const superseded = { ...written, revision: 1, added: [], removed: [], superseded: true };
     expect(await assign(engine, eventId, "u", [a, b], true)).toEqual(superseded);
     expect(await engine.getChannelEvent(b)).toBeUndefined();
     await assign(engine, eventId, "u", []);

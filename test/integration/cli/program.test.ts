@@ -142,8 +142,8 @@ describe("the tools against a replica", () => {
   afterEach(() => squelch.stop());
 
   it("assign, list, and revoke", async () => {
-    expect(jsonLines(await run("assign", "e1", "anna", "stage", "gate", "--json"))).toEqual([
-      { revision: "1", added: ["gate", "stage"], removed: [], superseded: false },
+    expect(jsonLines(await run("assign", "e1", "anna", "stage", "gate", "--json"))).toMatchObject([
+      { revision: "1", replicated: false, added: ["gate", "stage"], removed: [], superseded: false },
     ]);
     expect(jsonLines(await run("permissions", "e1", "anna", "--json"))).toMatchObject([
       { channelIds: ["gate", "stage"], known: true, cursor: { eventId: "e1", revision: "1" } },
@@ -173,7 +173,7 @@ describe("the tools against a replica", () => {
 
   it("disconnect, ban, list, and unban", async () => {
     expect((await run("disconnect", "e1", "anna", "--wait")).stdout).toMatch(
-      /^anna is disconnected from e1 \(revision 1\)\nno router is connected/,
+      /^anna is disconnected from e1 \(revision 1\)\nno router watches the event/,
     );
     const options = ["--reason", "Noise", "--duration", "1h"];
     expect((await run("ban", "e1", "anna", ...options)).stdout).toMatch(

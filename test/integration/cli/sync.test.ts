@@ -62,7 +62,9 @@ describe("squelch sync", () => {
       stdout: `${eventId}: 5000 users named, 5001 changed, 1 of them revoked, revision 5002\n`,
       stderr: "",
     });
-    expect(jsonLines(await run([file, "--json"]))).toEqual([{ revision: "5002", changedUsers: 0, revokedUsers: 0 }]);
+    expect(jsonLines(await run([file, "--json"]))).toMatchObject([
+      { revision: "5002", changedUsers: 0, revokedUsers: 0 },
+    ]);
     expect((await read("user-4999")).channelIds).toEqual(["c0", "c1", "c49"].map((name) => `${eventId}-${name}`));
     expect(await read("gone")).toMatchObject({ known: true, channelIds: [] });
   });
@@ -153,7 +155,7 @@ describe("squelch sync", () => {
     });
     expect(await sync("foreign.csv", "u,foreign")).toMatchObject({
       exitCode: 1,
-      stderr: expect.stringContaining(`channel "foreign" of user "u" belongs to event "another"`),
+      stderr: expect.stringContaining(`channel "foreign" of user "u" belongs to another event`),
     });
     const file = await fileOf("members.ndjson", ndjson());
     expect(await runCli(["sync", "{", file, "--address", replica.grpcAddress])).toMatchObject({

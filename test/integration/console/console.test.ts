@@ -112,7 +112,7 @@ describe("the console", () => {
     await assign("anna", `${eventId}-stage`, `${eventId}-gate`, `${eventId}-late`);
     await dialog.getByText("3 channels").waitFor();
     await dialog.getByRole("button", { name: "Save 2 changes" }).click();
-    await dialog.getByText(/1 gained, 1 lost, in force on 1 of 1 router/).waitFor();
+    await dialog.getByText(/1 gained, 1 lost, applied on 1 of 1 router/).waitFor();
     expect(await channelsOf("anna")).toEqual([`${eventId}-gate`, `${eventId}-late`, `${eventId}-tower`]);
 
     page.once("dialog", (question) => void question.accept());
@@ -125,6 +125,28 @@ describe("the console", () => {
     await dialog.getByLabel(`${eventId}-gate`).check();
     await dialog.getByRole("button", { name: "Save 1 change" }).click();
     await waitFor(async () => (await channelsOf("newcomer")).length === 1);
+  });
+
+  it("does not overwrite a change of another administrator that the page does not show yet", async () => {
+    await openEvent();
+    await tab("Users").click();
+    await user("anna").click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel(`${eventId}-stage`).uncheck();
+    const call = "**/squelch.v1.PermissionService/SetUserChannels";
+    await page.route(call, async (route) => {
+      await assign("anna", `${eventId}-stage`, `${eventId}-tower`);
+      await route.continue();
+    });
+    await dialog.getByRole("button", { name: "Save 1 change" }).click();
+    await dialog.getByText(/Nothing was written: another administrator has changed anna/).waitFor();
+    await page.unroute(call);
+    expect(await channelsOf("anna")).toEqual([`${eventId}-stage`, `${eventId}-tower`]);
+
+    await dialog.getByText("2 channels in").waitFor();
+    await dialog.getByRole("button", { name: "Save 1 change" }).click();
+    await dialog.getByText(/0 gained, 1 lost/).waitFor();
+    expect(await channelsOf("anna")).toEqual([`${eventId}-tower`]);
   });
 
   it("disconnects and bans, and lifts the ban", async () => {
@@ -141,14 +163,14 @@ describe("the console", () => {
     await dialog.getByLabel("Reason").fill("Lost radio");
     page.on("dialog", (question) => void question.accept());
     await dialog.getByRole("button", { name: "Disconnect" }).click();
-    await dialog.getByText("Disconnected, in force on 1 of 1 router").waitFor();
+    await dialog.getByText("Disconnected, applied on 1 of 1 router").waitFor();
     expect(disconnected).toEqual(["anna: Lost radio"]);
     const lift = dialog.getByRole("button", { name: "Lift the ban" });
     expect(await lift.count()).toBe(0);
 
     await dialog.getByLabel("Length of a ban").selectOption({ label: "1 hour" });
     await dialog.getByRole("button", { name: "Ban", exact: true }).click();
-    await dialog.getByText("Banned, in force on 1 of 1 router").waitFor();
+    await dialog.getByText("Banned, applied on 1 of 1 router").waitFor();
     const { ban } = await client.unary(getUserPermissions, { eventId, userId: "anna" });
     expect(ban).toMatchObject({ reason: "Lost radio", bannedBy: "console" });
     await page.keyboard.press("Escape");
@@ -156,7 +178,7 @@ describe("the console", () => {
     await dialog.getByText("Disconnect or ban").click();
     await dialog.getByText(/Banned until \d{4}-\d\d-\d\d .*: Lost radio/).waitFor();
     await lift.click();
-    await dialog.getByText("The ban was lifted, in force on 1 of 1 router").waitFor();
+    await dialog.getByText("The ban was lifted, applied on 1 of 1 router").waitFor();
     await lift.waitFor({ state: "detached" });
     expect((await client.unary(getUserPermissions, { eventId, userId: "anna" })).ban).toBeUndefined();
   });

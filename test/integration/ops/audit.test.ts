@@ -4,9 +4,10 @@ import { SignJWT } from "jose";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { FloorPriority } from "../../../gen/squelch/v1/model_pb.js";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
+import { encodePercent } from "../../../src/lib/percentText.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { sync } from "../../support/clients/syncClient.js";
 import { connect } from "../../support/clients/watchClient.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
@@ -14,8 +15,7 @@ import { jsonLines, runCli } from "../../support/runCli.js";
 import { startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-const { getUserPermissions, setUserChannels, pauseAllSpeakers, resumeSpeakers, listAuditEntries } =
-  PermissionService.method;
+const { getUserPermissions, setUserChannels, pauseAllSpeakers, resumeSpeakers, listAuditEntries } = methods;
 const { startPtt } = ChannelService.method;
 
 let redis: RedisServer;
@@ -50,7 +50,7 @@ const recorded = (count: number) =>
   });
 const metadata = new Metadata();
 metadata.set("squelch-actor", "cli:anna");
-metadata.set("squelch-request-id", "request-1");
+metadata.set("squelch-call-id", "request-1");
 
 it("has every call that made a change or was refused, with actor, target, outcome and request", async () => {
   await client.unary(setUserChannels, { eventId, userId: "u1", channelIds: ["a"] }, { metadata });
@@ -61,13 +61,31 @@ it("has every call that made a change or was refused, with actor, target, outcom
   await sync(client, { eventId, users: [] });
   const found = await recorded(4);
   expect(found).toMatchObject([
-    { action: "SetUserChannels", actor: "cli:anna", target: "u1", detail: "a", outcome: "OK", requestId: "request-1" },
+    { action: "SetUserChannels", actor: "cli:anna", target: "u1", detail: "a", outcome: "OK", callId: "request-1" },
     { action: "PauseAllSpeakers", actor: "cli:anna", target: "dora", detail: "Storm", outcome: "OK" },
     { action: "ResumeSpeakers", actor: "anonymous", target: "other", outcome: "FAILED_PRECONDITION" },
     { action: "SyncEventMembers", outcome: "OK", eventId },
   ]);
   expect(found[2]?.detail).not.toBe("");
-  expect(found[2]?.requestId).toMatch(/^[\da-f-]{36}$/);
+  expect(found[2]?.callId).toMatch(/^[\da-f-]{36}$/);
+});
+
+it("has callers and calls with names outside ASCII as they are", async () => {
+  for (const name of ["김", "박"]) {
+    const named = new Metadata();
+    named.set("squelch-actor", encodePercent(name));
+    named.set("squelch-call-id", encodePercent(`호출-${name}`));
+    await client.unary(setUserChannels, { eventId, userId: name, channelIds: [`${eventId}-a`] }, { metadata: named });
+  }
+  expect(await recorded(2)).toMatchObject([
+    { actor: "김", target: "김", callId: "호출-김" },
+    { actor: "박", target: "박", callId: "호출-박" },
+  ]);
+  const broken = new Metadata();
+  broken.set("squelch-actor", "%FF");
+  await expect(client.unary(setUserChannels, { eventId, userId: "u" }, { metadata: broken })).rejects.toMatchObject({
+    code: status.INVALID_ARGUMENT,
+  });
 });
 
 it("has each press that may take the floor from others, under the channel's event, and other traffic on demand", async () => {
@@ -96,7 +114,7 @@ it("is also in the trail of the VoicePing fleet", async () => {
     eventId,
     action: "emergency_broadcast.start",
     targetId: null,
-    metadata: { call: "PauseAllSpeakers", outcome: "OK", requestId: "request-1", detail: "Storm" },
+    metadata: { call: "PauseAllSpeakers", outcome: "OK", callId: "request-1", detail: "Storm" },
     timestamp: expect.any(Number),
   });
 });
@@ -170,7 +188,7 @@ it("has refused callers of every call, but not every attempt of a stranger", asy
 
 it.each([
   [{ pageSize: 1_001 }, "page_size: must be at most 1000"],
-  [{ pageToken: "yesterday" }, "page_token: must be a next_page_token of an earlier answer"],
+  [{ pageToken: "yesterday" }, "page_token: must be the next_page_token of an earlier answer"],
   [{ eventIds: ["{"] }, "event_ids[0]"],
 ])("refuses %o", async (request, message) => {
   await expect(client.unary(listAuditEntries, request)).rejects.toMatchObject({

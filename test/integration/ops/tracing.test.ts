@@ -44,7 +44,7 @@ it("a collector gets a span for each call, in the caller's trace, with its statu
   teardowns.push(() => client.close());
   const metadata = new Metadata();
   metadata.set("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-  metadata.set("squelch-request-id", "request-1");
+  metadata.set("squelch-call-id", "request-1");
   await client.unary(setUserChannels, { eventId: "e1", userId: "u1", channelIds: ["a"] }, { metadata });
   const nonsense = new Metadata();
   nonsense.set("traceparent", "nonsense");
@@ -66,7 +66,7 @@ it("a collector gets a span for each call, in the caller's trace, with its statu
     "rpc.service": "squelch.v1.PermissionService",
     "rpc.method": "SetUserChannels",
     "rpc.grpc.status_code": 0,
-    "squelch.request_id": "request-1",
+    "squelch.call_id": "request-1",
   });
   expect(resumed?.parentSpanId).toBeFalsy();
   expect(resumed?.status).toMatchObject({ code: 2, message: expect.stringContaining("pause") });

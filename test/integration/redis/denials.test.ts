@@ -2,15 +2,15 @@ import { randomUUID } from "node:crypto";
 import type { DescMethodUnary } from "@bufbuild/protobuf";
 import { type ServiceError, status } from "@grpc/grpc-js";
 import { describe, expect, it, type TestContext } from "vitest";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
+import { methods } from "../../support/clients/methods.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
 import { aclLines, applyRights, withUser } from "../../support/redis/aclLines.js";
 import { startRedis } from "../../support/redis/startRedis.js";
 import { type SquelchProcess, spawnSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-const { banUser, listAuditEntries, pauseAllSpeakers, reconcileMemberships, setUserChannels } = PermissionService.method;
+const { banUser, listAuditEntries, pauseAllSpeakers, reconcileMemberships, setUserChannels } = methods;
 
 /** A replica can serve without these commands. They name connections, examine the server, or confirm writes. */
 const OPTIONAL = ["client|setname", "info", "ping", "role", "select", "eval", "unsubscribe", "wait"];

@@ -5,10 +5,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type ServiceError, status } from "@grpc/grpc-js";
 import { Redis } from "ioredis";
 import { describe, expect, it, type TestContext } from "vitest";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { createRedisEngine } from "../../../src/engine/redis/engine.js";
 import { createLogger } from "../../../src/lib/logger.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
 import { startCluster } from "../../support/redis/startCluster.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
@@ -17,7 +17,7 @@ import { sampleOf, scrape, scrapeValue } from "../../support/scrape.js";
 import { spawnSquelch, startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-const { watchPermissions: _, syncEventMembers: __, ...calls } = PermissionService.method;
+const { watchPermissions: _, syncEventMembers: __, ...calls } = methods;
 
 /** How long Redis refuses writes. The replica must be unready within 6 s. */
 const REFUSED_MS = 7_000;

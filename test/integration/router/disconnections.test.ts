@@ -3,12 +3,12 @@ import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { FloorDenyCause } from "../../../gen/squelch/v1/model_pb.js";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { LogEntry } from "../../../src/domain/change.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
 import { createLogger } from "../../../src/lib/logger.js";
 import { type ReferenceRouter, startReferenceRouter } from "../../../src/router/index.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { connect } from "../../support/clients/watchClient.js";
 import { signToken, WsClient } from "../../support/clients/wsClient.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
@@ -41,7 +41,7 @@ const {
   awaitApplied,
   pauseAllSpeakers,
   getEventActiveSpeakers,
-} = PermissionService.method;
+} = methods;
 const { startPtt } = ChannelService.method;
 
 beforeEach(async () => {
@@ -121,8 +121,12 @@ describe("a disconnection", () => {
     const all = await Promise.all([join(0, here, "anna"), join(0, here, "anna"), join(1, here, "anna")]);
     const [elsewhere, listener] = [await join(1, there, "anna"), await join(1, here, "ben")];
     await all[0]?.request("ptt-start", { channelId: `${here}-a` });
-    const { revision } = await rpc.unary(disconnectUser, { eventId: here, userId: "anna", reason: "Found a radio" });
-    const { inForce: applied, missing } = await rpc.unary(awaitApplied, { eventId: here, revision });
+    const { revision, epoch } = await rpc.unary(disconnectUser, {
+      eventId: here,
+      userId: "anna",
+      reason: "Found a radio",
+    });
+    const { applied, missing } = await rpc.unary(awaitApplied, { eventId: here, revision, epoch });
     expect([applied.map(({ routerId }) => routerId), missing]).toEqual([["router-0", "router-1"], []]);
     await expectPutOut(all, "Found a radio");
     expect(all[0]?.of("ptt-interrupted")).toMatchObject([{ data: { channelId: `${here}-a` } }]);

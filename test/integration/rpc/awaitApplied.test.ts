@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type AwaitAppliedResponse, PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { AwaitAppliedResponse } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import { ROUTER_SILENCE_MS } from "../../../src/domain/applied.js";
 import { eventKeys } from "../../../src/engine/redis/keys.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
 import { signToken, WsClient } from "../../support/clients/wsClient.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
@@ -14,7 +15,7 @@ import { spawnSquelch, startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
 const SECRET = "the clients' secret";
-const { awaitApplied, reportApplied, setUserChannels } = PermissionService.method;
+const { awaitApplied, reportApplied, setUserChannels } = methods;
 
 let redis: RedisServer;
 let replicas: Replica[];
@@ -64,12 +65,14 @@ async function startRouters(routerIds: readonly string[], addresses = replicas.m
 /** Makes a change through one replica and waits for it on another. Returns the names of the routers that have applied it and of the others. */
 async function changeAndAwait(waitOn: 0 | 1, seconds: number) {
   const channelIds = [randomUUID()];
-  const { revision } = await client(0).unary(setUserChannels, { eventId: E, userId: "ben", channelIds });
-  return namesOf(await client(waitOn).unary(awaitApplied, { eventId: E, revision, timeout: inSeconds(seconds) }));
+  const { revision, epoch } = await client(0).unary(setUserChannels, { eventId: E, userId: "ben", channelIds });
+  return namesOf(
+    await client(waitOn).unary(awaitApplied, { eventId: E, revision, epoch, timeout: inSeconds(seconds) }),
+  );
 }
 
 const inSeconds = (seconds: number) => ({ seconds: BigInt(seconds) });
-const namesOf = ({ inForce: applied, missing }: Pick<AwaitAppliedResponse, "inForce" | "missing">) =>
+const namesOf = ({ applied, missing }: Pick<AwaitAppliedResponse, "applied" | "missing">) =>
   [applied, missing].map((routers) => routers.map(({ routerId }) => routerId));
 
 /** Watches as a router that never reports. */
@@ -99,9 +102,9 @@ describe("a change is confirmed", () => {
     closers.push(() => anna.socket.terminate());
     await anna.request("join-channel", { channelId: stage });
     const { exitCode, stdout } = await run("assign", E, "anna", "--wait");
-    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/\nin force on 3 of 3 routers after \d+ ms\n$/)]);
+    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/\napplied on 3 of 3 routers after \d+ ms\n$/)]);
     await anna.next("permission-update");
-    expect((await run("pause", E, "--wait")).stdout).toMatch(/\nin force on 3 of 3 routers after \d+ ms\n$/);
+    expect((await run("pause", E, "--wait")).stdout).toMatch(/\napplied on 3 of 3 routers after \d+ ms\n$/);
     for (const replica of [0, 1] as const) {
       expect(await changeAndAwait(replica, 5)).toEqual([["r1", "r2", "r3"], []]);
     }
@@ -113,8 +116,8 @@ describe("a change is confirmed", () => {
     const { exitCode, stdout, stderr } = await run("pause", E, "--wait", "2s");
     expect([exitCode, stdout, stderr]).toEqual([
       1,
-      expect.stringMatching(/\nin force on 2 of 3 routers after \d+ ms\nMISSING .*\nr3 +revision \d+ of \d+ +\S+Z\n$/),
-      expect.stringMatching(/^squelch: revision \d+ of \S+ is not known to be in force on r3; /),
+      expect.stringMatching(/\napplied on 2 of 3 routers after \d+ ms\nMISSING .*\nr3 +revision \d+ of \d+ +\S+Z\n$/),
+      expect.stringMatching(/^squelch: revision \d+ of \S+ is not known to be applied on r3; /),
     ]);
     const waiting = changeAndAwait(1, 30);
     stopped?.kill("SIGCONT");
@@ -148,11 +151,12 @@ describe("a change is confirmed", () => {
     const other = await spawnSquelch(["--redis-url", redis.url]);
     closers.push(() => other.stop());
     await startRouters(["r1", "r2"], [other.grpcAddress]);
-    const { revision } = await client(1).unary(setUserChannels, { eventId: E, userId: "ben", channelIds: [stage] });
-    await client(0).unary(awaitApplied, { eventId: E, revision });
+    const write = { eventId: E, userId: "ben", channelIds: [stage] };
+    const { revision, epoch } = await client(1).unary(setUserChannels, write);
+    await client(0).unary(awaitApplied, { eventId: E, revision, epoch });
     other.kill("SIGKILL");
     await other.exited;
-    expect(namesOf(await client(1).unary(awaitApplied, { eventId: E, revision }))).toEqual([["r1", "r2"], []]);
+    expect(namesOf(await client(1).unary(awaitApplied, { eventId: E, revision, epoch }))).toEqual([["r1", "r2"], []]);
     expect(await changeAndAwait(0, 1), "they receive nothing more").toEqual([[], ["r1", "r2"]]);
   });
 

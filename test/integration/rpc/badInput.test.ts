@@ -3,9 +3,9 @@ import type { DescMethodUnary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { sync } from "../../support/clients/syncClient.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
 import { startSquelch } from "../../support/startSquelch.js";
@@ -21,7 +21,7 @@ afterAll(async () => {
   await replica?.close();
 });
 
-const permissions = PermissionService.method;
+const permissions = methods;
 const channels = ChannelService.method;
 const call = (method: DescMethodUnary, request: object) => client.unary(method, request as never);
 const tooLong = "ü".repeat(65);

@@ -3,17 +3,18 @@ import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { FleetService } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import type { Engine } from "../../../src/domain/ports/engine.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { connect } from "../../support/clients/watchClient.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
 import { scrapeValue } from "../../support/scrape.js";
 import { startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-const { getUserPermissions, listAuditEntries, reconcileMemberships } = PermissionService.method;
+const { getUserPermissions, listAuditEntries, reconcileMemberships } = methods;
 
 let redis: RedisServer;
 let replica: Replica;
@@ -118,7 +119,7 @@ describe("a reconcile stops its work", () => {
   it("when its client cancels it over HTTP", async () => {
     const transport = createConnectTransport({ baseUrl: `http://${replica.httpAddress}`, httpVersion: "1.1" });
     const calling = new AbortController();
-    const answer = createClient(PermissionService, transport).reconcileMemberships({}, { signal: calling.signal });
+    const answer = createClient(FleetService, transport).reconcileMemberships({}, { signal: calling.signal });
     const refused = expect(answer).rejects.toThrow("canceled");
     await waitFor(() => writes.length === 1);
     calling.abort();

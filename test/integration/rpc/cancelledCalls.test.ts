@@ -1,6 +1,6 @@
 import { once } from "node:events";
-import { Metadata } from "@grpc/grpc-js";
-import { afterAll, beforeAll, it } from "vitest";
+import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import {
   END_HEADERS,
   encodeFrame,
@@ -29,6 +29,8 @@ it("a connection that nghttp2 gives up after a burst of cancelled calls is close
   client.start();
   await fresh;
   let isLost = false;
+  const beside = client.rpc.raw.makeServerStreamRequest(WATCH, pass, pass, Buffer.alloc(0), new Metadata()).resume();
+  const besideEnded = once(beside, "error") as Promise<[ServiceError]>;
   client.once("stale", () => {
     isLost = true;
   });
@@ -44,6 +46,8 @@ it("a connection that nghttp2 gives up after a burst of cancelled calls is close
   }
   await freshAgain;
   await waitFor(() => replica.lines.some((line) => line.includes("cancelled too many calls")));
+  const [{ code }] = await besideEnded;
+  expect(code, "a lost connection is not a defect of the replica").toBe(status.UNAVAILABLE);
   await client.close();
 }, 40_000);
 

@@ -1,14 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { durationMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { afterEach, describe, expect, it } from "vitest";
-import { type GetFleetStatusResponse, PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { GetFleetStatusResponse } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
+import { methods } from "../../support/clients/methods.js";
 import { connect } from "../../support/clients/watchClient.js";
 import { startRedis } from "../../support/redis/startRedis.js";
 import { startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-const { getFleetStatus, reportApplied, setUserChannels, watchPermissions } = PermissionService.method;
+const { getFleetStatus, reportApplied, setUserChannels, watchPermissions } = methods;
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
@@ -62,8 +63,7 @@ describe("the status of the fleet", () => {
     expect(behind.routers[0]?.behind).toMatchObject([{ eventId }]);
     expect(behind.routers[0]?.behind[0]?.revisions, "nothing is confirmed").toBeUndefined();
 
-    const epoch = (await client.unary(PermissionService.method.getUserPermissions, { eventId, userId: "anna" })).cursor
-      ?.epoch as string;
+    const epoch = (await client.unary(methods.getUserPermissions, { eventId, userId: "anna" })).cursor?.epoch as string;
     await client.unary(reportApplied, { routerId: "r1", cursors: [{ eventId, epoch, revision: 1n }] });
     await until(client, ({ routers }) => routers[0]?.behind.length === 0);
     await assign("b");

@@ -192,7 +192,7 @@ describe("a call over HTTP", () => {
       { code: "invalid_argument", message: expect.stringContaining("durration") },
     ]);
     const user = { eventId: "e", userId: "u" };
-    expect(await (await post(`${url}${PERMISSIONS}/GetUserPermissions`, user)).json()).toEqual({});
+    expect(await (await post(`${url}${PERMISSIONS}/GetUserPermissions`, user)).json()).toMatchObject({ known: false });
   });
 
   it("rejects bodies above 4 MiB, and malformed requests", async () => {

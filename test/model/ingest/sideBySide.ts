@@ -197,7 +197,7 @@ export class SideBySide {
     const call = { eventId: this.eventId, userId, channelIds, action: "assigned", actor: "admin", onlyIfUnknown };
     const event = this.model.event(this.eventId);
     const overwritten = () => [event.positionFloor, event.members.get(userId)?.position ?? BEGINNING];
-    const { superseded, ...outcome } = onlyIfUnknown
+    const { superseded, epoch, ...outcome } = onlyIfUnknown
       ? await this.#engines[updates === undefined ? "together" : "apart"].setUserChannels(call)
       : await this.#writeAtTicket(updates, overwritten, (engine) => engine.setUserChannels(call));
     const position = onlyIfUnknown ? BEGINNING : (await this.#readMembers()).get(userId)?.position;
@@ -209,7 +209,8 @@ export class SideBySide {
       foreignChannelIds: _,
       ...expected
     } = this.model.apply(this.eventId, { userId, channelIds, writer }, position ?? BEGINNING);
-    expect({ ...outcome, superseded }).toEqual({ ...expected, superseded: status === "stale" });
+    expect({ ...outcome, superseded }).toEqual({ ...expected, superseded: status === "stale", replicated: false });
+    expect(epoch).toBe(await this.#readEpoch());
   }
 
   async #sync(users: ReadonlyMap<string, string[]>, updates: Meanwhile): Promise<void> {
@@ -229,7 +230,9 @@ export class SideBySide {
     this.model.sync(this.eventId, users, position);
     const revoked = event.log.filter(({ revision, userId }) => revision > before && !users.has(userId));
     const changed = event.revision - before;
-    expect(outcome).toEqual({ revision: event.revision, changedUsers: changed, revokedUsers: revoked.length });
+    const counts = { changedUsers: changed, revokedUsers: revoked.length };
+    const epoch = await this.#readEpoch();
+    expect(outcome).toEqual({ revision: event.revision, epoch, replicated: false, ...counts });
     await this.#adoptOrder(before);
   }
 
@@ -245,6 +248,10 @@ export class SideBySide {
       const member = event.members.get(userId);
       if (member !== undefined) event.members.set(userId, { ...member, revision });
     }
+  }
+
+  #readEpoch(): Promise<string | null> {
+    return this.#client.hget(eventKeys(this.eventId).meta, "epoch");
   }
 
   async #readMembers() {

@@ -59,8 +59,8 @@ it("shows the present state of each event, and the newest changes below", () => 
 it("forgets who has stopped speaking, who has lost all channels, and a pause that is over", () => {
   const picture = pictureOf(
     snapshot("festival", [{ userId: "anna", channelIds: ["stage"] }]),
-    { speakers: { eventId: "festival", channelId: "stage", holder: speaker("stage", "Anna") } },
-    { speakers: { eventId: "festival", channelId: "stage" } },
+    { speakers: { eventId: "festival", changed: { channelId: "stage", holder: speaker("stage", "Anna") } } },
+    { speakers: { eventId: "festival", changed: { channelId: "stage" } } },
     change(8, { speakersPaused: { pause } }),
     change(9, { speakersResumed: { pauseId: "p1" } }),
     change(10, { membershipChanged: { userId: "anna", removed: ["stage"] } }),

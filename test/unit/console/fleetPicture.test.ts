@@ -77,11 +77,20 @@ describe("the console's picture of an event", () => {
   it("knows the speakers: a snapshot replaces them, a message without a holder frees the channel", () => {
     const picture = new FleetPicture();
     const speaker = (channelId: string) => ({ channelId, userId: "anna" });
-    receive(picture, { case: "speakers", value: { eventId: E, snapshot: { speakers: [speaker("a"), speaker("b")] } } });
-    receive(picture, { case: "speakers", value: { eventId: E, channelId: "a" } });
-    receive(picture, { case: "speakers", value: { eventId: E, channelId: "c", holder: speaker("c") } });
+    receive(picture, {
+      case: "speakers",
+      value: { eventId: E, payload: { case: "snapshot", value: { speakers: ["a", "b"].map(speaker) } } },
+    });
+    receive(picture, {
+      case: "speakers",
+      value: { eventId: E, payload: { case: "changed", value: { channelId: "a" } } },
+    });
+    receive(picture, {
+      case: "speakers",
+      value: { eventId: E, payload: { case: "changed", value: { channelId: "c", holder: speaker("c") } } },
+    });
     expect([...(picture.events.get(E)?.speakers.keys() ?? [])]).toEqual(["b", "c"]);
-    receive(picture, { case: "speakers", value: { eventId: E, snapshot: {} } });
+    receive(picture, { case: "speakers", value: { eventId: E, payload: { case: "snapshot", value: {} } } });
     expect(picture.events.get(E)?.speakers.size).toBe(0);
   });
 });
@@ -93,7 +102,7 @@ describe("freshness", () => {
     expect(freshnessOf({ ...feed, isHealthy: false }, 1_500)).toEqual({ level: "unhealthy", ageMs: 500 });
     // The stream is open again, but without a checkpoint: the page shows the old picture.
     expect(freshnessOf({ ...feed, isHealthy: undefined }, 9_000)).toEqual({ level: "lost", ageMs: 8_000 });
-    const problem = { kind: "unreachable", text: "" } as const;
+    const problem = { kind: "unreachable", text: "", reason: undefined } as const;
     expect(freshnessOf({ ...feed, link: { state: "lost", problem } }, 2_000).level).toBe("lost");
     expect(freshnessOf({ link: { state: "connecting" }, isHealthy: undefined, provenMs: undefined }, 0)).toEqual({
       level: "connecting",

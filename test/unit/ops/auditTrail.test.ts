@@ -11,7 +11,7 @@ const record = (target: string): AuditRecord => ({
   eventId: "e",
   target,
   outcome: "OK",
-  requestId: "r",
+  callId: "r",
   detail: "",
 });
 

@@ -1,16 +1,18 @@
 import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import type { DescService } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { Command } from "commander";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { FloorDenyCause, FloorRevokeCause } from "../../../gen/squelch/v1/model_pb.js";
-import { PermissionService, SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { addRouterCommand } from "../../../src/cli/commands/programs/router.js";
 import type { CommandContext } from "../../../src/cli/context.js";
+import { ERROR_REASONS } from "../../../src/domain/errorReasons.js";
 import * as keys from "../../../src/engine/redis/keys.js";
 import { CONFIG_OPTIONS } from "../../../src/server/configOptions.js";
+import { services } from "../../../src/server/contract.js";
 import type { Hub } from "../../../src/server/feed/hub.js";
 import { implementCalls } from "../../../src/server/rpc/services.js";
 import { codes } from "../../../src/server/rpc/status.js";
@@ -86,6 +88,16 @@ describe("docs/errors.md", () => {
     for (const cells of rows) expect(cells).not.toContain("");
   });
 
+  it("lists every reason with its status and its metadata", () => {
+    expect(rowsUnder(page, "## Reasons").map((cells) => cells.slice(0, 3))).toEqual(
+      Object.entries(ERROR_REASONS).map(([reason, { code, metadata }]) => [
+        `\`${reason}\``,
+        `\`${status[codes[code]]}\``,
+        metadata.length === 0 ? "none" : metadata.map((key) => `\`${key}\``).join(", "),
+      ]),
+    );
+  });
+
   it("gives for every ending of a stream one action: resume, retry later or give up", () => {
     const rows = rowsUnder(page, "## How a watch ends");
     for (const [ending, , action] of rows) {
@@ -117,7 +129,7 @@ describe("docs/protocol.md", () => {
     const limits = { maxTalkTimeMs: 0, floorQueueLimit: 0, membershipCheck: true };
     const served = implementCalls({} as Hub, undefined, limits);
     expect(rowsUnder(page, "## Calls").map((cells) => cells.slice(0, 3).map(unquote))).toEqual(
-      [PermissionService, ChannelService].flatMap(({ name, methods }) =>
+      services.flatMap(({ name, methods }: DescService) =>
         methods.map((method) => [name, method.name, served.has(method) ? "yes" : "no"]),
       ),
     );

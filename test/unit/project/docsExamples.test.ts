@@ -1,19 +1,18 @@
 import { readFileSync } from "node:fs";
-import { fromJson, type JsonValue } from "@bufbuild/protobuf";
+import { type DescMethod, fromJson, type JsonValue } from "@bufbuild/protobuf";
 import { expect, it } from "vitest";
-import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import {
-  PermissionService,
   WatchPermissionsRequestSchema,
   WatchPermissionsResponseSchema,
 } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { LogEntry } from "../../../src/domain/change.js";
+import { services } from "../../../src/server/contract.js";
 import { toChangeMessage } from "../../../src/server/feed/wire/messages.js";
 import { parseMembershipUpdate } from "../../../src/server/state/membershipUpdate.js";
 
 const text = readFileSync("docs/protocol.md", "utf8");
 const blocks = [...text.matchAll(/^```json\n(.*?)^```$/gms)].map(([, json = ""]) => JSON.parse(json) as JsonValue);
-const methods = [PermissionService, ChannelService].flatMap((service) => service.methods);
+const methods = services.flatMap((service): DescMethod[] => service.methods);
 
 /** The first example that has the field. */
 function blockWith(field: string): JsonValue {

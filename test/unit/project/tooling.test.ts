@@ -72,7 +72,7 @@ describe("biome.json", () => {
 describe("findLayerBreaks", () => {
   it.each([
     ["src/domain/change.ts", 'import { Hub } from "../server/feed/hub.js";'],
-    ["src/domain/change.ts", 'import type { Change } from "../../../gen/squelch/v1/model_pb.js";'],
+    ["src/domain/change.ts", 'import type { Change } from "../../../gen/squelch/v1/permission_service_pb.js";'],
     ["src/lib/ring.ts", 'export { Cursor } from "../domain/cursor.js";'],
     ["src/router/relay/frames.ts", 'const { start } = await import("../../server/start.js");'],
     ["src/engine/redis/store.ts", 'import { Store } from "../memory/store.js";'],
@@ -86,7 +86,10 @@ describe("findLayerBreaks", () => {
   it.each([
     ["src/cli/commands/programs/serve.ts", 'import { start } from "../../../server/start.js";'],
     ["src/server/start.ts", 'import { createGrpcServer } from "./rpc/grpc/grpcServer.js";'],
-    ["src/server/rpc/calls/convert.ts", 'import { Change } from "../../../../gen/squelch/v1/model_pb.js";'],
+    [
+      "src/server/rpc/calls/convert.ts",
+      'import { Change } from "../../../../gen/squelch/v1/permission_service_pb.js";',
+    ],
     ["src/server/state/reconcile.ts", 'import { loadConfig } from "../config.js";'],
     ["src/engine/redis/store.ts", 'import { KEYS } from "./keys.js";\nimport { Redis } from "ioredis";'],
     ["src/domain/ports/engine.ts", 'import type { Clock } from "../../lib/clock.js";'],

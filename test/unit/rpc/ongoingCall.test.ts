@@ -5,7 +5,7 @@ import { OngoingCall } from "../../../src/server/rpc/ongoingCall.js";
 import type { Endings } from "../../../src/server/rpc/shutdown.js";
 import { CallCancelled } from "../../../src/server/rpc/status.js";
 
-const caller = { head: { requestId: "r1" }, identity: { name: "anna" } } as Caller;
+const caller = { head: { callId: "r1" }, identity: { name: "anna" } } as Caller;
 const never = () => new Promise<never>(() => undefined);
 
 let endings: Endings;

@@ -18,9 +18,6 @@ import { createPlainListener, createTlsListener } from "./httpListener.js";
 import { admitOrigin, type OriginRules, refuseHost } from "./httpOrigins.js";
 import type { StaticFiles } from "./staticFiles.js";
 
-// A request that is not UTF-8 is refused: ids that differ in such a byte would otherwise become the same id.
-const JSON_OPTIONS = { ignoreUnknownFields: false, textDecoder: new TextDecoder("utf-8", { fatal: true }) };
-
 /** Whether this replica can be used, and the reason if it cannot. */
 export type Readiness = { ready: true } | { ready: false; reason: string };
 
@@ -53,7 +50,6 @@ export async function startHttpServer(
     grpc: false,
     acceptCompression: [compressionGzip],
     readMaxBytes: MAX_REQUEST_BYTES,
-    jsonOptions: JSON_OPTIONS,
   });
   addHttpCalls(router, serving);
   const calls = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));

@@ -113,13 +113,13 @@ export function audit(recording: Recording): Interceptor {
 /** Records a call that was refused because its caller could not be identified. Other errors are not recorded. */
 export function recordUnidentified(
   method: DescMethod,
-  { requestId }: CallHead,
+  { callId }: CallHead,
   error: unknown,
   recording: Recording,
 ): void {
   const { code, details } = toStatus(error);
   if (code !== status.UNAUTHENTICATED) return;
-  const record = { actor: "", action: method.name, eventId: "", target: "", requestId, detail: clip(details) };
+  const record = { actor: "", action: method.name, eventId: "", target: "", callId, detail: clip(details) };
   recording.trail.recordRefusal({ ...record, timeMs: Date.now(), outcome: status[code] });
 }
 
@@ -142,7 +142,7 @@ async function* peekFirst(requests: AsyncIterable<unknown>, onFirst: (first: unk
 
 // Returns a function that passes a result on and writes the record of the call. The caller does not wait for the record.
 function createRecorder(method: DescMethod, changesSomething: boolean, recording: Recording) {
-  async function record(subject: () => Subject, { actor, requestId }: OngoingCall, outcome: string, refusal?: string) {
+  async function record(subject: () => Subject, { actor, callId }: OngoingCall, outcome: string, refusal?: string) {
     const isRefusal = outcome === status[status.PERMISSION_DENIED];
     if (!changesSomething && !isRefusal) return;
     const { eventId, target = "", detail = "", isTraffic = false } = subject();
@@ -155,7 +155,7 @@ function createRecorder(method: DescMethod, changesSomething: boolean, recording
       eventId: clip(eventId ?? (target === "" ? "" : ((await recording.eventOf(target).catch(() => "")) ?? ""))),
       target: clip(target),
       outcome,
-      requestId,
+      callId,
       detail: clip(refusal ?? detail),
     };
     if (isRefusal) recording.trail.recordRefusal(entry);

@@ -13,7 +13,9 @@ describe("squelch disconnect, ban, unban and bans", () => {
       "anna is disconnected from e1 (revision 7)\n",
     );
     expect(calls[0]?.request).toMatchObject({ eventId: "e1", userId: "anna", reason: "Fire" });
-    expect(jsonLines(await run("disconnect", "e1", "anna", "--json"))).toEqual([{ revision: "7", replicated: true }]);
+    expect(jsonLines(await run("disconnect", "e1", "anna", "--json"))).toEqual([
+      { revision: "7", epoch: "", replicated: true },
+    ]);
   });
 
   it("bans for a time or until the ban is lifted, and prints how to lift it", async () => {
@@ -59,6 +61,6 @@ describe("squelch disconnect, ban, unban and bans", () => {
     ]);
     const { run: runInVain } = await fakeCommandLine({ listBans: () => ({}) });
     expect((await runInVain("bans", "e1")).stdout).toBe("nobody is banned in e1\n");
-    expect(jsonLines(await runInVain("bans", "e1", "--json"))).toEqual([{ bans: [] }]);
+    expect(jsonLines(await runInVain("bans", "e1", "--json"))).toEqual([{ bans: [], nextPageToken: "" }]);
   });
 });

@@ -95,7 +95,9 @@ describe("squelch pause and resume", () => {
 
   it("lifts only the named pause", async () => {
     const { run, calls } = await fakeCommandLine({ resumeSpeakers: () => ({ revision: 5n }) });
-    expect(jsonLines(await run("resume", "e1", "--pause-id", "p0", "--json"))).toEqual([{ revision: "5" }]);
+    expect(jsonLines(await run("resume", "e1", "--pause-id", "p0", "--json"))).toEqual([
+      { revision: "5", epoch: "", replicated: false },
+    ]);
     expect(calls.map(({ request }) => request)).toMatchObject([{ eventId: "e1", pauseId: "p0" }]);
   });
 

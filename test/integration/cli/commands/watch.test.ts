@@ -50,7 +50,7 @@ describe("squelch watch", () => {
     };
     yield { payload: { case: "checkpoint" as const, value: { cursors: [cursor], feedHealthy: true } } };
     yield { payload: { case: "checkpoint" as const, value: { cursors: [cursor], feedHealthy: false } } };
-    throw new FakeFailure(status.UNAVAILABLE, "the replica is stopping; reconnect with your cursors");
+    throw new FakeFailure(status.UNAVAILABLE, "the replica is stopping; reconnect with your cursors", "DRAINING");
   };
 
   it("prints each change, and why the stream ended", async () => {

@@ -59,17 +59,17 @@ const servers = {
 };
 
 it("the audit trail shortens the name that a stranger gives to a call", async () => {
-  const path = "/squelch.v1.PermissionService/UnbanUser";
-  await servers.grpc(path, { "squelch-request-id": "x".repeat(10_000) });
-  await servers.http(path, { "squelch-request-id": "x".repeat(10_000) });
+  const path = "/squelch.v1.BanService/UnbanUser";
+  await servers.grpc(path, { "squelch-call-id": "x".repeat(10_000) });
+  await servers.http(path, { "squelch-call-id": "x".repeat(10_000) });
   const lengths = async () => {
-    const answer = await fetch(`http://${replica.httpAddress}/squelch.v1.PermissionService/ListAuditEntries`, {
+    const answer = await fetch(`http://${replica.httpAddress}/squelch.v1.AuditService/ListAuditEntries`, {
       method: "POST",
       headers: { ...bearer(await mintToken({ scope: "admin" })), "content-type": "application/json" },
       body: "{}",
     });
-    const { entries = [] } = (await answer.json()) as { entries?: { action: string; requestId: string }[] };
-    return entries.filter(({ action }) => action === "UnbanUser").map(({ requestId }) => requestId.length);
+    const { entries = [] } = (await answer.json()) as { entries?: { action: string; callId: string }[] };
+    return entries.filter(({ action }) => action === "UnbanUser").map(({ callId }) => callId.length);
   };
   await waitFor(async () => (await lengths()).length === 2);
   expect(await lengths()).toEqual([129, 129]);
@@ -90,7 +90,7 @@ describe.each(Object.entries(TOKENS))("who has %s token", (_, authorization) => 
 });
 
 it("rejected callers are counted", async () => {
-  await servers.grpc("/squelch.v1.PermissionService/BanUser", {});
+  await servers.grpc("/squelch.v1.BanService/BanUser", {});
   const metrics = await (await fetch(`http://${replica.httpAddress}/metrics`)).text();
   expect(metrics).toContain('squelch_rpc_calls_total{method="BanUser",code="UNAUTHENTICATED"} 1');
 });

@@ -31,8 +31,9 @@ async function watch(engine: Engine, eventId: string) {
   );
   const received = () =>
     sink.buffers.flatMap(messagesOf).map((message) => {
-      const { snapshot, channelId, holder } = fromBinary(WatchChannelsResponseSchema, message);
-      return snapshot ? snapshot.speakers.map(({ userId }) => userId) : [channelId, holder?.userId];
+      const { payload } = fromBinary(WatchChannelsResponseSchema, message);
+      if (payload.case === "snapshot") return payload.value.speakers.map(({ userId }) => userId);
+      return payload.case === "changed" ? [payload.value.channelId, payload.value.holder?.userId] : "checkpoint";
     });
   return { speakers, sink, watcher, received };
 }

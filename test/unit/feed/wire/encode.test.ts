@@ -2,8 +2,8 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { CheckpointSchema } from "../../../../gen/squelch/v1/model_pb.js";
 import {
-  CheckpointSchema,
   EventChangesSchema,
   SnapshotReason,
   SnapshotSchema,

@@ -67,10 +67,18 @@ it("floors are read like those of the generated code", () => {
       const read = (frame: Buffer) => messagesOf(frame).map((bytes) => fromBinary(WatchChannelsResponseSchema, bytes));
       const holder = speaker && { holder: toSpeakerFields(speaker) };
       expect(read(encodeFloor(eventId, channelId, speaker, timeMs))).toEqual([
-        create(WatchChannelsResponseSchema, { eventId, channelId, ...holder, ...at }),
+        create(WatchChannelsResponseSchema, {
+          eventId,
+          payload: { case: "changed", value: { channelId, ...holder } },
+          ...at,
+        }),
       ]);
       expect(read(encodeFloors(eventId, list, timeMs))).toEqual([
-        create(WatchChannelsResponseSchema, { eventId, snapshot: { speakers: list.map(toSpeakerFields) }, ...at }),
+        create(WatchChannelsResponseSchema, {
+          eventId,
+          payload: { case: "snapshot", value: { speakers: list.map(toSpeakerFields) } },
+          ...at,
+        }),
       ]);
     }),
   );
