@@ -30,6 +30,8 @@ export class Reconciler {
   // Users that the next run compares.
   #userIds = new Set<string>();
   #isDue = false;
+  // The newest ticket at the newest request.
+  #requestedAt = 0;
   #isStopped = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -65,8 +67,17 @@ export class Reconciler {
     return this.#ofAll.run(signal);
   }
 
-  /** Requests a reconcile of all users. Requests within one second share one run. It is repeated until it succeeds. */
+  /**
+   * Requests a reconcile of all users, by this or another replica. Requests within one second share one run. It is
+   * repeated until it succeeds. Replicas that request one at the same time run it one after the other, and none runs it if
+   * another has completed one meanwhile.
+   */
   request(): void {
+    this.#requestedAt = this.#controlPlane.newestTicket();
+    this.#plan();
+  }
+
+  #plan(): void {
     this.#isDue = true;
     if (!this.#isStopped) this.#timer ??= setTimeout(() => void this.#runDue(), REQUEST_DELAY_MS);
   }
@@ -89,12 +100,14 @@ export class Reconciler {
   async #runDue(): Promise<void> {
     this.#timer = undefined;
     try {
-      await this.run();
+      const claim = await this.#controlPlane.claimReconcile(this.#requestedAt);
+      if (claim === "wait") return this.#plan();
+      if (claim === "claimed") await this.run();
       this.#isDue = this.#timer !== undefined;
     } catch (error) {
       const level = isUnavailable(error) ? "warn" : "error";
       this.#logger[level]({ err: error }, "not reconciled, will retry");
-      this.request();
+      this.#plan();
     }
   }
 
@@ -127,6 +140,7 @@ export class Reconciler {
     });
     // Everything before the start of the subscription is repaired. Later updates count only once they are applied.
     if (openedAt !== undefined) await this.#controlPlane.closeGap(watermarkId, openedAt);
+    await this.#controlPlane.noteReconciled(outcome.generation);
     this.#logger.info(outcome, "reconciled with the control plane's keys");
     return outcome;
   }

@@ -257,6 +257,34 @@ describe.concurrent("a revocation of which Redis rejected the control plane's DE
   });
 });
 
+describe.concurrent("several replicas after a refusal", () => {
+  it("reconcile once", { timeout: 60_000 }, async ({ onTestFinished }) => {
+    const { redis, url } = await startGuarded(onTestFinished);
+    const replicas = await Promise.all([1, 2, 3].map(() => startSquelch({ redisUrl: url })));
+    onTestFinished(async () => void (await Promise.all(replicas.map((replica) => replica.close()))));
+    const isReady = ({ httpAddress }: Replica) => fetch(`http://${httpAddress}/readyz`).then(({ ok }) => ok);
+    const areReady = async (expected: boolean) =>
+      (await Promise.all(replicas.map(isReady))).every((is) => is === expected);
+    const reconciles = async () => {
+      const name = 'squelch_reconciles_total{outcome="done"}';
+      const counts = await Promise.all(replicas.map(({ httpAddress }) => scrapeValue(httpAddress, name)));
+      return counts.reduce<number>((sum, count) => sum + (count ?? 0), 0);
+    };
+    await waitFor(() => areReady(true));
+    // The first watermark needs one, too.
+    await waitFor(async () => (await redis.cli("HGET", "squelch:ingest:applied", "generation")) !== "");
+    const before = await reconciles();
+    await redis.cli("CONFIG", "SET", "min-replicas-to-write", "1");
+    await waitFor(() => areReady(false));
+    await redis.cli("CONFIG", "SET", "min-replicas-to-write", "0");
+    await waitFor(async () => (await reconciles()) > before, { message: "a reconcile" });
+    // Longer than the wait of a request and of a claim together.
+    await sleep(4_000);
+    expect(await reconciles()).toBe(before + 1);
+    expect(await areReady(true)).toBe(true);
+  });
+});
+
 describe.concurrent("a replica that Redis does not let in", () => {
   it("says so with the remedy, and comes back when it is let in again", { timeout: 60_000 }, async ({
     onTestFinished,

@@ -12,6 +12,9 @@ describe("Reconciler", () => {
   let closedGaps: [id: string, to: number][];
   let asked: (readonly string[] | undefined)[];
   let openedAt: number | undefined;
+  /** The answers to claims; `claimed` when there are none. */
+  let claims: ("claimed" | "wait" | "done")[];
+  let completed: number[];
   let reconciler: Reconciler;
   let engine: Engine;
 
@@ -21,6 +24,8 @@ describe("Reconciler", () => {
     tickets = 0;
     closedGaps = [];
     asked = [];
+    claims = [];
+    completed = [];
     openedAt = 7;
     const controlPlane: ControlPlane = {
       takeTicket: async () => ++tickets,
@@ -29,6 +34,9 @@ describe("Reconciler", () => {
         if (!isReachable) throw new SquelchError("unavailable", "Redis cannot be reached; try again");
         return "w1";
       },
+      newestTicket: () => 5,
+      claimReconcile: async () => claims.shift() ?? "claimed",
+      noteReconciled: async (ticket) => void completed.push(ticket),
       closeGap: async (id, to) => void closedGaps.push([id, to]),
       listUsers: async () => [],
       readAssignedChannels: async (userIds) => userIds.map(() => []),
@@ -70,6 +78,21 @@ describe("Reconciler", () => {
     expect(reconciler.isDue).toBe(false);
     await vi.advanceTimersByTimeAsync(60_000);
     expect(tickets).toBe(1);
+  });
+
+  it("leaves a requested reconcile to a replica that has claimed it, unless that one does not complete it", async () => {
+    claims = ["wait", "wait", "done"];
+    reconciler.request();
+    await vi.advanceTimersByTimeAsync(2_500);
+    expect(reconciler.isDue).toBe(true);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(reconciler.isDue).toBe(false);
+    expect(completed).toEqual([]);
+    claims = ["wait", "claimed"];
+    reconciler.request();
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(reconciler.isDue).toBe(false);
+    expect(completed).toEqual([1]);
   });
 
   it("repeats a requested reconcile until it succeeds", async () => {
