@@ -22,7 +22,7 @@ export default defineConfig({
         },
       },
       {
-        // Redis refuses what it is asked, for a moment or for long: `npm run test:refusals`.
+        // Fleets while Redis answers with errors, for a moment or for long. `npm run test:refusals` runs only these.
         extends: true,
         test: {
           name: "refusals",

@@ -34,7 +34,7 @@ const STEPS = {
     ["diff", "--recursive", "--unified", "gen", join(generated, "gen")],
   ],
   // proto/baseline.binpb is the contract of the last release. `npm run baseline` updates it for a new release.
-  "breaking changes": [["buf", "breaking", "--against", "proto/baseline.binpb"]],
+  "breaking changes": [["buf", "breaking", "proto", "--against", "proto/baseline.binpb"]],
   "dead code": [["knip", "--no-progress"]],
 };
 

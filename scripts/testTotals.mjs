@@ -1,6 +1,6 @@
-// Prints the totals of a test run as one line. Usage: `node scripts/testTotals.mjs FILE STATUS`, with the report of vitest's
-// JSON reporter and the exit status of the run. Exits with 1 if a test failed. An unreadable report counts as one failure,
-// and so do a test file that could not run and a run that failed outside of its tests.
+// Prints the totals of test runs as one line. Usage: `node scripts/testTotals.mjs FILE STATUS [FILE STATUS …]`: for each run the
+// report of vitest's JSON reporter and the exit status. Exits with 1 if a test failed. An unreadable report counts as one
+// failure, and so do a test file that could not run and a run that failed outside of its tests.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
@@ -47,8 +47,14 @@ function read(path) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [file = "", status] = process.argv.slice(2);
-  const { passed, failed, skipped } = countTests(read(file), status === "0");
-  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
-  process.exitCode = failed > 0 ? 1 : 0;
+  const totals = { passed: 0, failed: 0, skipped: 0 };
+  const runs = process.argv.slice(2);
+  for (let run = 0; run < runs.length; run += 2) {
+    const { passed, failed, skipped } = countTests(read(runs[run] ?? ""), runs[run + 1] === "0");
+    totals.passed += passed;
+    totals.failed += failed;
+    totals.skipped += skipped;
+  }
+  console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+  process.exitCode = totals.failed > 0 ? 1 : 0;
 }

@@ -57,7 +57,7 @@ export type ReceiverRequest =
   | { type: "open"; source: Source; sequences: number }
   /** Answered when that many messages have arrived in all, or after the time is up. */
   | { type: "await"; messages: number; timeoutMs: number }
-  /** Closes all receivers and answers with what they noted. */
+  /** Closes all receivers and answers with their records. */
   | { type: "collect" };
 
 export type ReceiverAnswer =

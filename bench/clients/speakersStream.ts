@@ -12,9 +12,12 @@ export class SpeakersStream {
 
   constructor(client: GrpcClient, eventId: string) {
     const stream = client.serverStream(ChannelService.method.watchChannels, { eventIds: [eventId] });
-    stream.on("data", ({ snapshot, channelId, holder }: WatchChannelsResponse) => {
-      for (const speaker of snapshot?.speakers ?? []) this.#note(speaker.channelId, speaker.userId);
-      if (snapshot === undefined) this.#note(channelId, holder?.userId ?? "");
+    stream.on("data", ({ payload }: WatchChannelsResponse) => {
+      if (payload.case === "snapshot") {
+        for (const speaker of payload.value.speakers) this.#note(speaker.channelId, speaker.userId);
+      } else if (payload.case === "changed") {
+        this.#note(payload.value.channelId, payload.value.holder?.userId ?? "");
+      }
     });
     stream.on("error", (error) => this.#awaited?.done(error));
     this.#end = () => stream.cancel();

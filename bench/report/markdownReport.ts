@@ -21,10 +21,11 @@ export async function writeReport(file: string, environment: Environment, result
   }
   const introduction = `# Performance
 
-Written by \`npm run bench -- --report ${file}\`; what it measures stands in \`bench/scenarios\`. Figures of one run can be
-compared with each other, those of different machines or runs cannot. Peers are driven by the same lean readers, in a
-process of their own. CPU is what the operating system accounts to the server processes; of Squelch that is the replica
-and its Redis. Every message is proved to have arrived, once, in one order, and to say what was published.
+This page is written by \`npm run bench -- --report ${file}\`. The code of each measurement is in \`bench/scenarios\`. Compare
+figures of one run only: figures of different machines or runs are not comparable. The lean readers that receive from Squelch
+also receive from its peers, in a process of their own. CPU is the time that the operating system counts for the server
+processes. For Squelch, these are the replica and its Redis. Each run checks that every message arrived exactly once, in one
+order, and with the content that was published.
 
 ${describeEnvironment(environment)}.`;
   await writeFile(file, `${[introduction, ...sections].join("\n\n")}\n`);

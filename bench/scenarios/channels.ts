@@ -25,7 +25,8 @@ export interface ChannelsOptions {
 /** Measures how every router is notified of a change of speaker. */
 export const channels: Scenario<ChannelsOptions> = {
   name: "channels",
-  title: "From a change of who speaks to its receipt by every WatchChannels stream, by how many channels speak",
+  title:
+    "Delivers each change of a speaker to every WatchChannels stream, for different numbers of channels with a speaker",
   columns: {
     changing: "what changes",
     speaking: "channels\nthat speak",

@@ -33,7 +33,7 @@ export interface ColdOptions {
 /** Measures how a replica that has just started serves everything. */
 export const cold: Scenario<ColdOptions> = {
   name: "cold",
-  title: "A watcher of all events on a replica that has loaded none, beside redis-cli that reads the same hashes",
+  title: "Watches all events on a replica that has loaded none, compared with redis-cli that reads the same hashes",
   columns: {
     path: "path",
     events: "events",

@@ -33,7 +33,7 @@ interface Sample {
 /** Measures the time from the call that pauses an event to the frame that the last speaker receives. */
 export const emergency: Scenario<EmergencyOptions> = {
   name: "emergency",
-  title: `From PauseAllSpeakers to ptt-interrupted on WebSockets that all speak, beside the ${KPI_1_MS} ms of 3GPP KPI 1`,
+  title: `The time from PauseAllSpeakers to ptt-interrupted on WebSockets that all speak, compared with the ${KPI_1_MS} ms of 3GPP KPI 1`,
   columns: {
     until: "until",
     routers: "routers",
@@ -47,7 +47,7 @@ export const emergency: Scenario<EmergencyOptions> = {
   },
   full: { routers: 4, sockets: 1_000, rounds: 30, warmUpRounds: 3 },
   smoke: { routers: 2, sockets: 6, rounds: 2, warmUpRounds: 1 },
-  plots: [{ title: "From PauseAllSpeakers, 99th percentile", value: "p99Ms", unit: "ms" }],
+  plots: [{ title: "Time from PauseAllSpeakers, 99th percentile", value: "p99Ms", unit: "ms" }],
 
   run: (options) =>
     withStack(async (stack) => {

@@ -16,7 +16,8 @@ export interface EndToEndOptions {
 /** Measures the time from the control plane to the client. */
 export const endToEnd: Scenario<EndToEndOptions> = {
   name: "end-to-end",
-  title: "From PUBLISH to permission-update on the user's WebSocket, beside a router that subscribes to Redis itself",
+  title:
+    "The time from PUBLISH to permission-update on the user's WebSocket, compared with a router that subscribes to Redis itself",
   columns: {
     path: "path",
     users: "users",

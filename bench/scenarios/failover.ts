@@ -34,7 +34,7 @@ interface Run {
 /** Measures what watchers of the other replicas notice when one replica is killed. */
 export const failover: Scenario<FailoverOptions> = {
   name: "failover",
-  title: "kill -9 of one of three replicas under steady load, beside the same load without",
+  title: "Ends one of three replicas with kill -9 under steady load, compared with the same load without the kill",
   columns: {
     run: "run",
     routers: "routers",
@@ -71,8 +71,8 @@ export const failover: Scenario<FailoverOptions> = {
         return [
           toRow("no kill, all", calm, options, () => true),
           toRow("no kill, two replicas", calm, options, isVictim(calm, false)),
-          toRow("kill -9, the other two", killed, options, isVictim(killed, false)),
-          toRow("kill -9, the killed one's", killed, options, isVictim(killed, true)),
+          toRow("kill -9, routers of the other two", killed, options, isVictim(killed, false)),
+          toRow("kill -9, routers of the killed replica", killed, options, isVictim(killed, true)),
         ];
       } finally {
         await receivers.close();

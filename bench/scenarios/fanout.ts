@@ -18,7 +18,7 @@ export interface FanoutOptions {
 /** Measures the delivery of one event's changes to many watchers. */
 export const fanout: Scenario<FanoutOptions> = {
   name: "fanout",
-  title: `One event's changes to many watchers on ${CONNECTIONS} connections, as fast as they go in and one at a time`,
+  title: `Delivers the changes of one event to many watchers on ${CONNECTIONS} connections, at full speed and one at a time`,
   columns: {
     path: "path",
     load: "changes",
@@ -50,7 +50,7 @@ export const fanout: Scenario<FanoutOptions> = {
   },
   plots: [
     {
-      title: "Server CPU for one change at one watcher, as fast as they go in",
+      title: "Server CPU for one change at one watcher, at full speed",
       value: "cpuUs",
       unit: "µs",
       where: { load: "saturated" },

@@ -45,7 +45,7 @@ interface Sample {
 /** Measures how the floor is taken and released. */
 export const floor: Scenario<FloorOptions> = {
   name: "floor",
-  title: "Taking the floor and giving it back, beside an empty call of grpc-js and the same scripts without gRPC",
+  title: "Takes and releases the floor, compared with an empty call of grpc-js and with the scripts without gRPC",
   columns: {
     way: "way",
     calls: "calls",
@@ -57,7 +57,7 @@ export const floor: Scenario<FloorOptions> = {
     redisCpuUs: "Redis CPU\nµs a call",
     missing: "not\ngranted",
   },
-  plots: [{ title: "Floor calls a second, beside the limits", value: "callsPerSecond", unit: "calls/s" }],
+  plots: [{ title: "Floor calls a second, compared with the limits", value: "callsPerSecond", unit: "calls/s" }],
   full: { channels: 64, pairs: 50, rounds: 15, warmUpRounds: 3 },
   smoke: { channels: 4, pairs: 3, rounds: 2, warmUpRounds: 1 },
 
@@ -139,7 +139,7 @@ function callEmpty(calls: LeanCalls, serverPid: number): Way {
 function callInProcess(engine: Engine): Way {
   const leases: number[] = [];
   return {
-    name: "the same scripts by ioredis",
+    name: "the scripts through ioredis",
     serverPid: undefined,
     async start(channel) {
       const outcome = await engine.startPtt({

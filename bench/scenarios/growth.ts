@@ -14,7 +14,7 @@ const MAX_CONNECTIONS = 8;
 /** The rate of changes. It is so low that each change to 1,000 watchers is sent separately: batches would cost less. */
 const CHANGES_PER_SECOND = 100;
 
-/** What exists while changes are made. */
+/** The sizes of the fleet while changes are made. */
 export interface Surroundings {
   /** The number of watchers of the event that changes. */
   watchers: number;
@@ -39,7 +39,7 @@ export interface GrowthOptions {
 /** Measures what makes a change more expensive. */
 export const growth: Scenario<GrowthOptions> = {
   name: "growth",
-  title: `The CPU of one change at ${CHANGES_PER_SECOND} changes/s, beyond what the idle servers use, by what there is around it`,
+  title: `The CPU of one change at ${CHANGES_PER_SECOND} changes/s, without the CPU of idle servers, while one part of the load grows`,
   columns: {
     grows: "what grows",
     size: "to",

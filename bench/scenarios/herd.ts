@@ -25,7 +25,7 @@ export interface HerdOptions {
 /** Measures the reconnect of all watchers at once. */
 export const herd: Scenario<HerdOptions> = {
   name: "herd",
-  title: "Watchers that connect at once, with cursors and without, until the last one is caught up",
+  title: "Watchers connect at the same time, with and without cursors. Measures until the last one is up to date",
   columns: {
     path: "path",
     connections: "connections",
@@ -40,7 +40,7 @@ export const herd: Scenario<HerdOptions> = {
   smoke: { watchers: 6, connections: [2], users: 20, channels: 2 },
   plots: [
     { title: "Peak growth of the replica's memory", value: "rssGrowthMib", unit: "MiB", labels: ["connections"] },
-    { title: "Until all are caught up", value: "caughtUpMs", unit: "ms", labels: ["connections"] },
+    { title: "Time until all are up to date", value: "caughtUpMs", unit: "ms", labels: ["connections"] },
   ],
 
   async run(options) {

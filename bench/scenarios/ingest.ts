@@ -36,7 +36,7 @@ interface Update {
 /** Measures the control plane's updates on their way into the log. */
 export const ingest: Scenario<IngestOptions> = {
   name: "ingest",
-  title: "Updates of the control plane on their way into the log, applied by one replica or by several",
+  title: "Applies updates of the control plane to the log, with one replica or several",
   columns: {
     rate: "published",
     replicas: "replicas",
@@ -103,7 +103,7 @@ async function measure(
     const [redisCpuUs = 0, ...replicaCpuUs] = used;
     return {
       replicas: replicas.length,
-      rate: rate === undefined ? "as fast as taken" : `${rate}/s`,
+      rate: rate === undefined ? "at full speed" : `${rate}/s`,
       updates: count,
       updatesPerSecond: Math.round((count * 1_000) / elapsedMs),
       replicaCpuUs: replicaCpuUs.reduce((sum, cpuUs) => sum + cpuUs, 0) / replicas.length / count,

@@ -32,7 +32,7 @@ export interface MemoryOptions {
 export const memory: Scenario<MemoryOptions> = {
   name: "memory",
   title:
-    "What a replica holds after its garbage was collected: for a membership (a user of an event, with all channels), for an idle watcher",
+    "The memory of a replica after garbage collection, for each membership (a user of an event, with all channels) and for each idle watcher",
   columns: {
     what: "for each",
     count: "how many",
@@ -134,8 +134,8 @@ async function measured(
   };
 }
 
-// Writes what a sync would have written, which would take minutes for a million users: one user over the API, the
-// others in the same format.
+// Writes the members directly to Redis, because a sync of a million users would take minutes: one user over the API,
+// the others in the same format.
 async function fill({ grpcClient, redisClient }: Stack, eventId: string, options: MemoryOptions): Promise<void> {
   const first = userIdOf(0);
   await sync(grpcClient, { eventId, users: [{ userId: first, channelIds: channelIdsOf(eventId, 0, options) }] });

@@ -30,7 +30,8 @@ export interface PauseOptions {
 /** Measures how every speaker of an event is silenced and a dispatcher gets every channel. */
 export const pause: Scenario<PauseOptions> = {
   name: "pause",
-  title: "Silencing every speaker of an event for a dispatcher's broadcast, beside a public router's way",
+  title:
+    "Silences every speaker of an event for a dispatcher's broadcast, compared with the commands of a public router",
   columns: { ...DISTANCE_COLUMN, ...WAY_COLUMNS },
   full: {
     distances: [
@@ -60,7 +61,7 @@ export const pause: Scenario<PauseOptions> = {
   },
   plots: [
     {
-      title: "Silencing every speaker of an event, median",
+      title: "Silence every speaker of an event, median",
       value: "medianMs",
       unit: "ms",
       labels: ["channels", "roundTripMs"],

@@ -31,15 +31,15 @@ interface Restart {
 }
 
 const REPLICAS = 3;
-const DRAIN: Restart = { name: "SIGTERM, others there", signal: "SIGTERM", mayMove: true };
-const CRASH: Restart = { name: "kill -9, others there", signal: "SIGKILL", mayMove: true };
-const LONE_DRAIN: Restart = { name: "SIGTERM, back to the same", signal: "SIGTERM", mayMove: false };
-const LONE_CRASH: Restart = { name: "kill -9, back to the same", signal: "SIGKILL", mayMove: false };
+const DRAIN: Restart = { name: "SIGTERM, other replicas stay", signal: "SIGTERM", mayMove: true };
+const CRASH: Restart = { name: "kill -9, other replicas stay", signal: "SIGKILL", mayMove: true };
+const LONE_DRAIN: Restart = { name: "SIGTERM, no other replica", signal: "SIGTERM", mayMove: false };
+const LONE_CRASH: Restart = { name: "kill -9, no other replica", signal: "SIGKILL", mayMove: false };
 
 /** Measures how routers reconnect when their replica is restarted. */
 export const resume: Scenario<ResumeOptions> = {
   name: "resume",
-  title: "A replica restarted under load: how many streams resume, and how long routers are away",
+  title: "Restarts a replica under load: how many streams resume, and how long routers are away",
   columns: {
     restart: "restart",
     routers: "routers",

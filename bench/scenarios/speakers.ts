@@ -28,7 +28,7 @@ export interface SpeakersOptions extends RoundsOptions {
 /** Measures how every speaker of an event is listed. */
 export const speakers: Scenario<SpeakersOptions> = {
   name: "speakers",
-  title: "Who speaks on every channel of an event, beside one GET after another",
+  title: "Lists the speaker of every channel of an event, compared with one GET after another",
   columns: { otherChannels: "channels of\nother events", ...DISTANCE_COLUMN, ...WAY_COLUMNS },
   full: {
     channels: 1_000,
@@ -50,7 +50,7 @@ export const speakers: Scenario<SpeakersOptions> = {
   },
   plots: [
     {
-      title: "Who speaks on every channel, median",
+      title: "List the speaker of every channel, median",
       value: "medianMs",
       unit: "ms",
       labels: ["otherChannels", "roundTripMs"],

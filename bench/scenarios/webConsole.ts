@@ -43,7 +43,7 @@ const NOTE_LIVE = `window.liveMs = new Promise((resolve) => {
 /** Measures how soon the web console can be used, and how much memory it needs. */
 export const webConsole: Scenario<ConsoleOptions> = {
   name: "console",
-  title: "The web console: from its address to live with every event, an event's board, a search, and its memory",
+  title: "The web console: the time until all events are shown live, to open an event and to search, and its memory",
   columns: {
     events: "events",
     channels: "channels",
@@ -67,7 +67,7 @@ export const webConsole: Scenario<ConsoleOptions> = {
   smoke: { fleets: [{ events: 2, channels: 3, users: 10 }], rounds: 1 },
   plots: [
     {
-      title: "The web console, from its address to live, median",
+      title: "The web console, time until it is live, median",
       value: "interactiveMs",
       unit: "ms",
       labels: ["events"],

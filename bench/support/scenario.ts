@@ -16,7 +16,7 @@ export interface Plot {
 /** A measurement and its comparisons, which run together. */
 export interface Scenario<Options = object> {
   readonly name: string;
-  /** A line that says what is compared. */
+  /** A line that names the comparison. */
   readonly title: string;
   /** The headings of a row's fields, in their order. */
   readonly columns: Readonly<Record<string, string>>;

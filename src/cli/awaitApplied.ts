@@ -1,10 +1,11 @@
 import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import { type Command, InvalidArgumentError } from "commander";
 import {
+  AppliedOutcome,
   type AwaitAppliedResponse,
   AwaitAppliedResponseSchema,
   type RouterProgress,
-} from "../../gen/squelch/v1/permission_service_pb.js";
+} from "../../gen/squelch/v1/fleet_service_pb.js";
 import type { Connection } from "./connection.js";
 import type { CommandContext } from "./context.js";
 import { CommandFailure, describeCallError } from "./failure.js";
@@ -44,48 +45,48 @@ function parseWait(text: string): number {
  */
 export async function awaitRouters(
   { output }: CommandContext,
-  { permissions, address, timeoutMs }: Connection,
+  { fleet, address, timeoutMs }: Connection,
   { wait, json }: WaitOptions & { json: boolean },
-  change: { eventId: string; revision: bigint },
+  { eventId, revision, epoch }: { eventId: string; revision: bigint; epoch: string },
 ): Promise<void> {
   if (wait === undefined) return;
   const waitMs = wait === true ? DEFAULT_WAIT_MS : wait;
   const call = { address, timeoutMs: waitMs + timeoutMs };
-  const request = { ...change, timeout: durationFromMs(waitMs) };
-  const response = await permissions.awaitApplied(request, { timeoutMs: call.timeoutMs }).catch((error: unknown) => {
+  const request = { eventId, revision, epoch, timeout: durationFromMs(waitMs) };
+  const response = await fleet.awaitApplied(request, { timeoutMs: call.timeoutMs }).catch((error: unknown) => {
     const failure = describeCallError(error, call);
     if (!(failure instanceof CommandFailure)) throw failure;
-    const message = `it is done, but whether the routers have it in force is not known: ${failure.message}`;
+    const message = `it is done, but whether the routers have applied it is not known: ${failure.message}`;
     throw new CommandFailure(message, 1, { cause: error });
   });
   if (json) await output.json(AwaitAppliedResponseSchema, response);
   else await showRouters(output, response);
-  if (response.missing.length === 0) return;
+  if (response.outcome !== AppliedOutcome.SOME_MISSING) return;
   const names = formatIds(response.missing.map(({ routerId }) => routerId));
   throw new CommandFailure(
-    `revision ${change.revision} of ${change.eventId} is not known to be in force on ${names}; ` +
-      "look after them, their clients may still act on what was true before",
+    `revision ${revision} of ${eventId} is not known to be applied on ${names}; ` +
+      "check them: their clients may still act on the earlier state",
   );
 }
 
 async function showRouters(output: CommandContext["output"], response: AwaitAppliedResponse): Promise<void> {
-  const { inForce: applied, missing } = response;
+  const { applied, missing, outcome } = response;
   const count = applied.length + missing.length;
-  if (count === 0) {
-    await output.line("no router is connected: there is nobody who would have to act on it");
+  if (outcome === AppliedOutcome.NO_ROUTERS) {
+    await output.line("no router watches the event, so no router has confirmed the change");
     return;
   }
-  await output.line(`in force on ${applied.length} of ${formatCount(count, "router")}${describeDelay(applied)}`);
-  if (missing.length === 0) return;
+  await output.line(`applied on ${applied.length} of ${formatCount(count, "router")}${describeDelay(applied)}`);
+  if (outcome !== AppliedOutcome.SOME_MISSING) return;
   await output.table(
-    ["MISSING", "IN FORCE UP TO", "LAST SEEN"],
+    ["MISSING", "APPLIED UP TO", "LAST SEEN"],
     missing.map((router) => [router.routerId, describeProgress(router, response), formatTime(router.lastSeen)]),
   );
 }
 
 // Describes the delay of the slowest router. Returns an empty text if the delay of a router is unknown.
 function describeDelay(applied: readonly RouterProgress[]): string {
-  const delays = applied.flatMap(({ inForceAfter }) => (inForceAfter === undefined ? [] : durationMs(inForceAfter)));
+  const delays = applied.flatMap(({ appliedAfter }) => (appliedAfter === undefined ? [] : durationMs(appliedAfter)));
   if (delays.length === 0 || delays.length < applied.length) return "";
   return ` after ${Math.round(Math.max(...delays))} ms`;
 }

@@ -2,9 +2,13 @@ import { userInfo } from "node:os";
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import type { Command } from "commander";
+import { AuditService } from "../../gen/squelch/v1/audit_service_pb.js";
+import { BanService } from "../../gen/squelch/v1/ban_service_pb.js";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
+import { FleetService } from "../../gen/squelch/v1/fleet_service_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 import { parseHostPort } from "../lib/hostPort.js";
+import { encodePercent } from "../lib/percentText.js";
 import type { CommandContext } from "./context.js";
 import { CommandFailure, describeCallError } from "./failure.js";
 import { formatDuration, parsePositiveDuration } from "./output/duration.js";
@@ -42,6 +46,9 @@ export interface Connection {
   /** The timeout of a call is `timeoutMs` unless the call sets another one. */
   readonly permissions: Client<typeof PermissionService>;
   readonly channels: Client<typeof ChannelService>;
+  readonly bans: Client<typeof BanService>;
+  readonly fleet: Client<typeof FleetService>;
+  readonly audit: Client<typeof AuditService>;
 }
 
 /**
@@ -71,6 +78,9 @@ export async function withConnection<T>(
       timeoutMs,
       permissions: createClient(PermissionService, transport),
       channels: createClient(ChannelService, transport),
+      bans: createClient(BanService, transport),
+      fleet: createClient(FleetService, transport),
+      audit: createClient(AuditService, transport),
     });
   } catch (error) {
     throw describeCallError(error, { address, timeoutMs });
@@ -86,7 +96,7 @@ function parseAddress(address: string): string {
   return address;
 }
 
-// The actor of changes: the name of the user of this system. A header has only printable ASCII.
+// The actor of changes: the name of the user of this system, percent-encoded for a header.
 function actor(): string {
   let name: string;
   try {
@@ -95,7 +105,7 @@ function actor(): string {
     // In many containers the user id has no entry in the password file.
     name = String(process.getuid?.() ?? "unknown");
   }
-  return `cli:${name.replace(/[^\x21-\x7e]/g, "_")}`;
+  return encodePercent(`cli:${name.replace(/[{}\p{Cc}]/gu, "_")}`);
 }
 
 // A replica uses the actor only if it requires no token or certificate.

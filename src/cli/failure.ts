@@ -1,5 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { SquelchError } from "../domain/errors.js";
+import { reasonOfConnectError } from "../wire/errorInfo.js";
 import { formatDuration } from "./output/duration.js";
 import { printable } from "./output/output.js";
 
@@ -65,11 +66,13 @@ function callErrorLine(error: ConnectError, { address, timeoutMs }: { address: s
     case Code.FailedPrecondition:
       return said;
     case Code.Unavailable:
-      // A message with a semicolon already has a remedy.
-      return `${address} is unavailable: ${said.includes(";") ? said : `${said}; try again`}`;
+      // The messages of a replica have a remedy.
+      return `${address} is unavailable: ${reasonOfConnectError(error) ? said : `${said}; try again`}`;
     case Code.DeadlineExceeded:
       return `no answer from ${address} within ${formatDuration(timeoutMs)}; allow more time with --timeout`;
     case Code.ResourceExhausted:
+      // A limit stays as it is, however long one waits.
+      if (reasonOfConnectError(error)?.reason === "LIMIT_EXCEEDED") return said;
       return `${address} refuses for now: ${said}; try again later`;
     case Code.Unauthenticated:
     case Code.PermissionDenied:
@@ -82,7 +85,7 @@ function callErrorLine(error: ConnectError, { address, timeoutMs }: { address: s
     case Code.Unknown:
     case Code.Internal:
     case Code.DataLoss:
-      return `${address} failed: ${said}; its log says more`;
+      return `${address} failed: ${said}; see its log for details`;
   }
 }
 

@@ -33,7 +33,7 @@ Exit codes: 0 done, 1 failed, 2 misused.
 Examples:
   squelch demo                           see how it works, without other programs
   squelch serve                          run a replica in memory
-  squelch assign festival anna stage     let anna hear and speak on stage
+  squelch assign festival anna stage     allow anna to listen and speak on stage
   squelch watch festival                 see the changes arrive
   squelch pause festival --reason Fire   stop all speakers`;
 
@@ -145,6 +145,6 @@ export async function main(): Promise<void> {
   const exitCode = await run(process.argv.slice(2), process);
   const end = () => process.exit(exitCode);
   void logOutput.written().then(() => process.stdout.write("", end));
-  // A signal is not made to wait for a reader who may never come.
+  // A signal must not wait for a reader of stdout, which may never read.
   if (wasStopped()) setTimeout(end, LAST_OUTPUT_MS);
 }

@@ -11,7 +11,7 @@ import { SignIn } from "./views/signIn.js";
 /** The whole page: the console, or the sign-in form if the server refuses the page's token. */
 export function App() {
   const [token, setToken] = useState(readToken);
-  // A new session gets a new feed and picture, so that a user does not see what the previous user was shown.
+  // A new session gets a new feed and picture, so that a user does not see the data of the previous user.
   const [attempt, setAttempt] = useState(0);
   const signIn = useCallback((next: string | undefined) => {
     keepToken(next);

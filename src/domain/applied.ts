@@ -36,5 +36,5 @@ export interface EventRouters {
   routers: RouterProgress[];
 }
 
-/** News about a router: it has applied more, is new, or has left. */
+/** A change of a router: it has applied more, is new, or has left. */
 export type RouterNews = (RouterProgress & { isGone?: false }) | { routerId: string; isGone: true };

@@ -12,8 +12,8 @@ export interface AuditRecord {
   target: string;
   /** The name of the gRPC status of the answer, for example `OK`. */
   outcome: string;
-  /** The request id, by which the replica's log lines can be found. */
-  requestId: string;
+  /** The call id, by which the replica's log lines can be found. */
+  callId: string;
   /** The reason that the caller gave, or the reason of the refusal. May be empty. */
   detail: string;
 }
@@ -26,7 +26,7 @@ export interface AuditEntry extends AuditRecord {
 
 /** Selects entries to read, the newest first. */
 export interface AuditQuery {
-  /** Only entries of these events. Undefined: all entries, those without an event included. */
+  /** Only entries of these events. Undefined: all entries, including those without an event. */
   eventIds?: readonly string[] | undefined;
   /** Only entries older than this one. */
   before?: string | undefined;
@@ -34,5 +34,5 @@ export interface AuditQuery {
   limit: number;
 }
 
-/** About how many entries the trail keeps. */
+/** The approximate number of entries that the trail keeps. */
 export const DEFAULT_AUDIT_LENGTH = 10_000;

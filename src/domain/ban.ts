@@ -1,8 +1,8 @@
-import { SquelchError } from "./errors.js";
+import { refusal, type SquelchError } from "./errors.js";
 
 /**
- * A ban: the user may neither connect nor speak. Other programs write bans too, and may leave out all but the user and
- * the end. Times are ms since 1970.
+ * A ban: the user may neither connect nor speak. Other programs also write bans. Only the user and the end are always
+ * present. Times are ms since 1970.
  */
 export interface UserBan {
   userId: string;
@@ -24,14 +24,16 @@ export const MIN_BAN_MS = 1_000;
 
 /** Returns the error for lifting a ban of a user who is not banned. */
 export function notBanned(userId: string): SquelchError {
-  return new SquelchError("failedPrecondition", `user_id: "${userId}" is not banned`);
+  return refusal("NOT_BANNED", `user_id: "${userId}" is not banned`, { userId });
 }
 
 /** Returns the error for a pause with a banned broadcaster. */
 export function bannedBroadcaster({ userId, expiresAtMs }: UserBan): SquelchError {
-  const end = expiresAtMs === undefined ? "" : ` until ${new Date(expiresAtMs).toISOString()}`;
-  return new SquelchError(
-    "failedPrecondition",
+  const expiresAt = expiresAtMs === undefined ? undefined : new Date(expiresAtMs).toISOString();
+  const end = expiresAt === undefined ? "" : ` until ${expiresAt}`;
+  return refusal(
+    "BROADCASTER_BANNED",
     `broadcaster.user_id: "${userId}" is banned${end}; lift the ban with UnbanUser, or name another`,
+    { userId, ...(expiresAt !== undefined && { expiresAt }) },
   );
 }

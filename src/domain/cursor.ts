@@ -17,11 +17,11 @@ export interface LogPosition {
 export interface Position {
   /** The ticket, close to ms since 1970. */
   generation: number;
-  /** How many messages the control plane has published since that ticket. 0 for a write over RPC, which takes its own. */
+  /** How many messages the control plane has published since that ticket. 0 for a write over RPC, which takes its own ticket. */
   count: number;
 }
 
-/** Below 0 if `a` comes before `b`, 0 if they are the same, above 0 otherwise. */
+/** Returns a number below 0 if `a` comes before `b`, 0 if they are equal, above 0 otherwise. */
 export function comparePositions(a: Position, b: Position): number {
   return a.generation - b.generation || a.count - b.count;
 }

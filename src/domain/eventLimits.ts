@@ -1,4 +1,4 @@
-import { type MembershipLimit, SquelchError } from "./errors.js";
+import { type MembershipLimit, refusal, type SquelchError } from "./errors.js";
 import type { UserChannels } from "./ports/membershipStore.js";
 
 /** The highest value of `maxChannelsPerUser`. With it, a change still fits into a message of 1 MiB. */
@@ -6,11 +6,11 @@ export const MOST_CHANNELS_PER_USER = 2_000;
 
 /** The limits of one event. All replicas of a store should have the same ones. */
 export interface EventLimits {
-  /** The most users of an event, users without channels included. */
+  /** The most users of an event, including users without channels. */
   maxUsersPerEvent: number;
   /** The most channels of one user in one event; at most {@link MOST_CHANNELS_PER_USER}. */
   maxChannelsPerUser: number;
-  /** How many of the newest entries the log of an event keeps. Redis keeps slightly more. */
+  /** The number of newest entries that the log of an event keeps. Redis keeps slightly more. */
   logLength: number;
 }
 
@@ -32,7 +32,8 @@ export function limitExceeded(limit: MembershipLimit, limits: EventLimits, field
         "channels included; use another event, or raise --max-users-per-event"
       : `${field ?? "channel_ids"}: a user may have at most ${limits.maxChannelsPerUser} channels in an event; ` +
         "name fewer, or raise --max-channels-per-user";
-  return new SquelchError("resourceExhausted", message, { limit });
+  const max = limit === "users_per_event" ? limits.maxUsersPerEvent : limits.maxChannelsPerUser;
+  return refusal("LIMIT_EXCEEDED", message, { limit, max: `${max}` }, { limit });
 }
 
 /** @throws SquelchError `resourceExhausted` if one of the users of a sync has too many channels. */

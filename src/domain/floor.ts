@@ -1,4 +1,4 @@
-import { SquelchError } from "./errors.js";
+import { refusal, type SquelchError } from "./errors.js";
 
 /** The default talk time, from 3GPP TS 24.380 (timer T2, 30 s by default). */
 export const DEFAULT_TALK_TIME_MS = 30_000;
@@ -15,8 +15,8 @@ export const MIN_QUEUE_MS = 1_000;
 export const MAX_QUEUE_MS = 60_000;
 
 /**
- * How long the lease of a waiting request lasts unless it is renewed. It is short because the waiting client may have gone.
- * The router must learn of the grant and renew the lease within this time.
+ * How long the lease of a waiting request lasts unless it is renewed. It is short because the waiting client may have
+ * left. The router must receive the grant and renew the lease within this time.
  */
 export const CLAIM_TIME_MS = 3_000;
 
@@ -94,16 +94,15 @@ export type FloorRevokeCause = "talkedTooLong" | "noPermission" | "preEmpted" | 
 
 /** Returns the error for renewing or releasing a lease that is not the current one. */
 export function staleLease(channelId: string): SquelchError {
-  return new SquelchError("failedPrecondition", `lease_id: the floor of "${channelId}" is not held under this lease`);
+  return refusal("STALE_LEASE", `lease_id: the floor of "${channelId}" is not held under this lease`, { channelId });
 }
 
 /** Returns the error for releasing a floor for a user who neither holds it nor waits for it. */
 export function notTheHolder(channelId: string): SquelchError {
   const holder = "that user under that session_id";
-  return new SquelchError(
-    "failedPrecondition",
-    `user_id: the floor of "${channelId}" is neither held nor waited for by ${holder}`,
-  );
+  return refusal("NOT_HOLDER", `user_id: the floor of "${channelId}" is neither held nor waited for by ${holder}`, {
+    channelId,
+  });
 }
 
 /** True if a pause may replace the standing one: its request names the standing pause, or both have the same broadcaster. */
@@ -119,10 +118,29 @@ export function mayReplace(
 export function alreadyPaused(eventId: string, standing: SpeakerPause): SquelchError {
   const { actor, broadcaster, expiresAtMs, pauseId } = standing;
   const forWhom = broadcaster === undefined ? "" : ` for ${broadcaster.userId} to speak`;
-  return new SquelchError(
-    "failedPrecondition",
-    `event_id: "${eventId}" is already paused by ${actor}${forWhom} until ${new Date(expiresAtMs).toISOString()} ` +
+  const expiresAt = new Date(expiresAtMs).toISOString();
+  return refusal(
+    "PAUSE_STANDS",
+    `event_id: "${eventId}" is already paused by ${actor}${forWhom} until ${expiresAt} ` +
       `(pause_id ${pauseId}); resume it first, or take its place with replace_pause_id`,
+    { pauseId, actor, ...(broadcaster && { broadcaster: broadcaster.userId }), expiresAt },
+  );
+}
+
+/** Returns the error for ending a pause that does not stand. */
+export function pauseNotStanding(eventId: string, pauseId: string, standing: SpeakerPause | undefined): SquelchError {
+  const state =
+    standing === undefined ? "is not paused" : `is paused under ${standing.pauseId}; name that one to resume it`;
+  return refusal("PAUSE_NOT_STANDING", `pause_id: "${eventId}" ${state}`, { pauseId });
+}
+
+/** Returns the error for a request id that another caller, or a request with other content, has used. */
+export function requestIdReused(requestId: string): SquelchError {
+  return refusal(
+    "REQUEST_ID_REUSED",
+    `request_id: "${requestId}" belongs to a request of another caller or with other content; nothing was changed: ` +
+      "give a new id",
+    { requestId },
   );
 }
 

@@ -1,4 +1,4 @@
-import { SquelchError } from "./errors.js";
+import { invalidField } from "./errors.js";
 
 /** The longest id, in bytes of UTF-8. */
 export const MAX_ID_BYTES = 128;
@@ -21,6 +21,6 @@ export function idProblem(value: string): string | undefined {
  */
 export function parseId(field: string, value: string): string {
   const problem = idProblem(value);
-  if (problem !== undefined) throw new SquelchError("invalidArgument", `${field}: ${problem}`);
+  if (problem !== undefined) throw invalidField(field, problem);
   return value;
 }

@@ -1,4 +1,4 @@
-import { SquelchError } from "./errors.js";
+import { refusal, type SquelchError } from "./errors.js";
 import { idProblem } from "./id.js";
 
 /** The rights that a caller can have. `admin` includes all others. */
@@ -66,5 +66,5 @@ function isTexts(value: unknown): value is string[] {
 }
 
 function badClaim(name: string, problem: string): SquelchError {
-  return new SquelchError("unauthenticated", `token: its claim ${name} ${problem}`);
+  return refusal("TOKEN_INVALID", `token: its claim ${name} ${problem}`, { claim: name });
 }

@@ -1,6 +1,6 @@
-import { SquelchError } from "./errors.js";
+import { invalidField, refusal, type SquelchError } from "./errors.js";
 import { parseId } from "./id.js";
-import { parseChannelIds } from "./membership.js";
+import { channelOfAnotherEvent, parseChannelIds } from "./membership.js";
 import type { UserChannels } from "./ports/membershipStore.js";
 
 /** The action of the changes that a sync makes. */
@@ -31,28 +31,27 @@ export class MemberList {
   add(path: string, { userId, channelIds }: Readonly<UserChannels>): void {
     parseId(`${path}user_id`, userId);
     if (this.#users.has(userId)) {
-      throw new SquelchError("invalidArgument", `${path}user_id: "${userId}" was named before; name each user once`);
+      throw invalidField(`${path}user_id`, `"${userId}" was named before; name each user once`);
     }
     const user = { userId, channelIds: parseChannelIds(`${path}channel_ids`, channelIds) };
     this.#channelCount += user.channelIds.length;
-    if (this.#users.size >= MAX_SYNC_USERS) throw tooMany(`${MAX_SYNC_USERS} users`);
-    if (this.#channelCount > MAX_SYNC_CHANNELS) throw tooMany(`${MAX_SYNC_CHANNELS} channels in all`);
+    if (this.#users.size >= MAX_SYNC_USERS) throw tooMany("users_per_sync", MAX_SYNC_USERS, "users");
+    if (this.#channelCount > MAX_SYNC_CHANNELS)
+      throw tooMany("channels_per_sync", MAX_SYNC_CHANNELS, "channels in all");
     this.#users.set(userId, user);
   }
 }
 
-/** Returns the error for a sync that names a channel of another event, `owner`. */
-export function foreignChannelInSync(users: readonly UserChannels[], channelId: string, owner: string): SquelchError {
+/** Returns the error for a sync that names a channel of another event. */
+export function foreignChannelInSync(users: readonly UserChannels[], channelId: string): SquelchError {
   const userId = users.find((user) => user.channelIds.includes(channelId))?.userId;
-  return new SquelchError(
-    "failedPrecondition",
-    `users: channel "${channelId}" of user "${userId}" belongs to event "${owner}"; move it with SetChannelEvent first`,
-  );
+  return channelOfAnotherEvent("users", channelId, ` of user "${userId}"`);
 }
 
-function tooMany(limit: string): SquelchError {
-  return new SquelchError(
-    "resourceExhausted",
-    `users: one sync may have at most ${limit}; assign larger events user by user with SetUserChannels`,
+function tooMany(limit: string, max: number, what: string): SquelchError {
+  return refusal(
+    "LIMIT_EXCEEDED",
+    `users: one sync may have at most ${max} ${what}; assign larger events user by user with SetUserChannels`,
+    { limit, max: `${max}` },
   );
 }

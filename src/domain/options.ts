@@ -1,11 +1,10 @@
+import { nearTexts } from "../lib/nearTexts.js";
 import { SquelchError } from "./errors.js";
 
 /** The longest time that a timer of Node.js can wait, ms. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
-/** How many letters a misspelt name may differ from the name that is suggested. */
-const MAX_DISTANCE = 2;
 
-/** What the value of one option must be. */
+/** The rule for the value of one option. */
 export interface OptionRule {
   /** Completes the sentence "must be …". */
   expected: string;
@@ -88,22 +87,7 @@ export function checkOptions<Options>(taker: string, options: unknown, rules: Op
 }
 
 function suggest(name: string, known: readonly string[]): string {
-  const distances = known.map((other) => ({ other, distance: distanceOf(name.toLowerCase(), other.toLowerCase()) }));
-  const [nearest] = distances.sort((one, other) => one.distance - other.distance);
-  if (nearest !== undefined && nearest.distance <= MAX_DISTANCE) return `did you mean ${nearest.other}?`;
+  const [nearest] = nearTexts(name, known, 1);
+  if (nearest !== undefined) return `did you mean ${nearest}?`;
   return `it has ${known.join(", ")}`;
-}
-
-// How many letters have to be added, removed or replaced to make one text of the other (Levenshtein).
-function distanceOf(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
-  for (const [index, letter] of [...one].entries()) {
-    const next = [index + 1];
-    for (const [column, otherLetter] of [...other].entries()) {
-      const replaced = (row[column] ?? 0) + (letter === otherLetter ? 0 : 1);
-      next.push(Math.min(replaced, (row[column + 1] ?? 0) + 1, (next[column] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[other.length] ?? 0;
 }

@@ -5,7 +5,7 @@ const isBefore = (a: RouterProgress, b: RouterProgress) => (a.routerId < b.route
 
 /**
  * The routers of one event, divided into those that have applied a change and those that have not. A router that has
- * applied it stays so, even if older news about it arrive later.
+ * applied it stays there, even if an older report arrives later.
  */
 export class RouterTable {
   readonly #awaited: LogPosition;
@@ -36,7 +36,7 @@ export class RouterTable {
     return Math.min(...this.missing.map(expectedUntilMs));
   }
 
-  /** Replaces the table by routers that were read, leaving out those that have been silent for too long. */
+  /** Replaces the table with routers that were read, without those that have been silent for too long. */
   replace(routers: readonly RouterProgress[], nowMs: number): void {
     this.#routers.clear();
     this.#missing.clear();

@@ -3,7 +3,7 @@ import { InterceptingCall, type Interceptor, Metadata, status } from "@grpc/grpc
 /** A bearer token, or a function that returns one. The function runs at each call, so that the token can be renewed. */
 export type TokenSource = string | (() => string | Promise<string>);
 
-/** Sends the token with each call. A call fails with UNAUTHENTICATED if its token cannot be had or is not valid. */
+/** Sends the token with each call. A call fails with UNAUTHENTICATED if its token is not available or not valid. */
 export function createTokenInterceptor(source: TokenSource): Interceptor {
   return (options, nextCall) =>
     new InterceptingCall(nextCall(options), {

@@ -4,8 +4,9 @@ import { statSync } from "node:fs";
 const INTERVAL_MS = 1_000;
 
 /**
- * Calls back when a file has changed: it was written, replaced, or a symbolic link in its path was turned, as Kubernetes
- * does. It checks the files every second, because file system events do not cover links and some mounts.
+ * Calls back when a file has changed: it was written or replaced, or a symbolic link in its path now leads to another
+ * file, as with Kubernetes. It checks the files every second, because file system events do not cover links and some
+ * mounts.
  *
  * @returns a function that stops the checks
  */

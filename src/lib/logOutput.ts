@@ -3,13 +3,13 @@ import { Socket } from "node:net";
 import { hostname } from "node:os";
 import { isMainThread } from "node:worker_threads";
 
-/** How much may wait until stdout is read, bytes (of ASCII; a line with other characters takes more). */
+/** The most text that may wait for a reader of stdout, bytes of ASCII text. */
 const MAX_WAITING_BYTES = 1 << 20;
 
 /**
- * Lines on their way to stdout. They are written beside the work: several at a time when they come fast, and none while
- * nobody reads stdout. Up to 1 MiB of lines waits for the reader. Further lines are dropped and counted, and a line in
- * their place says how many. Neither a full pipe, nor a reader that has gone, nor a full disk blocks or ends the process.
+ * Writes log lines to stdout without blocking the process, several lines at a time when many arrive. While no program reads
+ * stdout, up to 1 MiB of lines waits. Further lines are dropped and counted, and one line in their place reports the number.
+ * A full pipe, a closed pipe or a full disk does not block or end the process.
  */
 class LogOutput {
   #waiting: string[] = [];
@@ -21,12 +21,12 @@ class LogOutput {
   #isOpen = false;
   #onWritten: () => void = () => undefined;
 
-  /** True once a line was written: stdout then carries a log, and the process outlives the reader. */
+  /** True after the first line. Stdout then carries a log, and the process continues when stdout is closed. */
   get isInUse(): boolean {
     return this.#isOpen;
   }
 
-  /** Takes a line with its end; never blocks. */
+  /** Writes a line, which includes its line break. Never blocks. */
   write(line: string): void {
     this.#open();
     if (this.#isClosed) return;
@@ -41,7 +41,7 @@ class LogOutput {
     setImmediate(() => this.#flush());
   }
 
-  /** Resolves when stdout has taken every line; never while nobody reads it. */
+  /** Resolves when stdout has accepted every line. Does not resolve while no program reads stdout. */
   written(): Promise<void> {
     return new Promise((resolve) => {
       this.#onWritten = resolve;
@@ -85,7 +85,7 @@ class LogOutput {
     }
   }
 
-  // Node's stdout takes no more once a write to a file has failed, for example because the disk was full.
+  // Node's stdout accepts nothing more after a write to a file has failed, for example because the disk was full.
   #flushToFile(): void {
     const count = this.#waiting.length + this.#dropped;
     try {
@@ -95,21 +95,21 @@ class LogOutput {
     }
   }
 
-  // An event loop that has ended calls nobody back. A pipe or terminal is not blocking once Node has opened it.
+  // At exit the event loop has ended, so the lines are written synchronously. A write to a pipe or terminal may then fail.
   #flushAtExit(): void {
     if (this.#isClosed || process.stdout.writableLength > 0) return;
     try {
       writeAll(this.#take());
     } catch {
-      // Nobody reads it, or the disk is full, and nothing is left to say so.
+      // No program reads stdout, or the disk is full. The process ends, so this cannot be reported.
     }
   }
 }
 
-/** Where the lines of all loggers of this process go. */
+/** The output of all loggers of this process. */
 export const logOutput = new LogOutput();
 
-// As pino writes its lines.
+// Builds a line in pino's format.
 function describeDropped(droppedLines: number): string {
   const origin = { level: 40, time: Date.now(), pid: process.pid, hostname: hostname(), name: "log" };
   return `${JSON.stringify({ ...origin, droppedLines, msg: "log lines dropped: stdout was not read" })}\n`;
@@ -125,8 +125,8 @@ function writeAll(text: string): void {
 }
 
 /**
- * Has writes to a terminal wait beside the work, as those to a pipe do. Node blocks the process in them, so that a
- * stopped terminal (Ctrl-S) would stop the service, and keep it from seeing signals.
+ * Makes writes to a terminal non-blocking. By default Node blocks the process in such a write, so a stopped terminal
+ * (Ctrl-S) would stop the service, and the service would not receive signals.
  */
 export function unblockTerminal(): void {
   const { _handle: handle } = process.stdout as { _handle?: { setBlocking?(isBlocking: boolean): number } };

@@ -1,4 +1,4 @@
-/** The callers that share a run: how many have not given up. */
+/** The callers that share a run: the number that has not given up. */
 interface Sharers {
   count: number;
   /** Aborted when the last caller has given up. */
@@ -11,7 +11,7 @@ interface PlannedRun<T> {
 }
 
 /**
- * Runs a job at most once at a time. Calls that come while it runs share the next run. So every caller gets a run that
+ * Runs a job at most once at a time. Calls during a run share the next run. So every caller gets a run that
  * began after the call.
  */
 export class SharedRun<T> {
@@ -30,7 +30,7 @@ export class SharedRun<T> {
     return this.#isRunning;
   }
 
-  /** Settles as the run does. Rejects with the reason of `signal` as soon as that is aborted. */
+  /** Settles like the run. Rejects with the reason of `signal` as soon as that is aborted. */
   run(signal?: AbortSignal): Promise<T> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     this.#next ??= this.#plan();

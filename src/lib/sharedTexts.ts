@@ -1,4 +1,4 @@
-/** How many texts are stored. Beyond that all are removed, so that texts no longer in use do not pile up. */
+/** The most texts that are stored. Beyond that all are removed, so that unused texts do not stay. */
 const MAX_TEXTS = 100_000;
 
 /**

@@ -1,5 +1,6 @@
 export type { UserBan } from "../domain/ban.js";
-export { SquelchError, type SquelchErrorCode } from "../domain/errors.js";
+export type { SquelchErrorCode } from "../domain/errorReasons.js";
+export { SquelchError } from "../domain/errors.js";
 export type {
   ActiveSpeaker,
   Broadcaster,

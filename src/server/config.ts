@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { BlockList, isIP } from "node:net";
 import { DEFAULT_AUDIT_LENGTH } from "../domain/audit.js";
 import { SquelchError } from "../domain/errors.js";
 import { DEFAULT_EVENT_LIMITS, MOST_CHANNELS_PER_USER } from "../domain/eventLimits.js";
@@ -36,7 +36,8 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     if (text === undefined || text === "") return fallback;
     const value = parse(text);
     if (value === undefined) {
-      const given = name === "tokenSecret" ? "" : `, not "${redactRedisUrl(text)}"`;
+      const isSecret = name === "tokenSecret" || name === "tokenJwks";
+      const given = isSecret ? "" : `, not "${redactRedisUrl(text)}"`;
       problems.push(`${flag} (${variable}): must be ${expected}${given}`);
     }
     return value ?? fallback;
@@ -57,6 +58,7 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
       return undefined;
     }
   };
+  const maxConnections = readWhole("maxConnections", 1, 100_000, 5_000);
   const config: ServerConfig = {
     redisUrl: readRedisUrl("redisUrl"),
     ingestRedisUrl: readRedisUrl("ingestRedisUrl"),
@@ -67,12 +69,19 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     logLevel: read("logLevel", parseLogLevel, `one of ${LOG_LEVELS.join(", ")}`, "info"),
     tokenSecret: read("tokenSecret", parseSecret, `at least ${MIN_SECRET_BYTES} bytes`, undefined),
     tokenSecretFile: read("tokenSecretFile", asItIs, "a file", undefined),
-    tokenJwks: read("tokenJwks", parseKeyLocation, "a file, an https URL, or an http URL of this machine", undefined),
+    tokenJwks: read(
+      "tokenJwks",
+      parseKeyLocation,
+      "a file, an https URL, or an http URL of this machine, without user and password",
+      undefined,
+    ),
     tokenAudience: read("tokenAudience", asItIs, "a text", "squelch"),
     tokenIssuer: read("tokenIssuer", asItIs, "a text", undefined),
+    revokedTokens: read("revokedTokens", asItIs, "a file", undefined),
     tlsCert: read("tlsCert", asItIs, "a file", undefined),
     tlsKey: read("tlsKey", asItIs, "a file", undefined),
     tlsClientCa: read("tlsClientCa", asItIs, "a file", undefined),
+    tlsClientCrl: read("tlsClientCrl", asItIs, "a file", undefined),
     insecure: read("insecure", parseSwitch, "on or off", false),
     legacyRouters: read("legacyRouters", parseSwitch, "on or off", true),
     membershipCheck: read("membershipCheck", parseSwitch, "on or off", true),
@@ -90,7 +99,9 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
     ),
     maxStreams: readWhole("maxStreams", 1, 100_000, 100),
     maxCallsPerS: readWhole("maxCallsPerS", 1, 1_000_000, 1_000),
-    maxConnections: readWhole("maxConnections", 1, 100_000, 5_000),
+    maxConnections,
+    maxConnectionsPerAddress: readWhole("maxConnectionsPerAddress", 1, 100_000, Math.ceil(maxConnections / 2)),
+    proxies: read("proxies", parseNetworks, "IP addresses or networks as 10.0.0.0/8", loopback()),
     maxUsersPerEvent: readWhole("maxUsersPerEvent", 1, 1_000_000, DEFAULT_EVENT_LIMITS.maxUsersPerEvent),
     maxChannelsPerUser: readWhole(
       "maxChannelsPerUser",
@@ -117,12 +128,14 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
         "give --token-secret, --token-jwks or --tls-client-ca, use loopback, or --insecure on",
     );
   }
-  const { tokenSecret, tokenSecretFile, tlsCert, tlsKey, tlsClientCa } = config;
+  const { tokenSecret, tokenSecretFile, tlsCert, tlsKey, tlsClientCa, tlsClientCrl } = config;
   if (tokenSecret !== undefined && tokenSecretFile !== undefined) {
     problems.push("--token-secret: must not be given beside --token-secret-file");
   }
   if ((tlsCert === undefined) !== (tlsKey === undefined)) problems.push("--tls-cert: must be given with --tls-key");
   if (tlsClientCa !== undefined && tlsCert === undefined) problems.push("--tls-client-ca: needs --tls-cert too");
+  if (tlsClientCrl !== undefined && tlsClientCa === undefined)
+    problems.push("--tls-client-crl: needs --tls-client-ca too");
   const { redisUrl, ingestRedisUrl, redisLayout } = config;
   if (redisUrl !== undefined && redisLayout !== "cluster" && parseRedisUrl(redisUrl).topology === "cluster") {
     problems.push(
@@ -136,7 +149,7 @@ export function parseConfig(flags: Readonly<Record<string, string | undefined>>,
   return config;
 }
 
-/** True if callers have to prove who they are. */
+/** True if callers must authenticate. */
 export function isAuthenticated(config: ServerConfig): boolean {
   const { tokenSecret, tokenSecretFile, tokenJwks, tlsClientCa } = config;
   return [tokenSecret, tokenSecretFile, tokenJwks, tlsClientCa].some((way) => way !== undefined);
@@ -148,10 +161,9 @@ export interface RedisConfig extends Pick<ServerConfig, "ingestRedisUrl" | "redi
 }
 
 /**
- * The Redis of a library user who names none, or only its URL.
+ * Returns the Redis options of the library from the environment. `redisUrl` replaces SQUELCH_REDIS_URL.
  *
- * @throws SquelchError `invalidArgument` if SQUELCH_REDIS_URL is missing too, or what SQUELCH_* variables say of Redis is
- *   wrong.
+ * @throws SquelchError `invalidArgument` if both are missing, or if the SQUELCH_* variables for Redis are not valid
  */
 export function redisFromEnvironment(redisUrl: string | undefined, env: NodeJS.ProcessEnv = process.env): RedisConfig {
   const { SQUELCH_REDIS_URL, SQUELCH_INGEST_REDIS_URL, SQUELCH_REDIS_LAYOUT } = env;
@@ -198,6 +210,28 @@ function parseOrigins(text: string): string[] | undefined {
   return areOrigins ? origins : undefined;
 }
 
+function loopback(): BlockList {
+  const list = new BlockList();
+  list.addSubnet("127.0.0.0", 8, "ipv4");
+  list.addAddress("::1", "ipv6");
+  return list;
+}
+
+// Loopback is always included, because every tool of this machine connects from there.
+function parseNetworks(text: string): BlockList | undefined {
+  const list = loopback();
+  for (const network of text.split(",").map((part) => part.trim())) {
+    if (network === "") continue;
+    const [address = "", bits, ...rest] = network.split("/");
+    const family = isIP(address);
+    const longest = family === 4 ? 32 : 128;
+    const length = bits === undefined ? longest : parseWhole(bits, 0, longest);
+    if (family === 0 || length === undefined || rest.length > 0) return undefined;
+    list.addSubnet(address, length, family === 4 ? "ipv4" : "ipv6");
+  }
+  return list;
+}
+
 function asItIs(text: string): string {
   return text;
 }
@@ -210,7 +244,9 @@ function parseSecret(text: string): string | undefined {
 function parseKeyLocation(text: string): string | undefined {
   if (!/^https?:/.test(text)) return text;
   if (!URL.canParse(text)) return undefined;
-  const { protocol, hostname } = new URL(text);
+  const { protocol, hostname, username, password } = new URL(text);
+  // A fetch refuses such a URL with an error that quotes it.
+  if (username !== "" || password !== "") return undefined;
   return protocol === "https:" || isLoopback(`${hostname}:80`) ? text : undefined;
 }
 

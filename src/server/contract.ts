@@ -1,13 +1,15 @@
 import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { AuditService } from "../../gen/squelch/v1/audit_service_pb.js";
+import { BanService } from "../../gen/squelch/v1/ban_service_pb.js";
 import { ChannelService } from "../../gen/squelch/v1/channel_service_pb.js";
+import { FleetService } from "../../gen/squelch/v1/fleet_service_pb.js";
 import { PermissionService } from "../../gen/squelch/v1/permission_service_pb.js";
 
 /**
- * The services that the gRPC and the HTTP server serve. To add a service, add it here: the compiler then demands what its
- * methods do (`rpc/services.ts`), the rights that they need (`auth/rights.ts`) and what the audit trail records of them
- * (`rpc/interceptors/audit.ts`).
+ * The services that the gRPC and the HTTP server serve. To add a service, add it here. The compiler then requires its
+ * handlers (`rpc/services.ts`), its rights (`auth/rights.ts`) and its audit subjects (`rpc/interceptors/audit.ts`).
  */
-export const services = [PermissionService, ChannelService] as const;
+export const services = [PermissionService, ChannelService, BanService, FleetService, AuditService] as const;
 
 type Intersection<Union> = (Union extends unknown ? (each: Union) => void : never) extends (all: infer All) => void
   ? All
@@ -17,7 +19,7 @@ type Intersection<Union> = (Union extends unknown ? (each: Union) => void : neve
 export type Methods = Intersection<(typeof services)[number]["method"]>;
 export type MethodName = keyof Methods;
 
-/** The request message of a method, as it is decoded. */
+/** The decoded request message of a method. */
 export type RequestOf<Name extends MethodName> = MessageShape<Methods[Name]["input"]>;
-/** What the response message of a method is created from. */
+/** The fields from which the response message of a method is created. */
 export type AnswerOf<Name extends MethodName> = MessageInitShape<Methods[Name]["output"]>;

@@ -1,6 +1,7 @@
 /** The library for a router that talks to Redis itself. */
 export type { Position } from "../domain/cursor.js";
-export { SquelchError, type SquelchErrorCode } from "../domain/errors.js";
+export type { SquelchErrorCode } from "../domain/errorReasons.js";
+export { SquelchError } from "../domain/errors.js";
 export { createLogger, type Logger, type LogLevel } from "../lib/logger.js";
 export {
   type ChannelState,

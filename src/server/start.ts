@@ -20,6 +20,7 @@ import { countFloor } from "./ops/floorMetrics.js";
 import { countOverLimit, createLimitRefusals, type LimitRefusals } from "./ops/limitMetrics.js";
 import { exposeMetrics } from "./ops/metrics.js";
 import { addEpochMetrics, addRedisMetrics, addScriptMetrics } from "./ops/redisMetrics.js";
+import type { ConnectionRules } from "./rpc/connectionLimit.js";
 import { startGrpcServer } from "./rpc/grpc/grpcServer.js";
 import { type Readiness, startHttpServer } from "./rpc/http/httpServer.js";
 import { createStaticFiles } from "./rpc/http/staticFiles.js";
@@ -31,12 +32,14 @@ import type { CatchUp } from "./state/catchUp.js";
 import { createIngest } from "./state/createIngest.js";
 import type { Ingest } from "./state/ingest.js";
 
-/** How long a start waits for the store; it goes on without. */
+/** How long a start waits for the store, ms. After that the replica serves without the store. */
 const START_PATIENCE_MS = 3_000;
-/** How often health checks learn of the feed's health. */
+/** The interval at which the health service is updated, ms. */
 const HEALTH_INTERVAL_MS = 500;
+/** The least number of calls that one connection may have open, because a proxy sends the calls of many callers over one connection. */
+const MIN_STREAMS_PER_CONNECTION = 1_000;
 
-/** Where the build puts the web console. */
+/** The folder of the built web console. */
 const CONSOLE_FOLDER = join(PACKAGE_FOLDER, "dist", "console");
 
 /** A running replica. */
@@ -47,7 +50,7 @@ export interface Replica {
   close(): Promise<void>;
 }
 
-/** For tests alone: what a replica is put together from can be replaced here, for example by something with a defect. */
+/** For tests only: replaces parts of a replica, for example with a part that has a defect. */
 export interface Seams {
   decorateEngine?: (engine: Engine) => Engine;
 }
@@ -61,12 +64,15 @@ interface Source {
 
 /**
  * Starts a replica. While Redis cannot be reached the replica runs, and calls answer UNAVAILABLE. Rejects if an address
- * cannot be bound, and with `invalidArgument` if Redis is reached and does not go with its URL.
+ * cannot be bound, and with `invalidArgument` if Redis is reached and does not match its URL.
  */
 export async function start(config: ServerConfig, seams: Seams = {}): Promise<Replica> {
   const logger = createLogger("squelch", config.logLevel);
   const tls = openTlsFiles(config, logger);
-  const authenticator = await createAuthenticator(config, logger.child({ component: "Auth" }));
+  const authenticator = await createAuthenticator(config, logger.child({ component: "Auth" })).catch((error) => {
+    tls?.close();
+    throw error;
+  });
   const registry = new Registry();
   const refused = createLimitRefusals(registry);
   const source =
@@ -74,7 +80,7 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
       ? createMemorySource(config, refused, logger)
       : createRedisSource(config, registry, refused, logger, seams);
   const engine = countFloor(registry, source.engine);
-  // What only few need is not loaded by everybody.
+  // Few replicas trace calls, so the tracing library is loaded only when it is needed.
   const tracing = config.otlpEndpoint ? new (await import("./ops/tracing.js")).Tracing(config.otlpEndpoint) : undefined;
   const trail = new AuditTrail(engine, logger.child({ component: "Audit" }));
   addAuditMetrics(registry, trail);
@@ -98,7 +104,7 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
   };
 
   if (!config.membershipCheck) {
-    logger.warn("the membership check is off: users may speak on channels that are not theirs");
+    logger.warn("the membership check is off: users may speak on channels that are not assigned to them");
   }
   try {
     await source.start();
@@ -118,9 +124,19 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
     }
     const origins = { corsOrigins: config.corsOrigins, onlyLoopbackNames };
     const pages = { readiness, metrics: () => exposeMetrics(registry), console: createStaticFiles(CONSOLE_FOLDER) };
-    const connections = { max: config.maxConnections, onRefused: () => void refused.connections++ };
+    const connections: ConnectionRules = {
+      max: config.maxConnections,
+      maxPerAddress: config.maxConnectionsPerAddress,
+      unlimited: config.proxies,
+      onRefused: (limit) => void refused[limit]++,
+    };
+    const grpcConnections = {
+      ...connections,
+      maxStreams: Math.max(config.maxStreams, MIN_STREAMS_PER_CONNECTION),
+      mustIdentify: isAuthenticated(config),
+    };
     const http = await startHttpServer(config.httpAddress, connections, tls, origins, pages, serving);
-    const grpc = await startGrpcServer(config.grpcAddress, connections, tls, authenticator, serving).catch(
+    const grpc = await startGrpcServer(config.grpcAddress, grpcConnections, tls, authenticator, serving).catch(
       async (error: unknown) => {
         await http.close(0);
         throw error;
@@ -148,7 +164,7 @@ export async function start(config: ServerConfig, seams: Seams = {}): Promise<Re
       logger.info("stopped");
     };
     let drained: Promise<void> | undefined;
-    // Whatever the level, since programs wait for this line; "silent" means silent.
+    // Programs wait for this line, so it is written at every level except "silent".
     const announcer = config.logLevel === "silent" ? logger : logger.child({}, { level: "info" });
     announcer.info({ ...addresses, engine: config.redisUrl === undefined ? "memory" : "redis" }, "serving");
     return {
@@ -198,10 +214,12 @@ function createRedisSource(
     await engine.start();
     const patience = AbortSignal.timeout(START_PATIENCE_MS);
     while (!engine.feedHealth().healthy && !patience.aborted) await sleep(10);
-    if (!engine.feedHealth().healthy) logger.warn("the store cannot be reached yet, serving without");
+    if (!engine.feedHealth().healthy) logger.warn("the store cannot be reached yet, serving without it");
   };
   if (redisEngine.ingest === undefined) {
-    logger.warn("a Cluster has no order of publication: without --ingest-redis-url assignments are taken by RPC only");
+    logger.warn(
+      "channels are assigned by RPC only, because a Cluster does not keep the order of messages; set --ingest-redis-url",
+    );
     return { engine, start, close: () => engine.close() };
   }
   const { ingest, catchUp, startIngest, stopIngest } = createIngest(
@@ -225,7 +243,7 @@ function createRedisSource(
   };
 }
 
-/** The feed is unhealthy too while updates of the control plane cannot be applied. */
+/** Returns the health of the feed. The feed is also unhealthy while updates of the control plane cannot be applied. */
 function withIngest(health: FeedHealth, ingest: Ingest): FeedHealth {
   const problem = ingest.problem();
   return problem === undefined ? health : { ...health, healthy: false, problem: health.problem ?? problem };

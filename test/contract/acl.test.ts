@@ -15,7 +15,7 @@ interface Stage {
   stop(): Promise<void>;
 }
 
-// The rights suffice for everything: what the suite passes over in silence, Redis has noted.
+// The rights suffice for everything: Redis has logged a denied command even if the suite did not notice it.
 const setUp = (start: () => Promise<Stage>) => async () => {
   const { servers, options, stop } = await start();
   for (const [server, rights] of servers) await applyRights(server, rights);

@@ -20,7 +20,7 @@ import { describeSync } from "./membership/syncContract.js";
 
 type SetUpEngine = () => Promise<{ engine: Engine; teardown(): Promise<void> }>;
 
-/** What every engine must do. The engine is set up, and started, once; each test uses events of its own. */
+/** Tests the contract of every engine. The engine is set up and started once, and each test uses its own events. */
 export function describeEngineContract(name: string, setup: SetUpEngine): void {
   describe(`${name} engine`, () => {
     const getEngine = runEngine(setup);
@@ -52,7 +52,7 @@ export function describeMembershipContract(name: string, setup: SetUpEngine): vo
   });
 }
 
-/** What every engine must do that is started with `SMALL_LIMITS`. */
+/** Tests the contract of an engine that is started with `SMALL_LIMITS`. */
 export function describeLimitContract(name: string, setup: SetUpEngine): void {
   describe(`${name} engine`, () => {
     const getEngine = runEngine(setup);

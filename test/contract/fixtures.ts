@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
 import type { LogEntry } from "../../src/domain/change.js";
 import type { Position } from "../../src/domain/cursor.js";
-import type { SquelchErrorCode } from "../../src/domain/errors.js";
+import type { SquelchErrorCode } from "../../src/domain/errorReasons.js";
 import type { Engine } from "../../src/domain/ports/engine.js";
 import type { PauseRequest, PublishedSpeaker, StartPttRequest } from "../../src/domain/ports/floorStore.js";
 import type { MembershipUpdate } from "../../src/domain/ports/membershipStore.js";
@@ -11,12 +11,12 @@ import { waitFor } from "../support/waitFor.js";
 /** Gives the engine of the running suite, once its setup is done. */
 export type GetEngine = () => Engine;
 
-/** An id that nobody has used before. */
+/** Returns an id that no test has used before. */
 export function freshId(prefix: string): string {
   return `${prefix}-${randomUUID()}`;
 }
 
-/** `count` ids that nobody has used before, ascending. */
+/** Returns `count` ids that no test has used before, ascending. */
 export function freshIds(prefix: string, count: number): string[] {
   const base = freshId(prefix);
   return Array.from({ length: count }, (_, i) => `${base}-${String(i).padStart(4, "0")}`);
@@ -27,14 +27,14 @@ export function past(count: number, generation = 1): Position {
   return { generation, count };
 }
 
-/** What of a speaker is published as the state of the channel. */
+/** Returns the part of a speaker that is published as the state of the channel. */
 export function published(speaker: PublishedSpeaker | undefined): PublishedSpeaker | undefined {
   if (speaker === undefined) return undefined;
   const { userId, userName, startedAtMs } = speaker;
   return { userId, userName, startedAtMs };
 }
 
-/** A position after every ticket that a test takes. */
+/** A position that is later than every ticket of a test. */
 export function future(count: number): Position {
   return { generation: Date.now() + 3_600_000, count };
 }
@@ -86,7 +86,7 @@ export function pause(engine: Engine, eventId: string, rest: Partial<PauseReques
   return engine.pauseAllSpeakers({ ...request, ...rest });
 }
 
-/** Waits until the event's pause has run out. */
+/** Waits until the event's pause has expired. */
 export async function untilRunOut(engine: Engine, eventId: string): Promise<void> {
   await waitFor(async () => (await engine.getActiveSpeakers(eventId)).pause === undefined, {
     message: "the pause to run out",
@@ -100,7 +100,7 @@ export async function readWholeLog(engine: Engine, eventId: string): Promise<Log
   return entries;
 }
 
-/** Collects what is appended to an event from now on; what was appended just before may still be on its way. */
+/** Collects the entries that are appended to an event from now on. An entry from just before may still arrive. */
 export async function followNew(engine: Engine, eventId: string) {
   const { revision } = await engine.loadEvent(eventId);
   const followed = collect<LogEntry>();
@@ -120,13 +120,16 @@ export async function expectFailure(promise: Promise<unknown>, code: SquelchErro
   for (const text of texts) expect((error as Error).message).toContain(text);
 }
 
-/** Collects what a listener is called with. */
+/** What the outcome of every write has beside the revision, on a store without replicas. */
+export const written = { epoch: expect.stringMatching(/./), replicated: false };
+
+/** Collects the arguments of each call of a listener. */
 export function collect<T>() {
   const seen: T[] = [];
   return {
     seen,
     listener: (value: T) => void seen.push(value),
-    /** Waits for that many calls; more are left to the caller to notice. */
+    /** Waits for that many calls. The caller must check that there are no more. */
     until: (count: number) =>
       waitFor(() => seen.length >= count, { message: () => `${count} calls, seen ${JSON.stringify(seen)}` }),
   };

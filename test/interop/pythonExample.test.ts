@@ -30,7 +30,7 @@ async function generateStubs(): Promise<string> {
   return directory;
 }
 
-it("G1: the Python example follows assignments, and goes on after its replica was restarted", async () => {
+it("G1: the Python example follows assignments, and continues after its replica was restarted", async () => {
   const redis = await startRedis();
   teardowns.push(() => redis.stop());
   const grpcAddress = `127.0.0.1:${await findFreePort()}`;

@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import { promisify } from "node:util";
 
-// On Linux the kernel ends a child with its parent, even one that was killed.
+// On Linux the kernel ends a child when its parent ends, also if the parent was killed.
 const SETPRIV = "/usr/bin/setpriv";
 const TETHER = existsSync(SETPRIV) ? [SETPRIV, "--pdeathsig", "KILL", "--"] : [];
 
@@ -18,7 +18,7 @@ process.on("exit", () => {
   for (const child of living) child.kill("SIGKILL");
 });
 
-/** Starts a program that does not outlive this process. One that does not exist ends at once or rejects. */
+/** Starts a program that ends when this process ends. A program that does not exist ends at once or rejects. */
 export async function startChild(
   program: string,
   args: readonly string[],
@@ -63,7 +63,7 @@ export async function runProgram(
   return stdout;
 }
 
-// One after another, so that servers that start at the same time get different ports.
+// Ports are searched one after another, so that servers that start at the same time get different ports.
 let nextPort = randomInt(LEAST_PORT, EPHEMERAL_PORT);
 
 /**

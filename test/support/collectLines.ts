@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 
-/** The complete lines that a stream has brought so far; the array grows as more come. */
+/** Returns the complete lines that a stream has delivered so far. The array grows as more arrive. */
 export function collectLines(stream: Readable | null): string[] {
   const lines: string[] = [];
   if (stream !== null) createInterface({ input: stream }).on("line", (line) => lines.push(line));

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 
 const ESTABLISHED = "01";
 
-/** How many TCP connections from others stand on an IPv4 `host:port` of this machine, accepted or not yet. */
+/** Returns the number of established TCP connections to an IPv4 `host:port` of this machine, accepted or not. */
 export async function establishedConnections(address: string): Promise<number> {
   const [host = "", port] = address.split(":");
   const bytes = host.split(".").map(Number).reverse();

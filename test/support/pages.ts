@@ -1,14 +1,14 @@
 import { readFileSync } from "node:fs";
 
-/** A file of the repository, by its path from the root. */
+/** Reads a file of the repository, by its path from the root. */
 export const read = (path: string) => readFileSync(path, "utf8");
 
 export const withoutCode = (text: string) => text.replace(/^```.*?^```$/gms, "");
 
-/** A cell of a table without its backticks. */
+/** Returns a cell of a table without its backticks. */
 export const unquote = (cell: string) => cell.replaceAll("`", "");
 
-/** The rows of the tables under a heading, up to the next one, without the heads; cells as they are written. */
+/** Returns the rows of the tables under a heading, up to the next heading, without the head rows. Cells are unchanged. */
 export function rowsUnder(page: string, heading: string): string[][] {
   const [, section] = withoutCode(read(page)).split(`\n${heading}\n`);
   if (section === undefined) throw new Error(`${page} has no "${heading}"`);

@@ -9,13 +9,13 @@ import { read } from "./pages.js";
 import { HAPROXY, NGINX } from "./systemPackages.js";
 import { waitFor } from "./waitFor.js";
 
-/** How long the proxies of the tests wait for a silent replica, ms; 75 s in the examples. */
+/** How long the proxies of the tests wait for a silent replica, ms. In the examples it is 75 s. */
 export const READ_TIMEOUT_MS = 3_000;
 
 const CERTIFICATE = resolve("test/support/tls/server.crt");
 const KEY = resolve("test/support/tls/server.key");
 
-/** A proxy that runs as docs/operations.md has it. */
+/** A proxy with the configuration in docs/operations.md. */
 export interface RunningProxy {
   /** host:port for gRPC, over TLS. */
   readonly grpcAddress: string;
@@ -39,7 +39,7 @@ interface Addresses {
   httpPort: number;
 }
 
-// Nothing but addresses, files and times differs from the page.
+// Only addresses, files and times differ from the page.
 function adapt(example: string, replacements: readonly (readonly [from: string, to: string])[]): string {
   let text = example;
   for (const [from, to] of replacements) {
@@ -103,12 +103,12 @@ function nginxArgs(path: string): string[] {
 
 const PROGRAMS = {
   nginx: { config: nginxConfig, program: NGINX, args: nginxArgs },
-  /** With nothing set but where to listen and where to pass calls on; without TLS. */
+  /** A configuration with only the address of the proxy and that of the replica, without TLS. */
   bareNginx: { config: bareNginxConfig, program: NGINX, args: nginxArgs },
   haproxy: { config: haproxyConfig, program: HAPROXY, args: (path: string) => ["-db", "-f", path] },
 };
 
-/** Starts a proxy before a replica. Resolves when it takes connections; rejects where it refuses the example. */
+/** Starts a proxy before a replica. Resolves when it accepts connections. Rejects if it refuses the example. */
 export async function startProxy(name: keyof typeof PROGRAMS, replica: Addresses["replica"]): Promise<RunningProxy> {
   const folder = mkdtempSync(join(tmpdir(), `squelch-${name}-`));
   const addresses = { replica, grpcPort: await findFreePort(), httpPort: await findFreePort() };

@@ -63,19 +63,19 @@ function checkHistogram(name: string, samples: ReadonlyMap<string, number>): voi
   }
 }
 
-/** The metrics of a replica as they are now. */
+/** Reads the present metrics of a replica. */
 export async function scrape(httpAddress: string): Promise<Map<string, Metric>> {
   const response = await fetch(`http://${httpAddress}/metrics`);
   if (response.status !== 200) throw new Error(`/metrics answers ${response.status}: ${await response.text()}`);
   return parseExposition(await response.text());
 }
 
-/** One sample, such as `squelch_watchers` or `squelch_snapshots_total{reason="initial"}`; undefined if there is none. */
+/** Returns one sample, such as `squelch_watchers` or `squelch_snapshots_total{reason="initial"}`; undefined if there is none. */
 export function sampleOf(metrics: ReadonlyMap<string, Metric>, sample: string): number | undefined {
   return [...metrics.values()].find(({ samples }) => samples.has(sample))?.samples.get(sample);
 }
 
-/** As `sampleOf`, of a replica as it is now. */
+/** Reads one sample of a replica, see `sampleOf`. */
 export async function scrapeValue(httpAddress: string, sample: string): Promise<number | undefined> {
   return sampleOf(await scrape(httpAddress), sample);
 }

@@ -2,7 +2,7 @@ import { endChild, isRunning, startChild } from "./childProcess.js";
 import { collectLines } from "./collectLines.js";
 import { waitFor } from "./waitFor.js";
 
-/** A reference router that runs as a program of its own. */
+/** A reference router that runs in its own process. */
 export interface RouterProcess {
   readonly pid: number;
   readonly wsAddress: string;

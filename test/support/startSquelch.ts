@@ -18,7 +18,7 @@ export function startSquelch(overrides: Readonly<Record<string, string>> = {}, s
   return start(parseConfig(flags, {}), seams);
 }
 
-/** A replica that runs as a program of its own, as in production. */
+/** A replica that runs in its own process, as in production. */
 export interface SquelchProcess extends Omit<Replica, "close"> {
   readonly pid: number;
   /** Each line of its log so far. */
@@ -31,11 +31,11 @@ export interface SquelchProcess extends Omit<Replica, "close"> {
   stop(): Promise<void>;
 }
 
-/** What `spawnSquelch` runs: arguments of node. */
+/** The arguments of node that `spawnSquelch` uses. */
 const PROGRAM = ["bin/squelch", "serve"];
 
 /**
- * Runs the built `bin/squelch serve` on free ports. Resolves when it says that it serves.
+ * Runs the built `bin/squelch serve` on free ports. Resolves when it logs that it serves.
  *
  * @param args more arguments, for example `["--redis-url", url]`
  * @param env more environment variables; SQUELCH_* variables of this process are not passed on

@@ -3,10 +3,10 @@ import { execFileSync, spawnSync } from "node:child_process";
 /** The system's browser. */
 export const CHROMIUM = "/usr/bin/chromium";
 
-/** The system's Python, which sees the packages of the system; one found on the PATH may not. */
+/** The system's Python, which can import the packages of the system. A Python on the PATH may not be able to. */
 export const PYTHON = "/usr/bin/python3";
 
-/** Debian's proxies, in a folder that is on the PATH of the superuser alone. */
+/** Debian's proxies, in a folder that is only on the PATH of the superuser. */
 export const NGINX = "/usr/sbin/nginx";
 export const HAPROXY = "/usr/sbin/haproxy";
 
@@ -17,10 +17,20 @@ const REQUIREMENTS: readonly { command: string[]; packages: string[] }[] = [
   { command: [CHROMIUM, "--version"], packages: ["chromium"] },
   { command: [NGINX, "-v"], packages: ["nginx-light"] },
   { command: [HAPROXY, "-v"], packages: ["haproxy"] },
+  { command: ["openssl", "version"], packages: ["openssl"] },
   { command: ["protoc", "--version"], packages: ["protobuf-compiler"] },
-  // The types that every schema may import, which Debian packs apart.
+  // The types that every schema may import. They are in a separate package of Debian.
   { command: ["test", "-e", "/usr/include/google/protobuf/timestamp.proto"], packages: ["libprotobuf-dev"] },
   { command: ["sh", "-c", "command -v grpc_python_plugin"], packages: ["protobuf-compiler-grpc"] },
+  { command: ["go", "version"], packages: ["golang-go"] },
+  { command: ["sh", "-c", "command -v protoc-gen-go"], packages: ["protoc-gen-go"] },
+  { command: ["sh", "-c", "command -v protoc-gen-go-grpc"], packages: ["protoc-gen-go-grpc"] },
+  {
+    command: ["test", "-d", "/usr/share/gocode/src/google.golang.org/genproto"],
+    packages: ["golang-google-grpc-dev", "golang-google-genproto-dev"],
+  },
+  { command: ["javac", "-version"], packages: ["default-jdk-headless"] },
+  { command: ["test", "-e", "/usr/share/java/protobuf.jar"], packages: ["libprotobuf-java"] },
 ];
 
 function succeeds([program = "", ...args]: readonly string[]): boolean {
@@ -48,7 +58,7 @@ export function ensureSystemPackages(): void {
   if (missing.length > 0) {
     throw new Error(
       `The tests need programs that are not installed. On Debian: sudo apt-get install ${missing.join(" ")}\n` +
-        "Elsewhere: Redis 7, protoc with google/protobuf in /usr/include, grpc_python_plugin, a Chromium at /usr/bin/chromium, nginx and HAProxy in /usr/sbin, and a /usr/bin/python3 with grpcio and protobuf.",
+        "Elsewhere: Redis 7, openssl, protoc with google/protobuf in /usr/include, grpc_python_plugin, Go with protoc-gen-go, protoc-gen-go-grpc and the packages of gRPC in /usr/share/gocode, a JDK with /usr/share/java/protobuf.jar, a Chromium at /usr/bin/chromium, nginx and HAProxy in /usr/sbin, and a /usr/bin/python3 with grpcio and protobuf.",
     );
   }
 }

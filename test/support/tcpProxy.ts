@@ -4,11 +4,11 @@ import { connect, createServer, type Socket } from "node:net";
 /** One direction of every connection. */
 export type Direction = "toServer" | "toClient";
 
-/** What happens to the bytes of one direction. The other end does not notice any of it at once. */
+/** A disturbance of the bytes of one direction. The other end does not notice it at once. */
 export type Trouble =
   /** The bytes wait, and arrive completely at `heal`. */
   | { kind: "held" }
-  /** They vanish, as behind a firewall that forgot the connection. `heal` then breaks the connection. */
+  /** The bytes are dropped, as by a firewall that has lost the connection. `heal` then breaks the connection. */
   | { kind: "swallowed" }
   | { kind: "delayed"; byMs: number }
   | { kind: "throttled"; bytesPerSecond: number };
@@ -16,11 +16,11 @@ export type Trouble =
 /** A TCP proxy on a free port of 127.0.0.1 in front of one server. */
 export interface TcpProxy {
   readonly port: number;
-  /** How many connections go through it now. */
+  /** The number of present connections through the proxy. */
   readonly connections: number;
-  /** Breaks all connections; new ones are let through. */
+  /** Breaks all connections. New ones pass. */
   cut(): void;
-  /** Breaks all connections and each new one, until `heal`. */
+  /** Breaks all connections, and each new one until `heal`. */
   refuse(): void;
   /** Disturbs a direction of all connections, including new ones, until `heal`. */
   trouble(direction: Direction, trouble: Trouble): void;
@@ -33,7 +33,7 @@ const THROTTLE_STEP_MS = 20;
 /** The most bytes that wait in one direction before the sender is blocked. */
 const MAX_WAITING_BYTES = 64 << 10;
 
-// Bytes of one direction of one connection. Ends pass as bytes do, in their order.
+// The bytes of one direction of one connection. The end of the connection passes in order with the bytes.
 class Pipe {
   readonly #to: Socket;
   readonly #from: Socket;
@@ -115,7 +115,7 @@ class Pipe {
 /**
  * Starts a proxy.
  *
- * @param targetPort of the server on 127.0.0.1; asked for each connection, which is refused if there is none
+ * @param targetPort the port of the server on 127.0.0.1, read for each connection; without a port the connection is refused
  */
 export async function startTcpProxy(targetPort: () => number | undefined): Promise<TcpProxy> {
   const pairs = new Set<{ pipes: Record<Direction, Pipe>; isBroken(): boolean; sever(): void }>();
@@ -143,7 +143,7 @@ export async function startTcpProxy(targetPort: () => number | undefined): Promi
       sever,
     };
     pairs.add(pair);
-    // While bytes vanish, so does the news that the other end is gone.
+    // While bytes are dropped, the end of the connection is dropped, too.
     const isSilent = (direction: Direction) => troubles[direction]?.kind === "swallowed";
     // A broken connection is closed after the error.
     client.on("error", () => undefined).on("close", () => isSilent("toServer") || sever());

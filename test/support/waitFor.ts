@@ -2,11 +2,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 const POLL_INTERVAL_MS = 10;
 
-/** What remains of a type after a test for truth. */
+/** A type without its falsy values. */
 export type Truthy<T> = Exclude<T, false | 0 | 0n | "" | null | undefined>;
 
 /**
- * Resolves with what the condition returns as soon as that is truthy; the condition is tried every 10 ms. Rejects after
+ * Resolves with the result of the condition as soon as that is truthy. Tries the condition every 10 ms. Rejects after
  * `timeoutMs` (default 15 s) with `message`, or at once if the condition throws.
  */
 export async function waitFor<T>(

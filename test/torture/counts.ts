@@ -2,7 +2,7 @@ import { convergenceMs } from "./laws/convergence.js";
 import { countUsers } from "./laws/latest.js";
 import type { History, RouterRecord } from "./record/history.js";
 
-/** What happened in one or more runs, in numbers. */
+/** Counts of the steps and faults of one or more runs. */
 export class Counts {
   readonly #numbers = new Map<string, number>();
   readonly #faults = new Map<string, number>();

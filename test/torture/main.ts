@@ -1,5 +1,5 @@
-// Puts fleet after fleet through faults drawn by chance: `npm run torture -- [--minutes N] [--seed S]`. Exit code 1 if a
-// guarantee was broken: then the seed that is printed, with `--fleets 1`, draws the same faults again. Exit code 2 if the
+// Puts one fleet after another through random faults: `npm run torture -- [--minutes N] [--seed S]`. Exit code 1 if a
+// guarantee was broken: then run the printed seed with `--fleets 1` to repeat the faults. Exit code 2 if the
 // arguments are wrong.
 import { parseArgs } from "node:util";
 import { ensureSystemPackages } from "../support/systemPackages.js";

@@ -29,7 +29,7 @@ export interface Ordeal {
 }
 
 /**
- * Puts a fleet of its own through faults drawn by chance, and adds what happened to the counts. Returns a description of
+ * Puts a new fleet through random faults, and adds the results to the counts. Returns a description of
  * the broken guarantees, or undefined if every guarantee held.
  */
 export async function endureAtRandom(

@@ -13,16 +13,14 @@ import { allDeaf, Order } from "./record/expectation.js";
 import type { History, Outage, Refusal, Rest, RouterRecord } from "./record/history.js";
 import type { Store } from "./stores/store.js";
 
-/** How long a fault is held if it does not say, ms. */
+/** How long a fault is held by default, ms. */
 const HOLD_MS = 1_500;
-/** How soon a replica has to be ready again once its writes are not refused any more, ms. */
-const READY_AGAIN_MS = 5_000;
 /** The longest time to settle. It is enough for a reconcile, which comes after 4 to 6 s, on a very busy machine. */
 const SETTLE_MS = 60_000;
 const POLL_MS = 50;
-/** How much of each replica's log a failure shows. */
+/** The number of lines of each replica's log in the description of a failure. */
 const LINES_TOLD = 20;
-/** The number of messages that a failure shows of each router that did not recover. */
+/** The number of messages in the description of a failure for each router that did not recover. */
 const RECORDS_TOLD = 40;
 
 export interface RunOptions extends Partial<FleetOptions> {
@@ -70,7 +68,7 @@ export class Run<S extends Store = Store> {
     };
   }
 
-  /** Takes a store over, starts a fleet on it, and brings it to rest for the first time. */
+  /** Takes over a store, starts a fleet on it, and brings the fleet to rest for the first time. */
   static async start<S extends Store>(store: S, options: RunOptions): Promise<Run<S>> {
     const { seed, events = 12, settleMs = SETTLE_MS, ...fleetOptions } = options;
     const random = createRandom(seed);
@@ -97,7 +95,10 @@ export class Run<S extends Store = Store> {
     await sleep(holdMs);
     if (refusal !== undefined) refusal.heldUntil = performance.now();
     await fault.cease();
-    if (refusal?.to === Number.POSITIVE_INFINITY) refusal.to = performance.now();
+    if (refusal !== undefined) {
+      refusal.ceasedAt = performance.now();
+      refusal.to = Math.min(refusal.to, refusal.ceasedAt);
+    }
     await trouble.recovered();
   }
 
@@ -177,8 +178,8 @@ export class Run<S extends Store = Store> {
     await this.fleet.stop();
   }
 
-  // Where all writes of a replica are refused for long no ticket comes back: its subscription is well, and giving it up
-  // would miss updates.
+  // If all writes of a replica are refused for long, no ticket comes back. Its subscription works, and closing it would
+  // miss updates.
   #takeSilent(): string[] {
     const recent = this.history.refusals.filter(({ isTotal, to }) => isTotal && to > this.#restedAt);
     const refused = new Set(recent.flatMap(({ replicas }) => replicas));
@@ -187,10 +188,10 @@ export class Run<S extends Store = Store> {
 
   #beginRefusal(fault: string, refuses: NonNullable<Fault["refuses"]>): Refusal {
     const from = performance.now();
-    const { replicas, isTotal, readyAgainMs = READY_AGAIN_MS, isOverForNewConnections = false } = refuses;
+    const { replicas, isTotal, isOverForNewConnections = false } = refuses;
     const never = Number.POSITIVE_INFINITY;
     const to = isOverForNewConnections ? from : never;
-    const refusal: Refusal = { fault, from, heldUntil: never, to, replicas, isTotal, readyAgainMs };
+    const refusal: Refusal = { fault, from, heldUntil: never, ceasedAt: never, to, replicas, isTotal };
     this.history.refusals.push(refusal);
     return refusal;
   }

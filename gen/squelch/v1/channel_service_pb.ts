@@ -6,7 +6,7 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { ActiveSpeaker, FloorDenyCause, FloorPriority, SpeakerPause, UserBan } from "./model_pb.js";
+import type { ActiveSpeaker, Checkpoint, FloorDenyCause, FloorPriority, SpeakerPause, UserBan } from "./model_pb.js";
 import { file_squelch_v1_model } from "./model_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file squelch/v1/channel_service.proto.
  */
 export const file_squelch_v1_channel_service: GenFile = /*@__PURE__*/
-  fileDesc("CiBzcXVlbGNoL3YxL2NoYW5uZWxfc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSJaChZTZXRDaGFubmVsRXZlbnRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSEAoIZXZlbnRfaWQYAiABKAkSGgoSb25seV9pZl91bmFzc2lnbmVkGAMgASgIIjQKF1NldENoYW5uZWxFdmVudFJlc3BvbnNlEhkKEXByZXZpb3VzX2V2ZW50X2lkGAEgASgJIiwKFkdldENoYW5uZWxFdmVudFJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCSIrChdHZXRDaGFubmVsRXZlbnRSZXNwb25zZRIQCghldmVudF9pZBgBIAEoCSIsChhMaXN0RXZlbnRDaGFubmVsc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkiMAoZTGlzdEV2ZW50Q2hhbm5lbHNSZXNwb25zZRITCgtjaGFubmVsX2lkcxgBIAMoCSKVAgoPU3RhcnRQdHRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRIrCghwcmlvcml0eRgFIAEoDjIZLnNxdWVsY2gudjEuRmxvb3JQcmlvcml0eRIsCgl0YWxrX3RpbWUYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLQoKbGVhc2VfdGltZRgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIsCglxdWV1ZV9mb3IYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24ioAEKEFN0YXJ0UHR0UmVzcG9uc2USKwoHZ3JhbnRlZBgBIAEoCzIYLnNxdWVsY2gudjEuRmxvb3JHcmFudGVkSAASKQoGZGVuaWVkGAIgASgLMhcuc3F1ZWxjaC52MS5GbG9vckRlbmllZEgAEikKBnF1ZXVlZBgDIAEoCzIXLnNxdWVsY2gudjEuRmxvb3JRdWV1ZWRIAEIJCgdvdXRjb21lIrABCgxGbG9vckdyYW50ZWQSEAoIbGVhc2VfaWQYASABKAQSLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdGFsa191bnRpbBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAirgEKC0Zsb29yRGVuaWVkEikKBWNhdXNlGAEgASgOMhouc3F1ZWxjaC52MS5GbG9vckRlbnlDYXVzZRIpCgZob2xkZXIYAiABKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISJwoFcGF1c2UYAyABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRIgCgNiYW4YBCABKAsyEy5zcXVlbGNoLnYxLlVzZXJCYW4inQEKC0Zsb29yUXVldWVkEhAKCHF1ZXVlX2lkGAEgASgEEhAKCHBvc2l0aW9uGAIgASgNEg8KB3dhaXRpbmcYAyABKA0SLgoKZXhwaXJlc19hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoGaG9sZGVyGAUgASgLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyIjcKD1JlbmV3UHR0UmVxdWVzdBISCgpjaGFubmVsX2lkGAEgASgJEhAKCGxlYXNlX2lkGAIgASgEIkIKEFJlbmV3UHR0UmVzcG9uc2USLgoKZXhwaXJlc19hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWwoOU3RvcFB0dFJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCRIQCghsZWFzZV9pZBgCIAEoBBIPCgd1c2VyX2lkGAMgASgJEhIKCnNlc3Npb25faWQYBCABKAkiEQoPU3RvcFB0dFJlc3BvbnNlIiwKFkdldENoYW5uZWxTdGF0ZVJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCSJWChdHZXRDaGFubmVsU3RhdGVSZXNwb25zZRIQCghldmVudF9pZBgBIAEoCRIpCgZob2xkZXIYAiABKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXIiKQoUV2F0Y2hDaGFubmVsc1JlcXVlc3QSEQoJZXZlbnRfaWRzGAEgAygJIsIBChVXYXRjaENoYW5uZWxzUmVzcG9uc2USEAoIZXZlbnRfaWQYASABKAkSEgoKY2hhbm5lbF9pZBgCIAEoCRIpCgZob2xkZXIYAyABKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXISKAoEdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoIc25hcHNob3QYBSABKAsyHC5zcXVlbGNoLnYxLlNwZWFrZXJzU25hcHNob3QiPwoQU3BlYWtlcnNTbmFwc2hvdBIrCghzcGVha2VycxgBIAMoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlcjKwBQoOQ2hhbm5lbFNlcnZpY2USWgoPU2V0Q2hhbm5lbEV2ZW50EiIuc3F1ZWxjaC52MS5TZXRDaGFubmVsRXZlbnRSZXF1ZXN0GiMuc3F1ZWxjaC52MS5TZXRDaGFubmVsRXZlbnRSZXNwb25zZRJaCg9HZXRDaGFubmVsRXZlbnQSIi5zcXVlbGNoLnYxLkdldENoYW5uZWxFdmVudFJlcXVlc3QaIy5zcXVlbGNoLnYxLkdldENoYW5uZWxFdmVudFJlc3BvbnNlEmAKEUxpc3RFdmVudENoYW5uZWxzEiQuc3F1ZWxjaC52MS5MaXN0RXZlbnRDaGFubmVsc1JlcXVlc3QaJS5zcXVlbGNoLnYxLkxpc3RFdmVudENoYW5uZWxzUmVzcG9uc2USRQoIU3RhcnRQdHQSGy5zcXVlbGNoLnYxLlN0YXJ0UHR0UmVxdWVzdBocLnNxdWVsY2gudjEuU3RhcnRQdHRSZXNwb25zZRJFCghSZW5ld1B0dBIbLnNxdWVsY2gudjEuUmVuZXdQdHRSZXF1ZXN0Ghwuc3F1ZWxjaC52MS5SZW5ld1B0dFJlc3BvbnNlEkIKB1N0b3BQdHQSGi5zcXVlbGNoLnYxLlN0b3BQdHRSZXF1ZXN0Ghsuc3F1ZWxjaC52MS5TdG9wUHR0UmVzcG9uc2USWgoPR2V0Q2hhbm5lbFN0YXRlEiIuc3F1ZWxjaC52MS5HZXRDaGFubmVsU3RhdGVSZXF1ZXN0GiMuc3F1ZWxjaC52MS5HZXRDaGFubmVsU3RhdGVSZXNwb25zZRJWCg1XYXRjaENoYW5uZWxzEiAuc3F1ZWxjaC52MS5XYXRjaENoYW5uZWxzUmVxdWVzdBohLnNxdWVsY2gudjEuV2F0Y2hDaGFubmVsc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_model]);
+  fileDesc("CiBzcXVlbGNoL3YxL2NoYW5uZWxfc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSJaChZTZXRDaGFubmVsRXZlbnRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSEAoIZXZlbnRfaWQYAiABKAkSGgoSb25seV9pZl91bmFzc2lnbmVkGAMgASgIIjQKF1NldENoYW5uZWxFdmVudFJlc3BvbnNlEhkKEXByZXZpb3VzX2V2ZW50X2lkGAEgASgJIiwKFkdldENoYW5uZWxFdmVudFJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCSIrChdHZXRDaGFubmVsRXZlbnRSZXNwb25zZRIQCghldmVudF9pZBgBIAEoCSJTChhMaXN0RXZlbnRDaGFubmVsc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiSQoZTGlzdEV2ZW50Q2hhbm5lbHNSZXNwb25zZRITCgtjaGFubmVsX2lkcxgBIAMoCRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkilQIKD1N0YXJ0UHR0UmVxdWVzdBISCgpjaGFubmVsX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEQoJdXNlcl9uYW1lGAMgASgJEhIKCnNlc3Npb25faWQYBCABKAkSKwoIcHJpb3JpdHkYBSABKA4yGS5zcXVlbGNoLnYxLkZsb29yUHJpb3JpdHkSLAoJdGFsa190aW1lGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi0KCmxlYXNlX3RpbWUYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLAoJcXVldWVfZm9yGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIqABChBTdGFydFB0dFJlc3BvbnNlEisKB2dyYW50ZWQYASABKAsyGC5zcXVlbGNoLnYxLkZsb29yR3JhbnRlZEgAEikKBmRlbmllZBgCIAEoCzIXLnNxdWVsY2gudjEuRmxvb3JEZW5pZWRIABIpCgZxdWV1ZWQYAyABKAsyFy5zcXVlbGNoLnYxLkZsb29yUXVldWVkSABCCQoHb3V0Y29tZSKwAQoMRmxvb3JHcmFudGVkEhAKCGxlYXNlX2lkGAEgASgEEi4KCmV4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnRhbGtfdW50aWwYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIq4BCgtGbG9vckRlbmllZBIpCgVjYXVzZRgBIAEoDjIaLnNxdWVsY2gudjEuRmxvb3JEZW55Q2F1c2USKQoGaG9sZGVyGAIgASgLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyEicKBXBhdXNlGAMgASgLMhguc3F1ZWxjaC52MS5TcGVha2VyUGF1c2USIAoDYmFuGAQgASgLMhMuc3F1ZWxjaC52MS5Vc2VyQmFuIp0BCgtGbG9vclF1ZXVlZBIQCghxdWV1ZV9pZBgBIAEoBBIQCghwb3NpdGlvbhgCIAEoDRIPCgd3YWl0aW5nGAMgASgNEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBmhvbGRlchgFIAEoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlciI3Cg9SZW5ld1B0dFJlcXVlc3QSEgoKY2hhbm5lbF9pZBgBIAEoCRIQCghsZWFzZV9pZBgCIAEoBCJCChBSZW5ld1B0dFJlc3BvbnNlEi4KCmV4cGlyZXNfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlsKDlN0b3BQdHRSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSEAoIbGVhc2VfaWQYAiABKAQSDwoHdXNlcl9pZBgDIAEoCRISCgpzZXNzaW9uX2lkGAQgASgJIhEKD1N0b3BQdHRSZXNwb25zZSIsChZHZXRDaGFubmVsU3RhdGVSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkiVgoXR2V0Q2hhbm5lbFN0YXRlUmVzcG9uc2USEAoIZXZlbnRfaWQYASABKAkSKQoGaG9sZGVyGAIgASgLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyImEKFFdhdGNoQ2hhbm5lbHNSZXF1ZXN0EhEKCWV2ZW50X2lkcxgBIAMoCRI2ChNjaGVja3BvaW50X2ludGVydmFsGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIu0BChVXYXRjaENoYW5uZWxzUmVzcG9uc2USEAoIZXZlbnRfaWQYASABKAkSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoIc25hcHNob3QYAyABKAsyHC5zcXVlbGNoLnYxLlNwZWFrZXJzU25hcHNob3RIABItCgdjaGFuZ2VkGAQgASgLMhouc3F1ZWxjaC52MS5TcGVha2VyQ2hhbmdlZEgAEiwKCmNoZWNrcG9pbnQYBSABKAsyFi5zcXVlbGNoLnYxLkNoZWNrcG9pbnRIAEIJCgdwYXlsb2FkIk8KDlNwZWFrZXJDaGFuZ2VkEhIKCmNoYW5uZWxfaWQYASABKAkSKQoGaG9sZGVyGAIgASgLMhkuc3F1ZWxjaC52MS5BY3RpdmVTcGVha2VyIj8KEFNwZWFrZXJzU25hcHNob3QSKwoIc3BlYWtlcnMYASADKAsyGS5zcXVlbGNoLnYxLkFjdGl2ZVNwZWFrZXIysAUKDkNoYW5uZWxTZXJ2aWNlEloKD1NldENoYW5uZWxFdmVudBIiLnNxdWVsY2gudjEuU2V0Q2hhbm5lbEV2ZW50UmVxdWVzdBojLnNxdWVsY2gudjEuU2V0Q2hhbm5lbEV2ZW50UmVzcG9uc2USWgoPR2V0Q2hhbm5lbEV2ZW50EiIuc3F1ZWxjaC52MS5HZXRDaGFubmVsRXZlbnRSZXF1ZXN0GiMuc3F1ZWxjaC52MS5HZXRDaGFubmVsRXZlbnRSZXNwb25zZRJgChFMaXN0RXZlbnRDaGFubmVscxIkLnNxdWVsY2gudjEuTGlzdEV2ZW50Q2hhbm5lbHNSZXF1ZXN0GiUuc3F1ZWxjaC52MS5MaXN0RXZlbnRDaGFubmVsc1Jlc3BvbnNlEkUKCFN0YXJ0UHR0Ehsuc3F1ZWxjaC52MS5TdGFydFB0dFJlcXVlc3QaHC5zcXVlbGNoLnYxLlN0YXJ0UHR0UmVzcG9uc2USRQoIUmVuZXdQdHQSGy5zcXVlbGNoLnYxLlJlbmV3UHR0UmVxdWVzdBocLnNxdWVsY2gudjEuUmVuZXdQdHRSZXNwb25zZRJCCgdTdG9wUHR0Ehouc3F1ZWxjaC52MS5TdG9wUHR0UmVxdWVzdBobLnNxdWVsY2gudjEuU3RvcFB0dFJlc3BvbnNlEloKD0dldENoYW5uZWxTdGF0ZRIiLnNxdWVsY2gudjEuR2V0Q2hhbm5lbFN0YXRlUmVxdWVzdBojLnNxdWVsY2gudjEuR2V0Q2hhbm5lbFN0YXRlUmVzcG9uc2USVgoNV2F0Y2hDaGFubmVscxIgLnNxdWVsY2gudjEuV2F0Y2hDaGFubmVsc1JlcXVlc3QaIS5zcXVlbGNoLnYxLldhdGNoQ2hhbm5lbHNSZXNwb25zZTABQk4KDmRldi5zcXVlbGNoLnYxUAFaOmdpdGh1Yi5jb20vc3F1ZWxjaC1wdHQvc3F1ZWxjaC9nZW4vZ28vc3F1ZWxjaC92MTtzcXVlbGNodjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_model]);
 
 /**
  * @generated from message squelch.v1.SetChannelEventRequest
@@ -116,6 +116,20 @@ export type ListEventChannelsRequest = Message<"squelch.v1.ListEventChannelsRequ
    * @generated from field: string event_id = 1;
    */
   eventId: string;
+
+  /**
+   * The largest number of items to return: 1 to 1,000. Default: 100.
+   *
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the previous answer. Empty for the first page.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
 };
 
 /**
@@ -135,6 +149,13 @@ export type ListEventChannelsResponse = Message<"squelch.v1.ListEventChannelsRes
    * @generated from field: repeated string channel_ids = 1;
    */
   channelIds: string[];
+
+  /**
+   * The token for the next page. Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -184,7 +205,7 @@ export type StartPttRequest = Message<"squelch.v1.StartPttRequest"> & {
   priority: FloorPriority;
 
   /**
-   * The longest time that the user may hold the floor, however often the lease is renewed: from 1 s to the limit in the
+   * The longest time that the user may hold the floor, even if the lease is renewed: from 1 s to the limit in the
    * replica's configuration (5 min by default). Default: 30 s, or the limit if that is lower.
    *
    * @generated from field: google.protobuf.Duration talk_time = 6;
@@ -545,6 +566,13 @@ export type WatchChannelsRequest = Message<"squelch.v1.WatchChannelsRequest"> & 
    * @generated from field: repeated string event_ids = 1;
    */
   eventIds: string[];
+
+  /**
+   * The longest time between two checkpoints: 1 s to 60 s. Default: 5 s.
+   *
+   * @generated from field: google.protobuf.Duration checkpoint_interval = 2;
+   */
+  checkpointInterval?: Duration | undefined;
 };
 
 /**
@@ -555,46 +583,56 @@ export const WatchChannelsRequestSchema: GenMessage<WatchChannelsRequest> = /*@_
   messageDesc(file_squelch_v1_channel_service, 17);
 
 /**
- * Either the snapshot of one event, or a change of one channel.
+ * One message of a WatchChannels stream.
  *
  * @generated from message squelch.v1.WatchChannelsResponse
  */
 export type WatchChannelsResponse = Message<"squelch.v1.WatchChannelsResponse"> & {
   /**
-   * The event.
+   * The event. Empty with a checkpoint.
    *
    * @generated from field: string event_id = 1;
    */
   eventId: string;
 
   /**
-   * The channel that has a new speaker or no speaker. Empty in a snapshot.
-   *
-   * @generated from field: string channel_id = 2;
-   */
-  channelId: string;
-
-  /**
-   * The user who now holds the floor. Unset if the floor is free. The renewal of a lease is not sent as a change.
-   *
-   * @generated from field: squelch.v1.ActiveSpeaker holder = 3;
-   */
-  holder?: ActiveSpeaker | undefined;
-
-  /**
    * For a change, the time at which the speaker changed or the replica found the change. For a snapshot, the time of the
-   * snapshot. By the clock of Redis.
+   * snapshot. By the clock of Redis. Unset with a checkpoint.
    *
-   * @generated from field: google.protobuf.Timestamp time = 4;
+   * @generated from field: google.protobuf.Timestamp time = 2;
    */
   time?: Timestamp | undefined;
 
   /**
-   * All speakers of the event. The stream starts with it. The replica sends it again if changes may be missing.
+   * Exactly one is set.
    *
-   * @generated from field: squelch.v1.SpeakersSnapshot snapshot = 5;
+   * @generated from oneof squelch.v1.WatchChannelsResponse.payload
    */
-  snapshot?: SpeakersSnapshot | undefined;
+  payload: {
+    /**
+     * All speakers of the event. The stream starts with it. The replica sends it again if changes may be missing.
+     *
+     * @generated from field: squelch.v1.SpeakersSnapshot snapshot = 3;
+     */
+    value: SpeakersSnapshot;
+    case: "snapshot";
+  } | {
+    /**
+     * A channel has a new speaker or no speaker.
+     *
+     * @generated from field: squelch.v1.SpeakerChanged changed = 4;
+     */
+    value: SpeakerChanged;
+    case: "changed";
+  } | {
+    /**
+     * Proof that the stream is alive, at regular intervals, also when no speaker changes.
+     *
+     * @generated from field: squelch.v1.Checkpoint checkpoint = 5;
+     */
+    value: Checkpoint;
+    case: "checkpoint";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -603,6 +641,34 @@ export type WatchChannelsResponse = Message<"squelch.v1.WatchChannelsResponse"> 
  */
 export const WatchChannelsResponseSchema: GenMessage<WatchChannelsResponse> = /*@__PURE__*/
   messageDesc(file_squelch_v1_channel_service, 18);
+
+/**
+ * The speaker of one channel changed. The renewal of a lease is not sent as a change.
+ *
+ * @generated from message squelch.v1.SpeakerChanged
+ */
+export type SpeakerChanged = Message<"squelch.v1.SpeakerChanged"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * The user who now holds the floor. Unset if the floor is free.
+   *
+   * @generated from field: squelch.v1.ActiveSpeaker holder = 2;
+   */
+  holder?: ActiveSpeaker | undefined;
+};
+
+/**
+ * Describes the message squelch.v1.SpeakerChanged.
+ * Use `create(SpeakerChangedSchema)` to create a new message.
+ */
+export const SpeakerChangedSchema: GenMessage<SpeakerChanged> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_channel_service, 19);
 
 /**
  * The speakers of one event. Every channel that is not in the list is free.
@@ -623,7 +689,7 @@ export type SpeakersSnapshot = Message<"squelch.v1.SpeakersSnapshot"> & {
  * Use `create(SpeakersSnapshotSchema)` to create a new message.
  */
 export const SpeakersSnapshotSchema: GenMessage<SpeakersSnapshot> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_channel_service, 19);
+  messageDesc(file_squelch_v1_channel_service, 20);
 
 /**
  * The channels of events, and the floor of each channel. The floor is the right to speak. One user at a time holds it.

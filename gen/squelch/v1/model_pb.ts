@@ -2,20 +2,20 @@
 // @generated from file squelch/v1/model.proto (package squelch.v1, syntax proto3)
 /* eslint-disable */
 
-// Messages that PermissionService and ChannelService share: positions in the log of an event, pauses, bans and the floor
+// Messages that the services share: positions in the log of an event, pauses, bans and the floor
 // (the right to speak on a channel).
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file squelch/v1/model.proto.
  */
 export const file_squelch_v1_model: GenFile = /*@__PURE__*/
-  fileDesc("ChZzcXVlbGNoL3YxL21vZGVsLnByb3RvEgpzcXVlbGNoLnYxIjsKBkN1cnNvchIQCghldmVudF9pZBgBIAEoCRINCgVlcG9jaBgCIAEoCRIQCghyZXZpc2lvbhgDIAEoBCIxCgtCcm9hZGNhc3RlchIPCgd1c2VyX2lkGAEgASgJEhEKCXVzZXJfbmFtZRgCIAEoCSLmAQoMU3BlYWtlclBhdXNlEhAKCHBhdXNlX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCRINCgVhY3RvchgDIAEoCRIuCgpzdGFydGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCg9leGVtcHRfdXNlcl9pZHMYBiADKAkSLAoLYnJvYWRjYXN0ZXIYByABKAsyFy5zcXVlbGNoLnYxLkJyb2FkY2FzdGVyIpwBCgdVc2VyQmFuEg8KB3VzZXJfaWQYASABKAkSDgoGcmVhc29uGAIgASgJEhEKCWJhbm5lZF9ieRgDIAEoCRItCgliYW5uZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItQBCg1BY3RpdmVTcGVha2VyEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIcHJpb3JpdHkYBiABKA4yGS5zcXVlbGNoLnYxLkZsb29yUHJpb3JpdHkitwEKDldhaXRpbmdTcGVha2VyEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSEAoIcG9zaXRpb24YBCABKA0SKwoIcHJpb3JpdHkYBSABKA4yGS5zcXVlbGNoLnYxLkZsb29yUHJpb3JpdHkSLgoKZXhwaXJlc19hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqqAEKDUZsb29yUHJpb3JpdHkSHgoaRkxPT1JfUFJJT1JJVFlfVU5TUEVDSUZJRUQQABIZChVGTE9PUl9QUklPUklUWV9OT1JNQUwQARIbChdGTE9PUl9QUklPUklUWV9ESVNQQVRDSBACEiEKHUZMT09SX1BSSU9SSVRZX0lNTUlORU5UX1BFUklMEAMSHAoYRkxPT1JfUFJJT1JJVFlfRU1FUkdFTkNZEAQq0QIKDkZsb29yRGVueUNhdXNlEiAKHEZMT09SX0RFTllfQ0FVU0VfVU5TUEVDSUZJRUQQABIrCidGTE9PUl9ERU5ZX0NBVVNFX0FOT1RIRVJfSEFTX1BFUk1JU1NJT04QARIjCh9GTE9PUl9ERU5ZX0NBVVNFX0lOVEVSTkFMX0VSUk9SEAISJQohRkxPT1JfREVOWV9DQVVTRV9PTkxZX1BBUlRJQ0lQQU5UEAMSIAocRkxPT1JfREVOWV9DQVVTRV9SRVRSWV9BRlRFUhAEEiEKHUZMT09SX0RFTllfQ0FVU0VfUkVDRUlWRV9PTkxZEAUSIQodRkxPT1JfREVOWV9DQVVTRV9OT19SRVNPVVJDRVMQBhIfChtGTE9PUl9ERU5ZX0NBVVNFX1FVRVVFX0ZVTEwQBxIbChZGTE9PUl9ERU5ZX0NBVVNFX09USEVSEP8BKo8CChBGbG9vclJldm9rZUNhdXNlEiIKHkZMT09SX1JFVk9LRV9DQVVTRV9VTlNQRUNJRklFRBAAEiIKHkZMT09SX1JFVk9LRV9DQVVTRV9PTkxZX0NMSUVOVBABEiYKIkZMT09SX1JFVk9LRV9DQVVTRV9UQUxLRURfVE9PX0xPTkcQAhIkCiBGTE9PUl9SRVZPS0VfQ0FVU0VfTk9fUEVSTUlTU0lPThADEiEKHUZMT09SX1JFVk9LRV9DQVVTRV9QUkVfRU1QVEVEEAQSIwofRkxPT1JfUkVWT0tFX0NBVVNFX05PX1JFU09VUkNFUxAGEh0KGEZMT09SX1JFVk9LRV9DQVVTRV9PVEhFUhD/AWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChZzcXVlbGNoL3YxL21vZGVsLnByb3RvEgpzcXVlbGNoLnYxIjsKBkN1cnNvchIQCghldmVudF9pZBgBIAEoCRINCgVlcG9jaBgCIAEoCRIQCghyZXZpc2lvbhgDIAEoBCIxCgtCcm9hZGNhc3RlchIPCgd1c2VyX2lkGAEgASgJEhEKCXVzZXJfbmFtZRgCIAEoCSLmAQoMU3BlYWtlclBhdXNlEhAKCHBhdXNlX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCRINCgVhY3RvchgDIAEoCRIuCgpzdGFydGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCg9leGVtcHRfdXNlcl9pZHMYBiADKAkSLAoLYnJvYWRjYXN0ZXIYByABKAsyFy5zcXVlbGNoLnYxLkJyb2FkY2FzdGVyIpwBCgdVc2VyQmFuEg8KB3VzZXJfaWQYASABKAkSDgoGcmVhc29uGAIgASgJEhEKCWJhbm5lZF9ieRgDIAEoCRItCgliYW5uZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItQBCg1BY3RpdmVTcGVha2VyEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIcHJpb3JpdHkYBiABKA4yGS5zcXVlbGNoLnYxLkZsb29yUHJpb3JpdHkitwEKDldhaXRpbmdTcGVha2VyEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSEAoIcG9zaXRpb24YBCABKA0SKwoIcHJpb3JpdHkYBSABKA4yGS5zcXVlbGNoLnYxLkZsb29yUHJpb3JpdHkSLgoKZXhwaXJlc19hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiigEKCkNoZWNrcG9pbnQSIwoHY3Vyc29ycxgBIAMoCzISLnNxdWVsY2gudjEuQ3Vyc29yEhQKDGZlZWRfaGVhbHRoeRgCIAEoCBIrCghmZWVkX2FnZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIUCgxmZWVkX3Byb2JsZW0YBCABKAkqqAEKDUZsb29yUHJpb3JpdHkSHgoaRkxPT1JfUFJJT1JJVFlfVU5TUEVDSUZJRUQQABIZChVGTE9PUl9QUklPUklUWV9OT1JNQUwQARIbChdGTE9PUl9QUklPUklUWV9ESVNQQVRDSBACEiEKHUZMT09SX1BSSU9SSVRZX0lNTUlORU5UX1BFUklMEAMSHAoYRkxPT1JfUFJJT1JJVFlfRU1FUkdFTkNZEAQq0QIKDkZsb29yRGVueUNhdXNlEiAKHEZMT09SX0RFTllfQ0FVU0VfVU5TUEVDSUZJRUQQABIrCidGTE9PUl9ERU5ZX0NBVVNFX0FOT1RIRVJfSEFTX1BFUk1JU1NJT04QARIjCh9GTE9PUl9ERU5ZX0NBVVNFX0lOVEVSTkFMX0VSUk9SEAISJQohRkxPT1JfREVOWV9DQVVTRV9PTkxZX1BBUlRJQ0lQQU5UEAMSIAocRkxPT1JfREVOWV9DQVVTRV9SRVRSWV9BRlRFUhAEEiEKHUZMT09SX0RFTllfQ0FVU0VfUkVDRUlWRV9PTkxZEAUSIQodRkxPT1JfREVOWV9DQVVTRV9OT19SRVNPVVJDRVMQBhIfChtGTE9PUl9ERU5ZX0NBVVNFX1FVRVVFX0ZVTEwQBxIbChZGTE9PUl9ERU5ZX0NBVVNFX09USEVSEP8BKo8CChBGbG9vclJldm9rZUNhdXNlEiIKHkZMT09SX1JFVk9LRV9DQVVTRV9VTlNQRUNJRklFRBAAEiIKHkZMT09SX1JFVk9LRV9DQVVTRV9PTkxZX0NMSUVOVBABEiYKIkZMT09SX1JFVk9LRV9DQVVTRV9UQUxLRURfVE9PX0xPTkcQAhIkCiBGTE9PUl9SRVZPS0VfQ0FVU0VfTk9fUEVSTUlTU0lPThADEiEKHUZMT09SX1JFVk9LRV9DQVVTRV9QUkVfRU1QVEVEEAQSIwofRkxPT1JfUkVWT0tFX0NBVVNFX05PX1JFU09VUkNFUxAGEh0KGEZMT09SX1JFVk9LRV9DQVVTRV9PVEhFUhD/AUJOCg5kZXYuc3F1ZWxjaC52MVABWjpnaXRodWIuY29tL3NxdWVsY2gtcHR0L3NxdWVsY2gvZ2VuL2dvL3NxdWVsY2gvdjE7c3F1ZWxjaHYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * A position in the log of one event: how far a watcher has received the log.
@@ -305,6 +305,49 @@ export type WaitingSpeaker = Message<"squelch.v1.WaitingSpeaker"> & {
  */
 export const WaitingSpeakerSchema: GenMessage<WaitingSpeaker> = /*@__PURE__*/
   messageDesc(file_squelch_v1_model, 5);
+
+/**
+ * The positions up to which this stream has delivered. It arrives regularly, also when nothing changes. Everything up to its
+ * cursors was sent before it on the same stream.
+ *
+ * @generated from message squelch.v1.Checkpoint
+ */
+export type Checkpoint = Message<"squelch.v1.Checkpoint"> & {
+  /**
+   * One cursor for each watched event. Empty on a WatchChannels stream.
+   *
+   * @generated from field: repeated squelch.v1.Cursor cursors = 1;
+   */
+  cursors: Cursor[];
+
+  /**
+   * True if the store accepts the writes of the replica and a recent probe proved that changes arrive.
+   *
+   * @generated from field: bool feed_healthy = 2;
+   */
+  feedHealthy: boolean;
+
+  /**
+   * The time since a probe last proved that changes arrive. Unset if none ever did.
+   *
+   * @generated from field: google.protobuf.Duration feed_age = 3;
+   */
+  feedAge?: Duration | undefined;
+
+  /**
+   * Why the feed is not healthy, and the remedy. Free text for people. Empty if the feed is healthy.
+   *
+   * @generated from field: string feed_problem = 4;
+   */
+  feedProblem: string;
+};
+
+/**
+ * Describes the message squelch.v1.Checkpoint.
+ * Use `create(CheckpointSchema)` to create a new message.
+ */
+export const CheckpointSchema: GenMessage<Checkpoint> = /*@__PURE__*/
+  messageDesc(file_squelch_v1_model, 6);
 
 /**
  * The priority of a request for the floor. A request of higher priority takes the floor from a holder of lower priority.

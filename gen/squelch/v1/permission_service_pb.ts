@@ -8,7 +8,7 @@ import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { WatchChannelsResponse } from "./channel_service_pb.js";
 import { file_squelch_v1_channel_service } from "./channel_service_pb.js";
-import type { ActiveSpeaker, Broadcaster, Cursor, FloorDenyCause, FloorPriority, FloorRevokeCause, SpeakerPause, UserBan, WaitingSpeaker } from "./model_pb.js";
+import type { ActiveSpeaker, Broadcaster, Checkpoint, Cursor, FloorDenyCause, FloorPriority, FloorRevokeCause, SpeakerPause, UserBan, WaitingSpeaker } from "./model_pb.js";
 import { file_squelch_v1_model } from "./model_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file squelch/v1/permission_service.proto.
  */
 export const file_squelch_v1_permission_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzcXVlbGNoL3YxL3Blcm1pc3Npb25fc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSLFAQoXV2F0Y2hQZXJtaXNzaW9uc1JlcXVlc3QSEQoJZXZlbnRfaWRzGAEgAygJEhAKCHVzZXJfaWRzGAIgAygJEiMKB2N1cnNvcnMYAyADKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIRCglyb3V0ZXJfaWQYBCABKAkSNgoTY2hlY2twb2ludF9pbnRlcnZhbBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg13aXRoX3NwZWFrZXJzGAYgASgIIuEBChhXYXRjaFBlcm1pc3Npb25zUmVzcG9uc2USKAoIc25hcHNob3QYASABKAsyFC5zcXVlbGNoLnYxLlNuYXBzaG90SAASKwoHY2hhbmdlcxgCIAEoCzIYLnNxdWVsY2gudjEuRXZlbnRDaGFuZ2VzSAASLAoKY2hlY2twb2ludBgDIAEoCzIWLnNxdWVsY2gudjEuQ2hlY2twb2ludEgAEjUKCHNwZWFrZXJzGAQgASgLMiEuc3F1ZWxjaC52MS5XYXRjaENoYW5uZWxzUmVzcG9uc2VIAEIJCgdwYXlsb2FkIucBCghTbmFwc2hvdBIQCghldmVudF9pZBgBIAEoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIpCgV1c2VycxgDIAMoCzIaLnNxdWVsY2gudjEuVXNlck1lbWJlcnNoaXASJwoFcGF1c2UYBCABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRIqCgZyZWFzb24YBSABKA4yGi5zcXVlbGNoLnYxLlNuYXBzaG90UmVhc29uEhAKCGNvbXBsZXRlGAYgASgIEhMKC2NodW5rX2luZGV4GAcgASgNImsKDlVzZXJNZW1iZXJzaGlwEg8KB3VzZXJfaWQYASABKAkSEwoLY2hhbm5lbF9pZHMYAiADKAkSMwoPZGlzY29ubmVjdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJUCgxFdmVudENoYW5nZXMSEAoIZXZlbnRfaWQYASABKAkSDQoFZXBvY2gYAiABKAkSIwoHY2hhbmdlcxgDIAMoCzISLnNxdWVsY2gudjEuQ2hhbmdlItoECgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYAyABKAkSOwoSbWVtYmVyc2hpcF9jaGFuZ2VkGAQgASgLMh0uc3F1ZWxjaC52MS5NZW1iZXJzaGlwQ2hhbmdlZEgAEjUKD3NwZWFrZXJzX3BhdXNlZBgFIAEoCzIaLnNxdWVsY2gudjEuU3BlYWtlcnNQYXVzZWRIABI3ChBzcGVha2Vyc19yZXN1bWVkGAYgASgLMhsuc3F1ZWxjaC52MS5TcGVha2Vyc1Jlc3VtZWRIABIxCg1mbG9vcl9yZXZva2VkGAcgASgLMhguc3F1ZWxjaC52MS5GbG9vclJldm9rZWRIABI5ChF1c2VyX2Rpc2Nvbm5lY3RlZBgIIAEoCzIcLnNxdWVsY2gudjEuVXNlckRpc2Nvbm5lY3RlZEgAEi0KC3VzZXJfYmFubmVkGAkgASgLMhYuc3F1ZWxjaC52MS5Vc2VyQmFubmVkSAASMQoNdXNlcl91bmJhbm5lZBgKIAEoCzIYLnNxdWVsY2gudjEuVXNlclVuYmFubmVkSAASQAoVZmxvb3JfcmVxdWVzdF9ncmFudGVkGAsgASgLMh8uc3F1ZWxjaC52MS5GbG9vclJlcXVlc3RHcmFudGVkSAASPgoUZmxvb3JfcmVxdWVzdF9kZW5pZWQYDCABKAsyHi5zcXVlbGNoLnYxLkZsb29yUmVxdWVzdERlbmllZEgAQgYKBGtpbmQiaQoRTWVtYmVyc2hpcENoYW5nZWQSDwoHdXNlcl9pZBgBIAEoCRITCgtjaGFubmVsX2lkcxgCIAMoCRINCgVhZGRlZBgDIAMoCRIPCgdyZW1vdmVkGAQgAygJEg4KBmFjdGlvbhgFIAEoCSJ8Cg5TcGVha2Vyc1BhdXNlZBInCgVwYXVzZRgBIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEiYKA2N1dBgCIAMoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlchIZChFyZXBsYWNlZF9wYXVzZV9pZBgDIAEoCSI0Cg9TcGVha2Vyc1Jlc3VtZWQSEAoIcGF1c2VfaWQYASABKAkSDwoHZXhwaXJlZBgCIAEoCCK2AQoMRmxvb3JSZXZva2VkEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIrCgVjYXVzZRgDIAEoDjIcLnNxdWVsY2gudjEuRmxvb3JSZXZva2VDYXVzZRISCgpieV91c2VyX2lkGAQgASgJEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGxlYXNlX2lkGAYgASgEIsICChNGbG9vclJlcXVlc3RHcmFudGVkEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRIQCghxdWV1ZV9pZBgFIAEoBBIQCghsZWFzZV9pZBgGIAEoBBIuCgpzdGFydGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp0YWxrX3VudGlsGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghwcmlvcml0eRgKIAEoDjIZLnNxdWVsY2gudjEuRmxvb3JQcmlvcml0eSKKAQoSRmxvb3JSZXF1ZXN0RGVuaWVkEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRISCgpzZXNzaW9uX2lkGAMgASgJEhAKCHF1ZXVlX2lkGAQgASgEEikKBWNhdXNlGAUgASgOMhouc3F1ZWxjaC52MS5GbG9vckRlbnlDYXVzZSIzChBVc2VyRGlzY29ubmVjdGVkEg8KB3VzZXJfaWQYASABKAkSDgoGcmVhc29uGAIgASgJIi4KClVzZXJCYW5uZWQSIAoDYmFuGAEgASgLMhMuc3F1ZWxjaC52MS5Vc2VyQmFuIjAKDFVzZXJVbmJhbm5lZBIPCgd1c2VyX2lkGAEgASgJEg8KB2V4cGlyZWQYAiABKAgiigEKCkNoZWNrcG9pbnQSIwoHY3Vyc29ycxgBIAMoCzISLnNxdWVsY2gudjEuQ3Vyc29yEhQKDGZlZWRfaGVhbHRoeRgCIAEoCBIrCghmZWVkX2FnZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIUCgxmZWVkX3Byb2JsZW0YBCABKAkiPgoZR2V0VXNlclBlcm1pc3Npb25zUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJIq8BChpHZXRVc2VyUGVybWlzc2lvbnNSZXNwb25zZRITCgtjaGFubmVsX2lkcxgBIAMoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchInCgVwYXVzZRgDIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEg0KBWtub3duGAQgASgIEiAKA2JhbhgFIAEoCzITLnNxdWVsY2gudjEuVXNlckJhbiIdChtSZWNvbmNpbGVNZW1iZXJzaGlwc1JlcXVlc3QiegocUmVjb25jaWxlTWVtYmVyc2hpcHNSZXNwb25zZRISCgpnZW5lcmF0aW9uGAEgASgEEhYKDmNvbXBhcmVkX3VzZXJzGAIgASgNEhUKDWNoYW5nZWRfdXNlcnMYAyABKA0SFwoPYW1iaWd1b3VzX3VzZXJzGAQgASgNInkKFlNldFVzZXJDaGFubmVsc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRITCgtjaGFubmVsX2lkcxgDIAMoCRIOCgZhY3Rpb24YBCABKAkSFwoPb25seV9pZl91bmtub3duGAUgASgIIl8KF1NldFVzZXJDaGFubmVsc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEg0KBWFkZGVkGAIgAygJEg8KB3JlbW92ZWQYAyADKAkSEgoKc3VwZXJzZWRlZBgEIAEoCCJUChdTeW5jRXZlbnRNZW1iZXJzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRInCgV1c2VycxgCIAMoCzIYLnNxdWVsY2gudjEuVXNlckNoYW5uZWxzIjQKDFVzZXJDaGFubmVscxIPCgd1c2VyX2lkGAEgASgJEhMKC2NoYW5uZWxfaWRzGAIgAygJIloKGFN5bmNFdmVudE1lbWJlcnNSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBBIVCg1jaGFuZ2VkX3VzZXJzGAIgASgNEhUKDXJldm9rZWRfdXNlcnMYAyABKA0iMQodR2V0RXZlbnRBY3RpdmVTcGVha2Vyc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkiowEKHkdldEV2ZW50QWN0aXZlU3BlYWtlcnNSZXNwb25zZRIrCghzcGVha2VycxgBIAMoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlchInCgVwYXVzZRgCIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEisKB3dhaXRpbmcYAyADKAsyGi5zcXVlbGNoLnYxLldhaXRpbmdTcGVha2VyIt0BChdQYXVzZUFsbFNwZWFrZXJzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIOCgZyZWFzb24YAiABKAkSKwoIZHVyYXRpb24YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFwoPZXhlbXB0X3VzZXJfaWRzGAQgAygJEiwKC2Jyb2FkY2FzdGVyGAUgASgLMhcuc3F1ZWxjaC52MS5Ccm9hZGNhc3RlchISCgpyZXF1ZXN0X2lkGAYgASgJEhgKEHJlcGxhY2VfcGF1c2VfaWQYByABKAkirwEKGFBhdXNlQWxsU3BlYWtlcnNSZXNwb25zZRInCgVwYXVzZRgBIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEikKBnBhdXNlZBgCIAMoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlchIQCghyZXZpc2lvbhgDIAEoBBISCgpyZXBsaWNhdGVkGAQgASgIEhkKEXJlcGxhY2VkX3BhdXNlX2lkGAUgASgJIjsKFVJlc3VtZVNwZWFrZXJzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIQCghwYXVzZV9pZBgCIAEoCSIqChZSZXN1bWVTcGVha2Vyc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEIkoKFURpc2Nvbm5lY3RVc2VyUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCSI+ChZEaXNjb25uZWN0VXNlclJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEhIKCnJlcGxpY2F0ZWQYAiABKAgicAoOQmFuVXNlclJlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIOCgZyZWFzb24YAyABKAkSKwoIZHVyYXRpb24YBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWQoPQmFuVXNlclJlc3BvbnNlEiAKA2JhbhgBIAEoCzITLnNxdWVsY2gudjEuVXNlckJhbhIQCghyZXZpc2lvbhgCIAEoBBISCgpyZXBsaWNhdGVkGAMgASgIIjUKEFVuYmFuVXNlclJlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCSIlChFVbmJhblVzZXJSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBCIjCg9MaXN0QmFuc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkiNQoQTGlzdEJhbnNSZXNwb25zZRIhCgRiYW5zGAEgAygLMhMuc3F1ZWxjaC52MS5Vc2VyQmFuIl8KFFJlcG9ydEFwcGxpZWRSZXF1ZXN0EhEKCXJvdXRlcl9pZBgBIAEoCRIjCgdjdXJzb3JzGAIgAygLMhIuc3F1ZWxjaC52MS5DdXJzb3ISDwoHbGVhdmluZxgDIAEoCCIXChVSZXBvcnRBcHBsaWVkUmVzcG9uc2UidAoTQXdhaXRBcHBsaWVkUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBWVwb2NoGAQgASgJIpUBChRBd2FpdEFwcGxpZWRSZXNwb25zZRIsCghpbl9mb3JjZRgBIAMoCzIaLnNxdWVsY2gudjEuUm91dGVyUHJvZ3Jlc3MSKwoHbWlzc2luZxgCIAMoCzIaLnNxdWVsY2gudjEuUm91dGVyUHJvZ3Jlc3MSIgoGY3Vyc29yGAMgASgLMhIuc3F1ZWxjaC52MS5DdXJzb3IiqQEKDlJvdXRlclByb2dyZXNzEhEKCXJvdXRlcl9pZBgBIAEoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchItCglsYXN0X3NlZW4YAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDmluX2ZvcmNlX2FmdGVyGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIhcKFUdldEZsZWV0U3RhdHVzUmVxdWVzdCLDAQoWR2V0RmxlZXRTdGF0dXNSZXNwb25zZRIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghyZXBsaWNhcxgCIAMoCzIZLnNxdWVsY2gudjEuUmVwbGljYVN0YXR1cxIpCgdyb3V0ZXJzGAMgAygLMhguc3F1ZWxjaC52MS5Sb3V0ZXJTdGF0dXMSJwoDbm93GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLTAgoNUmVwbGljYVN0YXR1cxISCgpyZXBsaWNhX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSFAoMZ3JwY19hZGRyZXNzGAMgASgJEhQKDGh0dHBfYWRkcmVzcxgEIAEoCRIuCgpzdGFydGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCglsYXN0X3NlZW4YBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDGZlZWRfaGVhbHRoeRgHIAEoCBIrCghmZWVkX2FnZRgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIPCgd3YXRjaGVzGAkgASgNEhUKDWxvYWRlZF9ldmVudHMYCiABKA0SEQoJYW5zd2VyaW5nGAsgASgIEhQKDGZlZWRfcHJvYmxlbRgMIAEoCSKcAQoMUm91dGVyU3RhdHVzEhEKCXJvdXRlcl9pZBgBIAEoCRITCgtyZXBsaWNhX2lkcxgCIAMoCRItCglsYXN0X3NlZW4YAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBmV2ZW50cxgEIAEoDRIlCgZiZWhpbmQYBSADKAsyFS5zcXVlbGNoLnYxLlJvdXRlckxhZyJrCglSb3V0ZXJMYWcSEAoIZXZlbnRfaWQYASABKAkSFgoJcmV2aXNpb25zGAIgASgESACIAQESJgoDYWdlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgwKCl9yZXZpc2lvbnMiUwoXTGlzdEF1ZGl0RW50cmllc1JlcXVlc3QSEQoJZXZlbnRfaWRzGAEgAygJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIlwKGExpc3RBdWRpdEVudHJpZXNSZXNwb25zZRInCgdlbnRyaWVzGAEgAygLMhYuc3F1ZWxjaC52MS5BdWRpdEVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK+AQoKQXVkaXRFbnRyeRIQCghlbnRyeV9pZBgBIAEoCRIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgDIAEoCRIOCgZhY3Rpb24YBCABKAkSEAoIZXZlbnRfaWQYBSABKAkSDgoGdGFyZ2V0GAYgASgJEg8KB291dGNvbWUYByABKAkSEgoKcmVxdWVzdF9pZBgIIAEoCRIOCgZkZXRhaWwYCSABKAkqkwEKDlNuYXBzaG90UmVhc29uEh8KG1NOQVBTSE9UX1JFQVNPTl9VTlNQRUNJRklFRBAAEhsKF1NOQVBTSE9UX1JFQVNPTl9JTklUSUFMEAESIgoeU05BUFNIT1RfUkVBU09OX0NVUlNPUl9UT09fT0xEEAISHwobU05BUFNIT1RfUkVBU09OX1NUT1JFX1JFU0VUEAMyuQsKEVBlcm1pc3Npb25TZXJ2aWNlEl8KEFdhdGNoUGVybWlzc2lvbnMSIy5zcXVlbGNoLnYxLldhdGNoUGVybWlzc2lvbnNSZXF1ZXN0GiQuc3F1ZWxjaC52MS5XYXRjaFBlcm1pc3Npb25zUmVzcG9uc2UwARJjChJHZXRVc2VyUGVybWlzc2lvbnMSJS5zcXVlbGNoLnYxLkdldFVzZXJQZXJtaXNzaW9uc1JlcXVlc3QaJi5zcXVlbGNoLnYxLkdldFVzZXJQZXJtaXNzaW9uc1Jlc3BvbnNlEloKD1NldFVzZXJDaGFubmVscxIiLnNxdWVsY2gudjEuU2V0VXNlckNoYW5uZWxzUmVxdWVzdBojLnNxdWVsY2gudjEuU2V0VXNlckNoYW5uZWxzUmVzcG9uc2USXwoQU3luY0V2ZW50TWVtYmVycxIjLnNxdWVsY2gudjEuU3luY0V2ZW50TWVtYmVyc1JlcXVlc3QaJC5zcXVlbGNoLnYxLlN5bmNFdmVudE1lbWJlcnNSZXNwb25zZSgBEmkKFFJlY29uY2lsZU1lbWJlcnNoaXBzEicuc3F1ZWxjaC52MS5SZWNvbmNpbGVNZW1iZXJzaGlwc1JlcXVlc3QaKC5zcXVlbGNoLnYxLlJlY29uY2lsZU1lbWJlcnNoaXBzUmVzcG9uc2USbwoWR2V0RXZlbnRBY3RpdmVTcGVha2VycxIpLnNxdWVsY2gudjEuR2V0RXZlbnRBY3RpdmVTcGVha2Vyc1JlcXVlc3QaKi5zcXVlbGNoLnYxLkdldEV2ZW50QWN0aXZlU3BlYWtlcnNSZXNwb25zZRJdChBQYXVzZUFsbFNwZWFrZXJzEiMuc3F1ZWxjaC52MS5QYXVzZUFsbFNwZWFrZXJzUmVxdWVzdBokLnNxdWVsY2gudjEuUGF1c2VBbGxTcGVha2Vyc1Jlc3BvbnNlElcKDlJlc3VtZVNwZWFrZXJzEiEuc3F1ZWxjaC52MS5SZXN1bWVTcGVha2Vyc1JlcXVlc3QaIi5zcXVlbGNoLnYxLlJlc3VtZVNwZWFrZXJzUmVzcG9uc2USVwoORGlzY29ubmVjdFVzZXISIS5zcXVlbGNoLnYxLkRpc2Nvbm5lY3RVc2VyUmVxdWVzdBoiLnNxdWVsY2gudjEuRGlzY29ubmVjdFVzZXJSZXNwb25zZRJCCgdCYW5Vc2VyEhouc3F1ZWxjaC52MS5CYW5Vc2VyUmVxdWVzdBobLnNxdWVsY2gudjEuQmFuVXNlclJlc3BvbnNlEkgKCVVuYmFuVXNlchIcLnNxdWVsY2gudjEuVW5iYW5Vc2VyUmVxdWVzdBodLnNxdWVsY2gudjEuVW5iYW5Vc2VyUmVzcG9uc2USRQoITGlzdEJhbnMSGy5zcXVlbGNoLnYxLkxpc3RCYW5zUmVxdWVzdBocLnNxdWVsY2gudjEuTGlzdEJhbnNSZXNwb25zZRJUCg1SZXBvcnRBcHBsaWVkEiAuc3F1ZWxjaC52MS5SZXBvcnRBcHBsaWVkUmVxdWVzdBohLnNxdWVsY2gudjEuUmVwb3J0QXBwbGllZFJlc3BvbnNlElEKDEF3YWl0QXBwbGllZBIfLnNxdWVsY2gudjEuQXdhaXRBcHBsaWVkUmVxdWVzdBogLnNxdWVsY2gudjEuQXdhaXRBcHBsaWVkUmVzcG9uc2USVwoOR2V0RmxlZXRTdGF0dXMSIS5zcXVlbGNoLnYxLkdldEZsZWV0U3RhdHVzUmVxdWVzdBoiLnNxdWVsY2gudjEuR2V0RmxlZXRTdGF0dXNSZXNwb25zZRJdChBMaXN0QXVkaXRFbnRyaWVzEiMuc3F1ZWxjaC52MS5MaXN0QXVkaXRFbnRyaWVzUmVxdWVzdBokLnNxdWVsY2gudjEuTGlzdEF1ZGl0RW50cmllc1Jlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_channel_service, file_squelch_v1_model]);
+  fileDesc("CiNzcXVlbGNoL3YxL3Blcm1pc3Npb25fc2VydmljZS5wcm90bxIKc3F1ZWxjaC52MSLFAQoXV2F0Y2hQZXJtaXNzaW9uc1JlcXVlc3QSEQoJZXZlbnRfaWRzGAEgAygJEhAKCHVzZXJfaWRzGAIgAygJEiMKB2N1cnNvcnMYAyADKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIRCglyb3V0ZXJfaWQYBCABKAkSNgoTY2hlY2twb2ludF9pbnRlcnZhbBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg13aXRoX3NwZWFrZXJzGAYgASgIIuEBChhXYXRjaFBlcm1pc3Npb25zUmVzcG9uc2USKAoIc25hcHNob3QYASABKAsyFC5zcXVlbGNoLnYxLlNuYXBzaG90SAASKwoHY2hhbmdlcxgCIAEoCzIYLnNxdWVsY2gudjEuRXZlbnRDaGFuZ2VzSAASLAoKY2hlY2twb2ludBgDIAEoCzIWLnNxdWVsY2gudjEuQ2hlY2twb2ludEgAEjUKCHNwZWFrZXJzGAQgASgLMiEuc3F1ZWxjaC52MS5XYXRjaENoYW5uZWxzUmVzcG9uc2VIAEIJCgdwYXlsb2FkIucBCghTbmFwc2hvdBIQCghldmVudF9pZBgBIAEoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchIpCgV1c2VycxgDIAMoCzIaLnNxdWVsY2gudjEuVXNlck1lbWJlcnNoaXASJwoFcGF1c2UYBCABKAsyGC5zcXVlbGNoLnYxLlNwZWFrZXJQYXVzZRIqCgZyZWFzb24YBSABKA4yGi5zcXVlbGNoLnYxLlNuYXBzaG90UmVhc29uEhAKCGNvbXBsZXRlGAYgASgIEhMKC2NodW5rX2luZGV4GAcgASgNImsKDlVzZXJNZW1iZXJzaGlwEg8KB3VzZXJfaWQYASABKAkSEwoLY2hhbm5lbF9pZHMYAiADKAkSMwoPZGlzY29ubmVjdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJUCgxFdmVudENoYW5nZXMSEAoIZXZlbnRfaWQYASABKAkSDQoFZXBvY2gYAiABKAkSIwoHY2hhbmdlcxgDIAMoCzISLnNxdWVsY2gudjEuQ2hhbmdlItoECgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYAyABKAkSOwoSbWVtYmVyc2hpcF9jaGFuZ2VkGAQgASgLMh0uc3F1ZWxjaC52MS5NZW1iZXJzaGlwQ2hhbmdlZEgAEjUKD3NwZWFrZXJzX3BhdXNlZBgFIAEoCzIaLnNxdWVsY2gudjEuU3BlYWtlcnNQYXVzZWRIABI3ChBzcGVha2Vyc19yZXN1bWVkGAYgASgLMhsuc3F1ZWxjaC52MS5TcGVha2Vyc1Jlc3VtZWRIABIxCg1mbG9vcl9yZXZva2VkGAcgASgLMhguc3F1ZWxjaC52MS5GbG9vclJldm9rZWRIABI5ChF1c2VyX2Rpc2Nvbm5lY3RlZBgIIAEoCzIcLnNxdWVsY2gudjEuVXNlckRpc2Nvbm5lY3RlZEgAEi0KC3VzZXJfYmFubmVkGAkgASgLMhYuc3F1ZWxjaC52MS5Vc2VyQmFubmVkSAASMQoNdXNlcl91bmJhbm5lZBgKIAEoCzIYLnNxdWVsY2gudjEuVXNlclVuYmFubmVkSAASQAoVZmxvb3JfcmVxdWVzdF9ncmFudGVkGAsgASgLMh8uc3F1ZWxjaC52MS5GbG9vclJlcXVlc3RHcmFudGVkSAASPgoUZmxvb3JfcmVxdWVzdF9kZW5pZWQYDCABKAsyHi5zcXVlbGNoLnYxLkZsb29yUmVxdWVzdERlbmllZEgAQgYKBGtpbmQiaQoRTWVtYmVyc2hpcENoYW5nZWQSDwoHdXNlcl9pZBgBIAEoCRITCgtjaGFubmVsX2lkcxgCIAMoCRINCgVhZGRlZBgDIAMoCRIPCgdyZW1vdmVkGAQgAygJEg4KBmFjdGlvbhgFIAEoCSJ8Cg5TcGVha2Vyc1BhdXNlZBInCgVwYXVzZRgBIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEiYKA2N1dBgCIAMoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlchIZChFyZXBsYWNlZF9wYXVzZV9pZBgDIAEoCSI0Cg9TcGVha2Vyc1Jlc3VtZWQSEAoIcGF1c2VfaWQYASABKAkSDwoHZXhwaXJlZBgCIAEoCCK2AQoMRmxvb3JSZXZva2VkEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIrCgVjYXVzZRgDIAEoDjIcLnNxdWVsY2gudjEuRmxvb3JSZXZva2VDYXVzZRISCgpieV91c2VyX2lkGAQgASgJEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGxlYXNlX2lkGAYgASgEIsICChNGbG9vclJlcXVlc3RHcmFudGVkEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIRCgl1c2VyX25hbWUYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRIQCghxdWV1ZV9pZBgFIAEoBBIQCghsZWFzZV9pZBgGIAEoBBIuCgpzdGFydGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp0YWxrX3VudGlsGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghwcmlvcml0eRgKIAEoDjIZLnNxdWVsY2gudjEuRmxvb3JQcmlvcml0eSKKAQoSRmxvb3JSZXF1ZXN0RGVuaWVkEhIKCmNoYW5uZWxfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRISCgpzZXNzaW9uX2lkGAMgASgJEhAKCHF1ZXVlX2lkGAQgASgEEikKBWNhdXNlGAUgASgOMhouc3F1ZWxjaC52MS5GbG9vckRlbnlDYXVzZSIzChBVc2VyRGlzY29ubmVjdGVkEg8KB3VzZXJfaWQYASABKAkSDgoGcmVhc29uGAIgASgJIi4KClVzZXJCYW5uZWQSIAoDYmFuGAEgASgLMhMuc3F1ZWxjaC52MS5Vc2VyQmFuIjAKDFVzZXJVbmJhbm5lZBIPCgd1c2VyX2lkGAEgASgJEg8KB2V4cGlyZWQYAiABKAgiPgoZR2V0VXNlclBlcm1pc3Npb25zUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJIsYBChpHZXRVc2VyUGVybWlzc2lvbnNSZXNwb25zZRITCgtjaGFubmVsX2lkcxgBIAMoCRIiCgZjdXJzb3IYAiABKAsyEi5zcXVlbGNoLnYxLkN1cnNvchInCgVwYXVzZRgDIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEg0KBWtub3duGAQgASgIEiAKA2JhbhgFIAEoCzITLnNxdWVsY2gudjEuVXNlckJhbhIVCg11c2VyX3JldmlzaW9uGAYgASgEIqMBChZTZXRVc2VyQ2hhbm5lbHNSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEwoLY2hhbm5lbF9pZHMYAyADKAkSDgoGYWN0aW9uGAQgASgJEhcKD29ubHlfaWZfdW5rbm93bhgFIAEoCBIYCgtpZl9yZXZpc2lvbhgGIAEoBEgAiAEBQg4KDF9pZl9yZXZpc2lvbiKCAQoXU2V0VXNlckNoYW5uZWxzUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSDQoFYWRkZWQYAiADKAkSDwoHcmVtb3ZlZBgDIAMoCRISCgpzdXBlcnNlZGVkGAQgASgIEg0KBWVwb2NoGAUgASgJEhIKCnJlcGxpY2F0ZWQYBiABKAgiVAoXU3luY0V2ZW50TWVtYmVyc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkSJwoFdXNlcnMYAiADKAsyGC5zcXVlbGNoLnYxLlVzZXJDaGFubmVscyI0CgxVc2VyQ2hhbm5lbHMSDwoHdXNlcl9pZBgBIAEoCRITCgtjaGFubmVsX2lkcxgCIAMoCSJ9ChhTeW5jRXZlbnRNZW1iZXJzUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSFQoNY2hhbmdlZF91c2VycxgCIAEoDRIVCg1yZXZva2VkX3VzZXJzGAMgASgNEg0KBWVwb2NoGAQgASgJEhIKCnJlcGxpY2F0ZWQYBSABKAgiMQodR2V0RXZlbnRBY3RpdmVTcGVha2Vyc1JlcXVlc3QSEAoIZXZlbnRfaWQYASABKAkiowEKHkdldEV2ZW50QWN0aXZlU3BlYWtlcnNSZXNwb25zZRIrCghzcGVha2VycxgBIAMoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlchInCgVwYXVzZRgCIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEisKB3dhaXRpbmcYAyADKAsyGi5zcXVlbGNoLnYxLldhaXRpbmdTcGVha2VyIt0BChdQYXVzZUFsbFNwZWFrZXJzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIOCgZyZWFzb24YAiABKAkSKwoIZHVyYXRpb24YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFwoPZXhlbXB0X3VzZXJfaWRzGAQgAygJEiwKC2Jyb2FkY2FzdGVyGAUgASgLMhcuc3F1ZWxjaC52MS5Ccm9hZGNhc3RlchISCgpyZXF1ZXN0X2lkGAYgASgJEhgKEHJlcGxhY2VfcGF1c2VfaWQYByABKAkivgEKGFBhdXNlQWxsU3BlYWtlcnNSZXNwb25zZRInCgVwYXVzZRgBIAEoCzIYLnNxdWVsY2gudjEuU3BlYWtlclBhdXNlEikKBnBhdXNlZBgCIAMoCzIZLnNxdWVsY2gudjEuQWN0aXZlU3BlYWtlchIQCghyZXZpc2lvbhgDIAEoBBISCgpyZXBsaWNhdGVkGAQgASgIEhkKEXJlcGxhY2VkX3BhdXNlX2lkGAUgASgJEg0KBWVwb2NoGAYgASgJIjsKFVJlc3VtZVNwZWFrZXJzUmVxdWVzdBIQCghldmVudF9pZBgBIAEoCRIQCghwYXVzZV9pZBgCIAEoCSJNChZSZXN1bWVTcGVha2Vyc1Jlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEEg0KBWVwb2NoGAIgASgJEhIKCnJlcGxpY2F0ZWQYAyABKAgiSgoVRGlzY29ubmVjdFVzZXJSZXF1ZXN0EhAKCGV2ZW50X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSDgoGcmVhc29uGAMgASgJIk0KFkRpc2Nvbm5lY3RVc2VyUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQSEgoKcmVwbGljYXRlZBgCIAEoCBINCgVlcG9jaBgDIAEoCSqTAQoOU25hcHNob3RSZWFzb24SHwobU05BUFNIT1RfUkVBU09OX1VOU1BFQ0lGSUVEEAASGwoXU05BUFNIT1RfUkVBU09OX0lOSVRJQUwQARIiCh5TTkFQU0hPVF9SRUFTT05fQ1VSU09SX1RPT19PTEQQAhIfChtTTkFQU0hPVF9SRUFTT05fU1RPUkVfUkVTRVQQAzKYBgoRUGVybWlzc2lvblNlcnZpY2USXwoQV2F0Y2hQZXJtaXNzaW9ucxIjLnNxdWVsY2gudjEuV2F0Y2hQZXJtaXNzaW9uc1JlcXVlc3QaJC5zcXVlbGNoLnYxLldhdGNoUGVybWlzc2lvbnNSZXNwb25zZTABEmMKEkdldFVzZXJQZXJtaXNzaW9ucxIlLnNxdWVsY2gudjEuR2V0VXNlclBlcm1pc3Npb25zUmVxdWVzdBomLnNxdWVsY2gudjEuR2V0VXNlclBlcm1pc3Npb25zUmVzcG9uc2USWgoPU2V0VXNlckNoYW5uZWxzEiIuc3F1ZWxjaC52MS5TZXRVc2VyQ2hhbm5lbHNSZXF1ZXN0GiMuc3F1ZWxjaC52MS5TZXRVc2VyQ2hhbm5lbHNSZXNwb25zZRJfChBTeW5jRXZlbnRNZW1iZXJzEiMuc3F1ZWxjaC52MS5TeW5jRXZlbnRNZW1iZXJzUmVxdWVzdBokLnNxdWVsY2gudjEuU3luY0V2ZW50TWVtYmVyc1Jlc3BvbnNlKAESbwoWR2V0RXZlbnRBY3RpdmVTcGVha2VycxIpLnNxdWVsY2gudjEuR2V0RXZlbnRBY3RpdmVTcGVha2Vyc1JlcXVlc3QaKi5zcXVlbGNoLnYxLkdldEV2ZW50QWN0aXZlU3BlYWtlcnNSZXNwb25zZRJdChBQYXVzZUFsbFNwZWFrZXJzEiMuc3F1ZWxjaC52MS5QYXVzZUFsbFNwZWFrZXJzUmVxdWVzdBokLnNxdWVsY2gudjEuUGF1c2VBbGxTcGVha2Vyc1Jlc3BvbnNlElcKDlJlc3VtZVNwZWFrZXJzEiEuc3F1ZWxjaC52MS5SZXN1bWVTcGVha2Vyc1JlcXVlc3QaIi5zcXVlbGNoLnYxLlJlc3VtZVNwZWFrZXJzUmVzcG9uc2USVwoORGlzY29ubmVjdFVzZXISIS5zcXVlbGNoLnYxLkRpc2Nvbm5lY3RVc2VyUmVxdWVzdBoiLnNxdWVsY2gudjEuRGlzY29ubmVjdFVzZXJSZXNwb25zZUJOCg5kZXYuc3F1ZWxjaC52MVABWjpnaXRodWIuY29tL3NxdWVsY2gtcHR0L3NxdWVsY2gvZ2VuL2dvL3NxdWVsY2gvdjE7c3F1ZWxjaHYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_squelch_v1_channel_service, file_squelch_v1_model]);
 
 /**
  * @generated from message squelch.v1.WatchPermissionsRequest
@@ -761,49 +761,6 @@ export const UserUnbannedSchema: GenMessage<UserUnbanned> = /*@__PURE__*/
   messageDesc(file_squelch_v1_permission_service, 14);
 
 /**
- * The positions up to which this stream has delivered. It arrives regularly, also when nothing changes. Everything up to its
- * cursors was sent before it on the same stream.
- *
- * @generated from message squelch.v1.Checkpoint
- */
-export type Checkpoint = Message<"squelch.v1.Checkpoint"> & {
-  /**
-   * One cursor for each watched event.
-   *
-   * @generated from field: repeated squelch.v1.Cursor cursors = 1;
-   */
-  cursors: Cursor[];
-
-  /**
-   * True if the store accepts the writes of the replica and a recent probe proved that changes arrive.
-   *
-   * @generated from field: bool feed_healthy = 2;
-   */
-  feedHealthy: boolean;
-
-  /**
-   * The time since a probe last proved that changes arrive. Unset if none ever did.
-   *
-   * @generated from field: google.protobuf.Duration feed_age = 3;
-   */
-  feedAge?: Duration | undefined;
-
-  /**
-   * Why the feed is not healthy, and the remedy. Free text for people. Empty if the feed is healthy.
-   *
-   * @generated from field: string feed_problem = 4;
-   */
-  feedProblem: string;
-};
-
-/**
- * Describes the message squelch.v1.Checkpoint.
- * Use `create(CheckpointSchema)` to create a new message.
- */
-export const CheckpointSchema: GenMessage<Checkpoint> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 15);
-
-/**
  * @generated from message squelch.v1.GetUserPermissionsRequest
  */
 export type GetUserPermissionsRequest = Message<"squelch.v1.GetUserPermissionsRequest"> & {
@@ -827,7 +784,7 @@ export type GetUserPermissionsRequest = Message<"squelch.v1.GetUserPermissionsRe
  * Use `create(GetUserPermissionsRequestSchema)` to create a new message.
  */
 export const GetUserPermissionsRequestSchema: GenMessage<GetUserPermissionsRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 16);
+  messageDesc(file_squelch_v1_permission_service, 15);
 
 /**
  * @generated from message squelch.v1.GetUserPermissionsResponse
@@ -867,6 +824,13 @@ export type GetUserPermissionsResponse = Message<"squelch.v1.GetUserPermissionsR
    * @generated from field: squelch.v1.UserBan ban = 5;
    */
   ban?: UserBan | undefined;
+
+  /**
+   * The revision of the user's newest change. 0 if the user never had one. Pass it as if_revision to SetUserChannels.
+   *
+   * @generated from field: uint64 user_revision = 6;
+   */
+  userRevision: bigint;
 };
 
 /**
@@ -874,61 +838,7 @@ export type GetUserPermissionsResponse = Message<"squelch.v1.GetUserPermissionsR
  * Use `create(GetUserPermissionsResponseSchema)` to create a new message.
  */
 export const GetUserPermissionsResponseSchema: GenMessage<GetUserPermissionsResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 17);
-
-/**
- * @generated from message squelch.v1.ReconcileMembershipsRequest
- */
-export type ReconcileMembershipsRequest = Message<"squelch.v1.ReconcileMembershipsRequest"> & {
-};
-
-/**
- * Describes the message squelch.v1.ReconcileMembershipsRequest.
- * Use `create(ReconcileMembershipsRequestSchema)` to create a new message.
- */
-export const ReconcileMembershipsRequestSchema: GenMessage<ReconcileMembershipsRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 18);
-
-/**
- * @generated from message squelch.v1.ReconcileMembershipsResponse
- */
-export type ReconcileMembershipsResponse = Message<"squelch.v1.ReconcileMembershipsResponse"> & {
-  /**
-   * The ticket of this comparison, about the time in ms since 1970. Missed updates that were published before the ticket
-   * are now applied, unless the keys are ambiguous.
-   *
-   * @generated from field: uint64 generation = 1;
-   */
-  generation: bigint;
-
-  /**
-   * The number of compared users in all events: every user who has a key or a membership.
-   *
-   * @generated from field: uint32 compared_users = 2;
-   */
-  comparedUsers: number;
-
-  /**
-   * The number of users with changed channels.
-   *
-   * @generated from field: uint32 changed_users = 3;
-   */
-  changedUsers: number;
-
-  /**
-   * The number of users for whom the keys are ambiguous. The log of the replica names them.
-   *
-   * @generated from field: uint32 ambiguous_users = 4;
-   */
-  ambiguousUsers: number;
-};
-
-/**
- * Describes the message squelch.v1.ReconcileMembershipsResponse.
- * Use `create(ReconcileMembershipsResponseSchema)` to create a new message.
- */
-export const ReconcileMembershipsResponseSchema: GenMessage<ReconcileMembershipsResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 19);
+  messageDesc(file_squelch_v1_permission_service, 16);
 
 /**
  * @generated from message squelch.v1.SetUserChannelsRequest
@@ -971,6 +881,15 @@ export type SetUserChannelsRequest = Message<"squelch.v1.SetUserChannelsRequest"
    * @generated from field: bool only_if_unknown = 5;
    */
   onlyIfUnknown: boolean;
+
+  /**
+   * If set, the call writes only if the user's newest change still has this revision: the user_revision that
+   * GetUserPermissions returned. Otherwise it fails with FAILED_PRECONDITION (REVISION_CHANGED), so that two administrators
+   * do not overwrite each other.
+   *
+   * @generated from field: optional uint64 if_revision = 6;
+   */
+  ifRevision?: bigint | undefined;
 };
 
 /**
@@ -978,7 +897,7 @@ export type SetUserChannelsRequest = Message<"squelch.v1.SetUserChannelsRequest"
  * Use `create(SetUserChannelsRequestSchema)` to create a new message.
  */
 export const SetUserChannelsRequestSchema: GenMessage<SetUserChannelsRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 20);
+  messageDesc(file_squelch_v1_permission_service, 17);
 
 /**
  * @generated from message squelch.v1.SetUserChannelsResponse
@@ -1012,6 +931,21 @@ export type SetUserChannelsResponse = Message<"squelch.v1.SetUserChannelsRespons
    * @generated from field: bool superseded = 4;
    */
   superseded: boolean;
+
+  /**
+   * The epoch of the revision.
+   *
+   * @generated from field: string epoch = 5;
+   */
+  epoch: string;
+
+  /**
+   * True if a Redis replica acknowledged the change. False if Redis has no replica or it did not answer in time, and if the
+   * user lost no channel: only revocations wait for a Redis replica.
+   *
+   * @generated from field: bool replicated = 6;
+   */
+  replicated: boolean;
 };
 
 /**
@@ -1019,7 +953,7 @@ export type SetUserChannelsResponse = Message<"squelch.v1.SetUserChannelsRespons
  * Use `create(SetUserChannelsResponseSchema)` to create a new message.
  */
 export const SetUserChannelsResponseSchema: GenMessage<SetUserChannelsResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 21);
+  messageDesc(file_squelch_v1_permission_service, 18);
 
 /**
  * @generated from message squelch.v1.SyncEventMembersRequest
@@ -1045,7 +979,7 @@ export type SyncEventMembersRequest = Message<"squelch.v1.SyncEventMembersReques
  * Use `create(SyncEventMembersRequestSchema)` to create a new message.
  */
 export const SyncEventMembersRequestSchema: GenMessage<SyncEventMembersRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 22);
+  messageDesc(file_squelch_v1_permission_service, 19);
 
 /**
  * One user of a SyncEventMembers stream.
@@ -1073,7 +1007,7 @@ export type UserChannels = Message<"squelch.v1.UserChannels"> & {
  * Use `create(UserChannelsSchema)` to create a new message.
  */
 export const UserChannelsSchema: GenMessage<UserChannels> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 23);
+  messageDesc(file_squelch_v1_permission_service, 20);
 
 /**
  * @generated from message squelch.v1.SyncEventMembersResponse
@@ -1099,6 +1033,21 @@ export type SyncEventMembersResponse = Message<"squelch.v1.SyncEventMembersRespo
    * @generated from field: uint32 revoked_users = 3;
    */
   revokedUsers: number;
+
+  /**
+   * The epoch of the revision.
+   *
+   * @generated from field: string epoch = 4;
+   */
+  epoch: string;
+
+  /**
+   * True if a Redis replica acknowledged the change. False if Redis has no replica or it did not answer in time, and if no
+   * user lost a channel: only revocations wait for a Redis replica.
+   *
+   * @generated from field: bool replicated = 5;
+   */
+  replicated: boolean;
 };
 
 /**
@@ -1106,7 +1055,7 @@ export type SyncEventMembersResponse = Message<"squelch.v1.SyncEventMembersRespo
  * Use `create(SyncEventMembersResponseSchema)` to create a new message.
  */
 export const SyncEventMembersResponseSchema: GenMessage<SyncEventMembersResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 24);
+  messageDesc(file_squelch_v1_permission_service, 21);
 
 /**
  * @generated from message squelch.v1.GetEventActiveSpeakersRequest
@@ -1125,7 +1074,7 @@ export type GetEventActiveSpeakersRequest = Message<"squelch.v1.GetEventActiveSp
  * Use `create(GetEventActiveSpeakersRequestSchema)` to create a new message.
  */
 export const GetEventActiveSpeakersRequestSchema: GenMessage<GetEventActiveSpeakersRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 25);
+  messageDesc(file_squelch_v1_permission_service, 22);
 
 /**
  * @generated from message squelch.v1.GetEventActiveSpeakersResponse
@@ -1158,7 +1107,7 @@ export type GetEventActiveSpeakersResponse = Message<"squelch.v1.GetEventActiveS
  * Use `create(GetEventActiveSpeakersResponseSchema)` to create a new message.
  */
 export const GetEventActiveSpeakersResponseSchema: GenMessage<GetEventActiveSpeakersResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 26);
+  messageDesc(file_squelch_v1_permission_service, 23);
 
 /**
  * @generated from message squelch.v1.PauseAllSpeakersRequest
@@ -1201,7 +1150,9 @@ export type PauseAllSpeakersRequest = Message<"squelch.v1.PauseAllSpeakersReques
   broadcaster?: Broadcaster | undefined;
 
   /**
-   * An id for this request. If a call with the same id is repeated within an hour, it returns the first outcome.
+   * An id for this request. If the same caller repeats a call with the same id and the same content within an hour, the
+   * call returns the first outcome. With another caller or other content it fails with INVALID_ARGUMENT
+   * (REQUEST_ID_REUSED) and changes nothing.
    *
    * @generated from field: string request_id = 6;
    */
@@ -1221,7 +1172,7 @@ export type PauseAllSpeakersRequest = Message<"squelch.v1.PauseAllSpeakersReques
  * Use `create(PauseAllSpeakersRequestSchema)` to create a new message.
  */
 export const PauseAllSpeakersRequestSchema: GenMessage<PauseAllSpeakersRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 27);
+  messageDesc(file_squelch_v1_permission_service, 24);
 
 /**
  * @generated from message squelch.v1.PauseAllSpeakersResponse
@@ -1261,6 +1212,13 @@ export type PauseAllSpeakersResponse = Message<"squelch.v1.PauseAllSpeakersRespo
    * @generated from field: string replaced_pause_id = 5;
    */
   replacedPauseId: string;
+
+  /**
+   * The epoch of the revision.
+   *
+   * @generated from field: string epoch = 6;
+   */
+  epoch: string;
 };
 
 /**
@@ -1268,7 +1226,7 @@ export type PauseAllSpeakersResponse = Message<"squelch.v1.PauseAllSpeakersRespo
  * Use `create(PauseAllSpeakersResponseSchema)` to create a new message.
  */
 export const PauseAllSpeakersResponseSchema: GenMessage<PauseAllSpeakersResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 28);
+  messageDesc(file_squelch_v1_permission_service, 25);
 
 /**
  * @generated from message squelch.v1.ResumeSpeakersRequest
@@ -1294,7 +1252,7 @@ export type ResumeSpeakersRequest = Message<"squelch.v1.ResumeSpeakersRequest"> 
  * Use `create(ResumeSpeakersRequestSchema)` to create a new message.
  */
 export const ResumeSpeakersRequestSchema: GenMessage<ResumeSpeakersRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 29);
+  messageDesc(file_squelch_v1_permission_service, 26);
 
 /**
  * @generated from message squelch.v1.ResumeSpeakersResponse
@@ -1306,6 +1264,20 @@ export type ResumeSpeakersResponse = Message<"squelch.v1.ResumeSpeakersResponse"
    * @generated from field: uint64 revision = 1;
    */
   revision: bigint;
+
+  /**
+   * The epoch of the revision.
+   *
+   * @generated from field: string epoch = 2;
+   */
+  epoch: string;
+
+  /**
+   * True if a Redis replica acknowledged the change. False if Redis has no replica or it did not answer in time.
+   *
+   * @generated from field: bool replicated = 3;
+   */
+  replicated: boolean;
 };
 
 /**
@@ -1313,7 +1285,7 @@ export type ResumeSpeakersResponse = Message<"squelch.v1.ResumeSpeakersResponse"
  * Use `create(ResumeSpeakersResponseSchema)` to create a new message.
  */
 export const ResumeSpeakersResponseSchema: GenMessage<ResumeSpeakersResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 30);
+  messageDesc(file_squelch_v1_permission_service, 27);
 
 /**
  * @generated from message squelch.v1.DisconnectUserRequest
@@ -1346,7 +1318,7 @@ export type DisconnectUserRequest = Message<"squelch.v1.DisconnectUserRequest"> 
  * Use `create(DisconnectUserRequestSchema)` to create a new message.
  */
 export const DisconnectUserRequestSchema: GenMessage<DisconnectUserRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 31);
+  messageDesc(file_squelch_v1_permission_service, 28);
 
 /**
  * @generated from message squelch.v1.DisconnectUserResponse
@@ -1365,6 +1337,13 @@ export type DisconnectUserResponse = Message<"squelch.v1.DisconnectUserResponse"
    * @generated from field: bool replicated = 2;
    */
   replicated: boolean;
+
+  /**
+   * The epoch of the revision.
+   *
+   * @generated from field: string epoch = 3;
+   */
+  epoch: string;
 };
 
 /**
@@ -1372,705 +1351,7 @@ export type DisconnectUserResponse = Message<"squelch.v1.DisconnectUserResponse"
  * Use `create(DisconnectUserResponseSchema)` to create a new message.
  */
 export const DisconnectUserResponseSchema: GenMessage<DisconnectUserResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 32);
-
-/**
- * @generated from message squelch.v1.BanUserRequest
- */
-export type BanUserRequest = Message<"squelch.v1.BanUserRequest"> & {
-  /**
-   * The event whose log gets the change.
-   *
-   * @generated from field: string event_id = 1;
-   */
-  eventId: string;
-
-  /**
-   * The user.
-   *
-   * @generated from field: string user_id = 2;
-   */
-  userId: string;
-
-  /**
-   * The reason that the user sees, at most 512 bytes.
-   *
-   * @generated from field: string reason = 3;
-   */
-  reason: string;
-
-  /**
-   * How long the ban lasts: 1 s to 10 years. If unset, it lasts until UnbanUser lifts it.
-   *
-   * @generated from field: google.protobuf.Duration duration = 4;
-   */
-  duration?: Duration | undefined;
-};
-
-/**
- * Describes the message squelch.v1.BanUserRequest.
- * Use `create(BanUserRequestSchema)` to create a new message.
- */
-export const BanUserRequestSchema: GenMessage<BanUserRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 33);
-
-/**
- * @generated from message squelch.v1.BanUserResponse
- */
-export type BanUserResponse = Message<"squelch.v1.BanUserResponse"> & {
-  /**
-   * The new ban.
-   *
-   * @generated from field: squelch.v1.UserBan ban = 1;
-   */
-  ban?: UserBan | undefined;
-
-  /**
-   * The revision of the last change that routers of the event receive for this call.
-   *
-   * @generated from field: uint64 revision = 2;
-   */
-  revision: bigint;
-
-  /**
-   * True if a Redis replica acknowledged the change. False if Redis has no replica or it did not answer in time.
-   *
-   * @generated from field: bool replicated = 3;
-   */
-  replicated: boolean;
-};
-
-/**
- * Describes the message squelch.v1.BanUserResponse.
- * Use `create(BanUserResponseSchema)` to create a new message.
- */
-export const BanUserResponseSchema: GenMessage<BanUserResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 34);
-
-/**
- * @generated from message squelch.v1.UnbanUserRequest
- */
-export type UnbanUserRequest = Message<"squelch.v1.UnbanUserRequest"> & {
-  /**
-   * The event whose log gets the change.
-   *
-   * @generated from field: string event_id = 1;
-   */
-  eventId: string;
-
-  /**
-   * The user.
-   *
-   * @generated from field: string user_id = 2;
-   */
-  userId: string;
-};
-
-/**
- * Describes the message squelch.v1.UnbanUserRequest.
- * Use `create(UnbanUserRequestSchema)` to create a new message.
- */
-export const UnbanUserRequestSchema: GenMessage<UnbanUserRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 35);
-
-/**
- * @generated from message squelch.v1.UnbanUserResponse
- */
-export type UnbanUserResponse = Message<"squelch.v1.UnbanUserResponse"> & {
-  /**
-   * The revision of the change that routers of the event receive.
-   *
-   * @generated from field: uint64 revision = 1;
-   */
-  revision: bigint;
-};
-
-/**
- * Describes the message squelch.v1.UnbanUserResponse.
- * Use `create(UnbanUserResponseSchema)` to create a new message.
- */
-export const UnbanUserResponseSchema: GenMessage<UnbanUserResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 36);
-
-/**
- * @generated from message squelch.v1.ListBansRequest
- */
-export type ListBansRequest = Message<"squelch.v1.ListBansRequest"> & {
-  /**
-   * The event.
-   *
-   * @generated from field: string event_id = 1;
-   */
-  eventId: string;
-};
-
-/**
- * Describes the message squelch.v1.ListBansRequest.
- * Use `create(ListBansRequestSchema)` to create a new message.
- */
-export const ListBansRequestSchema: GenMessage<ListBansRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 37);
-
-/**
- * @generated from message squelch.v1.ListBansResponse
- */
-export type ListBansResponse = Message<"squelch.v1.ListBansResponse"> & {
-  /**
-   * The bans. Those that expire first come first.
-   *
-   * @generated from field: repeated squelch.v1.UserBan bans = 1;
-   */
-  bans: UserBan[];
-};
-
-/**
- * Describes the message squelch.v1.ListBansResponse.
- * Use `create(ListBansResponseSchema)` to create a new message.
- */
-export const ListBansResponseSchema: GenMessage<ListBansResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 38);
-
-/**
- * @generated from message squelch.v1.ReportAppliedRequest
- */
-export type ReportAppliedRequest = Message<"squelch.v1.ReportAppliedRequest"> & {
-  /**
-   * The router_id of the router's watch.
-   *
-   * @generated from field: string router_id = 1;
-   */
-  routerId: string;
-
-  /**
-   * The positions up to which the router has applied changes, at most one for each event and 1,000 in all. Earlier reports
-   * of other events stay valid. Three kinds of cursors only show that the router is alive: of an event that was never
-   * watched, of an old epoch, and ahead of the log.
-   *
-   * @generated from field: repeated squelch.v1.Cursor cursors = 2;
-   */
-  cursors: Cursor[];
-
-  /**
-   * True if the router leaves the events of these cursors, because it has no clients of them any more. AwaitApplied then
-   * does not wait for the router in these events.
-   *
-   * @generated from field: bool leaving = 3;
-   */
-  leaving: boolean;
-};
-
-/**
- * Describes the message squelch.v1.ReportAppliedRequest.
- * Use `create(ReportAppliedRequestSchema)` to create a new message.
- */
-export const ReportAppliedRequestSchema: GenMessage<ReportAppliedRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 39);
-
-/**
- * @generated from message squelch.v1.ReportAppliedResponse
- */
-export type ReportAppliedResponse = Message<"squelch.v1.ReportAppliedResponse"> & {
-};
-
-/**
- * Describes the message squelch.v1.ReportAppliedResponse.
- * Use `create(ReportAppliedResponseSchema)` to create a new message.
- */
-export const ReportAppliedResponseSchema: GenMessage<ReportAppliedResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 40);
-
-/**
- * @generated from message squelch.v1.AwaitAppliedRequest
- */
-export type AwaitAppliedRequest = Message<"squelch.v1.AwaitAppliedRequest"> & {
-  /**
-   * The event.
-   *
-   * @generated from field: string event_id = 1;
-   */
-  eventId: string;
-
-  /**
-   * The revision that the writing call returned. With 0 the call waits until every router has a snapshot of the current
-   * epoch.
-   *
-   * @generated from field: uint64 revision = 2;
-   */
-  revision: bigint;
-
-  /**
-   * How long to wait, at most 60 s. Default: 5 s. With 0 the call answers at once. If the deadline of the call is earlier,
-   * the wait ends early enough to answer before the deadline.
-   *
-   * @generated from field: google.protobuf.Duration timeout = 3;
-   */
-  timeout?: Duration | undefined;
-
-  /**
-   * The epoch of the revision. Default: the current epoch.
-   *
-   * @generated from field: string epoch = 4;
-   */
-  epoch: string;
-};
-
-/**
- * Describes the message squelch.v1.AwaitAppliedRequest.
- * Use `create(AwaitAppliedRequestSchema)` to create a new message.
- */
-export const AwaitAppliedRequestSchema: GenMessage<AwaitAppliedRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 41);
-
-/**
- * @generated from message squelch.v1.AwaitAppliedResponse
- */
-export type AwaitAppliedResponse = Message<"squelch.v1.AwaitAppliedResponse"> & {
-  /**
-   * The routers that have applied the change, in ascending order of router id.
-   *
-   * @generated from field: repeated squelch.v1.RouterProgress in_force = 1;
-   */
-  inForce: RouterProgress[];
-
-  /**
-   * The routers that have not confirmed the change, in ascending order of router id. Empty if all routers have applied it.
-   * A router that stopped without notice stays in this list for 60 s, because its clients may still be connected.
-   *
-   * @generated from field: repeated squelch.v1.RouterProgress missing = 2;
-   */
-  missing: RouterProgress[];
-
-  /**
-   * The position of the change.
-   *
-   * @generated from field: squelch.v1.Cursor cursor = 3;
-   */
-  cursor?: Cursor | undefined;
-};
-
-/**
- * Describes the message squelch.v1.AwaitAppliedResponse.
- * Use `create(AwaitAppliedResponseSchema)` to create a new message.
- */
-export const AwaitAppliedResponseSchema: GenMessage<AwaitAppliedResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 42);
-
-/**
- * The position of a router in one event.
- *
- * @generated from message squelch.v1.RouterProgress
- */
-export type RouterProgress = Message<"squelch.v1.RouterProgress"> & {
-  /**
-   * The router.
-   *
-   * @generated from field: string router_id = 1;
-   */
-  routerId: string;
-
-  /**
-   * The position up to which the router has applied changes, from its last report in the current epoch. Unset if it has not
-   * reported any.
-   *
-   * @generated from field: squelch.v1.Cursor cursor = 2;
-   */
-  cursor?: Cursor | undefined;
-
-  /**
-   * The time of the router's last report, or of the start of its watch if it has not reported. By the clock of Redis.
-   *
-   * @generated from field: google.protobuf.Timestamp last_seen = 3;
-   */
-  lastSeen?: Timestamp | undefined;
-
-  /**
-   * The time between the change and the router's report of it, by the clock of Redis. If the router reported a later change
-   * instead, it is an upper bound. Unset for a router in `missing`, and if the log no longer has the change.
-   *
-   * @generated from field: google.protobuf.Duration in_force_after = 4;
-   */
-  inForceAfter?: Duration | undefined;
-};
-
-/**
- * Describes the message squelch.v1.RouterProgress.
- * Use `create(RouterProgressSchema)` to create a new message.
- */
-export const RouterProgressSchema: GenMessage<RouterProgress> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 43);
-
-/**
- * @generated from message squelch.v1.GetFleetStatusRequest
- */
-export type GetFleetStatusRequest = Message<"squelch.v1.GetFleetStatusRequest"> & {
-};
-
-/**
- * Describes the message squelch.v1.GetFleetStatusRequest.
- * Use `create(GetFleetStatusRequestSchema)` to create a new message.
- */
-export const GetFleetStatusRequestSchema: GenMessage<GetFleetStatusRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 44);
-
-/**
- * @generated from message squelch.v1.GetFleetStatusResponse
- */
-export type GetFleetStatusResponse = Message<"squelch.v1.GetFleetStatusResponse"> & {
-  /**
-   * The time at which the replica read this state, by the clock of Redis.
-   *
-   * @generated from field: google.protobuf.Timestamp time = 1;
-   */
-  time?: Timestamp | undefined;
-
-  /**
-   * All replicas, in ascending order of replica id.
-   *
-   * @generated from field: repeated squelch.v1.ReplicaStatus replicas = 2;
-   */
-  replicas: ReplicaStatus[];
-
-  /**
-   * All routers, in ascending order of router id.
-   *
-   * @generated from field: repeated squelch.v1.RouterStatus routers = 3;
-   */
-  routers: RouterStatus[];
-
-  /**
-   * The clock of Redis at the time of the answer. Compare the other times with it to get ages.
-   *
-   * @generated from field: google.protobuf.Timestamp now = 4;
-   */
-  now?: Timestamp | undefined;
-};
-
-/**
- * Describes the message squelch.v1.GetFleetStatusResponse.
- * Use `create(GetFleetStatusResponseSchema)` to create a new message.
- */
-export const GetFleetStatusResponseSchema: GenMessage<GetFleetStatusResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 45);
-
-/**
- * One replica (a Squelch process), from its last report.
- *
- * @generated from message squelch.v1.ReplicaStatus
- */
-export type ReplicaStatus = Message<"squelch.v1.ReplicaStatus"> & {
-  /**
-   * The unique id of the replica: its host name with a suffix.
-   *
-   * @generated from field: string replica_id = 1;
-   */
-  replicaId: string;
-
-  /**
-   * The version of Squelch.
-   *
-   * @generated from field: string version = 2;
-   */
-  version: string;
-
-  /**
-   * The address on which it listens for gRPC, from its configuration. It may be valid only on the replica's own host.
-   *
-   * @generated from field: string grpc_address = 3;
-   */
-  grpcAddress: string;
-
-  /**
-   * The address on which it listens for HTTP, from its configuration. It may be valid only on the replica's own host.
-   *
-   * @generated from field: string http_address = 4;
-   */
-  httpAddress: string;
-
-  /**
-   * The time at which it started, by the clock of Redis.
-   *
-   * @generated from field: google.protobuf.Timestamp started_at = 5;
-   */
-  startedAt?: Timestamp | undefined;
-
-  /**
-   * The time of its last report, by the clock of Redis.
-   *
-   * @generated from field: google.protobuf.Timestamp last_seen = 6;
-   */
-  lastSeen?: Timestamp | undefined;
-
-  /**
-   * True if, at its last report, the store accepted its writes and a recent probe proved that changes arrive.
-   *
-   * @generated from field: bool feed_healthy = 7;
-   */
-  feedHealthy: boolean;
-
-  /**
-   * The time, at its last report, since a probe proved that changes arrive. Unset if none ever did.
-   *
-   * @generated from field: google.protobuf.Duration feed_age = 8;
-   */
-  feedAge?: Duration | undefined;
-
-  /**
-   * The number of its open WatchPermissions streams.
-   *
-   * @generated from field: uint32 watches = 9;
-   */
-  watches: number;
-
-  /**
-   * The number of events that it holds in memory.
-   *
-   * @generated from field: uint32 loaded_events = 10;
-   */
-  loadedEvents: number;
-
-  /**
-   * True for the replica that answers this call.
-   *
-   * @generated from field: bool answering = 11;
-   */
-  answering: boolean;
-
-  /**
-   * Why its feed is not healthy, and the remedy. Free text for people. Empty if the feed is healthy. Other replicas can
-   * answer with it only after the store accepts reports again.
-   *
-   * @generated from field: string feed_problem = 12;
-   */
-  feedProblem: string;
-};
-
-/**
- * Describes the message squelch.v1.ReplicaStatus.
- * Use `create(ReplicaStatusSchema)` to create a new message.
- */
-export const ReplicaStatusSchema: GenMessage<ReplicaStatus> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 46);
-
-/**
- * The state of one router over all its events.
- *
- * @generated from message squelch.v1.RouterStatus
- */
-export type RouterStatus = Message<"squelch.v1.RouterStatus"> & {
-  /**
-   * The router.
-   *
-   * @generated from field: string router_id = 1;
-   */
-  routerId: string;
-
-  /**
-   * The replicas to which it has an open watch, ascending. Empty if it is not connected.
-   *
-   * @generated from field: repeated string replica_ids = 2;
-   */
-  replicaIds: string[];
-
-  /**
-   * The time of its last report in any event, or of its first watch if it has not reported. By the clock of Redis.
-   *
-   * @generated from field: google.protobuf.Timestamp last_seen = 3;
-   */
-  lastSeen?: Timestamp | undefined;
-
-  /**
-   * The number of events in which AwaitApplied waits for this router.
-   *
-   * @generated from field: uint32 events = 4;
-   */
-  events: number;
-
-  /**
-   * The events in which the router has not confirmed every change, at most 100, in ascending order of event id.
-   *
-   * @generated from field: repeated squelch.v1.RouterLag behind = 5;
-   */
-  behind: RouterLag[];
-};
-
-/**
- * Describes the message squelch.v1.RouterStatus.
- * Use `create(RouterStatusSchema)` to create a new message.
- */
-export const RouterStatusSchema: GenMessage<RouterStatus> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 47);
-
-/**
- * How many changes of one event a router has not confirmed.
- *
- * @generated from message squelch.v1.RouterLag
- */
-export type RouterLag = Message<"squelch.v1.RouterLag"> & {
-  /**
-   * The event.
-   *
-   * @generated from field: string event_id = 1;
-   */
-  eventId: string;
-
-  /**
-   * The number of changes that it has not confirmed. Unset if it has confirmed none in the current epoch.
-   *
-   * @generated from field: optional uint64 revisions = 2;
-   */
-  revisions?: bigint | undefined;
-
-  /**
-   * The age of the oldest change that it has not confirmed. Unset if the log no longer has this change.
-   *
-   * @generated from field: google.protobuf.Duration age = 3;
-   */
-  age?: Duration | undefined;
-};
-
-/**
- * Describes the message squelch.v1.RouterLag.
- * Use `create(RouterLagSchema)` to create a new message.
- */
-export const RouterLagSchema: GenMessage<RouterLag> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 48);
-
-/**
- * @generated from message squelch.v1.ListAuditEntriesRequest
- */
-export type ListAuditEntriesRequest = Message<"squelch.v1.ListAuditEntriesRequest"> & {
-  /**
-   * Only entries of these events, at most 1,000. If empty, all entries that the caller may see, including entries that
-   * belong to no event.
-   *
-   * @generated from field: repeated string event_ids = 1;
-   */
-  eventIds: string[];
-
-  /**
-   * The largest number of entries to return: 1 to 1,000. Default: 100.
-   *
-   * @generated from field: uint32 page_size = 2;
-   */
-  pageSize: number;
-
-  /**
-   * The next_page_token of the previous answer. Empty for the first page.
-   *
-   * @generated from field: string page_token = 3;
-   */
-  pageToken: string;
-};
-
-/**
- * Describes the message squelch.v1.ListAuditEntriesRequest.
- * Use `create(ListAuditEntriesRequestSchema)` to create a new message.
- */
-export const ListAuditEntriesRequestSchema: GenMessage<ListAuditEntriesRequest> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 49);
-
-/**
- * @generated from message squelch.v1.ListAuditEntriesResponse
- */
-export type ListAuditEntriesResponse = Message<"squelch.v1.ListAuditEntriesResponse"> & {
-  /**
-   * The entries, newest first.
-   *
-   * @generated from field: repeated squelch.v1.AuditEntry entries = 1;
-   */
-  entries: AuditEntry[];
-
-  /**
-   * The token for the next page. Empty if there are no older entries.
-   *
-   * @generated from field: string next_page_token = 2;
-   */
-  nextPageToken: string;
-};
-
-/**
- * Describes the message squelch.v1.ListAuditEntriesResponse.
- * Use `create(ListAuditEntriesResponseSchema)` to create a new message.
- */
-export const ListAuditEntriesResponseSchema: GenMessage<ListAuditEntriesResponse> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 50);
-
-/**
- * One entry of the audit trail: a call that changed something or was refused.
- *
- * @generated from message squelch.v1.AuditEntry
- */
-export type AuditEntry = Message<"squelch.v1.AuditEntry"> & {
-  /**
-   * The unique id of the entry.
-   *
-   * @generated from field: string entry_id = 1;
-   */
-  entryId: string;
-
-  /**
-   * The time of the call, by the clock of the replica that received it.
-   *
-   * @generated from field: google.protobuf.Timestamp time = 2;
-   */
-  time?: Timestamp | undefined;
-
-  /**
-   * The caller.
-   *
-   * @generated from field: string actor = 3;
-   */
-  actor: string;
-
-  /**
-   * The name of the call, for example `PauseAllSpeakers`.
-   *
-   * @generated from field: string action = 4;
-   */
-  action: string;
-
-  /**
-   * The event. Empty if the call does not name one.
-   *
-   * @generated from field: string event_id = 5;
-   */
-  eventId: string;
-
-  /**
-   * The user, channel or pause that the call names. Empty if it names only an event.
-   *
-   * @generated from field: string target = 6;
-   */
-  target: string;
-
-  /**
-   * The outcome: `OK`, or the name of the gRPC status, for example `PERMISSION_DENIED`.
-   *
-   * @generated from field: string outcome = 7;
-   */
-  outcome: string;
-
-  /**
-   * The id of the call in the log of the replica.
-   *
-   * @generated from field: string request_id = 8;
-   */
-  requestId: string;
-
-  /**
-   * The reason that the caller gave, or the reason of the refusal. May be empty.
-   *
-   * @generated from field: string detail = 9;
-   */
-  detail: string;
-};
-
-/**
- * Describes the message squelch.v1.AuditEntry.
- * Use `create(AuditEntrySchema)` to create a new message.
- */
-export const AuditEntrySchema: GenMessage<AuditEntry> = /*@__PURE__*/
-  messageDesc(file_squelch_v1_permission_service, 51);
+  messageDesc(file_squelch_v1_permission_service, 29);
 
 /**
  * Why a replica sends a snapshot.
@@ -2120,6 +1401,15 @@ export const SnapshotReasonSchema: GenEnum<SnapshotReason> = /*@__PURE__*/
  * An id has 1 to 128 bytes of printable UTF-8 without `{`, `}` and control characters. A value out of range fails with
  * INVALID_ARGUMENT, and the message names the field. UNAVAILABLE means that Redis could not be reached or did not answer in
  * time. A write that failed so may have happened: repeat it to be sure.
+ *
+ * Every error carries a google.rpc.ErrorInfo of the domain `squelch`. Programs decide by its reason, never by the message.
+ * docs/errors.md lists the reasons.
+ *
+ * A write answers with the epoch and the revision of its change. Give both to AwaitApplied to wait until routers have
+ * applied the change.
+ *
+ * A list returns a page of at most page_size items and a next_page_token. A token is opaque, and it belongs to the query
+ * that returned it.
  *
  * "The store" is Redis, or the memory of the replica if it runs without Redis.
  *
@@ -2177,19 +1467,6 @@ export const PermissionService: GenService<{
     output: typeof SyncEventMembersResponseSchema;
   },
   /**
-   * Compares the memberships of all events with the keys that the control plane keeps in Redis, and applies updates that
-   * were missed. Memberships that were written over RPC stay as they are, and so do users for whom the keys are ambiguous.
-   * Replicas start this comparison themselves when they detect missed updates. It may take a minute. Calls at the same time
-   * share one comparison. FAILED_PRECONDITION if the replica is not connected to the Redis of a control plane.
-   *
-   * @generated from rpc squelch.v1.PermissionService.ReconcileMemberships
-   */
-  reconcileMemberships: {
-    methodKind: "unary";
-    input: typeof ReconcileMembershipsRequestSchema;
-    output: typeof ReconcileMembershipsResponseSchema;
-  },
-  /**
    * Returns the user who holds the floor of each channel of the event, with start and expiry.
    *
    * @generated from rpc squelch.v1.PermissionService.GetEventActiveSpeakers
@@ -2232,83 +1509,6 @@ export const PermissionService: GenService<{
     methodKind: "unary";
     input: typeof DisconnectUserRequestSchema;
     output: typeof DisconnectUserResponseSchema;
-  },
-  /**
-   * Bans a user. The user is disconnected from the event. Until the ban ends, routers refuse connections of the user, and
-   * StartPtt denies the floor. A new ban replaces an existing one. UserBan documents in which events a ban holds.
-   *
-   * @generated from rpc squelch.v1.PermissionService.BanUser
-   */
-  banUser: {
-    methodKind: "unary";
-    input: typeof BanUserRequestSchema;
-    output: typeof BanUserResponseSchema;
-  },
-  /**
-   * Lifts a ban, also one that a legacy router wrote. FAILED_PRECONDITION if the user is not banned.
-   *
-   * @generated from rpc squelch.v1.PermissionService.UnbanUser
-   */
-  unbanUser: {
-    methodKind: "unary";
-    input: typeof UnbanUserRequestSchema;
-    output: typeof UnbanUserResponseSchema;
-  },
-  /**
-   * Returns the bans that hold in the event, including those that legacy routers wrote.
-   *
-   * @generated from rpc squelch.v1.PermissionService.ListBans
-   */
-  listBans: {
-    methodKind: "unary";
-    input: typeof ListBansRequestSchema;
-    output: typeof ListBansResponseSchema;
-  },
-  /**
-   * Reports up to which revision a router has applied the changes of its events: it has notified clients, removed them
-   * from channels and stopped their audio. AwaitApplied answers from these reports. Reports may be repeated and may arrive
-   * in any order: the highest revision counts.
-   *
-   * @generated from rpc squelch.v1.PermissionService.ReportApplied
-   */
-  reportApplied: {
-    methodKind: "unary";
-    input: typeof ReportAppliedRequestSchema;
-    output: typeof ReportAppliedResponseSchema;
-  },
-  /**
-   * Waits until every router of the event has applied a change. It answers as soon as all routers have applied the change,
-   * or at the end of the timeout, and lists the routers that have applied it and those that have not. It succeeds in both
-   * cases. FAILED_PRECONDITION if the log of the event has no such revision, for example because the log has a new epoch.
-   *
-   * @generated from rpc squelch.v1.PermissionService.AwaitApplied
-   */
-  awaitApplied: {
-    methodKind: "unary";
-    input: typeof AwaitAppliedRequestSchema;
-    output: typeof AwaitAppliedResponseSchema;
-  },
-  /**
-   * Returns the replicas and routers of the fleet and their state. A replica reads it from the store at most once a second.
-   * If a process ends without notice, it stays in the answer for a while: a replica for 15 s, a router for 60 s.
-   *
-   * @generated from rpc squelch.v1.PermissionService.GetFleetStatus
-   */
-  getFleetStatus: {
-    methodKind: "unary";
-    input: typeof GetFleetStatusRequestSchema;
-    output: typeof GetFleetStatusResponseSchema;
-  },
-  /**
-   * Returns the audit trail: calls that changed something, and calls that were refused, newest first. The trail keeps about
-   * 10,000 entries; the configuration of the replicas can change this number.
-   *
-   * @generated from rpc squelch.v1.PermissionService.ListAuditEntries
-   */
-  listAuditEntries: {
-    methodKind: "unary";
-    input: typeof ListAuditEntriesRequestSchema;
-    output: typeof ListAuditEntriesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_squelch_v1_permission_service, 0);

@@ -1,13 +1,12 @@
 import type { Command } from "commander";
 import { InvalidArgumentError } from "commander";
-import { type AuditEntry, AuditEntrySchema } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { type AuditEntry, AuditEntrySchema } from "../../../gen/squelch/v1/audit_service_pb.js";
+import { MAX_PAGE_SIZE } from "../../wire/allPages.js";
 import { addConnectionOptions, type Connection, type ConnectionOptions, withConnection } from "../connection.js";
 import type { CommandContext } from "../context.js";
 import { formatTime } from "../output/describe.js";
 
 const DEFAULT_LIMIT = 50;
-/** The largest page that a replica returns. */
-const MAX_PAGE_SIZE = 1_000;
 
 interface AuditOptions extends ConnectionOptions {
   limit: number;
@@ -36,12 +35,12 @@ export function addAuditCommand(program: Command, context: CommandContext): void
   });
 }
 
-async function read({ permissions }: Connection, eventIds: string[], limit: number): Promise<AuditEntry[]> {
+async function read({ audit }: Connection, eventIds: string[], limit: number): Promise<AuditEntry[]> {
   const found: AuditEntry[] = [];
   let pageToken = "";
   do {
     const pageSize = Math.min(limit - found.length, MAX_PAGE_SIZE);
-    const page = await permissions.listAuditEntries({ eventIds, pageSize, pageToken });
+    const page = await audit.listAuditEntries({ eventIds, pageSize, pageToken });
     found.push(...page.entries);
     pageToken = page.nextPageToken;
   } while (pageToken !== "" && found.length < limit);

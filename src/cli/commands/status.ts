@@ -1,14 +1,13 @@
 import { toJson } from "@bufbuild/protobuf";
 import { type Duration, durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
-import { type SpeakerPause, SpeakerPauseSchema } from "../../../gen/squelch/v1/model_pb.js";
 import {
-  type Checkpoint,
   type GetFleetStatusResponse,
   GetFleetStatusResponseSchema,
   type ReconcileMembershipsResponse,
   ReconcileMembershipsResponseSchema,
-} from "../../../gen/squelch/v1/permission_service_pb.js";
+} from "../../../gen/squelch/v1/fleet_service_pb.js";
+import { type Checkpoint, type SpeakerPause, SpeakerPauseSchema } from "../../../gen/squelch/v1/model_pb.js";
 import { addConnectionOptions, type Connection, type ConnectionOptions, withConnection } from "../connection.js";
 import type { CommandContext } from "../context.js";
 import { CommandFailure } from "../failure.js";
@@ -45,23 +44,23 @@ export function addStatusCommand(program: Command, context: CommandContext): voi
     const isPatient = options.reconcile && command.getOptionValueSource("timeout") === "default";
     const timeout = isPatient ? RECONCILE_TIMEOUT_MS : options.timeout;
     await withConnection(context, { ...options, timeout }, async (connection) => {
-      const reconciled = options.reconcile ? await connection.permissions.reconcileMemberships({}) : undefined;
-      const fleet = options.fleet ? await connection.permissions.getFleetStatus({}) : undefined;
+      const reconciled = options.reconcile ? await connection.fleet.reconcileMemberships({}) : undefined;
+      const fleet = options.fleet ? await connection.fleet.getFleetStatus({}) : undefined;
       const status = { ...(await readStatus(connection)), reconciled, fleet };
       if (options.json) await context.output.line(statusJson(connection.address, status));
       else await showStatus(context, connection.address, status);
       const { feedHealthy, feedProblem } = status.checkpoint;
       if (!feedHealthy) {
-        const problem = feedProblem === "" ? "look at its log and at Redis" : feedProblem;
+        const problem = feedProblem === "" ? "check its log and Redis" : feedProblem;
         throw new CommandFailure(
-          printable(`changes do not reach ${connection.address}; it serves what it knows, ${problem}`),
+          printable(`changes do not reach ${connection.address}, it serves its last data; ${problem}`),
         );
       }
       const sick = fleet?.replicas.filter((replica) => !replica.feedHealthy) ?? [];
       if (sick.length > 0) {
         const names = sick.map(({ replicaId }) => replicaId).join(", ");
         const problems = new Set(sick.flatMap((replica) => replica.feedProblem || []));
-        const advice = problems.size === 0 ? "look at the log there and at Redis" : [...problems].join("; ");
+        const advice = problems.size === 0 ? "check the log of the replica and Redis" : [...problems].join("; ");
         throw new CommandFailure(printable(`changes do not reach ${names}; ${advice}`));
       }
     });
@@ -111,7 +110,7 @@ async function showStatus(
     const { comparedUsers, changedUsers, ambiguousUsers } = reconciled;
     await output.line(
       `compared ${formatCount(comparedUsers, "user")} with the control plane's keys: ${changedUsers} changed, ` +
-        `${ambiguousUsers} left as they are because the keys do not tell`,
+        `${ambiguousUsers} unchanged because the keys give no clear answer`,
     );
   }
   if (fleet !== undefined) await showFleet(output, fleet);

@@ -1,7 +1,6 @@
-import { FloorDenyCause, FloorRevokeCause } from "../../../gen/squelch/v1/model_pb.js";
+import { type Checkpoint, FloorDenyCause, FloorRevokeCause } from "../../../gen/squelch/v1/model_pb.js";
 import {
   type Change,
-  type Checkpoint,
   type Snapshot,
   SnapshotReason,
   type WatchPermissionsResponse,
@@ -69,7 +68,7 @@ export function describeChange({ kind }: Change): string {
       const cut = kind.value.cut.map((speaker) => `${speaker.userId} on ${speaker.channelId}`);
       const pause = kind.value.pause === undefined ? "paused" : describePause(kind.value.pause);
       const { replacedPauseId } = kind.value;
-      const replaced = replacedPauseId === "" ? "" : `, in the place of ${replacedPauseId}`;
+      const replaced = replacedPauseId === "" ? "" : `, replaces ${replacedPauseId}`;
       return `${pause}${replaced}, cut: ${formatIds(cut)}`;
     }
     case "speakersResumed":

@@ -1,9 +1,5 @@
 import { type Duration, durationMs, type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
-import type {
-  GetFleetStatusResponse,
-  ReplicaStatus,
-  RouterStatus,
-} from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { GetFleetStatusResponse, ReplicaStatus, RouterStatus } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import { type Output, printable } from "./output.js";
 
 const seconds = (ms: number) => `${(Math.max(ms, 0) / 1_000).toFixed(1)} s`;
@@ -15,7 +11,7 @@ const lasting = (age: Duration | undefined) => (age === undefined ? "" : ` for $
 export async function showFleet(output: Output, { replicas, routers, time }: GetFleetStatusResponse): Promise<void> {
   const nowMs = time === undefined ? 0 : timestampMs(time);
   await output.table(
-    ["REPLICA", "GRPC", "FEED", "WATCHES", "EVENTS", "HEARD"],
+    ["REPLICA", "GRPC", "FEED", "WATCHES", "EVENTS", "REPORTED"],
     replicas.map((replica) => replicaRow(replica, nowMs)),
   );
   if (routers.length === 0) {
@@ -23,7 +19,7 @@ export async function showFleet(output: Output, { replicas, routers, time }: Get
     return;
   }
   await output.table(
-    ["ROUTER", "CONNECTED", "EVENTS", "BEHIND IN", "MOST BEHIND", "HEARD"],
+    ["ROUTER", "CONNECTED", "EVENTS", "BEHIND IN", "MOST BEHIND", "REPORTED"],
     routers.map((router) => routerRow(router, nowMs)),
   );
 }

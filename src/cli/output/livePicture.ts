@@ -1,4 +1,5 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type { WatchChannelsResponse } from "../../../gen/squelch/v1/channel_service_pb.js";
 import type { ActiveSpeaker, SpeakerPause } from "../../../gen/squelch/v1/model_pb.js";
 import type { Change, Snapshot, WatchPermissionsResponse } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { describeChange } from "../demo/narrator.js";
@@ -54,17 +55,23 @@ export class LivePicture {
         this.#caughtUpAtMs = nowMs;
         break;
       case "speakers": {
-        const { eventId, channelId, holder, snapshot } = payload.value;
-        const { speakers } = this.#event(eventId);
-        if (snapshot) {
-          speakers.clear();
-          for (const speaker of snapshot.speakers) speakers.set(speaker.channelId, speaker);
-        } else if (holder) speakers.set(channelId, holder);
-        else speakers.delete(channelId);
+        this.#takeSpeakers(payload.value);
         break;
       }
       // A payload that a newer replica may add.
       case undefined:
+    }
+  }
+
+  #takeSpeakers({ eventId, payload }: WatchChannelsResponse): void {
+    const { speakers } = this.#event(eventId);
+    if (payload.case === "snapshot") {
+      speakers.clear();
+      for (const speaker of payload.value.speakers) speakers.set(speaker.channelId, speaker);
+    } else if (payload.case === "changed") {
+      const { channelId, holder } = payload.value;
+      if (holder !== undefined) speakers.set(channelId, holder);
+      else speakers.delete(channelId);
     }
   }
 
@@ -151,7 +158,7 @@ function describeStanding({ expiresAt, reason, broadcaster }: SpeakerPause, nowM
   return `${clock} left${voice}${reason === "" ? "" : ` (${reason})`}`;
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the escapes of colours are what is looked for.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: this searches for the escapes of colours.
 const escapes = /(\u001b\[\d+m)/;
 
 /** Cuts a line to `columns` characters. Colours do not count and are all kept. */

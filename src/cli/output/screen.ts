@@ -49,7 +49,7 @@ export class Screen {
   #show(): void {
     clearTimeout(this.#pending);
     this.#pending = undefined;
-    // A terminal that is stopped takes no more; the frame that follows shows what this one would have.
+    // A stopped terminal accepts no output. The next frame will show the same state.
     if (this.#terminal.writableNeedDrain) return;
     const { columns = 80, rows = 24 } = this.#terminal;
     const lines = this.#draw({ columns, rows });

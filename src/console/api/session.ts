@@ -1,6 +1,9 @@
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
+import { AuditService } from "../../../gen/squelch/v1/audit_service_pb.js";
+import { BanService } from "../../../gen/squelch/v1/ban_service_pb.js";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
+import { FleetService } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 
 const TOKEN_KEY = "squelch-token";
@@ -12,6 +15,9 @@ export interface Session {
   readonly token: string | undefined;
   readonly permissions: Client<typeof PermissionService>;
   readonly channels: Client<typeof ChannelService>;
+  readonly bans: Client<typeof BanService>;
+  readonly fleet: Client<typeof FleetService>;
+  readonly audit: Client<typeof AuditService>;
   /** The server's clock minus the browser's clock, ms, from the newest answer. It is exact to half a second. */
   clockOffsetMs: number;
 }
@@ -50,5 +56,8 @@ export function openSession(token: string | undefined): Session {
     token,
     permissions: createClient(PermissionService, transport),
     channels: createClient(ChannelService, transport),
+    bans: createClient(BanService, transport),
+    fleet: createClient(FleetService, transport),
+    audit: createClient(AuditService, transport),
   });
 }

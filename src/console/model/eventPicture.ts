@@ -10,6 +10,8 @@ export class EventPicture {
   revision = 0n;
   /** All users that were ever written, with their channels. */
   users = new Map<string, readonly string[]>();
+  /** The revision of the newest change of each user who changed since the snapshot. */
+  userRevisions = new Map<string, bigint>();
   /** The current pause. */
   pause: SpeakerPause | undefined;
   /** The revision that a router must have applied so that the pause is in force there. */
@@ -49,6 +51,7 @@ export class EventPicture {
       this.#chunks.flatMap(({ users }) => users.map(({ userId, channelIds }) => [userId, channelIds])),
     );
     this.#chunks = [];
+    this.userRevisions = new Map();
     this.epoch = chunk.cursor?.epoch ?? "";
     this.revision = chunk.cursor?.revision ?? 0n;
     if (chunk.pause?.pauseId !== this.pause?.pauseId) this.cut = undefined;
@@ -82,6 +85,7 @@ export class EventPicture {
         this.rosterVersion++;
       }
       this.users.set(userId, channelIds);
+      this.userRevisions.set(userId, revision);
       for (const channelId of added) this.#name(channelId);
       this.usersVersion++;
     } else if (kind.case === "speakersPaused") {
@@ -99,11 +103,14 @@ export class EventPicture {
     }
   }
 
-  takeSpeakers({ channelId, holder, snapshot }: WatchChannelsResponse): void {
-    if (snapshot !== undefined)
-      this.speakers = new Map(snapshot.speakers.map((speaker) => [speaker.channelId, speaker]));
-    else if (holder !== undefined) this.speakers.set(channelId, holder);
-    else this.speakers.delete(channelId);
+  takeSpeakers({ payload }: WatchChannelsResponse): void {
+    if (payload.case === "snapshot") {
+      this.speakers = new Map(payload.value.speakers.map((speaker) => [speaker.channelId, speaker]));
+    } else if (payload.case === "changed") {
+      const { channelId, holder } = payload.value;
+      if (holder !== undefined) this.speakers.set(channelId, holder);
+      else this.speakers.delete(channelId);
+    }
     for (const speaking of this.speakers.keys()) this.#name(speaking);
     this.floorVersion++;
   }

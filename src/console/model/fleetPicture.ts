@@ -1,9 +1,5 @@
-import type { Cursor } from "../../../gen/squelch/v1/model_pb.js";
-import type {
-  Checkpoint,
-  EventChanges,
-  WatchPermissionsResponse,
-} from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { Checkpoint, Cursor } from "../../../gen/squelch/v1/model_pb.js";
+import type { EventChanges, WatchPermissionsResponse } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { type Activity, toActivity } from "./activity.js";
 import { EventPicture } from "./eventPicture.js";
 

@@ -1,5 +1,5 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import type { GetFleetStatusResponse, RouterLag } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { GetFleetStatusResponse, RouterLag } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import { describeProblem, type Problem } from "../api/problem.js";
 import type { Session } from "../api/session.js";
 import { timeOf } from "./format.js";
@@ -48,7 +48,7 @@ export class FleetStatus {
   async #read(signal: AbortSignal): Promise<void> {
     const askedMs = Date.now();
     try {
-      const answer = await this.#session.permissions.getFleetStatus({}, { signal });
+      const answer = await this.#session.fleet.getFleetStatus({}, { signal });
       const storeMs = timeOf(answer.now);
       if (storeMs !== undefined) this.#clockOffsetMs = storeMs - (askedMs + Date.now()) / 2;
       this.answer = answer;

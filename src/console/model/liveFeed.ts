@@ -1,5 +1,5 @@
 import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
-import type { Checkpoint } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { Checkpoint } from "../../../gen/squelch/v1/model_pb.js";
 import { backoffMs } from "../../lib/backoff.js";
 import { describeProblem, type Problem } from "../api/problem.js";
 import type { Session } from "../api/session.js";
@@ -87,7 +87,7 @@ export class LiveFeed implements FeedState {
         if (checkpoint !== undefined) this.#takeCheckpoint(checkpoint);
         this.#onChange();
       }
-      this.#lose({ kind: "unreachable", text: "The server ended the stream." });
+      this.#lose({ kind: "unreachable", text: "The server ended the stream.", reason: undefined });
     } catch (error) {
       this.#lose(describeProblem(error));
     } finally {

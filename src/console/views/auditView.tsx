@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import type { AuditEntry } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { AuditEntry } from "../../../gen/squelch/v1/audit_service_pb.js";
 import { describeProblem } from "../api/problem.js";
 import { formatTimeOfDay, timeOf } from "../model/format.js";
 import { linkTo } from "../model/route.js";
@@ -22,7 +22,7 @@ export function AuditView({ eventId }: { eventId?: string }) {
 
   const read = async (before: Trail | undefined, signal?: AbortSignal) => {
     try {
-      const { entries, nextPageToken } = await session.permissions.listAuditEntries(
+      const { entries, nextPageToken } = await session.audit.listAuditEntries(
         {
           eventIds: eventId === undefined ? [] : [eventId],
           pageSize: PAGE_SIZE,
@@ -46,8 +46,8 @@ export function AuditView({ eventId }: { eventId?: string }) {
 
   const wanted = text.trim().toLowerCase();
   const isWanted = (entry: AuditEntry) =>
-    [entry.actor, entry.action, entry.eventId, entry.target, entry.outcome, entry.detail, entry.requestId].some(
-      (field) => field.toLowerCase().includes(wanted),
+    [entry.actor, entry.action, entry.eventId, entry.target, entry.outcome, entry.detail, entry.callId].some((field) =>
+      field.toLowerCase().includes(wanted),
     );
   const shown = trail?.entries.filter(isWanted) ?? [];
   return (
@@ -80,7 +80,7 @@ export function AuditView({ eventId }: { eventId?: string }) {
                 <th scope="col">Target</th>
                 <th scope="col">Outcome</th>
                 <th scope="col">Detail</th>
-                <th scope="col">Request</th>
+                <th scope="col">Call id</th>
               </tr>
             </thead>
             <tbody>
@@ -101,7 +101,7 @@ export function AuditView({ eventId }: { eventId?: string }) {
 }
 
 function AuditRow({ entry, hasEvent }: { entry: AuditEntry; hasEvent: boolean }) {
-  const { actor, action, eventId, target, outcome, detail, requestId } = entry;
+  const { actor, action, eventId, target, outcome, detail, callId } = entry;
   const timeMs = timeOf(entry.time);
   return (
     <tr data-state={outcome === "OK" ? "free" : "paused"}>
@@ -115,7 +115,7 @@ function AuditRow({ entry, hasEvent }: { entry: AuditEntry; hasEvent: boolean })
       <td>{target}</td>
       <td>{outcome}</td>
       <td>{detail}</td>
-      <td class="hint">{requestId}</td>
+      <td class="hint">{callId}</td>
     </tr>
   );
 }

@@ -1,5 +1,5 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import type { ReplicaStatus, RouterStatus } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { ReplicaStatus, RouterStatus } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import { lagsOf } from "../model/fleetStatus.js";
 import { formatAge, formatCount, timeOf } from "../model/format.js";
 import { linkTo } from "../model/route.js";

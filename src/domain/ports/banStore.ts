@@ -1,13 +1,6 @@
 import type { UserBan } from "../ban.js";
 import type { Unsubscribe } from "./unsubscribe.js";
-
-/** The outcome of a write that waited for a replica of the store. */
-export interface ConfirmedOutcome {
-  /** The revision of the last change that announces the write. */
-  revision: number;
-  /** True if a replica of the store has acknowledged the write. */
-  replicated: boolean;
-}
+import type { WriteOutcome } from "./writeOutcome.js";
 
 export interface DisconnectRequest {
   eventId: string;
@@ -30,15 +23,15 @@ export interface BanStore {
   /** Where a ban is in effect: in every event of the fleet, or in the event in which it was made. */
   readonly banScope: "fleet" | "event";
   /** Disconnects a user, who need not be known to the event. */
-  disconnectUser(request: DisconnectRequest): Promise<ConfirmedOutcome>;
+  disconnectUser(request: DisconnectRequest): Promise<WriteOutcome>;
   /** Bans a user and disconnects the user in the event, in one step. Replaces a standing ban. */
-  banUser(request: BanRequest): Promise<ConfirmedOutcome & { ban: UserBan }>;
-  /** Lifts a ban and returns the revision. Rejects with `failedPrecondition` if no ban of the user stands. */
-  unbanUser(eventId: string, userId: string, actor: string): Promise<number>;
-  /** Returns the bans in effect in an event. The first to end comes first. */
+  banUser(request: BanRequest): Promise<WriteOutcome & { ban: UserBan }>;
+  /** Lifts a ban. Rejects with `failedPrecondition` if no ban of the user stands. */
+  unbanUser(eventId: string, userId: string, actor: string): Promise<WriteOutcome>;
+  /** Returns the bans in effect in an event. The first to end comes first. Bans with the same end ascend by user id. */
   listBans(eventId: string): Promise<UserBan[]>;
   /**
-   * Appends to the event's log what it lacks: the ends of bans, and bans made outside of this event against users with an
+   * Appends missing entries to the event's log: the ends of bans, and bans made outside of this event against users with an
    * entry in it, who are disconnected too. Returns the time until the next of the announced bans ends, ms; undefined if
    * none of them has an end.
    */

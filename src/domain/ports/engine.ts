@@ -34,7 +34,7 @@ export interface Engine
   /** Returns whether changes arrive from the store. */
   feedHealth(): FeedHealth;
   /**
-   * Calls back each time the subscription stands again after an interruption, and each time the store accepts writes
+   * Calls back each time the subscription is restored after an interruption, and each time the store accepts writes
    * again after it refused them. Entries may have been missed meanwhile.
    */
   onFeedRestored(listener: () => void): Unsubscribe;

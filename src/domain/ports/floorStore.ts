@@ -8,6 +8,7 @@ import type {
   WaitingSpeaker,
 } from "../floor.js";
 import type { Unsubscribe } from "./unsubscribe.js";
+import type { WriteOutcome } from "./writeOutcome.js";
 
 export interface StartPttRequest {
   channelId: string;
@@ -16,7 +17,7 @@ export interface StartPttRequest {
   /** Distinguishes the user's devices. Empty if the caller does not distinguish them. */
   sessionId: string;
   priority: FloorPriority;
-  /** The longest time for which the floor can be held, however often the lease is renewed. */
+  /** The longest time for which the floor can be held, even if the lease is renewed. */
   talkTimeMs: number;
   /** How long the lease lasts without a renewal. */
   leaseTimeMs: number;
@@ -95,10 +96,10 @@ export interface FloorChange {
   lookAtMs?: number | undefined;
 }
 
-/** Changes of speakers in one event, as the store publishes them. */
+/** Published changes of speakers in one event. */
 export interface FloorNews {
   epoch: string;
-  /** One above the version of the news before. A gap shows that news were missed. */
+  /** One higher than the version of the previous message. A gap shows that messages were missed. */
   version: number;
   /** When the store made the changes, ms since 1970 by the store's clock. */
   timeMs: number;
@@ -134,26 +135,26 @@ export interface PauseRequest {
   durationMs: number;
   exemptUserIds: string[];
   broadcaster?: Broadcaster | undefined;
-  /** Makes a repeat return the first outcome. Empty: each request makes a new pause. */
+  /**
+   * Makes a repeat by the same caller with the same content return the first outcome, for an hour. Empty: each request makes
+   * a new pause.
+   */
   requestId: string;
   /** The standing pause to replace. By default only a pause with the same broadcaster is replaced. */
   replacePauseId?: string | undefined;
 }
 
-export interface PauseOutcome {
+export interface PauseOutcome extends WriteOutcome {
   pause: SpeakerPause;
   cut: ActiveSpeaker[];
   /** The standing pause that this one replaced. */
   replacedPauseId?: string | undefined;
-  revision: number;
-  /** True if a replica of the store has acknowledged the pause. */
-  replicated: boolean;
 }
 
 /**
- * The floors of channels, each held under a lease that can expire. Every grant has exactly one end: a release, a cut that
- * the pause lists, or a `floorRevoked` change with its cause. The store announces an expiry in the next step that looks at
- * the channel (so before the next grant), when the event is loaded, or in `endLeases`.
+ * The floors of channels, each held under a lease that can expire. Every grant has exactly one end: a release, a cut
+ * that the pause lists, or a `floorRevoked` change with its cause. The store announces an expiry in the next step that
+ * reads the channel (so before the next grant), when the event is loaded, or in `endLeases`.
  *
  * The step that ends a lease gives the floor to the next waiting request, under a lease of at most 3 s, and announces it
  * as `floorRequestGranted`. Every waiting request has exactly one end: that grant, a `floorRequestDenied` change, a pause,
@@ -189,13 +190,17 @@ export interface FloorStore {
   }>;
   /** Returns the speakers on these channels of the event; on all of its channels by default. */
   readFloors(eventId: string, channelIds?: readonly string[]): Promise<FloorPicture>;
-  /** Pauses an event. Rejects with `failedPrecondition` if another pause stands that this one may not replace. */
-  pauseAllSpeakers(request: PauseRequest): Promise<PauseOutcome>;
-  /** Ends a pause and returns the revision. Rejects with `failedPrecondition` if that pause does not stand. */
-  resumeSpeakers(eventId: string, pauseId: string, actor: string): Promise<number>;
   /**
-   * Upholds a standing pause: takes floors that have become free, floors of new channels included, and cuts speakers who
-   * took a floor without asking the store. It may skip that if it was done within the last 110 ms. Announces the end of an
+   * Pauses an event. Rejects with `failedPrecondition` if another pause stands that this one may not replace, and with
+   * `invalidArgument` if another caller or a request with other content has used the request id. A rejected request changes
+   * nothing.
+   */
+  pauseAllSpeakers(request: PauseRequest): Promise<PauseOutcome>;
+  /** Ends a pause. Rejects with `failedPrecondition` if that pause does not stand. */
+  resumeSpeakers(eventId: string, pauseId: string, actor: string): Promise<WriteOutcome>;
+  /**
+   * Upholds a standing pause: takes floors that have become free, including those of new channels, and cuts speakers
+   * who took a floor without a call. It may skip that if it was done within the last 110 ms. Announces the end of an
    * expired pause. Returns whether a pause stands.
    */
   upholdPause(eventId: string): Promise<boolean>;
@@ -203,7 +208,7 @@ export interface FloorStore {
   listPausedEvents(): Promise<string[]>;
   /**
    * Announces expired leases and expired waiting requests on these channels; on all channels of the event by default.
-   * Returns when to look again. The list may name a channel twice.
+   * Returns when to check again. The list may name a channel twice.
    */
   endLeases(eventId: string, channelIds?: readonly string[]): Promise<DueLook[]>;
   /**
@@ -211,6 +216,6 @@ export interface FloorStore {
    * the store directly. Once it resolves, no change is missed.
    */
   followFloor(eventId: string, listener: (news: FloorNews) => void): Promise<Unsubscribe>;
-  /** Calls back with each published speaker of a channel, whichever program published it. */
+  /** Calls back with each published speaker of a channel, from any program. */
   followChannel(channelId: string, listener: (holder: PublishedSpeaker | undefined) => void): Promise<Unsubscribe>;
 }

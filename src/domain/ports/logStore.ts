@@ -33,7 +33,7 @@ export interface LogStore {
    */
   readLogBack(eventId: string, last: LogPosition, limit: number): Promise<LogEntry[] | undefined>;
   /**
-   * Begins a new epoch if the store has gone back behind what was delivered: the store is in the same epoch, but its log
+   * Begins a new epoch if the store has gone back behind a delivered change: the store is in the same epoch, but its log
    * ends before that revision or has an entry with another time there. Otherwise it changes nothing.
    *
    * @param delivered the newest change that was delivered, with the time of its entry (`timeMs`) if that is known

@@ -7,7 +7,7 @@ import { release, settledLease } from "./leases.js";
 import type { EventRecord, MemoryState } from "./state.js";
 
 export function createBanStore(state: MemoryState): BanStore {
-  // If the user is the broadcaster of a pause, the pause goes on without a broadcaster.
+  // If the user is the broadcaster of a pause, the pause continues without a broadcaster.
   function takeFloors(event: EventRecord, userId: string, actor: string): void {
     const isBroadcaster = event.pause?.broadcaster?.userId === userId;
     if (isBroadcaster && event.pause) event.pause = { ...event.pause, broadcaster: undefined };
@@ -23,10 +23,10 @@ export function createBanStore(state: MemoryState): BanStore {
     if (isBroadcaster && event.pause) state.append(event, actor, { kind: "speakersPaused", pause: event.pause, cut });
   }
 
-  function disconnect(event: EventRecord, { userId, reason, actor }: Omit<DisconnectRequest, "eventId">): number {
+  function disconnect(event: EventRecord, { userId, reason, actor }: Omit<DisconnectRequest, "eventId">): void {
     takeFloors(event, userId, actor);
     event.disconnectedAtMs.set(userId, state.now());
-    return state.append(event, actor, { kind: "userDisconnected", userId, reason });
+    state.append(event, actor, { kind: "userDisconnected", userId, reason });
   }
 
   function announceBan(event: EventRecord, actor: string, ban: UserBan): void {
@@ -34,16 +34,18 @@ export function createBanStore(state: MemoryState): BanStore {
     state.append(event, actor, { kind: "userBanned", ban });
   }
 
-  function announceEndOfBan(event: EventRecord, actor: string, userId: string, expired: boolean): number {
+  function announceEndOfBan(event: EventRecord, actor: string, userId: string, expired: boolean): void {
     event.bans.delete(userId);
-    return state.append(event, actor, { kind: "userUnbanned", userId, expired });
+    state.append(event, actor, { kind: "userUnbanned", userId, expired });
   }
 
   return {
     banScope: "fleet",
 
     async disconnectUser({ eventId, ...request }) {
-      return { revision: disconnect(openEvent(state, eventId), request), replicated: false };
+      const event = openEvent(state, eventId);
+      disconnect(event, request);
+      return { ...event.log.position, replicated: false };
     },
 
     async banUser({ eventId, userId, reason, actor, durationMs }) {
@@ -53,23 +55,24 @@ export function createBanStore(state: MemoryState): BanStore {
       const ban: UserBan = { userId, reason, bannedBy: actor, bannedAtMs, ...end };
       state.bans.set(userId, ban);
       announceBan(event, actor, ban);
-      const revision = disconnect(event, { userId, reason, actor });
+      disconnect(event, { userId, reason, actor });
       state.banListeners.emit("", undefined);
-      return { ban, revision, replicated: false };
+      return { ban, ...event.log.position, replicated: false };
     },
 
     async unbanUser(eventId, userId, actor) {
       if (state.standingBan(userId) === undefined) throw notBanned(userId);
       state.bans.delete(userId);
-      const revision = announceEndOfBan(openEvent(state, eventId), actor, userId, false);
+      const event = openEvent(state, eventId);
+      announceEndOfBan(event, actor, userId, false);
       state.banListeners.emit("", undefined);
-      return revision;
+      return { ...event.log.position, replicated: false };
     },
 
     async listBans() {
       const endOf = ({ expiresAtMs = Number.POSITIVE_INFINITY }: UserBan) => expiresAtMs;
       const bans = [...state.bans.keys()].flatMap((userId) => state.standingBan(userId) ?? []);
-      return bans.sort((a, b) => (endOf(a) === endOf(b) ? 0 : endOf(a) - endOf(b)));
+      return bans.sort((a, b) => (endOf(a) === endOf(b) ? (a.userId < b.userId ? -1 : 1) : endOf(a) - endOf(b)));
     },
 
     async settleBans(eventId) {

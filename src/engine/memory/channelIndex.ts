@@ -1,4 +1,4 @@
-import { SquelchError } from "../../domain/errors.js";
+import { alreadyAssigned } from "../../domain/membership.js";
 import type { ChannelIndex } from "../../domain/ports/channelIndex.js";
 import { addChannel, openEvent, revoke, vacate } from "./floor.js";
 import { endQueue } from "./floorQueue.js";
@@ -19,10 +19,7 @@ export function createChannelIndex(state: MemoryState): ChannelIndex {
       const previous = state.eventOfChannel.get(channelId);
       if (previous === eventId) return previous;
       if (previous !== undefined && onlyIfUnassigned) {
-        throw new SquelchError(
-          "failedPrecondition",
-          `channel_id: "${channelId}" belongs to event "${previous}"; unset only_if_unassigned to move it`,
-        );
+        throw alreadyAssigned(channelId);
       }
       const event = openEvent(state, eventId);
       if (previous !== undefined) {

@@ -89,7 +89,7 @@ export function nextLeaseId(state: MemoryState, event: EventRecord): number {
 function give(state: MemoryState, event: EventRecord, terms: Omit<Lease, "leaseId">): Lease {
   const lease = { leaseId: nextLeaseId(state, event), ...terms };
   event.leases.set(lease.speaker.channelId, lease);
-  notifyFloor(state, event, lease.speaker.channelId);
+  notifyFloor(state, event, lease.speaker.channelId, { timeMs: lease.speaker.startedAtMs });
   state.speakerListeners.emit(lease.speaker.channelId, lease.speaker);
   return lease;
 }
@@ -97,13 +97,19 @@ function give(state: MemoryState, event: EventRecord, terms: Omit<Lease, "leaseI
 /**
  * Notifies the listeners of the event's floor who speaks on a channel.
  *
- * @param lookAtMs when a request that starts to wait stops waiting, ms since 1970
+ * @param options `lookAtMs`: when a request that starts to wait stops waiting, ms since 1970. `timeMs`: when the speaker
+ *   changed, by default now
  */
-export function notifyFloor(state: MemoryState, event: EventRecord, channelId: string, lookAtMs?: number): void {
+export function notifyFloor(
+  state: MemoryState,
+  event: EventRecord,
+  channelId: string,
+  { lookAtMs, timeMs = state.now() }: { lookAtMs?: number; timeMs?: number } = {},
+): void {
   const lease = event.leases.get(channelId);
   const hasLease = lease !== undefined && !lease.isBroadcast;
   const change = { channelId, holder: lease?.speaker, hasLease, ...(lookAtMs !== undefined && { lookAtMs }) };
-  const news = { epoch: event.log.epoch, version: ++event.floorVersion, timeMs: state.now(), changes: [change] };
+  const news = { epoch: event.log.epoch, version: ++event.floorVersion, timeMs, changes: [change] };
   state.floorListeners.emit(event.eventId, news);
 }
 

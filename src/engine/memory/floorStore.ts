@@ -47,7 +47,7 @@ export function createFloorStore(state: MemoryState): SpeakerStore {
           const place = enterQueue(state, event, { ...request, queue }, before);
           if (place === undefined) return { ...denial, cause: "queueFull" };
           const isSooner = before === undefined || place.expiresAtMs < before.endsAtMs;
-          if (isSooner) notifyFloor(state, event, channelId, place.expiresAtMs);
+          if (isSooner) notifyFloor(state, event, channelId, { lookAtMs: place.expiresAtMs });
           return { granted: false, eventId: event.eventId, place, holder: lease.speaker };
         }
         revoke(state, event, actor, lease, "preEmpted", userId);

@@ -1,8 +1,8 @@
 import { comparePositions, type Position } from "../../domain/cursor.js";
-import { type MembershipLimit, SquelchError } from "../../domain/errors.js";
+import type { MembershipLimit } from "../../domain/errors.js";
 import { checkSyncedChannels, limitExceeded } from "../../domain/eventLimits.js";
 import { foreignChannelInSync, SYNC_ACTION } from "../../domain/memberSync.js";
-import { diffChannels } from "../../domain/membership.js";
+import { channelOfAnotherEvent, diffChannels, revisionChanged } from "../../domain/membership.js";
 import type { MembershipOutcome, MembershipStore, MembershipUpdate } from "../../domain/ports/membershipStore.js";
 import { addChannel, openEvent } from "./floor.js";
 import type { EventRecord, Member, MemoryState } from "./state.js";
@@ -77,31 +77,30 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
       return updates.map((update) => apply(event, update));
     },
 
-    async setUserChannels({ eventId, onlyIfUnknown, ...write }) {
+    async setUserChannels({ eventId, onlyIfUnknown, ifRevision, ...write }) {
       const foreign = write.channelIds.find((id) => isForeign(eventId, id));
       if (foreign !== undefined) {
-        throw new SquelchError(
-          "failedPrecondition",
-          `channel_ids: channel "${foreign}" belongs to event "${state.eventOfChannel.get(foreign)}"; ` +
-            "move it with SetChannelEvent first",
-        );
+        throw channelOfAnotherEvent("channel_ids", foreign);
       }
       const event = openEvent(state, eventId);
       const member = event.members.get(write.userId);
+      const newest = member?.revision ?? 0;
+      if (ifRevision !== undefined && ifRevision !== newest) throw revisionChanged(write.userId, newest);
       const isSuperseded = onlyIfUnknown && isStale(event, member, BEGINNING);
       const { overLimit } = withinLimits(event, member, write.channelIds);
       if (overLimit !== undefined && !isSuperseded) throw limitExceeded(overLimit, state.limits);
       const position = onlyIfUnknown ? BEGINNING : takeTicket(event, [member]);
       const outcome = apply(event, { ...write, position });
       const { status, revision, added, removed } = outcome;
-      return { revision, added, removed, superseded: status === "stale" };
+      const { epoch } = event.log;
+      return { revision, epoch, replicated: false, added, removed, superseded: status === "stale" };
     },
 
     async syncMembers({ eventId, users, actor }) {
       checkSyncedChannels(users, state.limits);
       for (const { channelIds } of users) {
         const foreign = channelIds.find((id) => isForeign(eventId, id));
-        if (foreign !== undefined) throw foreignChannelInSync(users, foreign, state.eventOfChannel.get(foreign) ?? "");
+        if (foreign !== undefined) throw foreignChannelInSync(users, foreign);
       }
       const event = openEvent(state, eventId);
       const joining = users.filter(({ userId, channelIds }) => channelIds.length > 0 && !event.members.has(userId));
@@ -117,18 +116,19 @@ export function createMembershipStore(state: MemoryState): MembershipStore {
       const changed = users.filter(({ userId, channelIds }) => write(userId, channelIds)).length;
       const revokedUsers = unnamed.filter((userId) => write(userId, [])).length;
       event.positionFloor = position;
-      return { revision: event.log.position.revision, changedUsers: changed + revokedUsers, revokedUsers };
+      return { ...event.log.position, replicated: false, changedUsers: changed + revokedUsers, revokedUsers };
     },
 
     async readUserPermissions(eventId, userId) {
       const event = state.events.get(eventId);
       const ban = state.standingBan(userId);
-      if (event === undefined) return { channelIds: [], known: false, ban };
+      if (event === undefined) return { channelIds: [], known: false, userRevision: 0, ban };
       const member = event.members.get(userId);
       return {
         position: event.log.position,
         channelIds: [...(member?.channelIds ?? [])],
         known: member !== undefined,
+        userRevision: member?.revision ?? 0,
         pause: state.standingPause(event),
         ban,
       };

@@ -1,8 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { bannedBroadcaster } from "../../domain/ban.js";
-import { SquelchError } from "../../domain/errors.js";
-import { type ActiveSpeaker, alreadyPaused, mayReplace, type SpeakerPause } from "../../domain/floor.js";
+import {
+  type ActiveSpeaker,
+  alreadyPaused,
+  mayReplace,
+  pauseNotStanding,
+  requestIdReused,
+  type SpeakerPause,
+} from "../../domain/floor.js";
 import type { FloorStore } from "../../domain/ports/floorStore.js";
+import { pauseDigest } from "../../domain/ports/pauseDigest.js";
 import { endPause, giveToBroadcaster, openEvent, vacate } from "./floor.js";
 import { settledLease } from "./leases.js";
 import type { EventRecord, MemoryState } from "./state.js";
@@ -14,8 +21,8 @@ export function createPauseStore(
   state: MemoryState,
 ): Pick<FloorStore, "pauseAllSpeakers" | "resumeSpeakers" | "upholdPause" | "listPausedEvents"> {
   function forgetOldRequests(event: EventRecord): void {
-    for (const [requestId, { pause }] of event.pauseRequests) {
-      if (state.now() - pause.startedAtMs < REQUEST_MEMORY_MS) break;
+    for (const [requestId, { outcome }] of event.pauseRequests) {
+      if (state.now() - outcome.pause.startedAtMs < REQUEST_MEMORY_MS) break;
       event.pauseRequests.delete(requestId);
     }
   }
@@ -37,11 +44,14 @@ export function createPauseStore(
   }
 
   return {
-    async pauseAllSpeakers({ eventId, durationMs, requestId, replacePauseId, ...request }) {
+    async pauseAllSpeakers(whole) {
+      const { eventId, durationMs, requestId, replacePauseId, ...request } = whole;
       const event = openEvent(state, eventId);
+      const digest = pauseDigest(whole);
       forgetOldRequests(event);
       const first = event.pauseRequests.get(requestId);
-      if (first !== undefined) return first;
+      if (first !== undefined && first.digest !== digest) throw requestIdReused(requestId);
+      if (first !== undefined) return first.outcome;
       const ban = request.broadcaster && state.standingBan(request.broadcaster.userId);
       if (ban !== undefined) throw bannedBroadcaster(ban);
       const standing = event.pause;
@@ -60,23 +70,18 @@ export function createPauseStore(
       }
       const change = { pause, cut, ...(standing && { replacedPauseId: standing.pauseId }) };
       const revision = state.append(event, request.actor, { kind: "speakersPaused", ...change });
-      const outcome = { ...change, revision, replicated: false };
-      if (requestId !== "") event.pauseRequests.set(requestId, outcome);
+      const outcome = { ...change, revision, epoch: event.log.epoch, replicated: false };
+      if (requestId !== "") event.pauseRequests.set(requestId, { digest, outcome });
       return outcome;
     },
 
     async resumeSpeakers(eventId, pauseId, actor) {
       const event = state.events.has(eventId) ? openEvent(state, eventId) : undefined;
-      if (event?.pause === undefined) {
-        throw new SquelchError("failedPrecondition", `pause_id: "${eventId}" is not paused`);
+      if (event?.pause === undefined || event.pause.pauseId !== pauseId) {
+        throw pauseNotStanding(eventId, pauseId, event?.pause);
       }
-      if (event.pause.pauseId !== pauseId) {
-        throw new SquelchError(
-          "failedPrecondition",
-          `pause_id: "${eventId}" is paused under ${event.pause.pauseId}; name that one to resume it`,
-        );
-      }
-      return endPause(state, event, actor, false);
+      endPause(state, event, actor, false);
+      return { ...event.log.position, replicated: false };
     },
 
     async upholdPause(eventId) {

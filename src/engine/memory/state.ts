@@ -2,10 +2,10 @@ import type { RouterNews, RouterProgress } from "../../domain/applied.js";
 import type { UserBan } from "../../domain/ban.js";
 import type { ChangeKind, LogEntry } from "../../domain/change.js";
 import type { Position } from "../../domain/cursor.js";
-import { SquelchError } from "../../domain/errors.js";
 import type { EventLimits } from "../../domain/eventLimits.js";
 import type { KnownReplica } from "../../domain/fleet.js";
 import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
+import { unknownChannel } from "../../domain/membership.js";
 import type { FloorNews, PauseOutcome, StartPttRequest } from "../../domain/ports/floorStore.js";
 import type { Logger } from "../../lib/logger.js";
 import { EventLog } from "./eventLog.js";
@@ -52,8 +52,8 @@ export class EventRecord {
   readonly bans = new Map<string, UserBan>();
   /** Waiting requests by channel id, the next to be served first. A channel without waiting requests has no entry. */
   readonly queues = new Map<string, QueuedRequest[]>();
-  /** Outcomes of pauses by their request id. */
-  readonly pauseRequests = new Map<string, PauseOutcome>();
+  /** Outcomes of pauses by their request id, each with the digest of its caller and content. */
+  readonly pauseRequests = new Map<string, { digest: string; outcome: PauseOutcome }>();
   /** The position of the newest sync, if there was one. A write at or below it is dropped. */
   positionFloor: Position | undefined;
   /** Routers by id. A router that has been silent for too long stays here until the routers are next read. */
@@ -121,10 +121,7 @@ export class MemoryState {
   eventOf(channelId: string): EventRecord {
     const event = this.events.get(this.eventOfChannel.get(channelId) ?? "");
     if (event !== undefined) return event;
-    throw new SquelchError(
-      "notFound",
-      `channel_id: "${channelId}" belongs to no event; associate it with SetChannelEvent`,
-    );
+    throw unknownChannel(channelId);
   }
 
   /** Appends a change to the event's log, notifies the log's listeners, and returns the revision. */

@@ -56,6 +56,8 @@ export interface RedisEngineOptions {
 export interface IngestSource {
   readonly subscriber: Subscriber;
   readonly controlPlane: ControlPlane;
+  /** True while the Redis of the control plane rejects this replica's writes, as far as it knows. */
+  readonly isRefused: boolean;
   /** Calls back when the state may have lost writes although no update was missed: a reconcile then compares them. */
   onStateDoubtful(listener: () => void): Unsubscribe;
 }
@@ -201,6 +203,9 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     ingest: isHeard
       ? {
           subscriber: source.subscriber,
+          get isRefused() {
+            return source.probe.isRefused;
+          },
           controlPlane: mendingControlPlane(createControlPlane(commands, source), scripts),
           onStateDoubtful(listener) {
             doubtListeners.add(listener);
@@ -220,7 +225,7 @@ export function createRedisEngine(options: RedisEngineOptions): RedisEngine {
     async start() {
       for (const link of links) {
         link.connections.commands.on("ready", () => void checkEviction(link));
-        // After Redis rejected writes, missing work is repeated, whichever Redis rejected them.
+        // After each Redis that has rejected writes, missing work is repeated.
         link.probe.onAccepted(doubt);
       }
       subscriber.subscribeWhenConnected(NEW_EVENTS, (eventId) => beginEpoch(eventId.toString()));

@@ -9,13 +9,13 @@ export function eventKeys(eventId: string) {
     members: `${prefix}members`,
     pause: `${prefix}pause`,
     channels: `${prefix}channels`,
-    /** Sorted set: the leases whose end has not been published yet. */
+    /** Hash: channel id → the lease that has no published end yet. */
     leases: `${prefix}leases`,
     /** Hash: channel id → the requests that wait for its floor. */
     queue: `${prefix}queue`,
     /** Hash: user id → when the user was last disconnected by force. */
     disconnected: `${prefix}disconnected`,
-    /** The bans that were written to the log and whose end was not. */
+    /** Hash: user id → end of a ban that is in the log, as long as its end is not in the log. */
     bans: `${prefix}bans`,
     /** The pub/sub channel on which log entries are published when they are appended. */
     changes: `${prefix}changes`,
@@ -31,12 +31,12 @@ export function eventKeys(eventId: string) {
 }
 
 /**
- * The field of an event's meta that holds the lowest position: nothing at or below it applies. The name is older than the
- * word `positionFloor`, and replicas of several versions share the field.
+ * The field of an event's meta that holds the lowest position: updates at or below it are not applied. The
+ * field keeps its old name, because replicas of several versions share it.
  */
 export const POSITION_FLOOR_FIELD = "floor";
 
-/** Hash: replica id → what it last said of itself. */
+/** Hash: replica id → its last report. */
 export const REPLICAS = "squelch:replicas";
 /** Set of the ids of all events. */
 export const EVENTS = "squelch:events";

@@ -1,5 +1,9 @@
 import { EventEmitter } from "node:events";
-import { ChannelService, type WatchChannelsResponse } from "../../../gen/squelch/v1/channel_service_pb.js";
+import {
+  ChannelService,
+  type SpeakersSnapshot,
+  type WatchChannelsResponse,
+} from "../../../gen/squelch/v1/channel_service_pb.js";
 import { SquelchError } from "../../domain/errors.js";
 import { type ActiveSpeaker, isSameFloor } from "../../domain/floor.js";
 import { checkOptions, FUNCTION, LOGGER, type OptionRules } from "../../domain/options.js";
@@ -151,11 +155,15 @@ export class ChannelClient extends EventEmitter<ChannelEvents> {
     if (this.#events.get(eventId) === event) this.#events.delete(eventId);
   }
 
-  #receive(eventId: string, event: FollowedEvent, { channelId, holder, snapshot }: WatchChannelsResponse): void {
-    if (snapshot === undefined) {
+  #receive(eventId: string, event: FollowedEvent, { payload }: WatchChannelsResponse): void {
+    if (payload.case === "changed") {
+      const { channelId, holder } = payload.value;
       this.#set(eventId, event, channelId, holder && speakerOf(holder));
-      return;
     }
+    if (payload.case === "snapshot") this.#replace(eventId, event, payload.value);
+  }
+
+  #replace(eventId: string, event: FollowedEvent, snapshot: SpeakersSnapshot): void {
     event.stream.succeeded();
     event.isCurrent = true;
     const speakers = new Map(snapshot.speakers.map((speaker) => [speaker.channelId, speakerOf(speaker)]));

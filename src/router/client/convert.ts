@@ -7,8 +7,10 @@ import type {
   UserBan as UserBanMessage,
 } from "../../../gen/squelch/v1/model_pb.js";
 import type { UserBan } from "../../domain/ban.js";
-import { SquelchError, type SquelchErrorCode } from "../../domain/errors.js";
+import type { SquelchErrorCode } from "../../domain/errorReasons.js";
+import { SquelchError } from "../../domain/errors.js";
 import type { ActiveSpeaker, SpeakerPause } from "../../domain/floor.js";
+import { type ErrorReasonInfo, reasonOfStatusDetails } from "../../wire/errorInfo.js";
 import { priorityOf } from "../../wire/floorEnums.js";
 
 type Timestamp = Parameters<typeof timestampMs>[0];
@@ -51,6 +53,7 @@ export function speakerOf(message: Omit<ActiveSpeakerMessage, keyof Message>): A
     priority: priorityOf(message.priority) ?? "normal",
   };
 }
+
 const refusalCodes = new Map<status, SquelchErrorCode>([
   [status.INVALID_ARGUMENT, "invalidArgument"],
   [status.PERMISSION_DENIED, "permissionDenied"],
@@ -59,5 +62,13 @@ const refusalCodes = new Map<status, SquelchErrorCode>([
 
 /** The SquelchError for a watch that a replica refused, with the replica's message and the gRPC error as `cause`. */
 export function refusalOf(error: ServiceError): SquelchError {
-  return new SquelchError(refusalCodes.get(error.code) ?? "unauthenticated", error.details, { cause: error });
+  const { reason, metadata } = reasonOf(error) ?? {};
+  const code = refusalCodes.get(error.code) ?? "unauthenticated";
+  return new SquelchError(code, error.details, { cause: error, reason, metadata });
+}
+
+/** Returns the reason that a replica gave for an error; undefined if the error is not from a replica. */
+export function reasonOf(error: Pick<ServiceError, "metadata">): ErrorReasonInfo | undefined {
+  const [trailer] = error.metadata?.get("grpc-status-details-bin") ?? [];
+  return reasonOfStatusDetails(trailer);
 }

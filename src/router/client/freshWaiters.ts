@@ -24,7 +24,7 @@ export class FreshWaiters {
     }
   }
 
-  /** Ends the wait of all who wait now. */
+  /** Ends the wait of all present callers. */
   settle(error?: Error): void {
     for (const waiter of this.#waiting) waiter(error);
   }

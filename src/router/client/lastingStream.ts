@@ -34,8 +34,8 @@ export interface LastingStreamParts<Message> {
 }
 
 /**
- * A server stream that opens again whenever it ends, until `close`. The next attempt follows after a back-off, or earlier
- * if the connection to a replica stands again.
+ * A server stream that opens again whenever it ends, until `close`. The next attempt follows after a back-off, or
+ * earlier if the connection to a replica is restored.
  */
 export class LastingStream<Message> {
   readonly #grpc: GrpcClient;

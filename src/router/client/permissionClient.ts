@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import { type ChannelCredentials, credentials, type ServiceError } from "@grpc/grpc-js";
+import { FleetService } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { UserBan } from "../../domain/ban.js";
 import type { Cursor } from "../../domain/cursor.js";
@@ -73,7 +74,7 @@ export interface PermissionClientOptions {
   logger?: Logger;
 }
 
-/** What the value of each option must be. */
+/** The rules for the values of the options. */
 export const PERMISSION_CLIENT_RULES: OptionRules<PermissionClientOptions> = {
   address: required({ ...TEXT, expected: "host:port, or host:port,host:port of all replicas" }),
   routerId: required({ ...TEXT, expected: "a string that names this router" }),
@@ -149,8 +150,8 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
       "grpc.max_receive_message_length": 16 * 1024 * 1024,
       "grpc.keepalive_time_ms": 10_000,
       "grpc.keepalive_timeout_ms": 5_000,
-      // A connection must stand again before the stream tries it. In a rolling restart, the connection to a restarted
-      // replica must stand before the next replica stops.
+      // A connection must be restored before the stream tries it. In a rolling restart, the connection to a restarted
+      // replica must be open before the next replica stops.
       "grpc.initial_reconnect_backoff_ms": 250,
       "grpc.max_reconnect_backoff_ms": 1_000,
       "grpc.use_local_subchannel_pool": 1,
@@ -205,7 +206,7 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
    *
    * @param signal ends the wait early; the promise then rejects with its reason
    * @throws SquelchError `unauthenticated`, `permissionDenied`, `invalidArgument` or `unimplemented` if the replica
-   * refuses the watch, with the replica's message; the client goes on trying all the same, every 30 s
+   * refuses the watch, with the replica's message; the client still tries again every 30 s
    * @throws SquelchError `failedPrecondition` if the client is closed, or was not started
    */
   async whenFresh(signal?: AbortSignal): Promise<void> {
@@ -304,7 +305,7 @@ export class PermissionClient extends EventEmitter<PermissionEvents> {
 
   #report(routerId: string, cursors: readonly Cursor[], leaving: boolean): Promise<unknown> {
     return this.rpc.unary(
-      PermissionService.method.reportApplied,
+      FleetService.method.reportApplied,
       { routerId, leaving, cursors: cursors.map((cursor) => ({ ...cursor, revision: BigInt(cursor.revision) })) },
       { deadline: Date.now() + (leaving ? FAREWELL_DEADLINE_MS : REPORT_DEADLINE_MS) },
     );

@@ -1,9 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { ClientReadableStream, ServiceError } from "@grpc/grpc-js";
-import { CursorSchema } from "../../../gen/squelch/v1/model_pb.js";
+import { type Checkpoint, CursorSchema } from "../../../gen/squelch/v1/model_pb.js";
 import {
-  type Checkpoint,
   PermissionService,
   type Snapshot,
   type UserMembership,
@@ -26,7 +25,7 @@ export interface PermissionWatchOptions {
   retryDelayMs: (attempt: number) => number;
 }
 
-/** Receives what a watch delivers. */
+/** Receives the messages of a watch. */
 export interface PermissionWatchListener {
   notice(notice: Notice): void;
   /** Called when all notices of the messages received so far for an event were passed on. */

@@ -6,8 +6,9 @@ import type { UserBan } from "../../domain/ban.js";
 import type { ActiveSpeaker, FloorDenyCause, FloorPriority, SpeakerPause } from "../../domain/floor.js";
 import { MAX_ID_BYTES } from "../../domain/id.js";
 import type { GrpcClient } from "../../lib/grpcService.js";
+import { encodePercent } from "../../lib/percentText.js";
 import { denyCauseOf, toPriorityMessage } from "../../wire/floorEnums.js";
-import { banOf, msOf, pauseOf, speakerOf } from "../client/convert.js";
+import { banOf, msOf, pauseOf, reasonOf, speakerOf } from "../client/convert.js";
 import type { ClientIdentity } from "./clientToken.js";
 
 const DEADLINE_MS = 1_500;
@@ -64,7 +65,7 @@ export class RouterCalls {
       const answer = await this.#grpc.unary(ChannelService.method.getChannelState, { channelId }, this.#options());
       return { eventId: answer.eventId, holder: answer.holder && speakerOf(answer.holder) };
     } catch (error) {
-      if ((error as ServiceError).code === status.NOT_FOUND) return undefined;
+      if (reasonOf(error as ServiceError)?.reason === "UNKNOWN_CHANNEL") return undefined;
       throw error;
     }
   }
@@ -177,8 +178,7 @@ export class RouterCalls {
 
   #options(actor = `router:${this.#routerId}`) {
     const metadata = new Metadata();
-    // A header has only printable ASCII. An actor has no braces and at most 128 bytes.
-    metadata.set("squelch-actor", actor.replace(/[^\x20-\x7e]|[{}]/g, "_").slice(0, MAX_ID_BYTES));
+    metadata.set("squelch-actor", encodePercent(actorId(actor)));
     return { deadline: Date.now() + DEADLINE_MS, metadata };
   }
 }
@@ -199,11 +199,18 @@ export function isRefusal(error: unknown): error is ServiceError {
 
 /** True if the lease has ended or was replaced. Other refusals, such as a call limit, do not end a lease. */
 export function isStaleLease(error: unknown): boolean {
-  const { code } = error as Partial<ServiceError>;
-  return code === status.FAILED_PRECONDITION || code === status.NOT_FOUND;
+  const { reason = "" } = reasonOf(error as ServiceError) ?? {};
+  return ["STALE_LEASE", "NOT_HOLDER", "UNKNOWN_CHANNEL"].includes(reason);
 }
 
 /** Returns the message for a client whose call failed: the message of the service for a refusal, or "Service unavailable". */
 export function refusalText(error: unknown): string {
   return isRefusal(error) ? error.details : "Service unavailable";
+}
+
+// An actor is an id: without braces and control characters, and at most 128 bytes.
+function actorId(name: string): string {
+  let id = name.replace(/[{}\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/gu, "_");
+  while (Buffer.byteLength(id) > MAX_ID_BYTES) id = Array.from(id).slice(0, -1).join("");
+  return id;
 }

@@ -1,5 +1,5 @@
 import type { PeerCertificate } from "node:tls";
-import { SquelchError } from "../../domain/errors.js";
+import { refusal, SquelchError } from "../../domain/errors.js";
 import { idProblem } from "../../domain/id.js";
 import { type Identity, SCOPES } from "../../domain/identity.js";
 import type { Logger } from "../../lib/logger.js";
@@ -7,8 +7,9 @@ import { isAuthenticated } from "../config.js";
 import type { ServerConfig } from "../configOptions.js";
 import { identifyCertificate } from "./certificateIdentity.js";
 import { createPublicKeys } from "./publicKeys.js";
+import { NO_REVOCATIONS, readRevocations } from "./revocations.js";
 import { createSecret, createSecretFile } from "./secretKeys.js";
-import { expired, TokenVerifier } from "./tokenVerifier.js";
+import { expired, revoked, TokenVerifier } from "./tokenVerifier.js";
 
 /** The credentials of a call. */
 export interface Credentials {
@@ -29,7 +30,7 @@ const ANONYMOUS = "anonymous";
 /** The longest time that a timer can wait, ms. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Identifies callers, and watches over the credentials of open streams. */
+/** Identifies callers, and reports when the credentials of open streams are no longer valid. */
 export interface Authenticator {
   /**
    * Returns the identity of a caller.
@@ -39,8 +40,8 @@ export interface Authenticator {
    */
   identify(credentials: Credentials): Promise<Identity>;
   /**
-   * Calls back when the credentials are no longer valid: the token has expired, or its key was removed. The call back comes
-   * after `guard` has returned.
+   * Calls back when the credentials are no longer valid: the token has expired, its key was removed, or it was revoked. The
+   * call back comes after `guard` has returned.
    *
    * @returns a function that stops it
    */
@@ -52,7 +53,7 @@ export interface Authenticator {
  * Creates the authenticator for a configuration. If the configuration has no means of authentication, every caller may do
  * everything under any name.
  *
- * @throws SquelchError `invalidArgument` if secrets cannot be read or are too short
+ * @throws SquelchError `invalidArgument` if secrets or revocations cannot be read, or keys are too weak
  */
 export async function createAuthenticator(config: ServerConfig, logger: Logger): Promise<Authenticator> {
   if (!isAuthenticated(config)) return trusting;
@@ -61,23 +62,34 @@ export async function createAuthenticator(config: ServerConfig, logger: Logger):
     verifier.forget();
     for (const recheck of rechecks) recheck();
   };
-  const { tokenSecret, tokenSecretFile, tokenJwks } = config;
+  const { tokenSecret, tokenSecretFile, tokenJwks, revokedTokens } = config;
+  const revocations = revokedTokens === undefined ? NO_REVOCATIONS : readRevocations(revokedTokens, changed, logger);
   const sources = [
     ...(tokenSecret === undefined ? [] : [createSecret(tokenSecret)]),
     ...(tokenSecretFile === undefined ? [] : [createSecretFile(tokenSecretFile, changed, logger)]),
     ...(tokenJwks === undefined ? [] : [await createPublicKeys(tokenJwks, changed, logger)]),
   ];
-  const verifier = new TokenVerifier(sources, { audience: config.tokenAudience, issuer: config.tokenIssuer });
+  const verifier = new TokenVerifier(
+    sources,
+    { audience: config.tokenAudience, issuer: config.tokenIssuer },
+    revocations,
+  );
 
   async function identify({ authorization, certificate }: Credentials): Promise<Identity> {
     if (authorization !== undefined) {
       const [, token] = /^Bearer +([^ ]+)$/i.exec(authorization) ?? [];
-      if (token === undefined) throw new SquelchError("unauthenticated", 'authorization: must be "Bearer" and a token');
+      if (token === undefined) {
+        throw refusal("TOKEN_MISSING", 'authorization: must be "Bearer" and a token', {});
+      }
       return await verifier.verify(token);
     }
     const proven = certificate();
-    if (proven !== undefined) return identifyCertificate(proven);
-    throw new SquelchError("unauthenticated", 'authorization: must be given, "Bearer" and a token');
+    if (proven !== undefined) {
+      const identity = identifyCertificate(proven);
+      if (revocations.isRevoked(identity.name, undefined)) throw revoked("client certificate");
+      return identity;
+    }
+    throw refusal("TOKEN_MISSING", 'authorization: must be given, "Bearer" and a token', {});
   }
 
   return {
@@ -103,7 +115,7 @@ export async function createAuthenticator(config: ServerConfig, logger: Logger):
       };
     },
     close() {
-      for (const source of sources) source.close();
+      for (const source of [...sources, revocations]) source.close();
     },
   };
 }
@@ -111,7 +123,9 @@ export async function createAuthenticator(config: ServerConfig, logger: Logger):
 const trusting: Authenticator = {
   async identify({ actor: name = ANONYMOUS }) {
     const problem = idProblem(name);
-    if (problem !== undefined) throw new SquelchError("invalidArgument", `${ACTOR_KEY}: ${problem}`);
+    if (problem !== undefined) {
+      throw refusal("INVALID_METADATA", `${ACTOR_KEY}: ${problem}`, { key: ACTOR_KEY });
+    }
     return {
       name,
       scopes: new Set(SCOPES),

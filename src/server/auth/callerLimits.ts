@@ -1,4 +1,4 @@
-import { SquelchError } from "../../domain/errors.js";
+import { refusal } from "../../domain/errors.js";
 import type { Identity } from "../../domain/identity.js";
 import type { ServerConfig } from "../configOptions.js";
 import type { LimitRefusals } from "../ops/limitMetrics.js";
@@ -8,7 +8,7 @@ const MANY_CALLERS = 1_000;
 
 interface Use {
   streams: number;
-  /** How many calls the caller may make at this moment. */
+  /** The number of calls that the caller may make at this moment. */
   credit: number;
   creditedAtMs: number;
 }
@@ -39,9 +39,10 @@ export class CallerLimits {
     const use = this.#useOf(identity);
     if (use.credit < 1) {
       this.#refused.calls++;
-      throw new SquelchError(
-        "resourceExhausted",
+      throw refusal(
+        "RATE_LIMITED",
         `${identity.name} makes more than ${this.#maxCallsPerS} calls a second; call more slowly, or raise --max-calls`,
+        { maxPerSecond: `${this.#maxCallsPerS}` },
         { retryAfterMs: Math.ceil(1_000 / this.#maxCallsPerS) },
       );
     }
@@ -58,9 +59,10 @@ export class CallerLimits {
     const use = this.#useOf(identity);
     if (use.streams >= this.#maxStreams) {
       this.#refused.streams++;
-      throw new SquelchError(
-        "resourceExhausted",
+      throw refusal(
+        "LIMIT_EXCEEDED",
         `${identity.name} has ${this.#maxStreams} streams open; close one, or raise --max-streams`,
+        { limit: "streams_per_caller", max: `${this.#maxStreams}` },
       );
     }
     use.streams += 1;

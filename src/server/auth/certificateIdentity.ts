@@ -1,5 +1,5 @@
 import type { PeerCertificate } from "node:tls";
-import { SquelchError } from "../../domain/errors.js";
+import { refusal, SquelchError } from "../../domain/errors.js";
 import { type Identity, type IdentityClaims, parseIdentity } from "../../domain/identity.js";
 
 /** The prefix of an alternative name that names an event. */
@@ -24,7 +24,7 @@ export function identifyCertificate({ subject, subjectaltname, valid_to }: PeerC
     ...(events.length > 0 && { events }),
   });
   if (identity.expiresAtMs > Date.now()) return identity;
-  throw new SquelchError("unauthenticated", "the client certificate has expired; connect again with a new one");
+  throw refusal("CERTIFICATE_EXPIRED", "the client certificate has expired; connect again with a new one", {});
 }
 
 function parse(claims: IdentityClaims): Identity {
@@ -32,9 +32,14 @@ function parse(claims: IdentityClaims): Identity {
     return parseIdentity(claims);
   } catch (error) {
     if (!(error instanceof SquelchError)) throw error;
-    throw new SquelchError("unauthenticated", "the client certificate has no common name that is an id", {
-      cause: error,
-    });
+    throw refusal(
+      "CERTIFICATE_INVALID",
+      "the client certificate has no common name that is an id",
+      {},
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -62,8 +67,9 @@ function decode(text: string): string {
 }
 
 function unreadable(): SquelchError {
-  return new SquelchError(
-    "unauthenticated",
-    `the alternative names of the client certificate cannot be read; they say URI:${EVENT_PREFIX}<id> with the id encoded`,
+  return refusal(
+    "CERTIFICATE_INVALID",
+    `the alternative names of the client certificate cannot be read; write each event as URI:${EVENT_PREFIX}<id> with the id percent-encoded`,
+    {},
   );
 }

@@ -1,6 +1,14 @@
 import { readFile } from "node:fs/promises";
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
-import { SquelchError } from "../../domain/errors.js";
+import {
+  createLocalJWKSet,
+  errors,
+  type JSONWebKeySet,
+  type JWK,
+  type JWTPayload,
+  type JWTVerifyOptions,
+  jwtVerify,
+} from "jose";
+import { refusal, SquelchError } from "../../domain/errors.js";
 import { followFiles } from "../../lib/followFiles.js";
 import type { Logger } from "../../lib/logger.js";
 import type { KeySource } from "./keySource.js";
@@ -26,6 +34,8 @@ const REFRESH_INTERVAL_MS = 30_000;
 const UNKNOWN_KEY_INTERVAL_MS = 5_000;
 const FETCH_TIMEOUT_MS = 5_000;
 const MAX_KEY_SET_BYTES = 1 << 20;
+/** The shortest modulus of an RSA key, bits (RFC 7518, 3.3). Tokens that are signed with a shorter one are refused anyway. */
+const MIN_RSA_BITS = 2_048;
 
 type KeySet = ReturnType<typeof createLocalJWKSet>;
 
@@ -35,10 +45,16 @@ type KeySet = ReturnType<typeof createLocalJWKSet>;
  *
  * @param changed called when the keys have changed
  * @returns the key source. It has no keys yet if the first read failed
+ * @throws SquelchError `invalidArgument` if the first read shows keys that must not be used, or none
  */
 export async function createPublicKeys(location: string, changed: () => void, logger: Logger): Promise<KeySource> {
   const keys = new PublicKeys(location, changed, logger);
   await keys.refresh();
+  const { unusable } = keys;
+  if (unusable !== undefined) {
+    keys.close();
+    throw new SquelchError("invalidArgument", `--token-jwks: ${unusable.message}`, { cause: unusable });
+  }
   return keys;
 }
 
@@ -48,6 +64,8 @@ class PublicKeys implements KeySource {
   readonly #changed: () => void;
   readonly #logger: Logger;
   readonly #stop: () => void;
+  /** Why the keys that were read last cannot be used. */
+  unusable: UnusableKeys | undefined;
   #text = "";
   #keys: KeySet | undefined;
   #refreshing: Promise<void> | undefined;
@@ -87,7 +105,7 @@ class PublicKeys implements KeySource {
 
   async #verify(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
     if (this.#keys === undefined) {
-      throw new SquelchError("unavailable", "the keys of tokens could not be read yet; try again");
+      throw refusal("KEYS_UNAVAILABLE", "the keys of tokens could not be read yet; try again", {});
     }
     const verifying = { ...options, algorithms: PUBLIC_ALGORITHMS };
     try {
@@ -110,11 +128,13 @@ class PublicKeys implements KeySource {
     try {
       const text = await readKeySet(this.#location);
       if (text === this.#text) return;
+      this.unusable = undefined;
       const isFirst = this.#keys === undefined;
       this.#keys = parseKeySet(text);
       this.#text = text;
       if (!isFirst) this.#changed();
     } catch (error) {
+      this.unusable = error instanceof UnusableKeys ? error : undefined;
       this.#logger.error(
         { err: error, source: redacted(this.#location) },
         "keys of tokens could not be read, will try again",
@@ -152,12 +172,29 @@ async function readKeySet(location: string): Promise<string> {
   return text;
 }
 
-// Rejects a set with secret or private keys: a set that only verifies tokens needs none, and they would leak.
+/** The keys can be read and must not be used. */
+class UnusableKeys extends Error {}
+
 function parseKeySet(text: string): KeySet {
   const set = JSON.parse(text) as JSONWebKeySet;
   const keys = createLocalJWKSet(set);
-  if (set.keys.length === 0) throw new Error("the set has no keys");
-  if (set.keys.some(({ kty, d }) => kty === "oct" || d !== undefined))
-    throw new Error("the set has keys that are secret");
+  if (set.keys.length === 0) throw new UnusableKeys("the set has no keys");
+  for (const [index, key] of set.keys.entries()) {
+    const problem = problemOf(key);
+    if (problem !== undefined) throw new UnusableKeys(`keys[${index}] (kid ${JSON.stringify(key.kid)}): ${problem}`);
+  }
   return keys;
+}
+
+function problemOf({ kty, d, n = "" }: JWK): string | undefined {
+  // A set that only verifies tokens needs no secret or private key, and could leak it.
+  if (kty === "oct" || d !== undefined) return "is secret; publish public keys only";
+  const bits = (Buffer.from(n, "base64url").length - leadingZeros(n)) * 8;
+  if (kty === "RSA" && bits < MIN_RSA_BITS) return `has ${bits} bits; use ${MIN_RSA_BITS} or more`;
+  return undefined;
+}
+
+function leadingZeros(n: string): number {
+  const first = Buffer.from(n, "base64url").findIndex((byte) => byte !== 0);
+  return Math.max(first, 0);
 }

@@ -27,7 +27,8 @@ const ofCursors = ({ cursors }: { cursors: { eventId: string }[] }) => cursors.m
 export const rights: { readonly [Name in MethodName]: Right<RequestOf<Name>> } = {
   // An empty list watches all events that the caller has access to.
   watchPermissions: { scopes: ["watch"], events: ({ eventIds }) => eventIds },
-  getUserPermissions: { scopes: ["watch"], events: ofEvent },
+  // A caller who replaces channels reads them first.
+  getUserPermissions: { scopes: ["watch", "assign"], events: ofEvent },
   setUserChannels: {
     scopes: ({ onlyIfUnknown }) => (onlyIfUnknown ? ["assign", "floor"] : ["assign"]),
     events: ofEvent,

@@ -1,6 +1,6 @@
 import type { LogEntry } from "../../domain/change.js";
 import type { LogPosition } from "../../domain/cursor.js";
-import { SquelchError } from "../../domain/errors.js";
+import { refusal } from "../../domain/errors.js";
 import type { Membership } from "../../domain/membership.js";
 import type { Engine } from "../../domain/ports/engine.js";
 import type { Unsubscribe } from "../../domain/ports/unsubscribe.js";
@@ -67,11 +67,11 @@ export class EventFeed {
   #headTimeMs: number | undefined;
   // Epochs that this feed has followed and left, the oldest first.
   readonly #leftEpochs = new Set<string>();
-  // True if a change has arrived with a revision that the feed has, but newer than its newest: the store may have gone back.
+  // True if a change has arrived whose revision the feed already has, but which was made later than its newest change. The store may have gone back.
   #hasSeenReuse = false;
   #isClosed = false;
   #flushScheduled = false;
-  // When the store accepted the oldest change that the readers do not know of yet, ms since 1970.
+  // When the store accepted the oldest change that was not passed to the readers yet, ms since 1970.
   #unflushedSinceMs: number | undefined;
   #unfollow: Unsubscribe | undefined;
 
@@ -108,7 +108,7 @@ export class EventFeed {
   async open(): Promise<void> {
     try {
       this.#unfollow = await this.#engine.follow(this.eventId, (entry) => this.#receive(entry));
-      if (this.#isClosed) throw new SquelchError("unavailable", "the replica is shutting down; reconnect");
+      if (this.#isClosed) throw refusal("DRAINING", "the replica is shutting down; reconnect", {});
       await this.synchronise();
     } catch (error) {
       this.close();
@@ -171,8 +171,8 @@ export class EventFeed {
   }
 
   /**
-   * Returns a snapshot from which `batchAfter` can continue. The newest snapshot is returned while that is true of it, so
-   * that many readers share one. Otherwise a new one is encoded, and of the older ones only the newest is kept.
+   * Returns a snapshot from which `batchAfter` can continue. As long as the newest snapshot is one, it is returned, so
+   * that many readers share it. Otherwise a new one is encoded, and only the newest of the older ones is kept.
    */
   snapshot(): Snapshot {
     const [newest, older] = this.#snapshots;
@@ -198,7 +198,7 @@ export class EventFeed {
   }
 
   /**
-   * Compares the head of the feed with the end of the log, and reads what the feed lacks. Concurrent calls share one
+   * Compares the head of the feed with the end of the log, and reads the missing entries. Concurrent calls share one
    * outcome. If it rejects with `unavailable`, the feed keeps its state and counts as out of sync.
    */
   synchronise(): Promise<void> {
@@ -221,7 +221,7 @@ export class EventFeed {
     return this.#syncing;
   }
 
-  /** Entries may have been missed: the feed is not in sync until `synchronise` has been through. */
+  /** Entries may have been missed, so the feed is not in sync until `synchronise` has finished. */
   doubt(): void {
     this.#isInSync = false;
   }
@@ -282,8 +282,8 @@ export class EventFeed {
     } while (this.#early.length > 0);
   }
 
-  // Where the log ends. An older copy of the event's keys may have been restored, so that revisions would be used twice in one
-  // epoch. What this feed has delivered proves that: then a new epoch is begun first.
+  // Returns the position of the newest log entry. If an older copy of the event's keys was restored, one epoch would use
+  // revisions twice. This feed detects it by what it has already delivered, and then begins a new epoch first.
   async #readProvenPosition(): Promise<LogPosition | undefined> {
     const position = await this.#engine.readPosition(this.eventId);
     if (position === undefined || this.#epoch === "") return position;

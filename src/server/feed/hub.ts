@@ -33,11 +33,11 @@ interface Slot {
 
 /** The events that this replica has loaded. Each is loaded once, while it is in use and for a grace time after. */
 export class Hub {
-  /** Identifies this replica among all that run. */
+  /** The id of this replica. It is unique in the fleet. */
   readonly replicaId = `${hostname()}-${randomBytes(3).toString("hex")}`;
   /** When this replica started, by `performance.now()`. */
   readonly startedMs = performance.now();
-  /** What this replica would report of itself now; undefined while it is not reported. */
+  /** Returns the present report of this replica; undefined while it is not reported. */
   ownReport: () => ReplicaReport | undefined = () => undefined;
   readonly engine: Engine;
   readonly logger: Logger;
@@ -50,7 +50,7 @@ export class Hub {
   readonly speakers: SpeakerHub;
   readonly #releaseGraceMs: number;
   readonly #slots = new Map<string, Slot>();
-  /** Events that are to be loaded again soon, because loading them has failed while leases run in them. */
+  /** Events with running leases that could not be loaded. They will soon be loaded again. */
   readonly #retries = new Map<string, NodeJS.Timeout>();
   readonly #stop: (() => void)[] = [];
 

@@ -30,7 +30,7 @@ export class BanKeeper {
     this.#logger = logger;
   }
 
-  /** Follows the bans of the event and announces what the log lacks. If it rejects with `unavailable`, it is closed. */
+  /** Follows the bans of the event and announces the changes that are missing in the log. If it rejects with `unavailable`, it is closed. */
   async open(): Promise<void> {
     try {
       this.#unfollow = await this.#engine.followBans(this.#eventId, () => this.look());
@@ -42,7 +42,7 @@ export class BanKeeper {
     }
   }
 
-  /** Announces what the log lacks. Retries later if the store cannot be reached. */
+  /** Announces the changes that are missing in the log. Retries later if the store cannot be reached. */
   look(): void {
     this.#looks.run().catch((error: unknown) => {
       this.#logger.warn({ err: error, eventId: this.#eventId }, "bans could not be checked, will try again");

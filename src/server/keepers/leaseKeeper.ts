@@ -38,7 +38,7 @@ export class LeaseKeeper {
     return this.#looks.size + this.#looking > 0;
   }
 
-  /** Starts to follow the event, and announces what has expired before. If it rejects with `unavailable`, it is closed. */
+  /** Starts to follow the event, and announces the leases that have expired before. If it rejects with `unavailable`, it is closed. */
   async open(): Promise<void> {
     try {
       this.#unfollow = await this.#engine.followFloor(this.#eventId, (news) => this.#receive(news));

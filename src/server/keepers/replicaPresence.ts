@@ -19,7 +19,7 @@ export interface ReportedReplica {
   readonly loadedEvents: number;
   /** When the replica started, by `performance.now()`. */
   readonly startedMs: number;
-  /** Set while the replica is reported: what it would report now. */
+  /** Set while the replica is reported: returns its present report. */
   ownReport: () => ReplicaReport | undefined;
 }
 

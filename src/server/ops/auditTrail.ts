@@ -83,18 +83,19 @@ export class AuditTrail {
   }
 
   async #write(): Promise<void> {
-    let hasFailed = false;
+    let failure: string | undefined;
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.slice(0, MAX_BATCH);
       try {
         await this.#store.appendAudit(batch);
         this.#waiting.splice(0, batch.length);
-        hasFailed = false;
+        failure = undefined;
         this.#isDropping = false;
       } catch (error) {
-        if (!hasFailed) this.#logger.warn({ err: error }, "audit trail could not be written, will retry");
+        const { message } = error as Error;
+        if (message !== failure) this.#logger.warn({ err: error }, "audit trail could not be written, will retry");
         if (this.#isClosed) break;
-        hasFailed = true;
+        failure = message;
         await this.#pause();
       }
     }

@@ -4,11 +4,17 @@ import type { Engine } from "../../domain/ports/engine.js";
 import { addLabelledCounter } from "./metrics.js";
 
 /** How many requests each limit has rejected since the start. */
-export type LimitRefusals = Record<"streams" | "calls" | "connections" | MembershipLimit, number>;
+export type LimitRefusals = Record<
+  "streams" | "calls" | "connections" | "connections_per_address" | MembershipLimit,
+  number
+>;
 
 /** Registers the metric of rejections by limits, and returns its counters. */
 export function createLimitRefusals(registry: Registry): LimitRefusals {
-  const refused = { streams: 0, calls: 0, connections: 0, users_per_event: 0, channels_per_user: 0 };
+  const refused = {
+    ...{ streams: 0, calls: 0, connections: 0, connections_per_address: 0 },
+    ...{ users_per_event: 0, channels_per_user: 0 },
+  };
   addLabelledCounter(
     registry,
     "squelch_limit_refusals_total",

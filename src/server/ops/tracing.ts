@@ -34,14 +34,14 @@ export class Tracing {
    *
    * @param traceparent the caller's span, in the format of W3C Trace Context. An invalid value starts a new trace
    */
-  begin(service: string, method: string, requestId: string, traceparent: string | undefined): CallSpan {
+  begin(service: string, method: string, callId: string, traceparent: string | undefined): CallSpan {
     const parent = traceparent === undefined ? null : parseTraceParent(traceparent);
     const context = parent === null ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, { ...parent, isRemote: true });
     const attributes = {
       "rpc.system": "grpc",
       "rpc.service": service,
       "rpc.method": method,
-      "squelch.request_id": requestId,
+      "squelch.call_id": callId,
     };
     const span: Span = this.#tracer.startSpan(`${service}/${method}`, { kind: SpanKind.SERVER, attributes }, context);
     return {

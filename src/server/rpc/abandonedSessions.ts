@@ -1,9 +1,9 @@
 import { constants, type ServerHttp2Session } from "node:http2";
 import type { Logger } from "../../lib/logger.js";
 
-/** How many cancelled calls a second nghttp2 permits for long. After a burst of 1,000 more it gives the connection up. */
+/** The rate of cancelled calls that nghttp2 permits. It gives a connection up after a burst of 1,000 calls above this rate. */
 const PERMITTED_CANCELS_PER_S = 33;
-/** How many cancelled calls above that rate make a connection suspicious. */
+/** A connection is suspicious after this many cancelled calls above the permitted rate. */
 const SUSPICIOUS_CANCELS = 500;
 /** How often a suspicious connection is checked, ms. */
 const CHECK_INTERVAL_MS = 500;
@@ -11,9 +11,9 @@ const CHECK_INTERVAL_MS = 500;
 const ANSWER_TIMEOUT_MS = 5_000;
 
 /**
- * Ends a connection that nghttp2 has given up because its client cancelled too many calls. nghttp2 announces that to the
- * client with GOAWAY and then reads nothing more from it, but reports nothing to Node, so that its streams would stay
- * open and silent. Such a connection no longer answers a ping. Logs the end, also where the client closes first.
+ * Ends a connection that nghttp2 has given up because its client cancelled too many calls. nghttp2 sends GOAWAY to the
+ * client and then reads nothing more from it. It does not report this to Node, so the streams would stay open and silent.
+ * Such a connection no longer answers a ping. Logs the end, also if the client closes the connection first.
  */
 export function endIfAbandoned(session: ServerHttp2Session, logger: Logger): void {
   const { remoteAddress, remotePort } = session.socket;
@@ -42,7 +42,7 @@ export function endIfAbandoned(session: ServerHttp2Session, logger: Logger): voi
   };
   session.on("stream", (stream) => {
     stream.once("close", () => {
-      // The streams of a connection that is lost are closed in the same way.
+      // When a connection is lost, its streams close in the same way. Those are not cancelled calls.
       if (session.destroyed || stream.rstCode !== constants.NGHTTP2_CANCEL) return;
       if (isSuspicious(1)) timer ??= setTimeout(check, CHECK_INTERVAL_MS);
     });

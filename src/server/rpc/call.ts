@@ -30,16 +30,16 @@ export interface ClientStreamCall {
 export interface WatchCall {
   kind: "watch";
   /**
-   * @param fail is called when the watch cannot go on. The watch is closed then.
-   * @throws what makes it impossible to open the watch
+   * @param fail called when the watch cannot continue. The watch is then closed.
+   * @throws the error that prevents the watch from opening
    */
   open(request: WatchRequest, call: OngoingCall, sink: WatchSink, fail: (error: unknown) => void): OpenWatch;
 }
 
-/** What a server does when a call comes in. */
+/** The implementation of a call. */
 export type ServedCall = UnaryCall | ClientStreamCall | WatchCall;
 
-/** Finds what is done for a method of the served services. */
+/** Returns the implementation of a method of the served services. */
 export type ServedCalls = (method: DescMethod) => ServedCall;
 
 /** Returns the call of a method with something added before, around or after it. */

@@ -1,31 +1,32 @@
 import { randomUUID } from "node:crypto";
-import { SquelchError } from "../../domain/errors.js";
+import { refusal } from "../../domain/errors.js";
 import { idProblem, MAX_ID_BYTES } from "../../domain/id.js";
 import type { Identity } from "../../domain/identity.js";
+import { decodePercent } from "../../lib/percentText.js";
 import { ACTOR_KEY, type Credentials } from "../auth/authenticator.js";
 
-/** What the headers and the connection of a call say. */
+/** The facts about a call in its headers and its connection. */
 export interface CallHead extends Credentials {
   /** Names the call in logs and in the audit trail: the name that the caller gave, or a random one. */
-  requestId: string;
+  callId: string;
   /** The caller's span that the call belongs to, in the format of W3C Trace Context. */
   traceparent: string | undefined;
 }
 
-/** Who makes a call. */
+/** The caller of a call, with its headers and connection. */
 export interface Caller {
   head: CallHead;
   identity: Identity;
 }
 
-/** What a handler knows of a call beside its request. */
+/** The data of a call for its handler, besides the request. */
 export interface CallContext {
   readonly identity: Identity;
-  /** The caller's name. The log of the event has it as the author of a change. */
+  /** The caller's name. The log of the event records it as the actor of a change. */
   readonly actor: string;
   /** Names the call in logs and in the audit trail. */
-  readonly requestId: string;
-  /** When to answer at the latest, by `performance.now()`, so that the answer arrives in time. */
+  readonly callId: string;
+  /** The latest time for the answer, by `performance.now()`, so that the answer arrives in time. */
   readonly answerBeforeMs: number;
   /**
    * Aborted when the work for the call should stop: the client has cancelled, the time is up, the caller's token has
@@ -36,22 +37,35 @@ export interface CallContext {
 }
 
 /** The metadata key under which a caller names its call. */
-const REQUEST_ID_KEY = "squelch-request-id";
+const CALL_ID_KEY = "squelch-call-id";
 
 /** @param read returns the value of a metadata key, or undefined if the call does not have the key */
 export function createHead(read: (key: string) => string | undefined, certificate: CallHead["certificate"]): CallHead {
+  const readText = (key: string) => {
+    const value = read(key);
+    return value === undefined ? undefined : decodeOrKeep(value);
+  };
   return {
     authorization: read("authorization"),
-    actor: read(ACTOR_KEY),
-    // A longer name is refused. It is cut here because the refusal goes into logs and into the audit trail.
-    requestId: read(REQUEST_ID_KEY)?.slice(0, MAX_ID_BYTES + 1) ?? randomUUID(),
+    actor: readText(ACTOR_KEY),
+    // A longer name is refused. It is shortened here because logs and the audit trail record the refusal.
+    callId: readText(CALL_ID_KEY)?.slice(0, MAX_ID_BYTES + 1) ?? randomUUID(),
     traceparent: read("traceparent"),
     certificate,
   };
 }
 
 /** @throws SquelchError `invalidArgument` if the name of the call is not a valid id */
-export function checkRequestId({ requestId }: CallHead): void {
-  const problem = idProblem(requestId);
-  if (problem !== undefined) throw new SquelchError("invalidArgument", `${REQUEST_ID_KEY}: ${problem}`);
+export function checkCallId({ callId }: CallHead): void {
+  const problem = idProblem(callId);
+  if (problem !== undefined) throw refusal("INVALID_METADATA", `${CALL_ID_KEY}: ${problem}`, { key: CALL_ID_KEY });
+}
+
+// A value that does not decode to UTF-8 becomes one that no check of ids accepts.
+function decodeOrKeep(value: string): string {
+  try {
+    return decodePercent(value);
+  } catch {
+    return "{}";
+  }
 }

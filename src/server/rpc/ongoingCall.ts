@@ -1,4 +1,4 @@
-import { SquelchError } from "../../domain/errors.js";
+import { refusal } from "../../domain/errors.js";
 import type { Identity } from "../../domain/identity.js";
 import type { CallContext, Caller, CallHead } from "./callContext.js";
 import type { Endings } from "./shutdown.js";
@@ -19,7 +19,7 @@ export class OngoingCall implements CallContext {
 
   /**
    * @param clientWaitsMs how long the client waits for the answer, from now; Infinity if it set no deadline
-   * @param endings what a shutdown ends
+   * @param endings the streams and calls that a shutdown ends
    */
   constructor({ head, identity }: Caller, clientWaitsMs: number, endings: Endings) {
     this.head = head;
@@ -32,8 +32,8 @@ export class OngoingCall implements CallContext {
     return this.identity.name;
   }
 
-  get requestId(): string {
-    return this.head.requestId;
+  get callId(): string {
+    return this.head.callId;
   }
 
   get answerBeforeMs(): number {
@@ -57,12 +57,15 @@ export class OngoingCall implements CallContext {
   startTimer(longestMs: number): void {
     const nowMs = performance.now();
     const leftMs = Math.min(longestMs, this.#clientGivesUpMs - nowMs);
-    // Leaves time for a last look at the store, and for the answer to arrive.
+    // Leaves time for a last read of the store, and for the answer to arrive.
     this.#answerBeforeMs = nowMs + leftMs - Math.min(300, leftMs / 4);
     const clientLeftMs = this.#clientGivesUpMs - nowMs;
     const budgetMs = Math.min(longestMs, clientLeftMs - Math.min(100, clientLeftMs / 10));
     const message = "the store did not answer in time; the outcome is unknown, try again";
-    this.#timer = setTimeout(() => this.end(new SquelchError("unavailable", message)), Math.max(budgetMs, 0));
+    this.#timer = setTimeout(
+      () => this.end(refusal("STORE_UNAVAILABLE", message, { outcome: "unknown" })),
+      Math.max(budgetMs, 0),
+    );
   }
 
   /** From now on a shutdown of the replica ends the call. */
@@ -89,8 +92,8 @@ export class OngoingCall implements CallContext {
   }
 
   /**
-   * Does the work of the call, which is over then. Rejects as soon as the call is ended: work that takes no notice of
-   * `signal` goes on, and its result is lost.
+   * Does the work of the call. Afterwards the call is over. Rejects as soon as the call is ended early. Work that ignores
+   * `signal` then continues, and its result is lost.
    */
   async run<Result>(work: () => Promise<Result>): Promise<Result> {
     this.throwIfEnded();
@@ -100,7 +103,7 @@ export class OngoingCall implements CallContext {
         work().then(resolve, reject);
       });
     } finally {
-      // Stops work that goes on for the sake of this call.
+      // Stops remaining work for this call.
       this.#finish();
     }
   }

@@ -18,7 +18,7 @@ export interface ReceivedCall {
  * Runs a call that answers once, and logs its defects.
  *
  * @param input the request, or the stream of requests
- * @param encode turns the answer into what the server sends
+ * @param encode converts the answer to the form that the server sends
  * @throws CallCancelled if no client waits for an answer
  */
 export async function runCall<Encoded>(
@@ -32,11 +32,11 @@ export async function runCall<Encoded>(
   const ongoing = new OngoingCall(caller, clientWaitsMs, shutdown.endings);
   onCancelled(() => ongoing.end(new CallCancelled()));
   try {
-    // The kind of the method decides both what the server has read and what the call takes.
+    // The kind of the method decides whether the input is a request or a stream.
     return encode(await call.handle(input as AsyncIterable<unknown>, ongoing));
   } catch (error) {
     if (isDefect(error)) {
-      logger.error({ err: error, method: method.name, requestId: ongoing.requestId }, "call failed");
+      logger.error({ err: error, method: method.name, callId: ongoing.callId }, "call failed");
     }
     throw error;
   }

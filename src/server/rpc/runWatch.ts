@@ -30,7 +30,7 @@ export function runWatch(
 ): () => void {
   // The request is not checked yet: the id may have any length.
   const routerId = request.routerId?.slice(0, MAX_ID_BYTES);
-  const log = logger.child({ routerId, peer, requestId: caller.head.requestId });
+  const log = logger.child({ routerId, peer, callId: caller.head.callId });
   let watch: OpenWatch | undefined;
   let isOver = false;
 

@@ -15,7 +15,7 @@ import { trace } from "./interceptors/trace.js";
 import type { Serving } from "./serving.js";
 import type { Shutdown } from "./shutdown.js";
 
-/** What the interceptors need. */
+/** The parts that the interceptors use. */
 export interface CallParts {
   authenticator: Authenticator;
   limits: CallerLimits;
@@ -28,7 +28,7 @@ export interface CallParts {
 }
 
 /**
- * Puts together what the gRPC and the HTTP server serve: the way of every call, from its headers to its handler.
+ * Builds the calls of the gRPC server and the HTTP server: the way of every call, from its headers to its handler.
  *
  * @param implemented the call of each method, without interceptors
  */
@@ -36,9 +36,9 @@ export function serveCalls(
   implemented: ReadonlyMap<DescMethod, ServedCall>,
   { authenticator, limits, recording, metrics, tracing, shutdown, logger }: CallParts,
 ): Serving {
-  // A server asks this first, before it reads the message of a call: it finds out who the caller is.
+  // A server calls this first, before it reads the message of a call. It identifies the caller.
   const admit = createAdmission(authenticator, recording, metrics, shutdown);
-  // Then the call passes these, from the outside in, on its way to the handler.
+  // Then the call passes these interceptors, from the outside in, on its way to the handler.
   const interceptors: readonly Interceptor[] = [
     ...(tracing === undefined ? [] : [trace(tracing)]),
     measure(metrics),

@@ -5,9 +5,10 @@ import type { Hub } from "../feed/hub.js";
 import type { CatchUp } from "../state/catchUp.js";
 import type { Handlers, ServedCall } from "./call.js";
 import { createAppliedCalls } from "./calls/appliedCalls.js";
-import { createAuditTrailCalls } from "./calls/auditTrailCalls.js";
+import { createAuditService } from "./calls/auditService.js";
+import { createBanService } from "./calls/banService.js";
 import { createChannelService } from "./calls/channelService.js";
-import { createFleetCalls } from "./calls/fleetCalls.js";
+import { createFleetService } from "./calls/fleetService.js";
 import { createPermissionService } from "./calls/permissionService.js";
 import { openWatchChannels } from "./calls/watchChannels.js";
 import { openWatchPermissions } from "./calls/watchPermissions.js";
@@ -24,9 +25,10 @@ export function implementCalls(
 ): ReadonlyMap<DescMethod, ServedCall> {
   const handlers: Handlers = {
     ...createPermissionService(hub, catchUp),
+    ...createBanService(hub.engine),
     ...createAppliedCalls(hub.engine),
-    ...createFleetCalls(hub),
-    ...createAuditTrailCalls(hub.engine),
+    ...createFleetService(hub, catchUp),
+    ...createAuditService(hub.engine),
     ...createChannelService(hub, limits),
     watchPermissions: (...call) => openWatchPermissions(hub, ...call),
     watchChannels: (request, _context, sink) => openWatchChannels(hub, request, sink),

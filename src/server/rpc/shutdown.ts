@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { SquelchError } from "../../domain/errors.js";
+import { refusal, type SquelchError } from "../../domain/errors.js";
 import type { Logger } from "../../lib/logger.js";
 
 /** The time between the ends of two streams, ms; shorter if there are so many streams that this would take too long. */
@@ -36,7 +36,7 @@ export class Shutdown {
     const { endings } = this;
     const spreadMs = Math.min(endings.size * ENDING_INTERVAL_MS, drainTimeoutMs * ENDING_SHARE);
     logger.info({ streams: endings.size, spreadMs }, "draining");
-    // A timer takes 1 ms at least. After a turn that was late the next turns still keep their distance.
+    // A timer waits at least 1 ms. After a late turn, the following turns still keep their distance.
     const endingsPerTurn = Math.ceil(endings.size / spreadMs);
     const turnMs = (spreadMs * endingsPerTurn) / endings.size;
     const error = shuttingDown();
@@ -51,7 +51,7 @@ export class Shutdown {
   }
 }
 
-// Clients may reconnect at once: the ends of their streams are spread already.
+// Clients may reconnect at once, because the ends of their streams are already spread.
 function shuttingDown(): SquelchError {
-  return new SquelchError("unavailable", "the replica is shutting down; reconnect", { retryAfterMs: 0 });
+  return refusal("DRAINING", "the replica is shutting down; reconnect", {}, { retryAfterMs: 0 });
 }

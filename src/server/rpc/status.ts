@@ -1,5 +1,7 @@
 import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
-import { SquelchError, type SquelchErrorCode } from "../../domain/errors.js";
+import type { SquelchErrorCode } from "../../domain/errorReasons.js";
+import { SquelchError } from "../../domain/errors.js";
+import { encodeDetails } from "./errorDetails.js";
 
 /** The gRPC status of each code. */
 export const codes: Record<SquelchErrorCode, status> = {
@@ -16,6 +18,9 @@ export const codes: Record<SquelchErrorCode, status> = {
 /** The trailer with the time in ms after which a client may retry (gRFC A6). */
 const PUSHBACK_KEY = "grpc-retry-pushback-ms";
 
+/** The trailer with the details of an error: a google.rpc.Status. */
+const DETAILS_KEY = "grpc-status-details-bin";
+
 /** The client has cancelled its call, or its connection is gone. It receives no answer. */
 export class CallCancelled extends Error {
   override readonly name = "CallCancelled";
@@ -25,7 +30,7 @@ export class CallCancelled extends Error {
   }
 }
 
-/** True for an error that means a mistake in Squelch, as opposed to a failure that its callers know how to handle. */
+/** True for an error that is a mistake in Squelch. Callers know how to handle all other failures. */
 export function isDefect(error: unknown): boolean {
   return !(error instanceof SquelchError || error instanceof CallCancelled);
 }
@@ -37,8 +42,8 @@ export function toStatus(error: unknown): Pick<StatusObject, "code" | "details">
     return { code: status.INTERNAL, details: "internal error; the replica's log has the details" };
   }
   const { code, message: details, retryAfterMs } = error;
-  if (retryAfterMs === undefined) return { code: codes[code], details };
   const metadata = new Metadata();
-  metadata.set(PUSHBACK_KEY, `${retryAfterMs}`);
+  metadata.set(DETAILS_KEY, encodeDetails(codes[code], error));
+  if (retryAfterMs !== undefined) metadata.set(PUSHBACK_KEY, `${retryAfterMs}`);
   return { code: codes[code], details, metadata };
 }

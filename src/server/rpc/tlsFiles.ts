@@ -9,7 +9,18 @@ import type { ServerConfig } from "../configOptions.js";
 /** How long a TLS handshake may take, ms. */
 export const HANDSHAKE_TIMEOUT_MS = 10_000;
 
-/** The certificate that both listeners present, and the CAs whose client certificates they accept. */
+/**
+ * The cipher suites of TLS 1.2 that clients may use: with forward secrecy and authenticated encryption, as RFC 9325, 4.2
+ * recommends. All suites of TLS 1.3 are of that kind; the first three are those that Node.js has by default.
+ */
+const CIPHERS = [
+  ...["TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"],
+  ...["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"],
+  ...["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"],
+  ...["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305"],
+].join(":");
+
+/** The certificate that both listeners present, and the CAs and revocations by which they judge client certificates. */
 export interface TlsFiles {
   /** The newest certificate, key and CAs. */
   readonly context: SecureContextOptions;
@@ -17,42 +28,52 @@ export interface TlsFiles {
   readonly asksForCertificates: boolean;
   /** Calls back with each new context. New connections must use it. */
   onRenewal(listener: (context: SecureContextOptions) => void): void;
+  /** Calls back when the CAs or the revoked certificates of clients have changed, after `onRenewal` has. */
+  onClientRules(listener: () => void): void;
   close(): void;
 }
 
 /**
- * Reads the certificate, its key and the CAs of clients, and reads them again when one of the files changes. If the new files
- * cannot be used, an error is logged and the old ones stay in use.
+ * Reads the certificate, its key, and the CAs and revoked certificates of clients, and reads them again when one of the files
+ * changes. If the new files cannot be used, an error is logged and the old ones stay in use.
  *
  * @returns undefined if the configuration names no certificate
  * @throws SquelchError `invalidArgument` if a file cannot be read at the start, or if the files do not fit together
  */
 export function openTlsFiles(
-  { tlsCert, tlsKey, tlsClientCa }: Pick<ServerConfig, "tlsCert" | "tlsKey" | "tlsClientCa">,
+  {
+    tlsCert,
+    tlsKey,
+    tlsClientCa,
+    tlsClientCrl,
+  }: Pick<ServerConfig, "tlsCert" | "tlsKey" | "tlsClientCa" | "tlsClientCrl">,
   logger: Logger,
 ): TlsFiles | undefined {
   if (tlsCert === undefined || tlsKey === undefined) return undefined;
   const read = () => {
-    const context = {
+    const context: SecureContextOptions = {
+      ciphers: CIPHERS,
+      minVersion: "TLSv1.2",
       cert: readFile("--tls-cert", tlsCert),
       key: readFile("--tls-key", tlsKey),
       ...(tlsClientCa !== undefined && { ca: readFile("--tls-client-ca", tlsClientCa) }),
+      ...(tlsClientCrl !== undefined && { crl: readFile("--tls-client-crl", tlsClientCrl) }),
     };
-    try {
-      createSecureContext(context);
-    } catch (error) {
-      throw new SquelchError("invalidArgument", `--tls-cert, --tls-key: ${(error as Error).message}`);
-    }
-    if (context.ca !== undefined) requireCertificates("--tls-client-ca", context.ca);
+    checkUsable("--tls-client-crl", { crl: context.crl });
+    checkUsable("--tls-cert, --tls-key", context);
+    if (context.ca !== undefined) requireCertificates("--tls-client-ca", context.ca as Buffer);
     return context;
   };
   let context = read();
   const listeners: ((context: SecureContextOptions) => void)[] = [];
-  const paths = [tlsCert, tlsKey, tlsClientCa].filter((path) => path !== undefined);
+  const clientListeners: (() => void)[] = [];
+  const paths = [tlsCert, tlsKey, tlsClientCa, tlsClientCrl].filter((path) => path !== undefined);
   const close = followFiles(paths, () => {
     try {
+      const before = clientRulesOf(context);
       context = read();
       for (const listener of listeners) listener(context);
+      if (clientRulesOf(context) !== before) for (const listener of clientListeners) listener();
       logger.info("certificates reloaded");
     } catch (error) {
       logger.error({ err: error }, "certificates could not be reloaded, the old ones stay in use");
@@ -64,8 +85,21 @@ export function openTlsFiles(
     },
     asksForCertificates: tlsClientCa !== undefined,
     onRenewal: (listener) => void listeners.push(listener),
+    onClientRules: (listener) => void clientListeners.push(listener),
     close,
   };
+}
+
+function checkUsable(flags: string, context: SecureContextOptions): void {
+  try {
+    createSecureContext(context);
+  } catch (error) {
+    throw new SquelchError("invalidArgument", `${flags}: ${(error as Error).message}`);
+  }
+}
+
+function clientRulesOf({ ca, crl }: SecureContextOptions): string {
+  return `${ca} ${crl}`;
 }
 
 // Node.js accepts a file without certificates here, and then rejects every client certificate.

@@ -15,7 +15,7 @@ const ACTOR = "channel-state-manager";
 /** The state of one channel's floor, in the format that routers use. */
 export interface ChannelState {
   channelId: string;
-  /** The user who speaks; null if the channel is free. */
+  /** The id of the speaker; null if the channel is free. */
   currentSpeaker: string | null;
   speakerName: string | null;
   isBusy: boolean;
@@ -207,7 +207,7 @@ export class ChannelStateManager {
   }
 
   /**
-   * Calls back once for each published change of the channel's speaker, whichever router made it. A callback that is
+   * Calls back once for each published change of the channel's speaker, made by any router. A callback that is
    * given more than once is still called once per change.
    */
   async subscribeToChannel(channelId: string, callback: ChannelStateCallback): Promise<void> {

@@ -5,7 +5,7 @@ import type { Logger } from "../../lib/logger.js";
 import type { ServerConfig } from "../configOptions.js";
 import { addIngestMetrics } from "../ops/ingestMetrics.js";
 import { createCatchUp } from "./catchUp.js";
-import { Ingest } from "./ingest.js";
+import { Ingest, type UpdateSource } from "./ingest.js";
 import { PermissionSyncManager } from "./permissionSync.js";
 import { Reconciler } from "./reconciler.js";
 import { Watermark } from "./watermark.js";
@@ -21,23 +21,30 @@ export function createIngest(
   const { controlPlane, subscriber } = source;
   const ingestLogger = logger.child({ component: "Ingest" });
   const requestReconcile = () => reconciler.request();
-  const ingest = new Ingest(engine, () => subscriber.reconnect(), requestReconcile, ingestLogger);
+  const updateSource: UpdateSource = {
+    reopen: () => subscriber.reconnect(),
+    requestReconcile,
+    isRefused: () => source.isRefused,
+    readAssignedChannels: (userIds) => controlPlane.readAssignedChannels(userIds),
+  };
+  const ingest = new Ingest(engine, updateSource, ingestLogger);
   const reconciler: Reconciler = new Reconciler(engine, controlPlane, ingest, ingestLogger);
   const watermark = new Watermark(ingest, controlPlane, reconciler, ingestLogger);
   // A log line for each update would cost more than applying the update, so the service logs them only at "debug".
   const syncLogger = logger.child({ component: "PermissionSync" }, logLevel === "info" ? { level: "warn" } : {});
   const sync = new PermissionSyncManager(
     (userId, eventId, channelIds, action, position) => {
-      // A message before the first ticket of a connection has no position in the order.
-      if (position === undefined) {
-        ingest.counts.unplaced++;
-        logger.warn({ eventId, userId }, "update ignored: it came before the first ticket");
-      } else ingest.accept(eventId, { userId, channelIds, action }, position);
+      const update = { userId, channelIds, action };
+      if (position === undefined) ingest.acceptEarly(eventId, update);
+      else ingest.accept(eventId, update, position);
     },
     { subscriber, observer: ingest, logger: syncLogger },
   );
   addIngestMetrics(registry, { ingest, sync, watermark, reconciler });
-  source.onStateDoubtful(requestReconcile);
+  source.onStateDoubtful(() => {
+    ingest.retry();
+    requestReconcile();
+  });
   return {
     ingest,
     catchUp: createCatchUp(engine, watermark, reconciler),

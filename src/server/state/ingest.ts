@@ -1,19 +1,28 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Position } from "../../domain/cursor.js";
-import { isUnavailable } from "../../domain/errors.js";
+import { isUnavailable, refusal } from "../../domain/errors.js";
 import type { Engine } from "../../domain/ports/engine.js";
 import type { MembershipUpdate } from "../../domain/ports/membershipStore.js";
 import { errorReplyOf } from "../../engine/redis/connection/errorReplies.js";
 import type { Logger } from "../../lib/logger.js";
+import { EarlyUpdates } from "./earlyUpdates.js";
+import { type EventQueue, MAX_BATCH, nextBatch, type QueuedUpdate } from "./eventQueue.js";
+import { markStaleKeys, type ReadAssignedChannels } from "./staleKeys.js";
 
-/** The most updates that are applied in one step. */
-const MAX_BATCH = 100;
 /** The most updates of one event that wait. */
 const MAX_QUEUED_UPDATES = 10_000;
+/** Greater than the number of messages between two tickets. */
+const EARLY_COUNT = Number.MAX_SAFE_INTEGER;
 /** The first wait before updates are applied again, ms. Each following wait is twice as long, up to the longest. */
 const FIRST_RETRY_MS = 250;
 const LONGEST_RETRY_MS = 2_000;
 /** The longest time that updates may be rejected before the replica reports that it cannot apply them, ms. */
 const PROBLEM_AFTER_MS = 3_000;
+/** The longest time until a ticket comes through the subscription, ms. */
+const TICKET_TIMEOUT_MS = 1_000;
+/** The longest time until updates that came before a ticket are applied, ms. */
+const APPLY_TIMEOUT_MS = 2_000;
+const POLL_MS = 20;
 /** The actor in the log for changes that the control plane published. */
 const ACTOR = "control-plane";
 
@@ -21,39 +30,29 @@ const ACTOR = "control-plane";
 export interface IngestCounts {
   applied: number;
   /**
-   * Updates that found a full queue, or that still waited at the stop. A reconcile repairs what they would have
-   * changed.
+   * Updates that found a full queue, or that still waited at the stop. A reconcile repairs the missing changes.
    */
   dropped: number;
   /** Updates that named a channel of another event. */
   foreign: number;
-  /** Updates that came before the first ticket of a connection, so that they have no position in the order. */
+  /**
+   * Updates that came before the first ticket of a subscription, and for which no ticket came or too many waited. They
+   * count as missed, so that the watermark does not pass them until another replica or a reconcile has applied them.
+   */
   unplaced: number;
 }
 
-interface QueuedUpdate extends MembershipUpdate {
-  /** The number of the message among all accepted messages. */
-  sequence: number;
-  /** When the update was accepted, by the monotonic clock. */
-  acceptedMs: number;
-}
+type ReceivedUpdate = Pick<MembershipUpdate, "userId" | "channelIds" | "action">;
 
-/** The waiting updates of one event, in their order. */
-interface EventQueue {
-  updates: QueuedUpdate[];
-  /**
-   * Users with an update that cannot be applied because of a defect. Their updates wait; updates of other users
-   * overtake them.
-   */
-  stuckUsers: Set<string>;
-  /** How many updates are applied together: one while the update that causes a failure is searched for. */
-  batchSize: number;
-  /** Ends the wait of a queue in which all updates wait because of defects. */
-  wake?: (() => void) | undefined;
-  /**
-   * Set while updates cannot be applied: since when, by the monotonic clock, and whether Redis answered with an error.
-   */
-  failing?: { sinceMs: number; error: Error; isRefused: boolean } | undefined;
+/** Where the updates come from. */
+export interface UpdateSource {
+  /** Opens the subscription again, so that a reconcile repairs what a full queue has dropped. */
+  reopen(): void;
+  /** Requests a comparison with the control plane's keys, after updates were rejected. */
+  requestReconcile(): void;
+  /** True while the control plane's Redis rejects writes, as far as this replica knows. */
+  isRefused(): boolean;
+  readAssignedChannels: ReadAssignedChannels;
 }
 
 /** A ticket, and the last message before it. */
@@ -71,25 +70,23 @@ export class Ingest {
   readonly counts: IngestCounts = { applied: 0, dropped: 0, foreign: 0, unplaced: 0 };
   readonly #engine: Engine;
   readonly #logger: Logger;
-  readonly #reopen: () => void;
-  readonly #requestReconcile: () => void;
+  readonly #source: UpdateSource;
   readonly #queues = new Map<string, EventQueue>();
+  readonly #early = new EarlyUpdates();
+  /** Ends the waits of the queues, so that all updates are tried again. */
+  readonly #retries = new Set<() => void>();
   readonly #abort = new AbortController();
   #sequence = 0;
+  #subscription = 0;
   #openedAt: number | undefined;
   #newestTicket: SeenTicket | undefined;
   // The ticket that waits until all earlier updates are applied, and the last ticket for which they were.
   #awaitedTicket: SeenTicket | undefined;
   #appliedThrough: number | undefined;
 
-  /**
-   * @param reopen opens the subscription again, so that a reconcile repairs what a full queue has dropped
-   * @param requestReconcile requests a comparison with the control plane's keys, after updates were rejected
-   */
-  constructor(engine: Engine, reopen: () => void, requestReconcile: () => void, logger: Logger) {
+  constructor(engine: Engine, source: UpdateSource, logger: Logger) {
     this.#engine = engine;
-    this.#reopen = reopen;
-    this.#requestReconcile = requestReconcile;
+    this.#source = source;
     this.#logger = logger;
   }
 
@@ -143,28 +140,45 @@ export class Ingest {
 
   /** Handles a ticket that came through the subscription. */
   acceptTicket(generation: number): void {
+    // No ticket lies between these updates and this one. So they come after every write with a lower ticket, and each
+    // replica that has received them gives them this position.
+    const position = { generation: generation - 1, count: EARLY_COUNT };
+    for (const { eventId, update, isUnderRefusal } of this.#early.take()) {
+      this.accept(eventId, update, position, isUnderRefusal);
+    }
     this.#openedAt ??= generation;
     this.#newestTicket = { generation, sequence: this.#sequence };
   }
 
   /** Handles a break of the subscription: messages may be missing from now on. */
   interrupt(): void {
+    this.#countUnplaced(this.#early.take().length, "updates dropped, the subscription ended before its first ticket");
+    this.#subscription++;
     this.#openedAt = undefined;
     this.#newestTicket = undefined;
     this.#awaitedTicket = undefined;
     this.#appliedThrough = undefined;
   }
 
+  /** Keeps an update that came before the first ticket of the subscription. That ticket gives it a position. */
+  acceptEarly(eventId: string, update: ReceivedUpdate): void {
+    const isKept = this.#early.add({ eventId, update, isUnderRefusal: this.#source.isRefused() });
+    if (!isKept) this.#countUnplaced(1, "update dropped because too many wait for a ticket");
+  }
+
   /** Queues an update. Its outcome is logged and counted. */
   accept(
     eventId: string,
-    update: Pick<MembershipUpdate, "userId" | "channelIds" | "action">,
+    { userId, channelIds, action }: ReceivedUpdate,
     position: Position,
+    isUnderRefusal = this.#source.isRefused(),
   ): void {
     const queue = this.#queues.get(eventId);
-    const { userId, channelIds, action } = update;
     const acceptedMs = performance.now();
-    const positioned = { userId, channelIds, action, actor: ACTOR, position, sequence: ++this.#sequence, acceptedMs };
+    const sequence = ++this.#sequence;
+    const subscription = this.#subscription;
+    const placed = { userId, channelIds, action, actor: ACTOR, position };
+    const positioned = { ...placed, sequence, acceptedMs, subscription, isUnderRefusal };
     if (queue === undefined) {
       const created = { updates: [positioned], stuckUsers: new Set<string>(), batchSize: MAX_BATCH };
       this.#queues.set(eventId, created);
@@ -174,13 +188,44 @@ export class Ingest {
       queue.wake?.();
     } else {
       this.counts.dropped++;
-      this.#logger.error(
-        { eventId, userId: update.userId },
-        "update dropped because too many wait, opening the subscription again",
-      );
+      this.#logger.error({ eventId, userId }, "update dropped because too many wait, opening the subscription again");
       if (this.#openedAt === undefined) return;
       this.interrupt();
-      this.#reopen();
+      this.#source.reopen();
+    }
+  }
+
+  /** Applies all waiting updates now, because the store may accept them again. */
+  retry(): void {
+    for (const end of this.#retries) end();
+  }
+
+  /**
+   * Resolves when the updates that this replica has received before a ticket are applied. A reconcile at that ticket would
+   * otherwise make them outdated. Updates that wait because of a defect do not count. Rejects with `unavailable` after
+   * 2 s, and with the reason of `signal` when it is aborted.
+   *
+   * @param userIds the users that matter; all by default
+   */
+  async awaitApplied(ticket: number, signal: AbortSignal, userIds?: readonly string[]): Promise<void> {
+    const users = userIds && new Set(userIds);
+    const isAwaited = ({ stuckUsers }: EventQueue, { userId, position }: QueuedUpdate) =>
+      position.generation < ticket && !stuckUsers.has(userId) && (users?.has(userId) ?? true);
+    const begunMs = performance.now();
+    for (;;) {
+      signal.throwIfAborted();
+      const waitedMs = performance.now() - begunMs;
+      const isSubscribed = this.#openedAt !== undefined || this.#early.size > 0;
+      // The subscription delivers the ticket after everything that was published before it, unless it is broken.
+      const isTicketDue =
+        isSubscribed && (this.#newestTicket?.generation ?? 0) < ticket && waitedMs < TICKET_TIMEOUT_MS;
+      const queues = [...this.#queues.values()];
+      if (!isTicketDue && !queues.some((queue) => queue.updates.some((update) => isAwaited(queue, update)))) return;
+      if (waitedMs > APPLY_TIMEOUT_MS) {
+        const message = "updates of the control plane still wait to be applied; try again";
+        throw refusal("STORE_UNAVAILABLE", message, { outcome: "notDone" });
+      }
+      await sleep(POLL_MS);
     }
   }
 
@@ -191,10 +236,17 @@ export class Ingest {
   stop(): void {
     if (this.#abort.signal.aborted) return;
     this.#abort.abort();
+    this.#countUnplaced(this.#early.take().length, "updates dropped, the replica stopped before the first ticket");
     const { updates } = this.queued();
     if (updates === 0) return;
     this.counts.dropped += updates;
     this.#logger.warn({ updates }, "stopped while updates waited, other replicas or a reconcile will apply them");
+  }
+
+  #countUnplaced(updates: number, message: string): void {
+    if (updates === 0) return;
+    this.counts.unplaced += updates;
+    this.#logger.warn({ updates }, message);
   }
 
   #oldestUnapplied(): number {
@@ -228,7 +280,7 @@ export class Ingest {
     this.#queues.delete(eventId);
   }
 
-  // Returns true if the whole time has passed. Returns false if the stop or, for a queue, a new update has ended the
+  // Returns true if the whole time has passed or a retry is requested. Returns false if the stop or, for a queue, a new update has ended the
   // wait.
   #wait(ms: number, queue?: EventQueue): Promise<boolean> {
     const { signal } = this.#abort;
@@ -237,10 +289,13 @@ export class Ingest {
       const end = (isTime: boolean) => {
         clearTimeout(timer);
         signal.removeEventListener("abort", wake);
+        this.#retries.delete(retry);
         if (queue !== undefined) queue.wake = undefined;
         resolve(isTime);
       };
       const wake = () => end(false);
+      const retry = () => end(true);
+      this.#retries.add(retry);
       const timer = setTimeout(() => end(true), ms);
       signal.addEventListener("abort", wake);
       if (queue !== undefined) queue.wake = wake;
@@ -251,7 +306,7 @@ export class Ingest {
   // differ.
   async #try(eventId: string, queue: EventQueue, batch: readonly QueuedUpdate[]): Promise<boolean> {
     try {
-      await this.#apply(eventId, batch);
+      await this.#apply(eventId, await this.#withStaleKeys(queue, batch));
     } catch (error) {
       this.#noteFailure(eventId, queue, batch, error);
       if (isUnavailable(error)) return false;
@@ -291,7 +346,16 @@ export class Ingest {
     queue.batchSize = MAX_BATCH;
     const failedMs = Math.round(performance.now() - failing.sinceMs);
     this.#logger.info({ eventId, failedMs }, "updates are applied again");
-    if (failing.isRefused) this.#requestReconcile();
+    if (failing.isRefused) this.#source.requestReconcile();
+  }
+
+  // After a break of the subscription a set may be newer than the update, because a later update may have been missed.
+  async #withStaleKeys({ failing }: EventQueue, batch: readonly QueuedUpdate[]): Promise<readonly QueuedUpdate[]> {
+    const isDoubtful = ({ isUnderRefusal, subscription }: QueuedUpdate) =>
+      (isUnderRefusal || failing?.isRefused === true) && subscription === this.#subscription;
+    if (!batch.some(isDoubtful)) return batch;
+    const marked = await markStaleKeys(batch, this.#source.readAssignedChannels);
+    return batch.map((update, index) => (isDoubtful(update) ? (marked[index] ?? update) : update));
   }
 
   async #apply(eventId: string, batch: readonly QueuedUpdate[]): Promise<void> {
@@ -311,9 +375,4 @@ export class Ingest {
       this.#logger.warn({ eventId, userId, foreignChannelIds }, "channels of another event in an update were ignored");
     }
   }
-}
-
-function nextBatch({ updates, stuckUsers, batchSize }: EventQueue): QueuedUpdate[] {
-  if (stuckUsers.size === 0) return updates.slice(0, batchSize);
-  return updates.filter(({ userId }) => !stuckUsers.has(userId)).slice(0, batchSize);
 }

@@ -19,6 +19,8 @@ export interface ReconcileOptions {
   signal: AbortSignal;
   /** The users to compare; all by default. */
   userIds?: readonly string[];
+  /** Resolves when the updates that were received before the ticket are applied. Rejects with `unavailable`. */
+  awaitApplied(ticket: number): Promise<void>;
   /** Called for each user for whom the keys give no clear answer. */
   onAmbiguous(userId: string, reason: string): void;
   /** Called for each user who did not get all channels because of a limit. */
@@ -49,9 +51,11 @@ export interface ReconcileOutcome {
 export async function reconcile(
   engine: Engine,
   controlPlane: ControlPlane,
-  { signal, userIds: wanted, onAmbiguous, onOverLimit }: ReconcileOptions,
+  { signal, userIds: wanted, awaitApplied, onAmbiguous, onOverLimit }: ReconcileOptions,
 ): Promise<ReconcileOutcome> {
   const generation = await controlPlane.takeTicket();
+  // Otherwise a write at the ticket would make them outdated, also if the set is older than they are.
+  await awaitApplied(generation);
   const entries = await readEntries(engine, controlPlane, wanted, signal);
   const userIds = wanted ?? [...new Set([...entries.keys(), ...(await controlPlane.listUsers(signal))])];
   const sets = await readSets(controlPlane, userIds, entries, signal);

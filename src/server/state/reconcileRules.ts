@@ -1,3 +1,5 @@
+import { digestKey } from "./staleKeys.js";
+
 /** The stored state of a user in one event. */
 export interface AssignedEntry {
   eventId: string;
@@ -6,15 +8,18 @@ export interface AssignedEntry {
   isByRpc: boolean;
   /** True if an earlier reconcile found the control plane's set of this user, for this event, with channels in it. */
   wasKeySeen: boolean;
+  /** Digest of the control plane's set, if the set was older than the newest write. */
+  staleKey?: string;
 }
 
 /** The decision of a reconcile about one user. */
 export type Verdict =
   | { kind: "write"; eventId: string; channelIds: string[] }
   | { kind: "nothing" }
-  /** The evidence allows more than one reading: the state is kept. */
+  /** The evidence is not clear, so the state does not change. */
   | { kind: "ambiguous"; reason: string };
 
+const STALE_KEY = "its set is older than its newest update, Redis has rejected the write of the set";
 const nothing: Verdict = { kind: "nothing" };
 
 /**
@@ -38,6 +43,7 @@ export function judgeUser(
   if (eventIds.size > 1) return ambiguous("its channels belong to more than one event");
   const entry = entries.find((known) => known.eventId === eventId);
   if (entry?.isByRpc) return nothing;
+  if (entry !== undefined && isStale(channelIds, entry)) return ambiguous(STALE_KEY);
   // Written even if nothing differs: the write raises the position, so that an older update that arrives later
   // cannot win.
   return { kind: "write", eventId, channelIds: [...new Set(channelIds)].sort() };
@@ -51,9 +57,15 @@ function judgeAbsentKey(entries: readonly AssignedEntry[]): Verdict {
     return isAtStake ? ambiguous("there is no key, and the user is known in more than one event") : nothing;
   }
   if (entry === undefined || entry.isByRpc) return nothing;
+  if (isStale([], entry)) return ambiguous(STALE_KEY);
   // The fleet may never have had these keys.
   if (!entry.wasKeySeen) return isAtStake ? ambiguous("there is no key, and there never was a key") : nothing;
   return { kind: "write", eventId: entry.eventId, channelIds: [] };
+}
+
+// True if the set has not changed since it was found to be older than the newest write.
+function isStale(channelIds: readonly string[], { staleKey }: AssignedEntry): boolean {
+  return staleKey !== undefined && staleKey === digestKey(channelIds);
 }
 
 function ambiguous(reason: string): Verdict {

@@ -23,17 +23,24 @@ export class Reconciler {
   readonly counts = { done: 0, failed: 0, changed: 0, ambiguous: 0 };
   readonly #engine: Engine;
   readonly #controlPlane: ControlPlane;
-  readonly #ingest: Pick<Ingest, "openedAt">;
+  readonly #ingest: Pick<Ingest, "openedAt" | "awaitApplied">;
   readonly #logger: Logger;
   readonly #ofAll = new SharedRun((signal) => this.#countedReconcile(signal));
   readonly #ofUsers = new SharedRun((signal) => this.#reconcileUsers(signal));
   // Users that the next run compares.
   #userIds = new Set<string>();
   #isDue = false;
+  // The newest ticket at the newest request.
+  #requestedAt = 0;
   #isStopped = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(engine: Engine, controlPlane: ControlPlane, ingest: Pick<Ingest, "openedAt">, logger: Logger) {
+  constructor(
+    engine: Engine,
+    controlPlane: ControlPlane,
+    ingest: Pick<Ingest, "openedAt" | "awaitApplied">,
+    logger: Logger,
+  ) {
     this.#engine = engine;
     this.#controlPlane = controlPlane;
     this.#ingest = ingest;
@@ -60,8 +67,17 @@ export class Reconciler {
     return this.#ofAll.run(signal);
   }
 
-  /** Requests a reconcile of all users. Requests within one second share one run. It is repeated until it succeeds. */
+  /**
+   * Requests a reconcile of all users, by this or another replica. Requests within one second share one run. It is
+   * repeated until it succeeds. Replicas that request one at the same time run it one after the other, and none runs it if
+   * another has completed one meanwhile.
+   */
   request(): void {
+    this.#requestedAt = this.#controlPlane.newestTicket();
+    this.#plan();
+  }
+
+  #plan(): void {
     this.#isDue = true;
     if (!this.#isStopped) this.#timer ??= setTimeout(() => void this.#runDue(), REQUEST_DELAY_MS);
   }
@@ -84,12 +100,14 @@ export class Reconciler {
   async #runDue(): Promise<void> {
     this.#timer = undefined;
     try {
-      await this.run();
+      const claim = await this.#controlPlane.claimReconcile(this.#requestedAt);
+      if (claim === "wait") return this.#plan();
+      if (claim === "claimed") await this.run();
       this.#isDue = this.#timer !== undefined;
     } catch (error) {
       const level = isUnavailable(error) ? "warn" : "error";
       this.#logger[level]({ err: error }, "not reconciled, will retry");
-      this.request();
+      this.#plan();
     }
   }
 
@@ -113,6 +131,7 @@ export class Reconciler {
     let logged = 0;
     const outcome = await reconcile(this.#engine, this.#controlPlane, {
       signal,
+      awaitApplied: (ticket) => this.#ingest.awaitApplied(ticket, signal),
       onAmbiguous: (userId, reason) => {
         if (++logged <= MAX_AMBIGUOUS_LOGGED)
           this.#logger.info({ userId, reason }, "memberships of a user left unchanged");
@@ -121,6 +140,7 @@ export class Reconciler {
     });
     // Everything before the start of the subscription is repaired. Later updates count only once they are applied.
     if (openedAt !== undefined) await this.#controlPlane.closeGap(watermarkId, openedAt);
+    await this.#controlPlane.noteReconciled(outcome.generation);
     this.#logger.info(outcome, "reconciled with the control plane's keys");
     return outcome;
   }
@@ -138,6 +158,7 @@ export class Reconciler {
     await reconcile(this.#engine, this.#controlPlane, {
       signal,
       userIds,
+      awaitApplied: (ticket) => this.#ingest.awaitApplied(ticket, signal, userIds),
       onAmbiguous,
       onOverLimit: this.#sayOverLimit,
     });

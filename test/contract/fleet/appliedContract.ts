@@ -18,7 +18,7 @@ async function makeLog(engine: Engine) {
   return { eventId, epoch, report, revisions };
 }
 
-/** What an engine must keep of routers and of what they have in force. */
+/** Tests that an engine stores routers and the changes that they have applied. */
 export function describeApplied(getEngine: GetEngine): void {
   test("no router is expected before one is connected", async () => {
     const engine = getEngine();
@@ -34,7 +34,7 @@ export function describeApplied(getEngine: GetEngine): void {
     expect(nowMs - (routers[0]?.heldMs ?? 0)).toBeLessThan(5_000);
   });
 
-  test("a report says how far a router has come; one that comes late does not set it back", async () => {
+  test("a report stores the progress of a router; a late report does not set it back", async () => {
     const engine = getEngine();
     const { eventId, epoch, report, revisions } = await makeLog(engine);
     await engine.holdRouter("r1", [eventId]);
@@ -47,7 +47,9 @@ export function describeApplied(getEngine: GetEngine): void {
     const [again] = (await engine.readRouters(eventId)).routers;
     expect(again).toMatchObject({ position: { epoch, revision: 3 }, appliedMs: after?.appliedMs });
     await engine.holdRouter("r1", [eventId]);
-    expect(await revisions(), "to be held again says nothing of what is in force").toEqual({ r1: 3 });
+    expect(await revisions(), "another signal of an open watch does not change the applied revision").toEqual({
+      r1: 3,
+    });
   });
 
   test("a report of a router that was forgotten brings it back", async () => {
@@ -56,7 +58,7 @@ export function describeApplied(getEngine: GetEngine): void {
     expect(await revisions()).toEqual({ r1: 2 });
   });
 
-  test("a position of another epoch, or ahead of the log, is a sign of life and no more", async () => {
+  test("a position of another epoch, or ahead of the log, only shows that the router is alive", async () => {
     const { report, revisions } = await makeLog(getEngine());
     await report("r1", 1, "another");
     await report("r2", 4);
@@ -74,7 +76,7 @@ export function describeApplied(getEngine: GetEngine): void {
     expect(await engine.readPosition(eventId)).toBeUndefined();
   });
 
-  test("G7: what is said of one event says nothing of another", async () => {
+  test("G7: a report about one event changes no other event", async () => {
     const engine = getEngine();
     const [here, there] = [await makeLog(engine), await makeLog(engine)];
     await engine.holdRouter("r1", [here.eventId, there.eventId]);
@@ -85,7 +87,7 @@ export function describeApplied(getEngine: GetEngine): void {
     expect(await there.revisions()).toEqual({ r1: undefined });
   });
 
-  test("one call speaks of many events", async () => {
+  test("one call reports many events", async () => {
     const engine = getEngine();
     const events = await Promise.all(Array.from({ length: 50 }, () => makeLog(engine)));
     await engine.reportApplied(

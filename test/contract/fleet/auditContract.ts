@@ -9,13 +9,13 @@ const record = (eventId: string, target: string): AuditRecord => ({
   eventId,
   target,
   outcome: "OK",
-  requestId: freshId("request"),
+  callId: freshId("request"),
   detail: "Storm",
 });
 
-/** What an engine must keep of who did what. */
+/** Tests that an engine stores the audit trail. */
 export function describeAudit(getEngine: GetEngine): void {
-  test("entries come back as they were given, the newest first", async () => {
+  test("entries are returned unchanged, the newest first", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const records = ["a", "b", "c"].map((target) => record(eventId, target));
@@ -42,7 +42,7 @@ export function describeAudit(getEngine: GetEngine): void {
     expect(seen).toEqual(["e", "d", "c", "b", "a"]);
   });
 
-  test("G7: of some events, those of others are left out, however many there are", async () => {
+  test("G7: a request for some events leaves out the entries of all others", async () => {
     const engine = getEngine();
     const [mine, other] = [freshId("event"), freshId("event")];
     await engine.appendAudit([record(mine, "first")]);

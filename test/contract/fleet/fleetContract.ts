@@ -15,7 +15,7 @@ const reportOf = (replicaId: string): ReplicaReport => ({
   routerIds: ['a "quoted" router', "b c"],
 });
 
-/** What an engine must keep of replicas. */
+/** Tests that an engine stores the reports of replicas. */
 export function describeFleet(getEngine: GetEngine): void {
   const find = async (replicaId: string) => {
     const { replicas, nowMs } = await getEngine().readReplicas();
@@ -24,7 +24,7 @@ export function describeFleet(getEngine: GetEngine): void {
     return found;
   };
 
-  test("a replica is known by what it said last, until it leaves", async () => {
+  test("the last report of a replica is kept until the replica leaves", async () => {
     const engine = getEngine();
     const [one, other] = [reportOf(freshId("replica")), reportOf(freshId("replica"))];
     await engine.noteReplica(one);

@@ -80,7 +80,7 @@ export function describeLog(getEngine: GetEngine): void {
     expect(times.at(-1)).toBeLessThanOrEqual(Date.now() + 1_000);
   });
 
-  test("G2: concurrent writes get contiguous revisions, each its own", async () => {
+  test("G2: concurrent writes get contiguous revisions, a different one for each", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const channelId = freshId("channel");
@@ -105,7 +105,7 @@ export function describeLog(getEngine: GetEngine): void {
     expect(await read(5, 2)).toEqual([]);
   });
 
-  test("reading back from a revision gives the newest up to it, and fewer where the log begins", async () => {
+  test("reading back from a revision gives the newest entries up to it, and fewer at the beginning of the log", async () => {
     const engine = getEngine();
     const { eventId, epoch } = await makeLog(getEngine, 5);
     const readBack = async (revision: number, limit: number) =>
@@ -156,7 +156,7 @@ export function describeLog(getEngine: GetEngine): void {
     );
   });
 
-  test("the loaded picture is what the log adds up to", async () => {
+  test("the loaded state equals the sum of the log", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u1", "u2"], 3);
     const [a, b, c] = channelIds as [string, string, string];
@@ -189,7 +189,7 @@ export function describeLog(getEngine: GetEngine): void {
     followed.unfollow();
   });
 
-  test("a follower who has gone is not called, the others are", async () => {
+  test("a follower that has unsubscribed is not called, the others are", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const [gone, stays] = [collect<LogEntry>(), collect<LogEntry>()];
@@ -222,10 +222,10 @@ export function describeLog(getEngine: GetEngine): void {
     for (const unfollow of unfollows) unfollow();
   });
 
-  test("each way of making an event lists it and calls back once", async () => {
+  test("each call that creates an event lists it and calls back once", async () => {
     const engine = getEngine();
     const followed = collect<string>();
-    // Others' events, from just before, may still be told of.
+    // Events of other tests, from just before, may still be announced.
     const unfollow = await engine.followEvents((eventId) => {
       if (eventId === last || eventIds.includes(eventId)) followed.listener(eventId);
     });
@@ -244,7 +244,7 @@ export function describeLog(getEngine: GetEngine): void {
     }
 
     await followed.until(makers.length);
-    // One more event stands at the end of the queue, so that a call too many would have come before it.
+    // One more event is created last, so that a superfluous call would arrive before it.
     await engine.loadEvent(last);
     await followed.until(makers.length + 1);
     expect(followed.seen.toSorted()).toEqual([...eventIds, last].sort());
@@ -252,7 +252,7 @@ export function describeLog(getEngine: GetEngine): void {
     unfollow();
   });
 
-  test("every id and text comes back as it went in", async () => {
+  test("every id and text is returned unchanged", async () => {
     const engine = getEngine();
     const tail = freshId("");
     const names = ["0", "007", "1e3", "__proto__", "constructor", "*[a]?", `"quoted" \\ and: ü, 漢字, 😀`];

@@ -56,13 +56,13 @@ export function describeChannelIndex(getEngine: GetEngine): void {
     expect(await engine.readPosition(eventId)).toMatchObject({ revision: 1 });
   });
 
-  test("only_if_unassigned leaves another event's channel and its floor alone", async () => {
+  test("only_if_unassigned does not change a channel of another event or its floor", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     const { speaker } = await take(engine, channelId, "u");
 
     const move = engine.setChannelEvent(channelId, freshId("event"), "test", true);
-    await expectFailure(move, "failedPrecondition", "channel_id:", channelId, eventId);
+    await expectFailure(move, "failedPrecondition", "channel_id:", channelId);
     expect(await engine.getChannelState(channelId)).toEqual({ eventId, holder: speaker });
     const unassigned = freshId("channel");
     expect(await engine.setChannelEvent(unassigned, eventId, "test", true)).toBeUndefined();
@@ -120,7 +120,7 @@ export function describeChannelIndex(getEngine: GetEngine): void {
     for (const eventId of eventIds) {
       expect(await engine.listEventChannels(eventId)).toEqual(eventId === owner ? [channelId] : []);
     }
-    // Each but the last owner was left once.
+    // The channel left each owner except the last one once.
     expect([...previous.filter((id) => id !== undefined), owner].sort()).toEqual(eventIds);
   });
 

@@ -17,7 +17,7 @@ import {
   take,
 } from "../fixtures.js";
 
-// What devices may do to one channel's floor; `lease` counts back from the newest.
+// The actions of devices on one channel's floor. `lease` counts back from the newest lease.
 const step = fc.oneof(
   fc.record({
     do: fc.constant("start" as const),
@@ -30,7 +30,7 @@ const step = fc.oneof(
 );
 
 export function describeFloor(getEngine: GetEngine): void {
-  test("a grant says who speaks, since when, until when, by the store's clock", async () => {
+  test("a grant has the speaker, its start and its end, by the store's clock", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     expect(await engine.getChannelState(channelId)).toEqual({ eventId });
@@ -62,7 +62,7 @@ export function describeFloor(getEngine: GetEngine): void {
     expect(await press(engine, channelId, "v")).toMatchObject({ holder: speaker });
   });
 
-  test("a channel of no event is not found", async () => {
+  test("a channel that belongs to no event is not found", async () => {
     const engine = getEngine();
     const channelId = freshId("channel");
     const texts = ["channel_id:", channelId, "SetChannelEvent"];
@@ -104,7 +104,7 @@ export function describeFloor(getEngine: GetEngine): void {
     expect((await engine.getChannelState(channelId)).holder).toEqual(speaker);
   });
 
-  test("the floors of two channels are apart", async () => {
+  test("the floors of two channels are independent", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u", "v"], 3);
     const [a, , c] = channelIds as [string, string, string];
@@ -121,14 +121,14 @@ export function describeFloor(getEngine: GetEngine): void {
     expect(await getEngine().getActiveSpeakers(freshId("event"))).toEqual({ speakers: [] });
   });
 
-  test("the same session that asks again is granted the same lease", async () => {
+  test("a session that repeats its request is granted its current lease", async () => {
     const engine = getEngine();
     const { channelId } = await makeEvent(engine, ["u"]);
     const first = await take(engine, channelId, "u", { sessionId: "radio" });
     expect(await press(engine, channelId, "u", { sessionId: "radio" })).toEqual(first);
   });
 
-  test("a user's second device is denied and cannot free the first one's floor (pitfall 13)", async () => {
+  test("a user's second device is denied and cannot release the floor of the first device (pitfall 13)", async () => {
     const engine = getEngine();
     const { channelId } = await makeEvent(engine, ["u"]);
     const { speaker } = await take(engine, channelId, "u", { sessionId: "radio" });
@@ -145,7 +145,7 @@ export function describeFloor(getEngine: GetEngine): void {
     ["its lease", "radio", (leaseId) => ({ leaseId })],
     ["its user and session", "radio", () => ({ userId: "u", sessionId: "radio" })],
     ["its user, taken without a session", "", () => ({ userId: "u", sessionId: "" })],
-  ])("a floor is given back by %s", async (_, sessionId, holder) => {
+  ])("a floor is released by %s", async (_, sessionId, holder) => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
     const { leaseId } = await take(engine, channelId, "u", { sessionId });
@@ -156,7 +156,7 @@ export function describeFloor(getEngine: GetEngine): void {
     expect(next.leaseId).toBeGreaterThan(leaseId);
   });
 
-  test("G4: a stale release leaves the next speaker's floor alone (pitfall 11)", async () => {
+  test("G4: a stale release does not change the floor of the next speaker (pitfall 11)", async () => {
     const engine = getEngine();
     const { channelId } = await makeEvent(engine, ["u", "v"]);
     const stale = await take(engine, channelId, "u", { sessionId: "radio" });
@@ -187,7 +187,7 @@ export function describeFloor(getEngine: GetEngine): void {
     await expectFailure(engine.stopPtt(channelId, { userId: "u", sessionId: "" }), "failedPrecondition");
   });
 
-  test("a listener is called once per change of speaker, and not for what changes nothing (pitfalls 12, 15)", async () => {
+  test("a listener is called once per change of speaker, and not if nothing changes (pitfalls 12, 15)", async () => {
     const engine = getEngine();
     const { channelIds } = await makeEvent(engine, ["u", "v"], 2);
     const [channelId, other] = channelIds as [string, string];
@@ -213,7 +213,7 @@ export function describeFloor(getEngine: GetEngine): void {
     unfollow();
   });
 
-  test("G4: of many who press at once exactly one is granted", async () => {
+  test("G4: of many requests at the same time exactly one is granted", async () => {
     const engine = getEngine();
     const users = freshIds("user", 30);
     const { channelId } = await makeEvent(engine, users);

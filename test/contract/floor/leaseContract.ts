@@ -17,7 +17,7 @@ import {
   take,
 } from "../fixtures.js";
 
-/** The ends of floors that the log tells of, in order. */
+/** Returns the ends of floors in the log, in order. */
 export async function readRevocations(engine: Engine, eventId: string) {
   const entries = await readWholeLog(engine, eventId);
   return entries
@@ -32,7 +32,7 @@ async function untilFree(engine: Engine, channelId: string): Promise<void> {
 }
 
 export function describeLeases(getEngine: GetEngine): void {
-  test("a lease ends after its lease time, its talk time later", async () => {
+  test("a lease ends after its lease time if its talk time is longer", async () => {
     const engine = getEngine();
     const { channelId } = await makeEvent(engine, ["u"]);
     const { speaker, talkUntilMs } = await take(engine, channelId, "u", { talkTimeMs: 90_000, leaseTimeMs: 6_000 });
@@ -199,7 +199,7 @@ export function describeLeases(getEngine: GetEngine): void {
     ["loadEvent", (engine, eventId) => engine.loadEvent(eventId)],
     ["pauseAllSpeakers", (engine, eventId) => pause(engine, eventId)],
     ["setChannelEvent", (engine, _, channelId) => engine.setChannelEvent(channelId, freshId("event"), "test", false)],
-  ])("the end of a lease that has run out is announced once, at the latest by %s (pitfall 33)", async (_, look) => {
+  ])("the end of an expired lease is announced once, at the latest by %s (pitfall 33)", async (_, look) => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
     const speakers = collect<PublishedSpeaker | undefined>();
@@ -227,7 +227,7 @@ export function describeLeases(getEngine: GetEngine): void {
     expect(await readRevocations(engine, eventId)).toHaveLength(3);
   });
 
-  test("what ended otherwise is not announced as an end by itself", async () => {
+  test("a lease that ended in another way is not announced as expired", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u"], 3);
     const [released, moved, cut] = channelIds as [string, string, string];
@@ -242,7 +242,7 @@ export function describeLeases(getEngine: GetEngine): void {
     expect(await readRevocations(engine, eventId)).toEqual([end]);
   });
 
-  test("endLeases announces what has run out, and says what runs and for how long", async () => {
+  test("endLeases announces expired leases, and returns the running ones with their time", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u"], 4);
     const [ended, alsoEnded, running, released] = channelIds as [string, string, string, string];
@@ -310,7 +310,7 @@ export function describeLeases(getEngine: GetEngine): void {
     expect(Math.abs((news.seen[0]?.timeMs ?? 0) - u.speaker.startedAtMs)).toBeLessThan(1_000);
   });
 
-  test("a pause and its end are each published in one message, however many channels", async () => {
+  test("a pause and its end are each published in one message, for any number of channels", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u"], 1_500);
     const broadcaster = { userId: "dispatcher", userName: "D" };

@@ -18,6 +18,7 @@ import {
   take,
   untilRunOut,
   update,
+  written,
 } from "../fixtures.js";
 
 const broadcaster = { userId: "dispatcher", userName: "The dispatcher" };
@@ -26,7 +27,7 @@ async function speakersOf(engine: Engine, eventId: string): Promise<string[]> {
   return (await engine.getActiveSpeakers(eventId)).speakers.map((speaker) => speaker.userId);
 }
 
-/** A pause of 200 ms that has run out without anybody having said so. */
+/** A pause of 200 ms that has expired without an announcement. */
 async function makeRunOutPause(engine: Engine, eventId: string) {
   const outcome = await pause(engine, eventId, { durationMs: 200 });
   await untilRunOut(engine, eventId);
@@ -42,8 +43,10 @@ export function describePause(getEngine: GetEngine): void {
     const onA = await take(engine, a, "v");
     const outcome = await pause(engine, eventId, { exemptUserIds: ["x", "y"] });
 
-    const { pause: paused } = outcome;
-    expect(outcome).toEqual({ pause: paused, cut: [onA.speaker, onC.speaker], revision: 3, replicated: false });
+    const { pause: paused, epoch } = outcome;
+    const position = { epoch, replicated: false };
+    expect(epoch).toMatch(/./);
+    expect(outcome).toEqual({ pause: paused, cut: [onA.speaker, onC.speaker], revision: 3, ...position });
     expect(paused).toEqual({
       pauseId: expect.stringMatching(/./),
       reason: "fire",
@@ -88,7 +91,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(await speakersOf(engine, eventId)).toEqual([]);
   });
 
-  test("G5: channels that come during a pause are held back too (pitfall 19)", async () => {
+  test("G5: channels that are added during a pause are held back too (pitfall 19)", async () => {
     const engine = getEngine();
     const { eventId } = await makeEvent(engine, ["u"]);
     const other = await makeEvent(engine, ["u"]);
@@ -109,7 +112,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(await speakersOf(engine, eventId)).toEqual([]);
   });
 
-  test("G5: who presses while the pause comes is cut by it or denied (pitfall 18)", async () => {
+  test("G5: a user who presses while the pause is made is cut by it or denied (pitfall 18)", async () => {
     const engine = getEngine();
     const users = freshIds("user", 40);
     const { eventId, channelIds } = await makeEvent(engine, users, 40);
@@ -128,7 +131,7 @@ export function describePause(getEngine: GetEngine): void {
   test("G5: 1,000 busy channels are cut in one step and one entry (pitfall 18)", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u"], 1_000);
-    // Not all at once: a store that is busy for 2 s may say so.
+    // The channels are taken in groups: a store that is busy for 2 s may answer that it is unavailable.
     for (const batch of batchesOf(channelIds, 100)) {
       await Promise.all(batch.map((channelId) => take(engine, channelId, "u")));
     }
@@ -140,7 +143,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(await speakersOf(engine, eventId)).toEqual([]);
   });
 
-  test("an event without channels can be paused, and what comes later is held back", async () => {
+  test("an event without channels can be paused, and channels that are added later are held back", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const channelId = freshId("channel");
@@ -180,7 +183,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(await press(engine, channelId, "chief")).toMatchObject({ granted: false, cause: "receiveOnly" });
   });
 
-  test("a broadcaster gets every channel in the same step, the busy ones too (pitfalls 21, 22)", async () => {
+  test("a broadcaster gets every channel in the same step, including busy ones (pitfalls 21, 22)", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u", "chief", "dispatcher"], 4);
     const [busy, exempt, own] = channelIds as [string, string, string];
@@ -208,7 +211,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(await press(engine, busy, "u")).toMatchObject({ granted: false, cause: "retryAfter", holder: speakers[0] });
   });
 
-  test("a broadcaster gets new channels and floors that an exempt user gives back", async () => {
+  test("a broadcaster gets new channels, and floors that an exempt user releases", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["chief"]);
     const { leaseId } = await take(engine, channelId, "chief");
@@ -256,7 +259,7 @@ export function describePause(getEngine: GetEngine): void {
     unfollow();
   });
 
-  test("listeners receive it too if JSON escapes the channel's id", async () => {
+  test("listeners receive all of it if JSON escapes the channel's id", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const channelIds = ["plain", '"quoted"', "a/b", "a\\b", "Straße 🎤"].map((id) => `${id} ${eventId}`);
@@ -294,7 +297,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(kinds).toEqual(["membershipChanged", "speakersPaused"]);
   });
 
-  test("a repeat of the same request answers the first outcome, even when it is over (pitfall 21)", async () => {
+  test("a repeat of the request returns the first outcome, also when the pause is over (pitfall 21)", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     await take(engine, channelId, "u");
@@ -309,7 +312,29 @@ export function describePause(getEngine: GetEngine): void {
     expect(next.pause.pauseId).not.toBe(first.pause.pauseId);
   });
 
-  test("repeats at once are one pause", async () => {
+  test("a request id of another caller, or with other content, is refused and changes nothing", async () => {
+    const engine = getEngine();
+    const { eventId, channelId } = await makeEvent(engine, ["u"]);
+    const first = await pause(engine, eventId, { requestId: "r", actor: "dora", durationMs: 0 });
+    const { speaker } = await take(engine, channelId, "u");
+    const logged = await readWholeLog(engine, eventId);
+    for (const rest of [
+      { actor: "carl" },
+      { actor: "dora", reason: "Evacuation" },
+      { actor: "dora", exemptUserIds: ["u"] },
+      { actor: "dora", durationMs: 60_000 },
+    ]) {
+      const reused = pause(engine, eventId, { requestId: "r", durationMs: 0, ...rest });
+      await expect(reused).rejects.toMatchObject({
+        ...{ code: "invalidArgument", reason: "REQUEST_ID_REUSED", metadata: { requestId: "r" } },
+      });
+    }
+    expect(await engine.getActiveSpeakers(eventId)).toEqual({ speakers: [speaker] });
+    expect(await readWholeLog(engine, eventId)).toEqual(logged);
+    expect(await pause(engine, eventId, { requestId: "r", actor: "dora", durationMs: 0 })).toEqual(first);
+  });
+
+  test("repeats at the same time are one pause", async () => {
     const engine = getEngine();
     const { eventId } = await makeEvent(engine, ["u"]);
     const outcomes = await Promise.all([1, 2, 3, 4].map(() => pause(engine, eventId, { requestId: "r" })));
@@ -339,7 +364,8 @@ export function describePause(getEngine: GetEngine): void {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     const { pause: paused } = await pause(engine, eventId);
-    expect(await engine.resumeSpeakers(eventId, paused.pauseId, "Ada")).toBe(3);
+    const position = await engine.resumeSpeakers(eventId, paused.pauseId, "Ada");
+    expect(position).toEqual({ ...written, revision: 3 });
 
     expect((await readWholeLog(engine, eventId)).at(-1)).toEqual({
       kind: "speakersResumed",
@@ -348,7 +374,7 @@ export function describePause(getEngine: GetEngine): void {
       actor: "Ada",
       revision: 3,
       timeMs: expect.any(Number),
-      epoch: (await engine.readPosition(eventId))?.epoch,
+      epoch: position.epoch,
     });
     expect((await engine.loadEvent(eventId)).pause).toBeUndefined();
     expect(await press(engine, channelId, "u")).toMatchObject({ granted: true });
@@ -381,7 +407,7 @@ export function describePause(getEngine: GetEngine): void {
     expect(await press(engine, channelId, "u")).toMatchObject({ granted: true });
   });
 
-  test("a pause right after an expired one publishes the floors that the expired one freed (pitfall 33)", async () => {
+  test("a pause right after an expired pause publishes the floors that became free (pitfall 33)", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     const news = collect<FloorNews>();
@@ -401,7 +427,7 @@ export function describePause(getEngine: GetEngine): void {
     unfollow();
   });
 
-  test("a pause that has run out cannot be resumed", async () => {
+  test("an expired pause cannot be resumed", async () => {
     const engine = getEngine();
     const { eventId } = await makeEvent(engine, ["u"]);
     const { pause: paused } = await makeRunOutPause(engine, eventId);
@@ -416,7 +442,7 @@ export function describePause(getEngine: GetEngine): void {
     ["setChannelEvent", (engine, eventId) => engine.setChannelEvent(freshId("channel"), eventId, "test", false)],
     ["startPtt", (engine, _, channelId) => press(engine, channelId, "u")],
     ["pauseAllSpeakers", (engine, eventId) => pause(engine, eventId, { durationMs: 0 })],
-  ])("the end of a pause that has run out is announced once, at the latest by %s (pitfall 33)", async (_, write) => {
+  ])("the end of an expired pause is announced once, at the latest by %s (pitfall 33)", async (_, write) => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     const { pause: paused, revision } = await makeRunOutPause(engine, eventId);
@@ -436,7 +462,7 @@ export function describePause(getEngine: GetEngine): void {
     const unfollow = engine.onPause((eventId) => eventIds.includes(eventId) && received.listener(eventId));
     const listed = async () => (await engine.listPausedEvents()).filter((eventId) => eventIds.includes(eventId)).sort();
     const [pausedId = "", liftedId = "", endedId = "", cutId = ""] = eventIds;
-    // Each is heard before the next is made: events have no order among each other.
+    // Waits for each message before the next pause, because messages of different events have no order.
     await pause(engine, pausedId);
     await received.until(1);
     const { pause: second } = await pause(engine, liftedId);

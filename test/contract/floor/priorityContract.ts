@@ -52,7 +52,7 @@ export function describePriorities(getEngine: GetEngine): void {
     unfollow();
   });
 
-  test("a user's other device is outranked like anybody else's (pitfall 13)", async () => {
+  test("another device of the same user is outranked like the device of another user (pitfall 13)", async () => {
     const engine = getEngine();
     const { channelId } = await makeEvent(engine, ["u"]);
     await take(engine, channelId, "u", { sessionId: "radio" });
@@ -62,7 +62,7 @@ export function describePriorities(getEngine: GetEngine): void {
     await engine.stopPtt(channelId, { leaseId: phone.leaseId });
   });
 
-  test("the holder who asks again with a higher priority has it under the same lease", async () => {
+  test("a holder that repeats its request with a higher priority keeps its lease", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
     const first = await take(engine, channelId, "u", { sessionId: "radio" });
@@ -83,11 +83,11 @@ export function describePriorities(getEngine: GetEngine): void {
     const broadcaster = { userId: "dispatcher", userName: "D" };
     await pause(engine, eventId, { broadcaster, exemptUserIds: ["chief"] });
     expect(await press(engine, channelId, "u", emergency)).toMatchObject({ cause: "retryAfter" });
-    // The broadcast is an emergency too.
+    // A broadcast has the priority emergency, too.
     expect(await press(engine, channelId, "chief", emergency)).toMatchObject({ cause: "anotherHasPermission" });
   });
 
-  test("G4: of many who press at once with all priorities the highest speaks in the end", async () => {
+  test("G4: of many requests at the same time with all priorities the highest speaks in the end", async () => {
     const engine = getEngine();
     const users = freshIds("user", 32);
     const { eventId, channelId } = await makeEvent(engine, users);
@@ -98,7 +98,7 @@ export function describePriorities(getEngine: GetEngine): void {
     const granted = (await Promise.all(presses)).filter((outcome) => outcome.granted);
     expect(granted.filter(({ speaker }) => speaker.priority === "emergency")).toHaveLength(1);
     expect((await engine.getChannelState(channelId)).holder?.priority).toBe("emergency");
-    // All but the last were cut, each once.
+    // All speakers except the last were cut, each once.
     expect(await readRevocations(engine, eventId)).toHaveLength(granted.length - 1);
   });
 }

@@ -22,7 +22,7 @@ import { readRevocations } from "./leaseContract.js";
 
 type RequestEnd = FloorRequestGranted | FloorRequestDenied;
 
-/** How requests that waited have ended, as the log tells. */
+/** Returns the ends of waiting requests in the log. */
 async function readEnds(engine: Engine, eventId: string): Promise<RequestEnd[]> {
   const entries = await readWholeLog(engine, eventId);
   return entries.filter(
@@ -50,7 +50,7 @@ async function holderOf(engine: Engine, channelId: string) {
 }
 
 export function describeQueue(getEngine: GetEngine): void {
-  test("only requests that ask to wait do", async () => {
+  test("only requests with queue_for wait", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
     const { leaseId } = await take(engine, channelId, "u");
@@ -60,7 +60,7 @@ export function describeQueue(getEngine: GetEngine): void {
     expect(await readEnds(engine, eventId)).toEqual([]);
   });
 
-  test("who asks to wait for a floor that is free has it", async () => {
+  test("a request that may wait gets a free floor at once", async () => {
     const engine = getEngine();
     const { channelId } = await makeEvent(engine, ["u"]);
     const outcome = await pressToWait(engine, channelId, "u", { leaseTimeMs: 20_000 });
@@ -91,7 +91,7 @@ export function describeQueue(getEngine: GetEngine): void {
     expect(await holderOf(engine, channelId)).toEqual(speaker);
   });
 
-  test("a higher priority goes before a lower one, an older request before a younger", async () => {
+  test("a higher priority is served before a lower one, an older request before a newer one", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["holder", "a", "b", "c", "d", "e"]);
     let { leaseId } = await take(engine, channelId, "holder", { priority: "emergency" });
@@ -121,7 +121,7 @@ export function describeQueue(getEngine: GetEngine): void {
     expect(await holderOf(engine, channelId)).toBeUndefined();
   });
 
-  test("G4: a release is the next one's grant, with no instant without a speaker", async () => {
+  test("G4: a release grants the floor to the next request, without a moment without a speaker", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v", "w"]);
     const speakers = collect<PublishedSpeaker | undefined>();
@@ -160,14 +160,14 @@ export function describeQueue(getEngine: GetEngine): void {
     const leaseId = (grant as FloorRequestGranted).leaseId;
     expect(leaseId).toBeGreaterThan(u.leaseId);
     await expectFailure(engine.renewPtt(channelId, u.leaseId), "failedPrecondition");
-    // The claim; from then on it lasts as long as was asked for.
+    // The first renewal. From then on the lease has the requested length.
     const renewedMs = await engine.renewPtt(channelId, leaseId);
     expect(renewedMs - startedAtMs).toBeGreaterThanOrEqual(9_000);
     expect(await press(engine, channelId, "v", { sessionId: "radio" })).toMatchObject({ granted: true, leaseId });
     await engine.stopPtt(channelId, { leaseId });
     await speakers.until(3);
     expect(speakers.seen.map(published)).toEqual([published(u.speaker), published(holder), undefined]);
-    // The wait is told with the holder that there is.
+    // The wait is published with the present holder.
     await news.until(4);
     expect(news.seen.flatMap(({ changes }) => changes.map((change) => change.holder?.userId))).toEqual([
       "u",
@@ -184,22 +184,25 @@ export function describeQueue(getEngine: GetEngine): void {
     ["a press of another user", (engine, _, channelId) => press(engine, channelId, "third")],
     ["endLeases", (engine, eventId) => engine.endLeases(eventId)],
     ["loadEvent", (engine, eventId) => engine.loadEvent(eventId)],
-  ])("G4: a lease that has run out is the next one's, at the latest by %s (pitfall 10)", async (_, look) => {
-    const engine = getEngine();
-    const { eventId, channelId } = await makeEvent(engine, ["u", "v", "third"]);
-    await take(engine, channelId, "u", { leaseTimeMs: 100 });
-    await enqueue(engine, channelId, "v");
-    await waitFor(async () => (await holderOf(engine, channelId)) === undefined, { message: "the lease to run out" });
-    await look(engine, eventId, channelId);
-    expect(await holderOf(engine, channelId)).toMatchObject({ userId: "v" });
-    const lastEntries = (await readWholeLog(engine, eventId)).slice(-2);
-    expect(lastEntries).toMatchObject([
-      { kind: "floorRevoked", userId: "u" },
-      { kind: "floorRequestGranted", userId: "v" },
-    ]);
-  });
+  ])(
+    "G4: the floor of an expired lease goes to the next request, at the latest by %s (pitfall 10)",
+    async (_, look) => {
+      const engine = getEngine();
+      const { eventId, channelId } = await makeEvent(engine, ["u", "v", "third"]);
+      await take(engine, channelId, "u", { leaseTimeMs: 100 });
+      await enqueue(engine, channelId, "v");
+      await waitFor(async () => (await holderOf(engine, channelId)) === undefined, { message: "the lease to run out" });
+      await look(engine, eventId, channelId);
+      expect(await holderOf(engine, channelId)).toMatchObject({ userId: "v" });
+      const lastEntries = (await readWholeLog(engine, eventId)).slice(-2);
+      expect(lastEntries).toMatchObject([
+        { kind: "floorRevoked", userId: "u" },
+        { kind: "floorRequestGranted", userId: "v" },
+      ]);
+    },
+  );
 
-  test("a session that has gone loses the floor soon, and the next has it", async () => {
+  test("a session that has left loses the floor soon, and the next one gets it", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "gone", "v"]);
     const { leaseId } = await take(engine, channelId, "u");
@@ -237,7 +240,7 @@ export function describeQueue(getEngine: GetEngine): void {
     expect(await readEnds(engine, eventId)).toEqual([]);
   });
 
-  test("a place is given up by the session that has it, and by no other (pitfalls 11, 13)", async () => {
+  test("only the session that has a place can give it up (pitfalls 11, 13)", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
     const { leaseId } = await take(engine, channelId, "u");
@@ -254,12 +257,12 @@ export function describeQueue(getEngine: GetEngine): void {
     expect(await enqueue(engine, channelId, "v", { sessionId: "phone" })).toMatchObject({ position: 1, waiting: 1 });
     await engine.stopPtt(channelId, { leaseId });
     expect(await press(engine, channelId, "v", { sessionId: "phone" })).toMatchObject({ granted: true });
-    // Whoever was granted the floor meanwhile gives that back.
+    // A session that was granted the floor meanwhile releases it.
     await engine.stopPtt(channelId, { userId: "v", sessionId: "phone" });
     expect(await holderOf(engine, channelId)).toBeUndefined();
   });
 
-  test("a press that is not to wait gives up the place", async () => {
+  test("a request without queue_for gives up the place", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
     await take(engine, channelId, "u");
@@ -280,7 +283,7 @@ export function describeQueue(getEngine: GetEngine): void {
     await Promise.all([engine.endLeases(eventId), engine.endLeases(eventId, [channelId])]);
     const denied = { kind: "floorRequestDenied", channelId, userId: "v", sessionId: "radio", queueId };
     expect(await readEnds(engine, eventId)).toMatchObject([{ ...denied, cause: "anotherHasPermission" }]);
-    // A late repeat is a new request, behind those who came before.
+    // A late repeat is a new request, behind all earlier ones.
     const late = await enqueue(engine, channelId, "v", { sessionId: "radio" });
     expect(late).toMatchObject({ position: 2, waiting: 2 });
     expect(late.queueId).toBeGreaterThan(w.queueId);
@@ -288,7 +291,7 @@ export function describeQueue(getEngine: GetEngine): void {
     expect(await holderOf(engine, channelId)).toMatchObject({ userId: "w" });
   });
 
-  test("a queue has a bound: who comes then is denied, unless the last has a lower priority", async () => {
+  test("a full queue denies a new request, unless the last one has a lower priority", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["holder", "a", "b", "c", "boss"]);
     const { speaker, leaseId } = await take(engine, channelId, "holder", { priority: "emergency" });
@@ -322,7 +325,7 @@ export function describeQueue(getEngine: GetEngine): void {
     ]);
   });
 
-  test("where membership is not asked for it is not at the turn either", async () => {
+  test("a request that skips the membership check also skips it at its turn", async () => {
     const engine = getEngine();
     const { channelId } = await makeEvent(engine, ["u"]);
     const { leaseId } = await take(engine, channelId, "u");
@@ -331,7 +334,7 @@ export function describeQueue(getEngine: GetEngine): void {
     expect(await holderOf(engine, channelId)).toMatchObject({ userId: "stranger" });
   });
 
-  test("a user who is disconnected gives up floors and places, and the next have them", async () => {
+  test("a disconnected user gives up floors and places, and the next requests get them", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u", "v", "w"], 2);
     const [a, b] = channelIds as [string, string];
@@ -360,7 +363,7 @@ export function describeQueue(getEngine: GetEngine): void {
     await assign(engine, eventId, userId, [channelId]);
     const { leaseId } = await take(engine, channelId, "u");
     const { queueId } = await enqueue(engine, channelId, userId);
-    // A ban of the event itself takes the place at once.
+    // A ban that the event itself records removes the request at once.
     const elsewhere = engine.banScope === "fleet" ? freshId("event") : eventId;
     await engine.banUser({ eventId: elsewhere, userId, reason: "", actor: "admin", durationMs: undefined });
     await engine.stopPtt(channelId, { leaseId });
@@ -371,7 +374,7 @@ export function describeQueue(getEngine: GetEngine): void {
     await engine.unbanUser(elsewhere, userId, "admin");
   });
 
-  test("where all who wait may no longer speak the floor is free", async () => {
+  test("if no waiting user may speak any more, the floor is free", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "revoked"]);
     const { leaseId } = await take(engine, channelId, "u");
@@ -406,12 +409,12 @@ export function describeQueue(getEngine: GetEngine): void {
       expect(await holderOf(engine, cut)).toBeUndefined();
       await engine.stopPtt(spared, { userId: "chief", sessionId: "radio" });
       expect(await holderOf(engine, spared)).toBeUndefined();
-      // The pause itself says it.
+      // The entry of the pause announces it.
       expect(await readEnds(engine, eventId)).toEqual([]);
     },
   );
 
-  test("an expired lease that was not noticed grants the floor to no waiting user when a pause begins (G5)", async () => {
+  test("a lease that expires unnoticed gives the floor to no waiting user when a pause begins (G5)", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
     await take(engine, channelId, "u", { leaseTimeMs: 50 });
@@ -455,7 +458,7 @@ export function describeQueue(getEngine: GetEngine): void {
     ]);
   });
 
-  test("G4: of many users who wait and release at once, never two speak together, and each is served", async () => {
+  test("G4: if many users wait and release at the same time, never two speak together, and each is served", async () => {
     const engine = getEngine();
     const users = freshIds("user", 24);
     const { eventId, channelId } = await makeEvent(engine, users);
@@ -471,12 +474,12 @@ export function describeQueue(getEngine: GetEngine): void {
     expect(grants).toEqual([...new Set(grants)].sort((a, b) => a - b));
   });
 
-  test("a wait that is cut short by its session is looked at when it ends (pitfall 33)", async () => {
+  test("a wait that its session shortens is checked at its new end (pitfall 33)", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
     await take(engine, channelId, "u");
     const news = collect<FloorNews>();
-    // What is told of the floor that was just taken may come too.
+    // The message about the floor that was just taken may also arrive.
     const { version } = await engine.readFloors(eventId);
     const unfollow = await engine.followFloor(eventId, (one) => one.version > version && news.listener(one));
     for (const waitMs of [30_000, 20_000, 25_000]) await press(engine, channelId, "v", { queue: { waitMs, limit: 5 } });

@@ -5,9 +5,9 @@ import { expectFailure, freshId, type GetEngine, makeEvent, pause, press, readWh
 const dora = { userId: "dora", userName: "Dora" };
 const carl = { userId: "carl", userName: "Carl" };
 
-/** What happens where a pause stands already. */
+/** Tests a pause that meets a standing pause. */
 export function describeTakeOver(getEngine: GetEngine): void {
-  test("two dispatchers at once: one wins completely, the other receives the winner (pitfalls 21, 22)", async () => {
+  test("two dispatchers at the same time: one wins completely, the other gets the winner's pause (pitfalls 21, 22)", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u"], 20);
     for (const channelId of channelIds) await take(engine, channelId, "u");
@@ -35,7 +35,7 @@ export function describeTakeOver(getEngine: GetEngine): void {
     expect(await readWholeLog(engine, eventId)).toHaveLength(2);
   });
 
-  test("a dispatcher who pauses again during their own pause renews it, as one entry (pitfall 21)", async () => {
+  test("a dispatcher who pauses again replaces their own pause, with one entry (pitfall 21)", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u"], 3);
     const first = await pause(engine, eventId, { broadcaster: dora, exemptUserIds: ["chief"], durationMs: 5_000 });
@@ -60,7 +60,7 @@ export function describeTakeOver(getEngine: GetEngine): void {
     expect(await press(engine, channelIds[0] as string, "u")).toMatchObject({ granted: true });
   });
 
-  test("another takes over by naming the pause: the first broadcaster is cut, exempt or not", async () => {
+  test("another dispatcher takes over by naming the pause: the first broadcaster is cut, exempt or not", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u", "chief", "aide"], 4);
     const [a, b] = channelIds as [string, string];
@@ -83,7 +83,7 @@ export function describeTakeOver(getEngine: GetEngine): void {
     expect((await engine.getActiveSpeakers(eventId)).speakers.map(({ userId }) => userId)).toEqual(["chief"]);
   });
 
-  test("a pause without broadcaster, or for one, takes the place of either", async () => {
+  test("a pause with or without a broadcaster can replace a pause with or without a broadcaster", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u"], 2);
     const plain = await pause(engine, eventId);
@@ -99,7 +99,7 @@ export function describeTakeOver(getEngine: GetEngine): void {
     }
   });
 
-  test("a take-over that comes too late leaves the newer pause alone, and pauses where none stands", async () => {
+  test("a late take-over does not change a newer pause, and pauses the event if no pause stands", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["u"]);
     const first = await pause(engine, eventId, { broadcaster: dora });
@@ -117,7 +117,7 @@ export function describeTakeOver(getEngine: GetEngine): void {
     expect(third.replacedPauseId).toBeUndefined();
   });
 
-  test("a retried take-over answers its first outcome, and displaces no other pause", async () => {
+  test("a retried take-over returns its first outcome, and replaces no other pause", async () => {
     const engine = getEngine();
     const { eventId } = await makeEvent(engine, ["u"]);
     const first = await pause(engine, eventId, { broadcaster: dora, requestId: "first" });

@@ -17,7 +17,7 @@ function ban(engine: Engine, eventId: string, userId: string, durationMs?: numbe
   return engine.banUser({ eventId, userId, reason: "noise", actor: "admin", durationMs });
 }
 
-/** A new event with one channel and a user whom no other test bans. */
+/** A new event with one channel and a user that no other test bans. */
 async function makeUser(engine: Engine) {
   const userId = freshId("user");
   return { userId, ...(await makeEvent(engine, [userId])) };
@@ -54,7 +54,14 @@ export function describeBans(getEngine: GetEngine): void {
 
     const lifted = await engine.unbanUser(eventId, userId, "chief");
     const [end] = (await readBanChanges(engine, eventId)).slice(-1);
-    expect(end).toMatchObject({ kind: "userUnbanned", userId, expired: false, actor: "chief", revision: lifted });
+    expect(end).toMatchObject({
+      kind: "userUnbanned",
+      userId,
+      expired: false,
+      actor: "chief",
+      revision: lifted.revision,
+      epoch: lifted.epoch,
+    });
     expect((await engine.readUserPermissions(eventId, userId)).ban).toBeUndefined();
     expect(await engine.listBans(eventId)).not.toContainEqual(expect.objectContaining({ userId }));
     expect(await press(engine, channelId, userId)).toMatchObject({ cause: "retryAfter" });
@@ -82,7 +89,7 @@ export function describeBans(getEngine: GetEngine): void {
     await expectFailure(engine.unbanUser(eventId, userId, "admin"), "failedPrecondition");
   });
 
-  test("a ban takes the place of the one that stands; those that end first are listed first", async () => {
+  test("a ban replaces the standing ban of the user; bans are listed by their end", async () => {
     const engine = getEngine();
     const [{ userId, eventId }, late] = [await makeUser(engine), freshId("user")];
     await ban(engine, eventId, late, 7_200_000);
@@ -160,7 +167,7 @@ export function describeBans(getEngine: GetEngine): void {
     expect((await engine.getActiveSpeakers(eventId)).speakers).toMatchObject([{ channelId, userId }]);
   });
 
-  test("a ban made in another event silences a broadcaster, member or not", async () => {
+  test("a ban from another event silences a broadcaster, member or not", async () => {
     const engine = getEngine();
     if (engine.banScope === "event") return;
     const { eventId } = await makeEvent(engine, ["u"]);

@@ -54,7 +54,7 @@ export function describeDisconnections(getEngine: GetEngine): void {
     expect(await press(engine, first, "u"), "may come back").toMatchObject({ granted: true });
   });
 
-  test("a disconnection stays known by its time, whatever is written afterwards", async () => {
+  test("the time of a disconnection is kept through later writes", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u", "v"]);
     const { revision } = await disconnect(engine, eventId, "u");
@@ -80,7 +80,7 @@ export function describeDisconnections(getEngine: GetEngine): void {
     expect(await disconnect(engine, nowhere, "stranger")).toMatchObject({ revision: 1 });
   });
 
-  test("G7: a disconnection reaches into no other event (pitfall 23)", async () => {
+  test("G7: a disconnection changes no other event (pitfall 23)", async () => {
     const engine = getEngine();
     const here = await makeEvent(engine, ["u"]);
     const there = await makeEvent(engine, ["u"]);

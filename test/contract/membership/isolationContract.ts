@@ -13,7 +13,7 @@ import {
 } from "../fixtures.js";
 
 export function describeIsolation(getEngine: GetEngine): void {
-  test("G7: whatever happens in one event, nothing of it is seen in another", async () => {
+  test("G7: no change of one event is visible in another", async () => {
     const engine = getEngine();
     const quiet = await makeEvent(engine, ["u", "v"]);
     const { speaker } = await take(engine, quiet.channelId, "u");
@@ -65,7 +65,7 @@ export function describeIsolation(getEngine: GetEngine): void {
     const here = await take(engine, first.channelId, "u");
     await engine.stopPtt(first.channelId, { leaseId: here.leaseId });
     let there = await take(engine, second.channelId, "u");
-    // Two events may give out the same number in the same millisecond; then it says nothing.
+    // Two events may use the same number in the same millisecond. Then this proves nothing.
     if (there.leaseId === here.leaseId) {
       await engine.stopPtt(second.channelId, { leaseId: there.leaseId });
       there = await take(engine, second.channelId, "u");

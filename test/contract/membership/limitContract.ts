@@ -3,7 +3,7 @@ import type { EventLimits } from "../../../src/domain/eventLimits.js";
 import type { Engine } from "../../../src/domain/ports/engine.js";
 import { assign, expectFailure, freshId, freshIds, type GetEngine, makeEvent, past, update } from "../fixtures.js";
 
-/** Of the engines that `describeLimits` is for. */
+/** The limits of the engines in `describeLimits`. */
 export const SMALL_LIMITS: EventLimits = { maxUsersPerEvent: 3, maxChannelsPerUser: 2, logLength: 100 };
 
 const USERS = ["u0", "u1", "u2"];
@@ -13,7 +13,7 @@ function sync(engine: Engine, eventId: string, users: Record<string, string[]>) 
   return engine.syncMembers({ eventId, users: list, actor: "admin" });
 }
 
-/** Asserts that a write fails for that reason, and changes nothing: neither members nor whose channels are. */
+/** Asserts that a write fails for that reason, and changes neither members nor the owners of channels. */
 async function expectRefused(
   engine: Engine,
   eventId: string,
@@ -28,9 +28,9 @@ async function expectRefused(
   expect(await engine.getChannelEvent(unheardOf)).toBeUndefined();
 }
 
-/** What an engine with {@link SMALL_LIMITS} must do. */
+/** Tests the limits of an engine with {@link SMALL_LIMITS}. */
 export function describeLimits(getEngine: GetEngine): void {
-  test("a user who is new to a full event is refused, by name and by a seed; nothing is written", async () => {
+  test("a new user of a full event is refused, in a write and in a seed; nothing is written", async () => {
     const engine = getEngine();
     const { eventId } = await makeEvent(engine, USERS);
     const unheardOf = freshId("channel");
@@ -40,7 +40,7 @@ export function describeLimits(getEngine: GetEngine): void {
     }
   });
 
-  test("a published update of a user who is new to a full event is left out and reported, and the rest of its batch applies", async () => {
+  test("a published update of a new user of a full event is left out and reported, and the rest of its batch is applied", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, USERS.slice(0, 2));
     const unheardOf = freshId("channel");
@@ -58,7 +58,7 @@ export function describeLimits(getEngine: GetEngine): void {
     expect(await engine.listEventChannels(eventId)).toEqual([channelId]);
   });
 
-  test("in a full event everybody who is known can be changed, revoked and granted again", async () => {
+  test("in a full event every known user can be changed, revoked and granted again", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, USERS);
     const other = freshId("channel");
@@ -75,7 +75,7 @@ export function describeLimits(getEngine: GetEngine): void {
     expect(await assign(engine, eventId, "revoked", [channelId], true)).toMatchObject({ superseded: true, added: [] });
   });
 
-  test("a sync that would make an event too large changes nothing; one without anybody new applies", async () => {
+  test("a sync that would make an event too large changes nothing; a sync without new users is applied", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, USERS);
     const unheardOf = freshId("channel");
@@ -99,7 +99,7 @@ export function describeLimits(getEngine: GetEngine): void {
     for (const write of writes) await expectRefused(engine, eventId, unheardOf, write, "channels_per_user");
   });
 
-  test("a published list that is too long takes away what it does not name, and gives nothing (pitfall 1)", async () => {
+  test("a published list that is too long revokes the channels that it does not name, and grants none (pitfall 1)", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u0"], 2);
     const [kept, lost] = channelIds as [string, string];
@@ -139,7 +139,7 @@ export function describeLimits(getEngine: GetEngine): void {
     expect(await engine.listEventChannels(eventId)).toEqual(channelIds);
   });
 
-  test("G6: a list that is too long, but older than what stands, touches nothing", async () => {
+  test("G6: a list that is too long and older than the present one changes nothing", async () => {
     const engine = getEngine();
     const { eventId, channelIds } = await makeEvent(engine, ["u0"], 2);
     const outcomes = await engine.applyMemberships(eventId, [update("u0", freshIds("other", 3), past(1))]);

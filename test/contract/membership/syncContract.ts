@@ -17,6 +17,7 @@ import {
   pause,
   readWholeLog,
   update,
+  written,
 } from "../fixtures.js";
 
 function sync(engine: Engine, eventId: string, users: Record<string, string[]>) {
@@ -24,7 +25,7 @@ function sync(engine: Engine, eventId: string, users: Record<string, string[]>) 
   return engine.syncMembers({ eventId, users: list, actor: "admin" });
 }
 
-/** Who has which channels, those without any included. */
+/** Returns the channels of each user, including users without channels. */
 async function channelsOf(engine: Engine, eventId: string): Promise<Record<string, string[]>> {
   const { members } = await engine.loadEvent(eventId);
   return Object.fromEntries(members.map(({ userId, channelIds }) => [userId, channelIds]));
@@ -44,7 +45,7 @@ export function describeSync(getEngine: GetEngine): void {
     await assign(engine, eventId, "long-gone", []);
 
     const outcome = await sync(engine, eventId, { same: [a], more: [a, b], other: [b], new: [b], none: [] });
-    expect(outcome).toEqual({ revision: 8, changedUsers: 4, revokedUsers: 1 });
+    expect(outcome).toEqual({ ...written, revision: 8, changedUsers: 4, revokedUsers: 1 });
     expect(await channelsOf(engine, eventId)).toEqual({
       same: [a],
       more: [a, b],
@@ -73,20 +74,20 @@ export function describeSync(getEngine: GetEngine): void {
     expect(members.find((member) => member.userId === "same")?.revision).toBe(1);
   });
 
-  test("a repeat changes nothing and answers the same revision", async () => {
+  test("a repeat changes nothing and returns the same revision", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const [a, b] = freshIds("channel", 2) as [string, string];
     const users = { u: [a], v: [a, b], w: [] };
-    expect(await sync(engine, eventId, users)).toEqual({ revision: 2, changedUsers: 2, revokedUsers: 0 });
-    expect(await sync(engine, eventId, users)).toEqual({ revision: 2, changedUsers: 0, revokedUsers: 0 });
+    expect(await sync(engine, eventId, users)).toEqual({ ...written, revision: 2, changedUsers: 2, revokedUsers: 0 });
+    expect(await sync(engine, eventId, users)).toEqual({ ...written, revision: 2, changedUsers: 0, revokedUsers: 0 });
     expect(await readWholeLog(engine, eventId)).toHaveLength(2);
   });
 
   test("a sync without users revokes all users (pitfall 2)", async () => {
     const engine = getEngine();
     const { eventId } = await makeEvent(engine, ["u", "v"], 2);
-    expect(await sync(engine, eventId, {})).toEqual({ revision: 4, changedUsers: 2, revokedUsers: 2 });
+    expect(await sync(engine, eventId, {})).toEqual({ ...written, revision: 4, changedUsers: 2, revokedUsers: 2 });
     expect(await channelsOf(engine, eventId)).toEqual({ u: [], v: [] });
   });
 
@@ -94,16 +95,16 @@ export function describeSync(getEngine: GetEngine): void {
     const engine = getEngine();
     const eventId = freshId("event");
     const events = collect<string>();
-    // What is told of the events of others is of no account.
+    // Messages about events of other tests are ignored.
     const unfollow = await engine.followEvents((id) => id === eventId && events.listener(id));
-    expect(await sync(engine, eventId, {})).toEqual({ revision: 0, changedUsers: 0, revokedUsers: 0 });
+    expect(await sync(engine, eventId, {})).toEqual({ ...written, revision: 0, changedUsers: 0, revokedUsers: 0 });
     await events.until(1);
     expect(events.seen).toEqual([eventId]);
     expect(await engine.listEvents()).toContain(eventId);
     unfollow();
   });
 
-  test("ids may look like anything, lists included", async () => {
+  test("ids may have any form, also that of a list", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const odd = [`["a","p":"9-9"]`, "a/b", "a\\", `"`, "Straße 🎤", "%s", "1"].map((id) => `${id} ${eventId}`).sort();
@@ -112,7 +113,7 @@ export function describeSync(getEngine: GetEngine): void {
     expect(await channelsOf(engine, eventId)).toEqual(users);
     expect(await sync(engine, eventId, users)).toMatchObject({ changedUsers: 0 });
 
-    // As others write them.
+    // This is the form in which other programs write them.
     for (const userId of odd) await assign(engine, eventId, userId, odd);
     expect(await sync(engine, eventId, Object.fromEntries(odd.map((id) => [id, odd])))).toMatchObject({
       changedUsers: 0,
@@ -141,17 +142,17 @@ export function describeSync(getEngine: GetEngine): void {
     await expectFailure(
       sync(engine, eventId, { w: [unheardOf], u: [channelId, other.channelId].sort() }),
       "failedPrecondition",
-      `users: channel "${other.channelId}" of user "u" belongs to event "${other.eventId}"`,
+      `users: channel "${other.channelId}" of user "u" belongs to another event`,
       "SetChannelEvent",
     );
     expect(await engine.loadEvent(eventId)).toEqual(before);
     expect(await engine.getChannelEvent(unheardOf)).toBeUndefined();
     expect(await engine.listEventChannels(eventId)).toEqual([channelId]);
-    // Not even the floor: what was published before still applies.
+    // The position floor did not change either: earlier updates still apply.
     expect(await applyOne(engine, eventId, "v", [], past(2))).toMatchObject({ status: "changed" });
   });
 
-  test("G7: a sync of one event leaves the same users in another alone", async () => {
+  test("G7: a sync of one event does not change its users in another event", async () => {
     const engine = getEngine();
     const quiet = await makeEvent(engine, ["u", "v"]);
     const busy = await makeEvent(engine, ["u", "v"]);
@@ -166,7 +167,7 @@ export function describeSync(getEngine: GetEngine): void {
     ["whose channels stayed the same", "same"],
     ["who was revoked", "revoked"],
     ["who was never heard of", "stranger"],
-  ])("G6: what was published before a sync is stale for a user %s", async (_, userId) => {
+  ])("G6: an update from before a sync is stale for a user %s", async (_, userId) => {
     const engine = getEngine();
     const eventId = freshId("event");
     const [a, b] = freshIds("channel", 2) as [string, string];
@@ -188,11 +189,16 @@ export function describeSync(getEngine: GetEngine): void {
     await sync(engine, eventId, { u: [a] });
     expect(await assign(engine, eventId, "u", [b])).toMatchObject({ superseded: false, added: [b], removed: [a] });
     expect(await assign(engine, eventId, "v", [b])).toMatchObject({ superseded: false, added: [b] });
-    expect(await sync(engine, eventId, { u: [a] })).toEqual({ revision: 5, changedUsers: 2, revokedUsers: 1 });
+    expect(await sync(engine, eventId, { u: [a] })).toEqual({
+      ...written,
+      revision: 5,
+      changedUsers: 2,
+      revokedUsers: 1,
+    });
     expect(await channelsOf(engine, eventId)).toEqual({ u: [a], v: [] });
   });
 
-  test("G6: a sync wins over all that is stored, also where the counter of the tickets was lost", async () => {
+  test("G6: a sync wins over all stored writes, also if the counter of the tickets was lost", async () => {
     const engine = getEngine();
     const eventId = freshId("event");
     const [a, b] = freshIds("channel", 2) as [string, string];
@@ -205,7 +211,7 @@ export function describeSync(getEngine: GetEngine): void {
     }
   });
 
-  test("a user who was revoked, or named without channels, is known and not seeded", async () => {
+  test("a user that was revoked, or named without channels, is known and not seeded", async () => {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, ["revoked"]);
     await sync(engine, eventId, { none: [] });
@@ -219,12 +225,12 @@ export function describeSync(getEngine: GetEngine): void {
     const engine = getEngine();
     const { eventId, channelId } = await makeEvent(engine, []);
     await sync(engine, eventId, {});
-    const refused = { revision: 0, added: [], removed: [], superseded: true };
+    const refused = { ...written, revision: 0, added: [], removed: [], superseded: true };
     expect(await assign(engine, eventId, "stranger", [channelId], true)).toEqual(refused);
     expect(await engine.readUserPermissions(eventId, "stranger")).toMatchObject({ known: false, channelIds: [] });
   });
 
-  test("syncs and other writes at once leave what the log adds up to", async () => {
+  test("after concurrent syncs and other writes the state equals the sum of the log", async () => {
     const engine = getEngine();
     const userIds = ["u1", "u2", "u3", "u4"];
     const write = fc.oneof(
@@ -280,7 +286,12 @@ export function describeSync(getEngine: GetEngine): void {
           [0, 1, 2].map((j) => channelIds[(i * 3 + j) % 100] as string).sort(),
         ]),
       );
-    expect(await sync(engine, eventId, users(0))).toEqual({ revision: 5_000, changedUsers: 5_000, revokedUsers: 0 });
+    expect(await sync(engine, eventId, users(0))).toEqual({
+      ...written,
+      revision: 5_000,
+      changedUsers: 5_000,
+      revokedUsers: 0,
+    });
     expect(await channelsOf(engine, eventId)).toEqual(users(0));
     expect(await sync(engine, eventId, users(100))).toMatchObject({ revokedUsers: 100 });
     const left = Object.entries(await channelsOf(engine, eventId)).filter(([, ids]) => ids.length > 0);

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { BlockList } from "node:net";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Registry } from "prom-client";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
@@ -28,7 +29,7 @@ let identify: ReturnType<typeof vi.fn<Authenticator["identify"]>>;
 let shutdown: Shutdown;
 let close: () => Promise<void>;
 
-/** Both servers of a replica in memory, with an authenticator that counts. */
+/** The gRPC and the HTTP server of a replica in memory, with an authenticator that counts its calls. */
 beforeEach(async () => {
   const config = parseConfig({ tokenSecret: TOKEN_SECRET, maxCallsPerS: "100000" }, {});
   const logger = createLogger("test", "silent");
@@ -50,7 +51,10 @@ beforeEach(async () => {
     shutdown,
     logger,
   });
-  const connections = { max: 100, onRefused: () => undefined };
+  const connections = {
+    ...{ max: 100, maxPerAddress: 100, unlimited: new BlockList(), onRefused: () => undefined },
+    ...{ maxStreams: 100, mustIdentify: true },
+  };
   const pages = { readiness: () => ({ ready: true }) as const, metrics: async () => "", console: undefined };
   const origins = { corsOrigins: [], onlyLoopbackNames: false };
   const http = await startHttpServer("127.0.0.1:0", connections, undefined, origins, pages, serving);
@@ -84,7 +88,7 @@ it.each(["grpc", "http"] as const)("the caller of each call is identified once: 
   }
 });
 
-it.each(["grpc", "http"] as const)("a caller who is refused has been asked once: %s", async (server) => {
+it.each(["grpc", "http"] as const)("a refused caller was identified once: %s", async (server) => {
   for (const method of METHODS) {
     identify.mockClear();
     expect(await servers[server](method, request(method), {}), method.name).toMatchObject({ code: "UNAUTHENTICATED" });
@@ -92,7 +96,7 @@ it.each(["grpc", "http"] as const)("a caller who is refused has been asked once:
   }
 });
 
-it.each(["grpc", "http"] as const)("a replica that shuts down refuses calls that come too late: %s", async (server) => {
+it.each(["grpc", "http"] as const)("a replica that shuts down refuses late calls: %s", async (server) => {
   const headers = bearer(await mintToken({ scope: "admin" }));
   shutdown.begin();
   for (const method of METHODS) {

@@ -33,7 +33,7 @@ async function start(overrides: Record<string, string>) {
   return { replica, servers, client };
 }
 
-it("a caller has so many streams open and no more, on both servers together; another has its own", async () => {
+it("the limit of streams counts for one caller on both servers together; another caller has its own limit", async () => {
   const { replica, servers, client } = await start({ maxStreams: "2" });
   const headersOf = async (sub: string) => bearer(await mintToken({ sub, scope: "watch" }));
   const anna = await headersOf("anna");
@@ -54,7 +54,7 @@ it("a caller has so many streams open and no more, on both servers together; ano
   await waitFor(async () => (await overHttp()).code === "OK");
 });
 
-it("a caller makes so many calls a second, and may go on a moment later", async () => {
+it("the limit of calls a second holds for one caller, who may call again a moment later", async () => {
   const { replica, servers } = await start({ maxCallsPerS: "10" });
   const anna = bearer(await mintToken({ sub: "anna", scope: "watch" }));
   const call = () => servers.grpc(getUserPermissions, { eventId: "festival", userId: "u" }, anna);
@@ -68,7 +68,7 @@ it("a caller makes so many calls a second, and may go on a moment later", async 
   await waitFor(async () => (await call()).code === "OK");
 });
 
-it("G5: a caller who has no call left may still pause, resume and disconnect, if that is the caller's right", async () => {
+it("G5: a caller at the call limit may still pause, resume and disconnect, with the scope for it", async () => {
   const { servers } = await start({ maxCallsPerS: "1" });
   const { pauseAllSpeakers, resumeSpeakers, disconnectUser } = PermissionService.method;
   const of = { eventId: "festival" };
@@ -82,12 +82,12 @@ it("G5: a caller who has no call left may still pause, resume and disconnect, if
   expect(await servers.grpc(pauseAllSpeakers, of, ben)).toMatchObject({ code: "RESOURCE_EXHAUSTED" });
   expect(await servers.grpc(pauseAllSpeakers, of, anna)).toMatchObject({ code: "OK" });
   expect(await servers.grpc(disconnectUser, { ...of, userId: "u" }, anna)).toMatchObject({ code: "OK" });
-  // Not refused for being too many, but for naming another pause.
+  // This is refused because it names another pause, not because of the limit.
   const resume = servers.http(resumeSpeakers, { ...of, pauseId: "another" }, anna);
   expect(await resume).toMatchObject({ code: "FAILED_PRECONDITION" });
 });
 
-it("an event has so many users, and a user so many channels; what is too much is refused on both servers and counted", async () => {
+it("the limits of users and channels are enforced on both servers, and refusals are counted", async () => {
   const { replica, servers } = await start({ maxUsersPerEvent: "1", maxChannelsPerUser: "2" });
   const admin = bearer(await mintToken({ scope: "admin" }));
   const write = (userId: string, channelIds: string[]) => ({ eventId: "festival", userId, channelIds });
@@ -111,7 +111,7 @@ it("an event has so many users, and a user so many channels; what is too much is
   expect(await servers.grpc(setUserChannels, write("anna", []), admin)).toMatchObject({ code: "OK" });
 });
 
-it("a published update above a limit takes away and gives nothing, and is counted", async () => {
+it("a published update above a limit only revokes, and is counted", async () => {
   const redis = await startRedis();
   closers.push(() => redis.stop());
   const { replica, client } = await start({ redisUrl: redis.url, maxUsersPerEvent: "1", maxChannelsPerUser: "2" });

@@ -1,14 +1,14 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { SCOPES } from "../../../src/domain/identity.js";
 import type { Replica } from "../../../src/server/start.js";
 import { bearer, type CallAny, connectBothServers } from "../../support/clients/callBothServers.js";
+import { methods } from "../../support/clients/methods.js";
 import { startSquelch } from "../../support/startSquelch.js";
 import { mintToken, TOKEN_SECRET } from "../../support/tokens.js";
 
-const permissions = PermissionService.method;
+const permissions = methods;
 const channels = ChannelService.method;
 
 const eventId = "festival";
@@ -16,10 +16,10 @@ const channelId = "stage";
 const userId = "anna";
 const cursor = { eventId, epoch: "x", revision: 0n };
 
-/** Each call with a request that is all right, and the scopes of which each alone will do beside `admin`. */
+/** Each call with a valid request, and the scopes of which one is enough. `admin` is always enough. */
 const CALLS: [DescMethod, object, string[]][] = [
   [permissions.watchPermissions, { eventIds: [eventId] }, ["watch"]],
-  [permissions.getUserPermissions, { eventId, userId }, ["watch"]],
+  [permissions.getUserPermissions, { eventId, userId }, ["watch", "assign"]],
   [permissions.setUserChannels, { eventId, userId, channelIds: [channelId] }, ["assign"]],
   [permissions.setUserChannels, { eventId, userId, onlyIfUnknown: true }, ["assign", "floor"]],
   [permissions.syncEventMembers, { eventId, users: [{ userId, channelIds: [channelId] }] }, ["assign"]],
@@ -61,12 +61,12 @@ afterAll(async () => {
   await replica?.close();
 });
 
-/** Calls that are about all events, and so not for those who are limited to some. */
+/** Calls that concern all events. Callers that are limited to some events may not make them. */
 const FLEET_WIDE = ["ReconcileMemberships", "BanUser", "UnbanUser", "ListBans", "GetFleetStatus"];
 
 const REFUSALS = ["UNAUTHENTICATED", "PERMISSION_DENIED"];
 
-/** Calls on both servers, which must refuse alike, and tells how; undefined if it was not refused. */
+/** Calls on both servers, which must refuse in the same way, and returns the refusal; undefined if there was none. */
 async function refusalOf(method: DescMethod, request: object, headers: Record<string, string>) {
   const { grpc, http } = servers;
   const ends = await Promise.all([grpc, http].map((server: CallAny) => server(method, request, headers)));
@@ -77,15 +77,15 @@ async function refusalOf(method: DescMethod, request: object, headers: Record<st
   return refusal?.code;
 }
 
-it("the table has every call of both services", () => {
-  const all = [PermissionService, ChannelService].flatMap(({ methods }) => methods.map(({ name }) => name));
+it("the table has every call of all services", () => {
+  const all = Object.values(methods).map(({ name }) => name);
   expect(new Set(CALLS.map(([{ name }]) => name))).toEqual(new Set(all));
 });
 
 describe.each(CALLS.map(([method, ...rest]) => [method.name, method, ...rest] as const))(
   "%s",
   (_, method, request, scopes) => {
-    it("is refused without a token, with a bad one and with one that has expired", async () => {
+    it("is refused without a token, with an invalid one and with an expired one", async () => {
       const scope = SCOPES.join(" ");
       const expiredS = Math.floor(Date.now() / 1_000) - 60;
       const tokens = [
@@ -97,7 +97,7 @@ describe.each(CALLS.map(([method, ...rest]) => [method.name, method, ...rest] as
       for (const token of tokens) expect(await refusalOf(method, request, bearer(token))).toBe("UNAUTHENTICATED");
     });
 
-    it("is refused to each scope that is not for it, and answered to each that is", async () => {
+    it("is refused to each scope that does not permit it, and answered to each that does", async () => {
       for (const scope of SCOPES) {
         const refusal = await refusalOf(method, request, bearer(await mintToken({ scope })));
         const isPermitted = scope === "admin" || scopes.includes(scope);
@@ -106,7 +106,7 @@ describe.each(CALLS.map(([method, ...rest]) => [method.name, method, ...rest] as
       expect(await refusalOf(method, request, bearer(await mintToken({})))).toBe("PERMISSION_DENIED");
     });
 
-    it("is refused for another's event (G7), and answered for one's own", async () => {
+    it("is refused for an event outside the claim (G7), and answered for one inside", async () => {
       const limitedTo = async (...events: string[]) => bearer(await mintToken({ scope: "admin", events }));
       for (const events of [[], ["other"], ["other", "festiva", "festival2"], ["festivals*"]]) {
         expect(await refusalOf(method, request, await limitedTo(...events))).toBe("PERMISSION_DENIED");

@@ -10,10 +10,11 @@ import { Metadata, status } from "@grpc/grpc-js";
 import { exportJWK, exportSPKI, SignJWT } from "jose";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { parseConfig } from "../../../src/server/config.js";
 import type { Replica } from "../../../src/server/start.js";
 import { bearer, connectBothServers } from "../../support/clients/callBothServers.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
-import { startSquelch } from "../../support/startSquelch.js";
+import { spawnSquelch, startSquelch } from "../../support/startSquelch.js";
 import { mintToken, TOKEN_SECRET } from "../../support/tokens.js";
 import { waitFor } from "../../support/waitFor.js";
 
@@ -60,7 +61,7 @@ function createKey(kid: string) {
 const base64 = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
 
 describe("a token", () => {
-  it("that is not signed, or by an algorithm for other keys, is refused", async () => {
+  it("that is not signed, or signed by an algorithm for other keys, is refused", async () => {
     const { ask } = await start({ tokenSecret: TOKEN_SECRET });
     const body = base64(claims());
     const sign = (header: string) => createHmac("sha256", TOKEN_SECRET).update(`${header}.${body}`).digest("base64url");
@@ -94,7 +95,7 @@ describe("a token", () => {
     }
   });
 
-  it("must say who it is of, for whom it is and how long it lasts", async () => {
+  it("must have a subject, an audience and an expiry", async () => {
     const { ask } = await start({ tokenSecret: TOKEN_SECRET, tokenIssuer: "control-plane" });
     const mint = (changes: object) => mintToken({ ...claims(), iss: "control-plane", ...changes } as never);
     const long = Math.floor(Date.now() / 1_000) + 600;
@@ -115,7 +116,7 @@ describe("a token", () => {
     expect(await ask(await mint({ aud: ["other", "squelch"] }))).toBe("OK");
   });
 
-  it("names the author of a change, whatever else the caller says", async () => {
+  it("names the actor of a change, even if the caller gives another name", async () => {
     const { replica, servers } = await start({ tokenSecret: TOKEN_SECRET });
     const headers = bearer(await mintToken({ sub: "anna", scope: "admin" }));
     const client = connect(replica.grpcAddress);
@@ -131,7 +132,7 @@ describe("a token", () => {
 });
 
 describe("keys", () => {
-  it("of a file are rotated: what an old one signed is refused once it is gone, on open streams too", async () => {
+  it("of a file are rotated: a token is refused when its key was removed, on open streams too", async () => {
     const [first, second] = [createKey("first"), createKey("second")];
     const write = async (...keys: { jwk(): Promise<object> }[]) => {
       writeFileSync(
@@ -157,7 +158,7 @@ describe("keys", () => {
     expect(await ask(old)).toMatch(/^UNAUTHENTICATED/);
   });
 
-  it("of a URL are read when a token names one that is not known", async () => {
+  it("of a URL are read when a token names an unknown key", async () => {
     const [first, second] = [createKey("first"), createKey("second")];
     let keys = [await first.jwk()];
     const server = createServer((_, response) => response.end(JSON.stringify({ keys })));
@@ -170,13 +171,13 @@ describe("keys", () => {
     await waitFor(async () => (await ask(fresh)) === "OK", { timeoutMs: 10_000 });
   });
 
-  it("that cannot be read neither admit a caller nor make a token invalid", async () => {
+  it("that cannot be read admit no caller, and make no token invalid", async () => {
     const { ask } = await start({ tokenJwks: join(folder, "nothing.json") });
     expect(await ask(await createKey("one").mint())).toMatch(/^UNAVAILABLE the keys/);
     expect(await ask(undefined)).toMatch(/^UNAUTHENTICATED/);
   });
 
-  it("of a file of secrets overlap", async () => {
+  it("of a file with several secrets are all valid", async () => {
     const file = join(folder, "secrets");
     const other = "another secret of the tests, long enough";
     writeFileSync(file, `${TOKEN_SECRET}\n${other}\n`);
@@ -188,22 +189,40 @@ describe("keys", () => {
     expect(await ask(fresh)).toBe("OK");
   });
 
-  it("that are secret have no place among the public ones, nor short ones anywhere", async () => {
+  it("are refused if they are secret keys among public ones, or too short", async () => {
     const file = join(folder, "keys");
     writeFileSync(file, "too short\n");
     await expect(startSquelch({ tokenSecretFile: file })).rejects.toThrow("at least 32 bytes");
     await expect(startSquelch({ tokenSecretFile: join(folder, "nothing") })).rejects.toThrow("ENOENT");
     const secret = { kty: "oct", k: Buffer.from(TOKEN_SECRET).toString("base64url"), kid: "one" };
-    writeFileSync(file, JSON.stringify({ keys: [secret] }));
-    const { ask } = await start({ tokenJwks: file });
-    expect(await ask(await createKey("one").mint())).toMatch(/^UNAVAILABLE the keys/);
+    const strong = await createKey("strong").jwk();
+    const weak = generateKeyPairSync("rsa", { modulusLength: 1_024 }).publicKey.export({ format: "jwk" });
+    for (const [keys, problem] of [
+      [[secret], '--token-jwks: keys[0] (kid "one"): is secret; publish public keys only'],
+      [[strong, { ...weak, kid: "weak" }], '--token-jwks: keys[1] (kid "weak"): has 1024 bits; use 2048 or more'],
+      [[], "--token-jwks: the set has no keys"],
+    ] as const) {
+      writeFileSync(file, JSON.stringify({ keys }));
+      await expect(startSquelch({ tokenJwks: file })).rejects.toThrow(problem);
+    }
+  });
+
+  it("of a URL with a password are not read, and neither the password nor the query is repeated or logged", async () => {
+    const location = "http://user:hunter2@127.0.0.1:1/keys?secret=hunter3";
+    const failure = () => parseConfig({ tokenJwks: location }, {});
+    expect(failure).toThrow(/^--token-jwks \(SQUELCH_TOKEN_JWKS\): must be .* without user and password$/);
+    const replica = await spawnSquelch(["--token-jwks", "http://127.0.0.1:1/keys?secret=hunter3"]);
+    closers.push(() => replica.stop());
+    const log = await waitFor(() => replica.lines.find((line) => line.includes("keys of tokens could not be read")));
+    expect(log).toContain('"source":"http://127.0.0.1:1"');
+    expect(replica.lines.join("\n")).not.toContain("hunter");
   });
 });
 
 describe("an open stream", () => {
   const soon = () => Math.floor(Date.now() / 1_000) - 4 + 2;
 
-  it("ends with a status that says so when its token expires (pitfall 31), on both servers", async () => {
+  it("ends with UNAUTHENTICATED when its token expires (pitfall 31), on both servers", async () => {
     const { replica } = await start({ tokenSecret: TOKEN_SECRET });
     const headers = bearer(await mintToken({ scope: "watch", exp: soon() }));
     const client = connect(replica.grpcAddress);

@@ -5,7 +5,7 @@ import { expect, it } from "vitest";
 import { runProgram } from "../../support/childProcess.js";
 import { runCli } from "../../support/runCli.js";
 
-/** What bash offers after these words. */
+/** Returns the completions of bash after these words. */
 async function completed(...words: string[]): Promise<string[]> {
   const { stdout } = await runCli(["completion", "bash"]);
   const directory = await mkdtemp(join(tmpdir(), "squelch-completion-"));

@@ -7,8 +7,8 @@ import { findFreePort } from "../../support/childProcess.js";
 import { FakeFailure, startFakeService } from "../../support/fakes/fakeService.js";
 import { runCli } from "../../support/runCli.js";
 
-describe("G9: a command that fails says so in one line with a remedy, and exits with 1", () => {
-  it("nobody listens", async () => {
+describe("G9: a command that fails prints one line with a remedy, and exits with 1", () => {
+  it("no program listens", async () => {
     const address = `127.0.0.1:${await findFreePort()}`;
     const remedy = 'is a replica running? start one with "squelch serve" or name it with --address';
     for (const argv of [["speakers", "e1"], ["watch"], ["status"], ["permissions", "e1"], ["assign", "e1", "u1"]]) {
@@ -26,7 +26,7 @@ describe("G9: a command that fails says so in one line with a remedy, and exits 
     expect(stderr).toMatch(/^squelch: cannot reach replica\.invalid:50051: (no such host|the name could not)[^\n]+\n$/);
   });
 
-  it("the address is of something else", async () => {
+  it("the address belongs to another service", async () => {
     const server = createHttpServer((_request, response) => response.end("hello")).listen(0, "127.0.0.1");
     onTestFinished(() => void server.close());
     await once(server, "listening");
@@ -63,7 +63,7 @@ describe("G9: a command that fails says so in one line with a remedy, and exits 
     ["RESOURCE_EXHAUSTED", "too big", "ADDRESS refuses for now: too big; try again later"],
     ["PERMISSION_DENIED", "not yours", "ADDRESS does not permit this: not yours"],
     ["UNAUTHENTICATED", "no token", "ADDRESS does not permit this: no token"],
-    ["INTERNAL", "broken\nbadly", "ADDRESS failed: broken; badly; its log says more"],
+    ["INTERNAL", "broken\nbadly", "ADDRESS failed: broken; badly; see its log for details"],
     ["CANCELLED", "gone", "the connection to ADDRESS was lost: gone; try again"],
   ];
   it.each(lines)("%s", async (code, details, line) => {
@@ -126,7 +126,7 @@ describe("a misuse prints one line and exits with 2", () => {
     expect(stderr).toContain("Usage: squelch");
   });
 
-  it("every bad setting of a server at once", async () => {
+  it("all invalid options of a server at once", async () => {
     const { exitCode, stderr } = await runCli(["serve", "--grpc-address", "nowhere"], { SQUELCH_LOG_LEVEL: "shout" });
     expect(exitCode).toBe(2);
     expect(stderr).toMatch(/^squelch: [^\n]+\n$/);

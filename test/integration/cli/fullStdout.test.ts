@@ -35,7 +35,7 @@ function fullPipe(): FullPipe {
   return pipe;
 }
 
-/** Starts a replica of which only the addresses are known, since nothing it prints is seen. */
+/** Starts a replica with fixed addresses, because its output is not read. */
 async function serve(
   stdout: number,
   args: readonly string[] = [],
@@ -64,7 +64,7 @@ function untilReady(url: string): Promise<unknown> {
   return waitFor(isReady, { message: "the replica to be ready" });
 }
 
-/** Sends the signal; resolves with how the program ended and after how long. */
+/** Sends the signal. Resolves with the exit code or signal, and the time until the end. */
 async function end(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM") {
   const startedAtMs = performance.now();
   const exited = once(child, "exit", { signal: AbortSignal.timeout(15_000) });
@@ -74,14 +74,14 @@ async function end(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM") {
 }
 
 describe("squelch serve, with a full pipe as its stdout (pitfall 63)", () => {
-  it("serves as ever with a bounded memory, ends at SIGTERM, and says how many lines it dropped", async () => {
+  it("serves with bounded memory, ends at SIGTERM, and logs how many lines it dropped", async () => {
     const redis = await startRedis();
     closers.push(() => redis.stop());
     const pipe = fullPipe();
     const { child, url } = await serve(pipe.writeEnd, ["--redis-url", redis.url, "--log-level", "debug"]);
     const publisher = new Redis(redis.url);
     closers.push(() => publisher.disconnect());
-    // Each is a line at level debug, all together 6 MB.
+    // Each of these calls writes a line at level debug, 6 MB in all.
     let published = 0;
     const publish = async () => {
       const updates = Array.from({ length: 2_500 }, (_, index) => ({
@@ -125,7 +125,7 @@ describe("squelch serve, with a full pipe as its stdout (pitfall 63)", () => {
 
   it("ends at once at a second signal", async () => {
     const { child, url } = await serve(fullPipe().writeEnd, [], 60_000);
-    // A request that never ends holds the drain up.
+    // A request that never ends delays the drain.
     const { host, port } = new URL(url);
     const socket = connect(Number(port), "127.0.0.1");
     closers.push(() => socket.destroy());
@@ -142,11 +142,11 @@ describe("squelch serve, with a full pipe as its stdout (pitfall 63)", () => {
   });
 });
 
-it("squelch serve goes on when the reader of its log has gone", async () => {
+it("squelch serve continues when the reader of its log has ended", async () => {
   const pipe = fullPipe();
   const { child, url } = await serve(pipe.writeEnd, ["--log-level", "debug"]);
   pipe.closeReader();
-  // Logged at debug, as no such call can be answered.
+  // Each call is logged at level debug, because it cannot be answered.
   for (let call = 0; call < 3; call++) {
     await fetch(`${url}/squelch.v1.PermissionService/GetUserPermissions`, { method: "POST", body: "{" });
   }
@@ -154,7 +154,7 @@ it("squelch serve goes on when the reader of its log has gone", async () => {
   expect(await end(child)).toMatchObject({ code: 0 });
 });
 
-it("squelch serve goes on when the disk of its log is full", async () => {
+it("squelch serve continues when the disk of its log is full", async () => {
   const disk = openSync("/dev/full", "w");
   closers.push(() => closeSync(disk));
   const { child, url } = await serve(disk);
@@ -179,14 +179,14 @@ it("squelch router ends at SIGTERM with a full pipe as its stdout (pitfall 63)",
   expect(afterMs).toBeLessThan(2_000);
 });
 
-// Nothing has to be taken down, so that the signal itself may end them, before or after they have set out.
+// These programs have nothing to close, so the signal itself may end them at any time.
 it.each(["demo", "watch", "watch --json", "status", "permissions festival", "completion bash", "--help"])(
   "squelch %s ends at SIGTERM with a full pipe as its stdout (pitfall 63)",
   async (command) => {
     const replica = await startSquelch();
     closers.push(() => replica.close());
     const child = await run(command.split(" "), fullPipe().writeEnd, { SQUELCH_ADDRESS: replica.grpcAddress });
-    // It is stuck once it waits: no program is done before its output is read.
+    // The program hangs when it waits for stdout, because no program ends before its output is read.
     const ticksOf = () => execFileSync("ps", ["-o", "cputimes=", "-p", `${child.pid}`]).toString();
     let before = "";
     await waitFor(async () => {
@@ -224,7 +224,7 @@ async function runOnFullTerminal(args: readonly string[], env: Record<string, st
 }
 
 describe("on a terminal that is stopped (pitfall 63)", () => {
-  it("squelch serve goes on, and ends at SIGTERM", async () => {
+  it("squelch serve continues, and ends at SIGTERM", async () => {
     const [grpc, http] = [await findFreePort(), await findFreePort()];
     const { kill, ended } = await runOnFullTerminal([
       "serve",

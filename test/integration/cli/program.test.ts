@@ -106,7 +106,7 @@ describe("squelch serve and router", () => {
     expect(await ended).toBe(1);
   });
 
-  it("says in one line that an address is taken", async () => {
+  it("prints in one line that an address is in use", async () => {
     const squelch = await startReplica();
     const { grpcAddress, httpAddress } = squelch;
     const remedy = "the address is in use; choose another address, port 0 for a free one";
@@ -141,9 +141,9 @@ describe("the tools against a replica", () => {
   });
   afterEach(() => squelch.stop());
 
-  it("assign, look, and revoke", async () => {
-    expect(jsonLines(await run("assign", "e1", "anna", "stage", "gate", "--json"))).toEqual([
-      { revision: "1", added: ["gate", "stage"], removed: [], superseded: false },
+  it("assign, list, and revoke", async () => {
+    expect(jsonLines(await run("assign", "e1", "anna", "stage", "gate", "--json"))).toMatchObject([
+      { revision: "1", replicated: false, added: ["gate", "stage"], removed: [], superseded: false },
     ]);
     expect(jsonLines(await run("permissions", "e1", "anna", "--json"))).toMatchObject([
       { channelIds: ["gate", "stage"], known: true, cursor: { eventId: "e1", revision: "1" } },
@@ -157,7 +157,7 @@ describe("the tools against a replica", () => {
     expect((await run("assign", "e{1}", "anna")).stderr).toMatch(/^squelch: event_id[^\n]+\n$/);
   });
 
-  it("pause, look, and resume", async () => {
+  it("pause, list, and resume", async () => {
     expect((await run("channels", "e1", "--add", "stage")).exitCode).toBe(0);
     const options = ["--reason", "Fire", "--duration", "10m", "--broadcaster", "dora"];
     expect((await run("pause", "e1", ...options)).stdout).toMatch(
@@ -171,9 +171,9 @@ describe("the tools against a replica", () => {
     expect((await run("speakers", "e1")).stdout).toBe("nobody is speaking in e1\n");
   });
 
-  it("disconnect, ban, look, and unban", async () => {
+  it("disconnect, ban, list, and unban", async () => {
     expect((await run("disconnect", "e1", "anna", "--wait")).stdout).toMatch(
-      /^anna is disconnected from e1 \(revision 1\)\nno router is connected/,
+      /^anna is disconnected from e1 \(revision 1\)\nno router watches the event/,
     );
     const options = ["--reason", "Noise", "--duration", "1h"];
     expect((await run("ban", "e1", "anna", ...options)).stdout).toMatch(
@@ -185,7 +185,7 @@ describe("the tools against a replica", () => {
     expect((await run("bans", "e1")).stdout).toBe("nobody is banned in e1\n");
   });
 
-  it("tells in the log who did it, and what a watch sees until the replica stops", async () => {
+  it("records the actor in the log, and a watch receives all changes until the replica stops", async () => {
     const watch = await startProgram(["watch", "e1", "--address", squelch.grpcAddress]);
     await waitFor(() => watch.stdout.some((line) => line.includes("caught up")));
     await run("assign", "e1", "anna", "stage");
@@ -196,7 +196,7 @@ describe("the tools against a replica", () => {
     expect(watch.stderr).toHaveLength(1);
   });
 
-  it("status of a replica that is well", async () => {
+  it("status of a healthy replica", async () => {
     const { exitCode, stdout } = await run("status");
     expect([exitCode, stdout.split("\n")[1]]).toEqual([0, expect.stringMatching(/^feed +healthy/)]);
   });

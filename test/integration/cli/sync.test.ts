@@ -62,7 +62,9 @@ describe("squelch sync", () => {
       stdout: `${eventId}: 5000 users named, 5001 changed, 1 of them revoked, revision 5002\n`,
       stderr: "",
     });
-    expect(jsonLines(await run([file, "--json"]))).toEqual([{ revision: "5002", changedUsers: 0, revokedUsers: 0 }]);
+    expect(jsonLines(await run([file, "--json"]))).toMatchObject([
+      { revision: "5002", changedUsers: 0, revokedUsers: 0 },
+    ]);
     expect((await read("user-4999")).channelIds).toEqual(["c0", "c1", "c49"].map((name) => `${eventId}-${name}`));
     expect(await read("gone")).toMatchObject({ known: true, channelIds: [] });
   });
@@ -109,7 +111,7 @@ describe("squelch sync", () => {
     ["k.csv", `x,a\ny,a\nx,b\n`, `line 3: user_id: "x" was named before`, "correct that line"],
     ["l.csv", Buffer.from([0x61, 0x2c, 0xff, 0x0a]), "is not UTF-8", "convert it"],
     ["m.csv", `x,${"a".repeat(5 << 20)}`, "has a line of more than 4 MiB", "right file"],
-  ])("(%s) a wrong line is named with its remedy, and nothing changes", async (name, text, problem, remedy) => {
+  ])("(%s) an error names the wrong line and the remedy, and nothing changes", async (name, text, problem, remedy) => {
     await assign("old", [`${eventId}-a`]);
     const { exitCode, stdout, stderr } = await sync(name, text);
     expect([exitCode, stdout]).toEqual([1, ""]);
@@ -120,7 +122,7 @@ describe("squelch sync", () => {
     expect((await read("x")).known).toBe(false);
   });
 
-  it("does not revoke everybody because a file is empty", async () => {
+  it("does not revoke all users because of an empty file", async () => {
     await assign("old", [`${eventId}-a`]);
     const { exitCode, stderr } = await sync("empty.csv", "\n");
     expect(exitCode).toBe(1);
@@ -132,7 +134,7 @@ describe("squelch sync", () => {
     expect((await read("old")).channelIds).toEqual([]);
   });
 
-  it("says why a file cannot be read, or which option it needs", async () => {
+  it("prints why a file cannot be read, or which option it needs", async () => {
     expect(await run([join(directory, "missing.csv")])).toMatchObject({
       exitCode: 1,
       stderr: expect.stringMatching(/^squelch: \S+missing\.csv cannot be read: [^\n]*no such file[^\n]*\n$/),
@@ -145,7 +147,7 @@ describe("squelch sync", () => {
     expect(await run(["x.csv", "--format", "xml"])).toMatchObject({ exitCode: 2 });
   });
 
-  it("prints why a replica rejects the call, although it was still sending", async () => {
+  it("prints why a replica rejects the call while the file is still being sent", async () => {
     await client.unary(PermissionService.method.setUserChannels, {
       eventId: "another",
       userId: "u",
@@ -153,7 +155,7 @@ describe("squelch sync", () => {
     });
     expect(await sync("foreign.csv", "u,foreign")).toMatchObject({
       exitCode: 1,
-      stderr: expect.stringContaining(`channel "foreign" of user "u" belongs to event "another"`),
+      stderr: expect.stringContaining(`channel "foreign" of user "u" belongs to another event`),
     });
     const file = await fileOf("members.ndjson", ndjson());
     expect(await runCli(["sync", "{", file, "--address", replica.grpcAddress])).toMatchObject({
@@ -166,7 +168,7 @@ describe("squelch sync", () => {
     });
   });
 
-  it("draws a bar on a terminal, bounded, and wipes it away", async () => {
+  it("draws a progress bar of limited width on a terminal, and removes it", async () => {
     const { exitCode, stderr } = await run([await fileOf("members.ndjson", ndjson())], { isTTY: true });
     expect(exitCode).toBe(0);
     const drawn = stderr.split("\r");

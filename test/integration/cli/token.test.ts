@@ -31,7 +31,7 @@ async function start(overrides: Record<string, string>) {
 const withSecret = { SQUELCH_TOKEN_SECRET: TOKEN_SECRET };
 
 describe("squelch token", () => {
-  it("mints what a replica takes, and reads it", async () => {
+  it("mints a token that a replica accepts, and reads it", async () => {
     const { grpcAddress } = await start({ tokenSecret: TOKEN_SECRET });
     const minted = await runCli(
       ["token", "mint", "anna", "--scope", "watch", "assign", "--event", "festival"],
@@ -82,13 +82,13 @@ describe("squelch token", () => {
     [["mint", "anna", "--scope", "watch", "--secret", "short"], {}, "at least 32 bytes"],
     [["read", "nonsense"], {}, "is not a valid token"],
     [["mint", "anna"], withSecret, "--scope"],
-  ])("%j is misused, and says why", async (args, env, problem) => {
+  ])("%j is a misuse, and the error explains it", async (args, env, problem) => {
     const { exitCode, stderr } = await runCli(["token", ...args], env);
     expect([exitCode, stderr]).toEqual([2, expect.stringContaining(problem)]);
   });
 });
 
-it("tools call over TLS, and believe only the CAs that they are given", async () => {
+it("tools call over TLS, and trust only the given CAs", async () => {
   const tls = { tlsCert: "test/support/tls/server.crt", tlsKey: "test/support/tls/server.key" };
   const { grpcAddress } = await start({ ...tls, tlsClientCa: "test/support/tls/otherCa.crt" });
   const args = ["channels", "festival", "--address", grpcAddress];
@@ -99,7 +99,7 @@ it("tools call over TLS, and believe only the CAs that they are given", async ()
   }
 });
 
-it("a router renews its token: when one expires its stream comes back at once with the next (pitfall 31)", async () => {
+it("a router renews its token: when a token expires, its stream returns at once with the next (pitfall 31)", async () => {
   const tls = { tlsCert: "test/support/tls/server.crt", tlsKey: "test/support/tls/server.key" };
   const { grpcAddress } = await start({ ...tls, tokenSecret: TOKEN_SECRET });
   let asked = 0;

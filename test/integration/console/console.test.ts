@@ -77,7 +77,7 @@ async function openEvent(at = replica): Promise<void> {
 }
 
 describe("the console", () => {
-  it("shows grants and revocations as they come, and who speaks", async () => {
+  it("shows grants and revocations at once, and the speakers", async () => {
     await openEvent();
     const stage = tile(`${eventId}-stage`);
     expect(await stage.getAttribute("data-state")).toBe("free");
@@ -97,7 +97,7 @@ describe("the console", () => {
     await page.getByText(`Anna on ${eventId}-stage`).waitFor();
   });
 
-  it("assigns and revokes, and says on which routers that is in force", async () => {
+  it("assigns and revokes, and shows on which routers the change is in force", async () => {
     const router = new PermissionClient({ address: replica.grpcAddress, routerId: `router-${eventId}` });
     closers.push(() => router.close());
     await openEvent();
@@ -108,11 +108,11 @@ describe("the console", () => {
     await dialog.getByLabel(`${eventId}-stage`).uncheck();
     await dialog.getByLabel("Find a channel to assign").fill(`${eventId}-tower`);
     await dialog.getByRole("button", { name: "Add the new channel" }).click();
-    // Somebody else writes meanwhile: that is kept.
+    // Another caller writes meanwhile. The page keeps that change.
     await assign("anna", `${eventId}-stage`, `${eventId}-gate`, `${eventId}-late`);
     await dialog.getByText("3 channels").waitFor();
     await dialog.getByRole("button", { name: "Save 2 changes" }).click();
-    await dialog.getByText(/1 gained, 1 lost, in force on 1 of 1 router/).waitFor();
+    await dialog.getByText(/1 gained, 1 lost, applied on 1 of 1 router/).waitFor();
     expect(await channelsOf("anna")).toEqual([`${eventId}-gate`, `${eventId}-late`, `${eventId}-tower`]);
 
     page.once("dialog", (question) => void question.accept());
@@ -125,6 +125,28 @@ describe("the console", () => {
     await dialog.getByLabel(`${eventId}-gate`).check();
     await dialog.getByRole("button", { name: "Save 1 change" }).click();
     await waitFor(async () => (await channelsOf("newcomer")).length === 1);
+  });
+
+  it("does not overwrite a change of another administrator that the page does not show yet", async () => {
+    await openEvent();
+    await tab("Users").click();
+    await user("anna").click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel(`${eventId}-stage`).uncheck();
+    const call = "**/squelch.v1.PermissionService/SetUserChannels";
+    await page.route(call, async (route) => {
+      await assign("anna", `${eventId}-stage`, `${eventId}-tower`);
+      await route.continue();
+    });
+    await dialog.getByRole("button", { name: "Save 1 change" }).click();
+    await dialog.getByText(/Nothing was written: another administrator has changed anna/).waitFor();
+    await page.unroute(call);
+    expect(await channelsOf("anna")).toEqual([`${eventId}-stage`, `${eventId}-tower`]);
+
+    await dialog.getByText("2 channels in").waitFor();
+    await dialog.getByRole("button", { name: "Save 1 change" }).click();
+    await dialog.getByText(/0 gained, 1 lost/).waitFor();
+    expect(await channelsOf("anna")).toEqual([`${eventId}-tower`]);
   });
 
   it("disconnects and bans, and lifts the ban", async () => {
@@ -141,14 +163,14 @@ describe("the console", () => {
     await dialog.getByLabel("Reason").fill("Lost radio");
     page.on("dialog", (question) => void question.accept());
     await dialog.getByRole("button", { name: "Disconnect" }).click();
-    await dialog.getByText("Disconnected, in force on 1 of 1 router").waitFor();
+    await dialog.getByText("Disconnected, applied on 1 of 1 router").waitFor();
     expect(disconnected).toEqual(["anna: Lost radio"]);
     const lift = dialog.getByRole("button", { name: "Lift the ban" });
     expect(await lift.count()).toBe(0);
 
     await dialog.getByLabel("Length of a ban").selectOption({ label: "1 hour" });
     await dialog.getByRole("button", { name: "Ban", exact: true }).click();
-    await dialog.getByText("Banned, in force on 1 of 1 router").waitFor();
+    await dialog.getByText("Banned, applied on 1 of 1 router").waitFor();
     const { ban } = await client.unary(getUserPermissions, { eventId, userId: "anna" });
     expect(ban).toMatchObject({ reason: "Lost radio", bannedBy: "console" });
     await page.keyboard.press("Escape");
@@ -156,12 +178,12 @@ describe("the console", () => {
     await dialog.getByText("Disconnect or ban").click();
     await dialog.getByText(/Banned until \d{4}-\d\d-\d\d .*: Lost radio/).waitFor();
     await lift.click();
-    await dialog.getByText("The ban was lifted, in force on 1 of 1 router").waitFor();
+    await dialog.getByText("The ban was lifted, applied on 1 of 1 router").waitFor();
     await lift.waitFor({ state: "detached" });
     expect((await client.unary(getUserPermissions, { eventId, userId: "anna" })).ban).toBeUndefined();
   });
 
-  it("pauses when the button was held for two seconds and not before, and counts down until resumed", async () => {
+  it("pauses after the button was held for two seconds, not earlier, and counts down until resumed", async () => {
     await openEvent();
     const router = new PermissionClient({ address: replica.grpcAddress, routerId: `router-${eventId}` });
     closers.push(() => router.close());
@@ -197,7 +219,7 @@ describe("the console", () => {
     await page.locator(`[data-channel="${eventId}-gate"][data-state="free"]`).waitFor();
   });
 
-  it("shows a pause that another began, and that it ran out (pitfall 33)", async () => {
+  it("shows a pause by another caller, and its expiry (pitfall 33)", async () => {
     await openEvent();
     await client.unary(pauseAllSpeakers, { eventId, reason: "Drill", duration: { seconds: 1n } });
     await page.getByText("Drill").first().waitFor();
@@ -206,12 +228,12 @@ describe("the console", () => {
     await page.getByText("The pause has expired").waitFor();
   });
 
-  it("can be used with the keyboard alone", async () => {
+  it("can be used with only the keyboard", async () => {
     await openEvent();
     await page.keyboard.press("Tab");
     expect(await page.evaluate("document.activeElement.textContent")).toBe("Skip to the content");
     const tabTo = async (text: string) => {
-      // Of what holds everything, such as the body, the text says nothing.
+      // The text of a container such as the body would match everything.
       const focused = () =>
         page.evaluate<string>(
           "document.activeElement.matches('button, a, input') ? document.activeElement.textContent : ''",
@@ -242,7 +264,7 @@ describe("the console", () => {
     await page.getByRole("dialog").waitFor({ state: "detached" });
   });
 
-  it("finds one of 10,000 users, and draws only the rows to be seen", async () => {
+  it("finds one of 10,000 users, and draws only the visible rows", async () => {
     const users = Array.from({ length: 10_000 }, (_, index) => ({
       userId: `unit-${index}`,
       channelIds: [`${eventId}-${index % 20}`],
@@ -266,7 +288,7 @@ describe("the console", () => {
     expect(await page.locator(".virtual-row").count()).toBeLessThan(60);
   });
 
-  it("never shows what is stale as fresh: it says so with its age, and goes on when the server is back", async () => {
+  it("never shows stale data as fresh: it shows the age, and continues when the server is back", async () => {
     const other = await startSquelch({ redisUrl: redis.url });
     closers.push(() => other.close());
     await openEvent(other);
@@ -288,7 +310,7 @@ describe("the console", () => {
     await user("ben").waitFor();
   });
 
-  it("asks for a token when the server wants one, keeps it for the tab alone, and again when it expires", async () => {
+  it("asks for a token when the server requires one, keeps it for this tab only, and asks again when it expires", async () => {
     const guarded = await startSquelch({ redisUrl: redis.url, tokenSecret: TOKEN_SECRET });
     closers.push(() => guarded.close());
     await assign("anna", `${eventId}-stage`);
@@ -299,7 +321,7 @@ describe("the console", () => {
     };
     await signIn("no token at all");
     await page.getByRole("alert").getByText("token").waitFor();
-    // Of one event alone, so that the fleet is not for this caller: the page is live all the same.
+    // This token is limited to one event, so the caller may not see the fleet. The page is live nevertheless.
     const claims = { scope: "watch pause", events: [eventId] };
     await signIn(await mintToken({ sub: "dora", ...claims }));
     await tile(`${eventId}-stage`).waitFor();
@@ -318,7 +340,7 @@ describe("the console", () => {
     await page.getByText("expired").waitFor();
   });
 
-  it("names replicas and routers, and how far each is", async () => {
+  it("shows replicas and routers, and their progress", async () => {
     const router = new PermissionClient({ address: replica.grpcAddress, routerId: `router-${eventId}` });
     closers.push(() => router.close());
     router.start();
@@ -333,7 +355,7 @@ describe("the console", () => {
       .waitFor();
   });
 
-  it("shows who did what, also what was refused, of one event or of all", async () => {
+  it("shows the audit trail with refusals, of one event or of all", async () => {
     await openEvent();
     await client.unary(resumeSpeakers, { eventId, pauseId: "none" }).catch(() => undefined);
     await tab("Audit").click();
@@ -351,7 +373,7 @@ describe("the console", () => {
     await page.getByRole("heading", { name: eventId }).waitFor();
   });
 
-  it("loads nothing from elsewhere, opens one stream, and fits a phone", async () => {
+  it("loads nothing from other servers, opens one stream, and fits a phone", async () => {
     await page.setViewportSize({ width: 360, height: 740 });
     const requests: string[] = [];
     page.on("request", (request) => requests.push(request.url()));

@@ -12,7 +12,7 @@ import { type RedisServer, startRedis } from "../../support/redis/startRedis.js"
 import { startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-// The end of a lease is announced by itself, by one of two replicas (pitfall 33).
+// Tests that one of two replicas announces the end of an expired lease (pitfall 33).
 let redis: RedisServer;
 let raw: Redis;
 let subscriber: Redis;
@@ -21,7 +21,7 @@ let clients: GrpcClient[];
 let watches: WatchClient[];
 let eventId: string;
 let channelId: string;
-/** What Redis delivered, with how long after the end of the lease, ms. */
+/** The messages from Redis, each with its time since the end of the lease, ms. */
 let entries: LogEntry[];
 let states: { currentSpeaker: string | null; atMs: number }[];
 
@@ -76,14 +76,14 @@ async function press(index: number, talkSeconds: number, leaseSeconds: number) {
   return { leaseId, expiresAtMs: Number(expiresAt?.seconds) * 1_000 + Number(expiresAt?.nanos) / 1e6 };
 }
 
-/** Waits for the end to be told; it must have come once, in time and with that cause. */
+/** Waits until the end is announced. It must be announced once, in time and with that cause. */
 async function expectEnd(expiresAtMs: number, cause: string): Promise<void> {
   await waitFor(() => states.length >= 2, { message: "the end of the lease" });
   expect(states.map((state) => state.currentSpeaker)).toEqual(["anna", null]);
   const delayMs = (states[1]?.atMs ?? 0) - expiresAtMs;
   expect(delayMs).toBeGreaterThanOrEqual(0);
   expect(delayMs).toBeLessThan(250);
-  // Both replicas have had their turn when both know the next change.
+  // When both replicas have the next change, both have had time to announce the end.
   await client(1).unary(setUserChannels, { eventId, userId: "anna", channelIds: [] });
   await waitFor(() => entries.length >= 2);
   expect(entries).toMatchObject([
@@ -112,7 +112,7 @@ describe("the end of a lease", () => {
     await expectEnd(expiresAtMs, "talkedTooLong");
   });
 
-  it("comes when the talk time is over, however often it was renewed (pitfall 10)", async () => {
+  it("is announced when the talk time is over, also after renewals (pitfall 10)", async () => {
     await watch(1);
     const { leaseId, expiresAtMs } = await press(0, 2, 1);
     let endsAtMs = expiresAtMs;

@@ -14,10 +14,10 @@ import { type RedisServer, startRedis } from "../../support/redis/startRedis.js"
 import { spawnSquelch, startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-// Pauses of events that nobody watches, beside a router that writes Redis itself: they must not need the replica that
-// made them.
+// Tests pauses of events without watchers, beside a router that writes Redis itself. A pause must not depend on the
+// replica that made it.
 const { pauseAllSpeakers, resumeSpeakers, setUserChannels } = PermissionService.method;
-/** How late what gets past a pause may be cut, and its end be told, ms (G5, pitfall 33). */
+/** The longest time until a speaker who got past a pause is cut, and until the end of a pause is announced, ms (G5, pitfall 33). */
 const PROMISED_MS = 250;
 
 let redis: RedisServer;
@@ -68,7 +68,7 @@ async function pauseAndKill(seconds: number, broadcaster?: { userId: string }) {
   return { pauseId: pause.pauseId, endsAtMs: timestampMs(pause.expiresAt) };
 }
 
-/** Somebody takes the floor in spite of the pause; returns for how long he had it by Redis's clock, ms. */
+/** A legacy router takes the floor in spite of the pause. Returns for how long it had the floor by Redis's clock, ms. */
 async function intrude(channel: string): Promise<number> {
   const cuts = () => entries.filter((entry) => entry.kind === "floorRevoked" && entry.channelId === channel);
   const before = cuts().length;
@@ -99,13 +99,13 @@ test("G5: a replica that starts while a pause stands upholds it, for the broadca
   await pauseAndKill(60, { userId: "dora" });
   await startReplica();
   await intrude(channelId);
-  // From now on it is known there.
+  // From now on the replica knows the pause.
   expect(await intrude(channelId)).toBeLessThan(PROMISED_MS);
   expect(await speaker(channelId)).toBe("dora");
   expect(entries.at(-1)).toMatchObject({ kind: "floorRevoked", userId: "ben", byUserId: "dora" });
 });
 
-test("G5, pitfall 19: a channel that others add during a pause is held, and its speaker cut", async () => {
+test("G5, pitfall 19: a channel that another program adds during a pause is held, and its speaker is cut", async () => {
   const replica = await startSquelch({ redisUrl: redis.url });
   teardowns.push(() => replica.close());
   const client = connect(replica.grpcAddress);
@@ -125,7 +125,7 @@ test("G5, pitfall 19: a channel that others add during a pause is held, and its 
   for (const channel of channelIds) expect(await legacy.exists(key(channel))).toBe(0);
 });
 
-test("who waits where a router has freed a floor without a word has it when the end of a pause is told", async () => {
+test("a request that waits for a floor that a router has freed without a message gets it when the end of a pause is announced", async () => {
   const engine = createRedisEngine({ url: redis.url, logger: createLogger("test", "silent") });
   await engine.start();
   teardowns.push(() => engine.close());

@@ -4,9 +4,10 @@ import { SignJWT } from "jose";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { FloorPriority } from "../../../gen/squelch/v1/model_pb.js";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
+import { encodePercent } from "../../../src/lib/percentText.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { sync } from "../../support/clients/syncClient.js";
 import { connect } from "../../support/clients/watchClient.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
@@ -14,8 +15,7 @@ import { jsonLines, runCli } from "../../support/runCli.js";
 import { startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-const { getUserPermissions, setUserChannels, pauseAllSpeakers, resumeSpeakers, listAuditEntries } =
-  PermissionService.method;
+const { getUserPermissions, setUserChannels, pauseAllSpeakers, resumeSpeakers, listAuditEntries } = methods;
 const { startPtt } = ChannelService.method;
 
 let redis: RedisServer;
@@ -42,7 +42,7 @@ afterEach(async () => {
 });
 
 const entries = async () => (await client.unary(listAuditEntries, { eventIds: [eventId] })).entries;
-/** The entries, the oldest first, as soon as there are so many. */
+/** Waits for that many entries and returns them, the oldest first. */
 const recorded = (count: number) =>
   waitFor(async () => {
     const found = await entries();
@@ -50,9 +50,9 @@ const recorded = (count: number) =>
   });
 const metadata = new Metadata();
 metadata.set("squelch-actor", "cli:anna");
-metadata.set("squelch-request-id", "request-1");
+metadata.set("squelch-call-id", "request-1");
 
-it("has every call that changed something or was refused, with actor, target, outcome and request", async () => {
+it("has every call that made a change or was refused, with actor, target, outcome and request", async () => {
   await client.unary(setUserChannels, { eventId, userId: "u1", channelIds: ["a"] }, { metadata });
   await client.unary(pauseAllSpeakers, { eventId, reason: "Storm", broadcaster: { userId: "dora" } }, { metadata });
   await expect(client.unary(resumeSpeakers, { eventId, pauseId: "other" })).rejects.toMatchObject({
@@ -61,16 +61,34 @@ it("has every call that changed something or was refused, with actor, target, ou
   await sync(client, { eventId, users: [] });
   const found = await recorded(4);
   expect(found).toMatchObject([
-    { action: "SetUserChannels", actor: "cli:anna", target: "u1", detail: "a", outcome: "OK", requestId: "request-1" },
+    { action: "SetUserChannels", actor: "cli:anna", target: "u1", detail: "a", outcome: "OK", callId: "request-1" },
     { action: "PauseAllSpeakers", actor: "cli:anna", target: "dora", detail: "Storm", outcome: "OK" },
     { action: "ResumeSpeakers", actor: "anonymous", target: "other", outcome: "FAILED_PRECONDITION" },
     { action: "SyncEventMembers", outcome: "OK", eventId },
   ]);
   expect(found[2]?.detail).not.toBe("");
-  expect(found[2]?.requestId).toMatch(/^[\da-f-]{36}$/);
+  expect(found[2]?.callId).toMatch(/^[\da-f-]{36}$/);
 });
 
-it("has a press that may take the floor from others, under the channel's event, and other traffic on demand", async () => {
+it("has callers and calls with names outside ASCII as they are", async () => {
+  for (const name of ["김", "박"]) {
+    const named = new Metadata();
+    named.set("squelch-actor", encodePercent(name));
+    named.set("squelch-call-id", encodePercent(`호출-${name}`));
+    await client.unary(setUserChannels, { eventId, userId: name, channelIds: [`${eventId}-a`] }, { metadata: named });
+  }
+  expect(await recorded(2)).toMatchObject([
+    { actor: "김", target: "김", callId: "호출-김" },
+    { actor: "박", target: "박", callId: "호출-박" },
+  ]);
+  const broken = new Metadata();
+  broken.set("squelch-actor", "%FF");
+  await expect(client.unary(setUserChannels, { eventId, userId: "u" }, { metadata: broken })).rejects.toMatchObject({
+    code: status.INVALID_ARGUMENT,
+  });
+});
+
+it("has each press that may take the floor from others, under the channel's event, and other traffic on demand", async () => {
   const press = (priority: FloorPriority) =>
     client.unary(startPtt, { channelId: `${eventId}-a`, userId: "u1", sessionId: randomUUID(), priority });
   await client.unary(setUserChannels, { eventId, userId: "u1", channelIds: [`${eventId}-a`] });
@@ -86,7 +104,7 @@ it("has a press that may take the floor from others, under the channel's event, 
   expect((await recorded(3)).at(-1)).toMatchObject({ action: "StartPtt", detail: "u1 NORMAL" });
 });
 
-it("is in the trail of the VoicePing fleet too", async () => {
+it("is also in the trail of the VoicePing fleet", async () => {
   await client.unary(pauseAllSpeakers, { eventId, reason: "Storm" }, { metadata });
   await recorded(1);
   const [line = "{}"] = (await redis.cli("LRANGE", "audit:log", "0", "0")).split("\n");
@@ -96,7 +114,7 @@ it("is in the trail of the VoicePing fleet too", async () => {
     eventId,
     action: "emergency_broadcast.start",
     targetId: null,
-    metadata: { call: "PauseAllSpeakers", outcome: "OK", requestId: "request-1", detail: "Storm" },
+    metadata: { call: "PauseAllSpeakers", outcome: "OK", callId: "request-1", detail: "Storm" },
     timestamp: expect.any(Number),
   });
 });
@@ -121,7 +139,7 @@ it("names a user in the VoicePing trail by the bare user id, and keeps the entri
   expect(Number(await redis.cli("PTTL", "audit:actor:dora"))).toBeGreaterThan(0);
 });
 
-it("G9: what happened while Redis was away is written when it is back", async () => {
+it("G9: records from an outage of Redis are written after it", async () => {
   await client.unary(setUserChannels, { eventId, userId: "u1", channelIds: ["a"] });
   await recorded(1);
   await redis.kill("SIGKILL");
@@ -135,7 +153,7 @@ it("G9: what happened while Redis was away is written when it is back", async ()
   expect(found.at(-1)).toMatchObject({ action: "PauseAllSpeakers", outcome: "UNAVAILABLE" });
 });
 
-it("is read by squelch audit, page by page, for people and for programs", async () => {
+it("is read by squelch audit, page by page, as a table and as JSON", async () => {
   for (const userId of ["u1", "u2", "u3"]) await client.unary(setUserChannels, { eventId, userId, channelIds: ["a"] });
   await recorded(3);
   const { stdout } = await runCli(["audit", eventId, "--limit", "2", "--address", replica.grpcAddress]);
@@ -147,7 +165,7 @@ it("is read by squelch audit, page by page, for people and for programs", async 
   expect(rest).toMatchObject({ entries: [{ target: "u1" }], nextPageToken: "" });
 });
 
-it("has who was turned away, whatever they asked for, but not every attempt of a stranger", async () => {
+it("has refused callers of every call, but not every attempt of a stranger", async () => {
   const tokenSecret = "a secret of thirty-two bytes or more";
   await restart({ tokenSecret });
   const bearer = async (claims: object) => {
@@ -164,7 +182,7 @@ it("has who was turned away, whatever they asked for, but not every attempt of a
   for (let attempt = 0; attempt < 50; attempt++) {
     await expect(client.unary(pauseAllSpeakers, { eventId })).rejects.toMatchObject({ code: status.UNAUTHENTICATED });
   }
-  // Nor of one who is known: a token that is good for nothing must not be good for pushing out what others did.
+  // The trail also does not have every attempt of a known caller: a token without rights must not push out the records of others.
   const floorless = await bearer({ sub: "mallory", scope: "watch" });
   for (let attempt = 0; attempt < 50; attempt++) {
     await expect(client.unary(startPtt, { channelId: "c", userId: "u1" }, floorless)).rejects.toMatchObject(refused);
@@ -184,13 +202,13 @@ it("has who was turned away, whatever they asked for, but not every attempt of a
   const ofMallory = found.filter(({ actor }) => actor === "mallory");
   expect(ofMallory[0]).toMatchObject({ action: "StartPtt", target: "c", outcome: "PERMISSION_DENIED" });
   expect(ofMallory.length).toBeLessThan(50);
-  // Events of a claim are known by their beginnings.
+  // The claim names events by a prefix.
   expect(found.at(-1)).toMatchObject({ action: "ListAuditEntries", eventId: "", target: `${eventId} b` });
 });
 
 it.each([
   [{ pageSize: 1_001 }, "page_size: must be at most 1000"],
-  [{ pageToken: "yesterday" }, "page_token: must be a next_page_token of an earlier answer"],
+  [{ pageToken: "yesterday" }, "page_token: must be the next_page_token of an earlier answer"],
   [{ eventIds: ["{"] }, "event_ids[0]"],
 ])("refuses %o", async (request, message) => {
   await expect(client.unary(listAuditEntries, request)).rejects.toMatchObject({

@@ -75,7 +75,7 @@ describe("/metrics of the built program", () => {
     }
   });
 
-  it("moves when changes flow", async () => {
+  it("changes when changes are delivered", async () => {
     const eventId = randomUUID();
     const before = await scrape(squelch.httpAddress);
     const first = await watch(eventId);
@@ -83,7 +83,7 @@ describe("/metrics of the built program", () => {
       squelch_watchers: 1,
       squelch_loaded_events: 1,
       'squelch_snapshots_total{reason="initial"}': 1,
-      // The snapshot and the checkpoint.
+      // These are the snapshot and the checkpoint.
       squelch_deliveries_total: 2,
     });
     await publish(JSON.stringify({ eventId, userId: "u1", channelIds: [`${eventId}-a`], action: "x" }));
@@ -132,7 +132,7 @@ describe("/metrics of the built program", () => {
     });
   });
 
-  it("is what docs/operations.md says it is: name, type, labels, help", async () => {
+  it("matches docs/operations.md: name, type, labels, help", async () => {
     const metrics = await scrape(squelch.httpAddress);
     const own = [...metrics].filter(([name]) => name.startsWith("squelch_"));
     const rows = rowsUnder("docs/operations.md", "## Metrics");
@@ -149,7 +149,7 @@ describe("/metrics of the built program", () => {
   });
 
   it("expose the feed, the watermark and the connections, also while Redis hangs (pitfall 28)", async () => {
-    // In a new Redis a reconcile sets the watermark first, after 4 to 6 s.
+    // In a new Redis the watermark is first set by a reconcile, after 4 to 6 s.
     const hasWatermark = async () => ((await sample("squelch_ingest_watermark_lag_seconds")) ?? 60) < 10;
     await waitFor(hasWatermark, { timeoutMs: 20_000, message: "the watermark" });
     const steady = await scrape(squelch.httpAddress);
@@ -179,7 +179,7 @@ describe("/metrics of the built program", () => {
 });
 
 describe("the metrics of several replicas in one process", () => {
-  it("are apart", async () => {
+  it("are separate", async () => {
     const one = await startSquelch();
     const other = await startSquelch();
     const caller = connect(one.grpcAddress);
@@ -188,7 +188,7 @@ describe("the metrics of several replicas in one process", () => {
       await watching.caughtUp();
       expect(await scrapeValue(one.httpAddress, "squelch_watchers")).toBe(1);
       expect(await scrapeValue(other.httpAddress, "squelch_watchers")).toBe(0);
-      // In memory there is no Redis to tell of.
+      // A replica in memory has no metrics of Redis.
       expect((await scrape(other.httpAddress)).has("squelch_redis_connected")).toBe(false);
       watching.close();
     } finally {

@@ -22,7 +22,7 @@ interface OtlpSpan {
   attributes: { key: string; value: { stringValue?: string; intValue?: number } }[];
 }
 
-/** A collector that keeps the spans it is sent, as OTLP's JSON has them. */
+/** A collector that stores the spans that it receives, in OTLP's JSON form. */
 async function startCollector(): Promise<{ url: string; spans: OtlpSpan[] }> {
   const spans: OtlpSpan[] = [];
   const server = createServer(async (request, response) => {
@@ -37,19 +37,19 @@ async function startCollector(): Promise<{ url: string; spans: OtlpSpan[] }> {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, spans };
 }
 
-it("a collector gets a span of each call, within the caller's trace, with its status and request id", async () => {
+it("a collector gets a span for each call, in the caller's trace, with its status and request id", async () => {
   const collector = await startCollector();
   const replica = await startSquelch({ otlpEndpoint: collector.url });
   const client = connect(replica.grpcAddress);
   teardowns.push(() => client.close());
   const metadata = new Metadata();
   metadata.set("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-  metadata.set("squelch-request-id", "request-1");
+  metadata.set("squelch-call-id", "request-1");
   await client.unary(setUserChannels, { eventId: "e1", userId: "u1", channelIds: ["a"] }, { metadata });
   const nonsense = new Metadata();
   nonsense.set("traceparent", "nonsense");
   await expect(client.unary(resumeSpeakers, { eventId: "e1", pauseId: "p" }, { metadata: nonsense })).rejects.toThrow();
-  // Spans that are left are sent at the end.
+  // The remaining spans are sent at the end.
   await replica.close();
 
   const attributesOf = ({ attributes }: OtlpSpan) =>
@@ -66,14 +66,14 @@ it("a collector gets a span of each call, within the caller's trace, with its st
     "rpc.service": "squelch.v1.PermissionService",
     "rpc.method": "SetUserChannels",
     "rpc.grpc.status_code": 0,
-    "squelch.request_id": "request-1",
+    "squelch.call_id": "request-1",
   });
   expect(resumed?.parentSpanId).toBeFalsy();
   expect(resumed?.status).toMatchObject({ code: 2, message: expect.stringContaining("pause") });
   expect(attributesOf(resumed as OtlpSpan)).toMatchObject({ "rpc.grpc.status_code": 9 });
 });
 
-it("G9: a collector that is away harms neither calls nor the shutdown", async () => {
+it("G9: an unreachable collector affects neither calls nor the shutdown", async () => {
   const replica = await startSquelch({ otlpEndpoint: "http://127.0.0.1:1" });
   const client = connect(replica.grpcAddress);
   teardowns.push(() => client.close());

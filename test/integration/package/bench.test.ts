@@ -73,7 +73,7 @@ test("the benchmark of memory runs: a fresh replica delivers every membership, a
   for (const { heapBytes } of memory?.rows ?? []) expect(heapBytes).toEqual(expect.any(Number));
 }, 120_000);
 
-test("the benchmark of growth runs: each watcher gets each change, whatever there is around it", async () => {
+test("the benchmark of growth runs: each watcher gets each change under every load", async () => {
   const [growth] = await runSmoke("growth");
   const complete = { changes: 10, missing: 0, repeated: 0, disordered: 0 };
   expect(growth?.rows).toMatchObject(
@@ -84,7 +84,7 @@ test("the benchmark of growth runs: each watcher gets each change, whatever ther
   );
 }, 120_000);
 
-test("the benchmarks of the floor run: each way does every channel", async () => {
+test("the benchmarks of the floor run: each way covers every channel", async () => {
   const [pause, speakers] = await runSmoke("pause", "speakers");
   const here = { channels: 3, rounds: 2 };
   for (const [result, expected] of [
@@ -94,7 +94,7 @@ test("the benchmarks of the floor run: each way does every channel", async () =>
     const rows = result?.rows ?? [];
     expect(rows.map(({ channels, rounds }) => ({ channels, rounds }))).toEqual(expected);
     for (const { medianMs } of rows) expect(medianMs).toBeGreaterThan(0);
-    // The last three are measured with Redis on another machine, as it were.
+    // The last three rows are measured with the delay of a Redis on another machine.
     for (const { roundTripMs } of rows.slice(-3)) expect(roundTripMs).toBeGreaterThan(0.3);
   }
 }, 120_000);
@@ -107,7 +107,7 @@ test("the benchmark of calls runs: every floor is granted and given back", async
   for (const { p50Ms, p99Ms } of floor?.rows ?? []) expect(p99Ms).toBeGreaterThanOrEqual(Number(p50Ms));
 }, 120_000);
 
-test("the benchmark of the ingest runs: every update is applied, however many replicas do it", async () => {
+test("the benchmark of the ingest runs: every update is applied, with one replica or several", async () => {
   const [ingest] = await runSmoke("ingest");
   const applied = ingest?.rows.map(({ replicas, updates, missing }) => ({ replicas, updates, missing }));
   expect(applied).toEqual([1, 1, 2, 2].map((replicas) => ({ replicas, updates: 100, missing: 0 })));
@@ -123,7 +123,7 @@ test("the benchmark of an emergency runs: every speaker on every router is notif
   expect(last?.p99Ms).toBeGreaterThanOrEqual(Number(last?.p50Ms));
 }, 120_000);
 
-test("the benchmark of a killed replica runs: nothing is missing, the killed one's routers resume", async () => {
+test("the benchmark of a killed replica runs: nothing is missing, and its routers resume", async () => {
   const [failover] = await runSmoke("failover");
   const rows = failover?.rows ?? [];
   expect(rows.map(({ missing, repeated, snapshots }) => [missing, repeated, snapshots])).toEqual(
@@ -179,11 +179,11 @@ test("a report has the table and the plots of what was measured", async () => {
   }
 }, 120_000);
 
-test("a benchmark that there is none of is refused", async () => {
+test("an unknown benchmark is refused", async () => {
   await expect(runBench("nonsense")).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining("nonsense") });
 });
 
-test("the benchmark of the console runs: the page comes up with every event", async () => {
+test("the benchmark of the console runs: the page shows every event", async () => {
   const [webConsole] = await runSmoke("console");
   expect(webConsole?.rows).toMatchObject([{ events: 2, channels: 6, users: 20, rounds: 1 }]);
   for (const field of ["interactiveMs", "eventMs", "heapMib", "nodes"]) {

@@ -29,7 +29,7 @@ it("the built program serves from Redis, answers its own tools, and ends with co
   for (const line of squelch.lines) expect(JSON.parse(line)).toMatchObject({ msg: expect.any(String) });
 });
 
-it("the built program carries every Lua script as it is in the source", async () => {
+it("the built program contains every Lua script unchanged", async () => {
   const list = async (directory: string) => {
     const names = await readdir(`${directory}/src/engine/redis/lua`, { recursive: true });
     const paths = names.filter((name) => name.endsWith(".lua")).sort();

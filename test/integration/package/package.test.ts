@@ -27,7 +27,7 @@ await client.close();
 let directory: string;
 let files: string[];
 
-// The package is installed from the packed file, as the docs say. The dependencies are links to those of the project, so that
+// The package is installed from the packed file, as in the docs. The dependencies are links to those of the project, so that
 // npm needs no network.
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "squelch-package-"));

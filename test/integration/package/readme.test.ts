@@ -14,7 +14,7 @@ const PORTS = ["6379", "50051", "50052", "8080", "8081", "8090", "8091"];
 
 interface PageCommand {
   text: string;
-  /** The lines that the page shows below the command. */
+  /** Returns the lines that the page shows below the command. */
   output: string[];
 }
 
@@ -57,7 +57,7 @@ function commandsOf(text: string): PageCommand[] {
   );
 }
 
-/** Lines without what differs from run to run: times, ids, numbers, the host and the widths of columns. */
+/** Replaces the parts of lines that differ in each run: times, ids, numbers, the host and the widths of columns. */
 function shapeOf(lines: readonly string[]): string[] {
   return lines.map((line) =>
     line
@@ -97,7 +97,7 @@ const isListening = (port: string) =>
     socket.on("error", () => done(false));
   });
 
-/** The programs of the page that go on running, by their beginning, with the port that shows that they have started. */
+/** The commands of the page that keep running, by their first words, with the port that shows that they have started. */
 const PROGRAMS: [beginning: string, port: string | undefined][] = [
   ["redis-server", "6379"],
   ["bin/squelch serve --redis-url redis://127.0.0.1:6379 --token-secret-file secret --grpc-address", "50052"],
@@ -128,7 +128,7 @@ it("every command of the README works in its order, and prints what the page sho
       env[variable] = (await run(`${text}; printf '%s\\n' "$${variable}"`))[0];
       continue;
     }
-    // Routers and replicas report within seconds that they are there.
+    // Routers and replicas send their first report within seconds.
     const print = async () => shapeOf(await run(text));
     if (text.startsWith("bin/squelch status")) {
       let last: string[] = [];
@@ -173,7 +173,7 @@ it("git ignores the files that the commands of the README create", async () => {
   expect(existsSync(join(directory, "secret"))).toBe(true);
 });
 
-it("the output of the demo in the README is what the demo prints", async () => {
+it("the README shows the output of the demo", async () => {
   const [demo] = commandsOf(page).filter(({ text }) => text.endsWith("npm run demo"));
   const printed = shapeOf(await run("bin/squelch demo"));
   expect(shapeOf(demo?.output ?? [])).toEqual(printed);

@@ -1,14 +1,14 @@
 import { Redis } from "ioredis";
 import { afterEach, describe, expect, it } from "vitest";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { assignedChannelsKey, MEMBERSHIP_UPDATES } from "../../../src/engine/redis/keys.js";
+import { methods } from "../../support/clients/methods.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
 import { applyRights, denials, withUser } from "../../support/redis/aclLines.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
 import { startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-const { listAuditEntries, pauseAllSpeakers, reconcileMemberships } = PermissionService.method;
+const { listAuditEntries, pauseAllSpeakers, reconcileMemberships } = methods;
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
@@ -21,9 +21,9 @@ async function startServer(): Promise<RedisServer> {
   return redis;
 }
 
-describe("a replica with no more rights than docs/operations.md gives it", () => {
+describe("a replica with only the rights in docs/operations.md", () => {
   it.each(["one Redis", "a Redis for the state and one for the control plane"])(
-    "applies what is published, pauses, reconciles and records, with %s",
+    "applies updates, pauses, reconciles and records calls, with %s",
     async (kind) => {
       const isApart = kind !== "one Redis";
       const state = await startServer();

@@ -8,7 +8,7 @@ import { type RedisServer, startRedis } from "../../support/redis/startRedis.js"
 import { stopAll } from "../../support/stopAll.js";
 import { waitFor } from "../../support/waitFor.js";
 
-// A single Redis in the layout of a Cluster: the same steps, and nothing to wait for.
+// Tests a single Redis in the layout of a Cluster: it takes the steps of a Cluster without its delays.
 let redis: RedisServer;
 let engine: RedisEngine;
 let from: string;
@@ -29,19 +29,19 @@ afterEach(async () => {
   await stopAll([redis]);
 });
 
-/** What a foreign writer does. */
+/** Writes as another program does. */
 const giveAway = () => redis.cli("HSET", "channel:events", channelId, to);
 
-/** What a replica leaves behind that ends after the first step of a move. */
+/** Makes the state that a replica leaves if it ends after the first step of a move. */
 async function crashWhileMoving() {
   await giveAway();
   await redis.cli("HSET", CHANNEL_MOVES, channelId, `token ${from}`);
 }
 
-/** The comparison every 10 s, which a reconnection brings forward. */
+/** Waits for the comparison that runs every 10 s. A reconnection starts it earlier. */
 const compare = () => redis.cli("CLIENT", "KILL", "TYPE", "pubsub");
 
-/** The channel is in its new event alone, and nobody speaks on it under the old one. */
+/** Asserts that the channel is only in its new event, and has no speaker under the old one. */
 async function expectMoved() {
   expect(await engine.getChannelEvent(channelId)).toBe(to);
   expect(await engine.listEventChannels(from)).toEqual([]);
@@ -58,7 +58,7 @@ describe("in the layout of a Cluster", () => {
     ["a press on the channel", () => press(engine, channelId, "u")],
     ["an assignment that names the channel", () => assign(engine, to, "u", [channelId])],
     ["an update that names the channel", () => engine.applyMemberships(to, [update("u", [channelId], future(1))])],
-  ])("%s finishes a move that a crash has cut short, before anybody else may speak (G4)", async (_, act) => {
+  ])("%s finishes a move that a crash has interrupted, before another user may speak (G4)", async (_, act) => {
     const { speaker } = await take(engine, channelId, "u");
     await crashWhileMoving();
     expect((await engine.getActiveSpeakers(from)).speakers).toEqual([speaker]);
@@ -68,7 +68,7 @@ describe("in the layout of a Cluster", () => {
     expect(await redis.cli("EXISTS", CHANNEL_MOVES)).toBe("0");
   });
 
-  it("a move goes on from one that a crash has cut short (G4)", async () => {
+  it("a move continues one that a crash has interrupted (G4)", async () => {
     await take(engine, channelId, "u");
     await crashWhileMoving();
     const third = `third-${randomUUID()}`;
@@ -78,7 +78,7 @@ describe("in the layout of a Cluster", () => {
     expect(await engine.listEventChannels(to)).toEqual([]);
   });
 
-  it("what others write into channel:events is taken over, and the speaker under the old event is cut (G4, G7)", async () => {
+  it("a foreign write to channel:events is adopted, and the speaker under the old event is cut (G4, G7)", async () => {
     const { speaker } = await take(engine, channelId, "u");
     await giveAway();
     await compare();
@@ -95,13 +95,13 @@ describe("in the layout of a Cluster", () => {
     await expectMoved();
   });
 
-  it("a press on a channel that others have given away asks its new event", async () => {
+  it("a press on a channel that another program has moved goes to its new event", async () => {
     await giveAway();
     expect(await press(engine, channelId, "u")).toMatchObject({ granted: false, cause: "receiveOnly" });
     expect(await engine.listEventChannels(to)).toEqual([channelId]);
   });
 
-  it("a pause takes what others have given to the event (G5)", async () => {
+  it("a pause includes channels that other programs have given to the event (G5)", async () => {
     await giveAway();
     const request = {
       eventId: to,
@@ -115,7 +115,7 @@ describe("in the layout of a Cluster", () => {
     expect(await press(engine, channelId, "u")).toMatchObject({ granted: false, cause: "retryAfter" });
   });
 
-  it("a channel whose owner was lost is claimed again by the event that has it", async () => {
+  it("if the owner of a channel was lost, the event that has the channel claims it again", async () => {
     await redis.cli("DEL", "channel:events");
     await compare();
     await waitFor(async () => (await engine.getChannelEvent(channelId)) === from, {
@@ -125,7 +125,7 @@ describe("in the layout of a Cluster", () => {
     expect(await press(engine, channelId, "u")).toMatchObject({ granted: true });
   });
 
-  it("moves at once, there and back, leave the channel in one event, where one may speak (G4)", async () => {
+  it("concurrent moves in both directions leave the channel in one event, with one speaker (G4)", async () => {
     const eventIds = [from, to, `third-${randomUUID()}`];
     await Promise.all(
       Array.from({ length: 30 }, (_, index) =>

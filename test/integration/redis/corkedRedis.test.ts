@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => redis?.stop());
 
-it("commands of one turn of the event loop are written together, and answered each", async () => {
+it("commands of one turn of the event loop are written together, and each is answered", async () => {
   const connection = new Connections(redis.url, createLogger("test", "silent")).commands as CorkedRedis;
   try {
     await connection.connect();

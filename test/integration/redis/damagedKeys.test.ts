@@ -127,7 +127,7 @@ it.each(damages)("a watcher that comes first after %s is served: %s", async (_na
   expect((await expectAgreement(event)).get("carl")).toEqual([event.channelId]);
 });
 
-it("a pause that finds the log ahead of its meta cuts, is logged, and answers whom it cut (pitfall 61, G5)", async () => {
+it("a pause that finds the log ahead of its meta cuts, is logged, and returns the cut speakers (pitfall 61, G5)", async () => {
   const { eventId, channelId, standing, keys } = await makeWatchedEvent();
   await clients[0].unary(ChannelService.method.startPtt, { channelId, userId: "anna", sessionId: "s" });
   await other.xadd(keys.log, "3-0", "entry", "{}");
@@ -138,7 +138,7 @@ it("a pause that finds the log ahead of its meta cuts, is logged, and answers wh
   standing.close();
 });
 
-it("a pause whose meta was evicted still ends for every watcher (pitfall 33)", async () => {
+it("a pause with an evicted meta still ends for every watcher (pitfall 33)", async () => {
   const { eventId, standing, keys } = await makeWatchedEvent();
   await clients[0].unary(permissions.pauseAllSpeakers, { eventId, duration: { seconds: 1n, nanos: 500_000_000 } });
   await other.del(keys.meta);
@@ -161,7 +161,7 @@ it("a pause that was evicted ends, and frees the channels that it held", async (
   standing.close();
 });
 
-it("a log that was evicted costs a snapshot to those who would resume, and nothing else (pitfall 24)", async () => {
+it("an evicted log costs resuming watchers a snapshot, and nothing else (pitfall 24)", async () => {
   const event = await makeWatchedEvent();
   const { eventId, channelId, standing, keys } = event;
   const cursor = { eventId, epoch: standing.picture.events.get(eventId)?.epoch ?? "", revision: 1n };

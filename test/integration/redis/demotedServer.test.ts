@@ -11,7 +11,7 @@ import { spawnSquelch } from "../../support/startSquelch.js";
 import { startTcpProxy } from "../../support/tcpProxy.js";
 import { waitFor } from "../../support/waitFor.js";
 
-/** After which writes have to succeed again once the name leads to the primary, ms. */
+/** The longest time until writes succeed after the name leads to the primary, ms. */
 const LEFT_WITHIN_MS = 5_000;
 const PURPOSES = ["commands", "confirmed", "urgent", "subscriptions"];
 
@@ -19,7 +19,7 @@ vi.setConfig({ testTimeout: 60_000 });
 
 type OnTestFinished = TestContext["onTestFinished"];
 
-/** A primary, a replica of it, and a proxy in the place of a name that leads to one of them. */
+/** A primary, a replica of it, and a proxy instead of a name that leads to one of them. */
 async function open(onTestFinished: OnTestFinished) {
   const start = async (...args: string[]) => {
     const redis = await startRedis({ args: ["--repl-diskless-sync-delay", "0", "--shutdown-timeout", "0", ...args] });
@@ -37,7 +37,7 @@ async function open(onTestFinished: OnTestFinished) {
     replica,
     proxy,
     url: `redis://127.0.0.1:${proxy.port}`,
-    /** Exchanges the parts of the two. Connections go on, and new ones lead to the former primary until `follow`. */
+    /** Exchanges the roles of the two servers. Connections stay, and new ones lead to the former primary until `follow`. */
     async swap() {
       await replica.cli("REPLICAOF", "NO", "ONE");
       await primary.cli("REPLICAOF", "127.0.0.1", String(replica.port));
@@ -53,7 +53,7 @@ async function clientsOf(redis: RedisServer): Promise<string[]> {
   return [...new Set(clients.map(([, purpose]) => purpose as string))].sort();
 }
 
-/** How many connections a server has taken since its start, without those that ask here. */
+/** Returns the number of connections that a server has accepted since its start, without those of this test. */
 async function countConnections(redis: RedisServer): Promise<number> {
   const all = Number(/total_connections_received:(\d+)/.exec(await redis.cli("INFO", "stats"))?.[1]);
   const asked = (asking.get(redis) ?? 0) + 1;
@@ -75,7 +75,7 @@ function openLog() {
 }
 
 describe("a primary that is demoted under standing connections (pitfall 58)", () => {
-  it("is left by all connections, and writes succeed within 5 s of the name leading to the new one", async ({
+  it("is left by all connections, and writes succeed within 5 s after the name leads to the new one", async ({
     onTestFinished,
   }) => {
     const { replica: successor, primary, url, swap, follow } = await open(onTestFinished);
@@ -95,7 +95,7 @@ describe("a primary that is demoted under standing connections (pitfall 58)", ()
     await swap();
     const readiness = async () => (await fetch(`http://${squelch.httpAddress}/readyz`)).text();
     await waitFor(async () => (await readiness()).includes("the server is a replica"));
-    // Each attempt leads to the same server, which is not taken for a success.
+    // Each attempt leads to the demoted server, which does not count as a success.
     const before = await countConnections(primary);
     await waitFor(async () => (await countConnections(primary)) > before + 3 * PURPOSES.length);
     await expect(assign(["a"])).rejects.toThrow();
@@ -145,7 +145,7 @@ describe("a primary that is demoted under standing connections (pitfall 58)", ()
     let successes = 0;
     connections.commands.on("ready", () => successes++);
     await swap();
-    // Connections that lead to the same server are no success.
+    // Connections that lead to the demoted server do not count as a success.
     await waitFor(async () => (await countConnections(primary)) > before + 3 * PURPOSES.length);
     expect(successes).toBe(0);
     follow();
@@ -169,7 +169,7 @@ describe("a primary that is demoted under standing connections (pitfall 58)", ()
     expect(lines.filter((line) => line.includes("lead to different servers"))).toHaveLength(1);
   });
 
-  it("is left where an ACL denies INFO and ROLE, and not taken for a success", async ({ onTestFinished }) => {
+  it("is left if an ACL denies INFO and ROLE, and does not count as a success", async ({ onTestFinished }) => {
     const { replica: successor, primary, url, swap, follow } = await open(onTestFinished);
     for (const redis of [primary, successor]) {
       await redis.cli("ACL", "SETUSER", "few", "on", ">pass", "~*", "&*", "+@all", "-info", "-role");

@@ -31,7 +31,7 @@ afterAll(async () => {
 const { watchPermissions: _, ...permissions } = PermissionService.method;
 const { startPtt } = ChannelService.method;
 
-// Routers of others write speaker keys as they like: none of it may stand in the way of an emergency.
+// Other routers may write any value to speaker keys. No value may prevent an emergency call.
 it.each([
   ["a fraction of a millisecond", '{"userId":"x","userName":"x","timestamp":1700000000000.123}', "x"],
   ["a time that is none", '{"userId":"x","userName":"x","timestamp":"nan"}', "x"],
@@ -55,7 +55,7 @@ it.each([
     const speaker = { channelId, userId, priority: FloorPriority.NORMAL };
     const { speakers } = await client.unary(permissions.getEventActiveSpeakers, { eventId });
     expect(speakers).toMatchObject([speaker]);
-    // Redis tells of it what the replica does.
+    // Redis delivers what the replica publishes about it.
     const press = { channelId, userId: "u", sessionId: "s" };
     const { outcome } = await client.unary(startPtt, press);
     const { userName, startedAt } = speakers[0] as ActiveSpeaker;

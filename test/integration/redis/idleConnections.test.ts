@@ -52,7 +52,7 @@ const idsOfAll = (servers: readonly RedisServer[]) =>
   Promise.all(servers.map((redis) => Promise.all(["commands", "confirmed", "urgent"].map((p) => idsOf(redis, p)))));
 
 describe("Redis closes idle connections (pitfall 59)", () => {
-  it("and no pause of an otherwise idle replica fails or takes long", async ({ onTestFinished }) => {
+  it("and each pause of an otherwise idle replica succeeds quickly", async ({ onTestFinished }) => {
     const redis = await startRedis({ args: ["--timeout", "2"] });
     onTestFinished(() => redis.stop());
     const { assign, pause, resume } = await serve(onTestFinished, { redisUrl: redis.url });
@@ -71,7 +71,7 @@ describe("Redis closes idle connections (pitfall 59)", () => {
     expect(await idsOfAll([redis])).toEqual(connected);
   });
 
-  it("and those of a Cluster's nodes stay", async ({ onTestFinished }) => {
+  it("and connections to the nodes of a Cluster stay open", async ({ onTestFinished }) => {
     const cluster = await startCluster({ replicas: 0 });
     onTestFinished(() => cluster.stop());
     for (const node of cluster.nodes) await node.cli("CONFIG", "SET", "timeout", "2");
@@ -91,7 +91,7 @@ describe("Redis closes idle connections (pitfall 59)", () => {
     expect(await idsOfAll(cluster.nodes)).toEqual(connected);
   });
 
-  it("and those to a master that Sentinel named stay", async ({ onTestFinished }) => {
+  it("and connections to a master from Sentinel stay open", async ({ onTestFinished }) => {
     const group = await startSentinel();
     onTestFinished(() => group.stop());
     for (const server of group.servers) await server.cli("CONFIG", "SET", "timeout", "2");
@@ -107,14 +107,14 @@ describe("Redis closes idle connections (pitfall 59)", () => {
   });
 });
 
-describe("a connection that Redis has closed in the orderly way", () => {
+describe("a connection that Redis has closed in an orderly way", () => {
   it("is reopened at once", async ({ onTestFinished }) => {
     const redis = await startRedis();
     onTestFinished(() => redis.stop());
     const connections = new Connections(redis.url, createLogger("test", "silent"));
     onTestFinished(() => connections.close());
     await connections.start();
-    // Long enough for them to count as good ones.
+    // After this time the connections count as good ones.
     await sleep(1_100);
     const ids = await idsOf(redis, "urgent");
     await redis.cli("CLIENT", "KILL", "TYPE", "normal");
@@ -130,7 +130,7 @@ describe("a connection that Redis has closed in the orderly way", () => {
 
 describe("an emergency", () => {
   it.for(["urgent", "confirmed"])(
-    "goes out over another connection while its own is down (%s), and is replicated",
+    "is sent over another connection while its own is down (%s), and is replicated",
     async (purpose, { onTestFinished }) => {
       const redis = await startRedis({ args: ["--repl-diskless-sync-delay", "0"] });
       onTestFinished(() => redis.stop());
@@ -141,7 +141,7 @@ describe("an emergency", () => {
       await assign("e1", ["a"]);
       await waitFor(async () => (await cut("e1")).replicated);
       const [id] = await idsOf(redis, purpose);
-      // One that asks for nothing more, since no new connection is let in from now on.
+      // This client is already ready, because from now on no new connection is accepted.
       const admin = createConnection({ host: "127.0.0.1", port: redis.port });
       onTestFinished(() => void admin.destroy());
       await once(admin, "connect");

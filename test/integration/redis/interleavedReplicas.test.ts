@@ -27,7 +27,7 @@ function update(generation: number, count: number, userId: string, channelIds: s
 
 const statusesOf = (outcomes: { status: string }[]) => outcomes.map(({ status }) => status);
 
-/** The updates of one run: a ticket before some of them. */
+/** The updates of one run, with a ticket before some of them. */
 const published = fc.array(
   fc.record({ user: fc.integer({ min: 0, max: 3 }), channel: fc.integer({ min: 0, max: 3 }), isTicket: fc.boolean() }),
   { minLength: 1, maxLength: 25 },
@@ -53,7 +53,7 @@ it("G6: in any interleaving of replicas, an update that one of them has received
           return update(generation, ++count, `user-${user}`, [`${eventId}-${channel}`]);
         });
         const running = replicas.map(({ missed, sizes }) => {
-          // It begins with the first ticket after what it has missed.
+          // The replica begins with the first ticket after the updates that it missed.
           const openedAt = missed === 0 ? 1 : (updates[missed - 1]?.position.generation ?? generation) + 1;
           const received = updates.filter(({ position }) => position.generation >= openedAt);
           return { openedAt, received, next: 0, batch: 0, sizes };

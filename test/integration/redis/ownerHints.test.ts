@@ -24,7 +24,7 @@ afterAll(async () => {
 
 const request = { userName: "U", sessionId: "", priority: "normal", talkTimeMs: 30_000, leaseTimeMs: 30_000 } as const;
 
-it("G7: a replica that knows a channel by heart follows it into the event to which another has moved it", async () => {
+it("G7: a replica that remembers the event of a channel follows the channel into the event to which another replica has moved it", async () => {
   const [from, to, channelId] = [randomUUID(), randomUUID(), randomUUID()];
   const admit = (eventId: string, userId: string) =>
     engine.setUserChannels({

@@ -1,8 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { Metadata, status } from "@grpc/grpc-js";
 import { describe, expect, it, type TestContext } from "vitest";
-import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { methods } from "../../support/clients/methods.js";
 import { sync } from "../../support/clients/syncClient.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
@@ -18,14 +17,12 @@ async function open(onTestFinished: TestContext["onTestFinished"]) {
   const client = connect(replica.grpcAddress);
   onTestFinished(() => client.close());
   const eventId = randomUUID();
-  const assign = () =>
-    client.unary(permissionCalls.setUserChannels, { eventId, userId: "u1", channelIds: [`${eventId}-a`] });
+  const assign = () => client.unary(methods.setUserChannels, { eventId, userId: "u1", channelIds: [`${eventId}-a`] });
   const readiness = async () => (await fetch(`http://${replica.httpAddress}/readyz`)).status;
   return { redis, client, eventId, assign, readiness };
 }
 
-const { watchPermissions: _, syncEventMembers: __, ...permissionCalls } = PermissionService.method;
-const { watchChannels: ___, renewPtt: ____, ...channelCalls } = ChannelService.method;
+const { watchPermissions: _, syncEventMembers: __, watchChannels: ___, renewPtt: ____, ...unaryMethods } = methods;
 const requestFor = (eventId: string) => ({
   eventId,
   userId: "u1",
@@ -36,7 +33,7 @@ const requestFor = (eventId: string) => ({
   routerId: "r1",
   cursors: [{ eventId, epoch: "e" }],
 });
-const allCalls = Object.values({ ...permissionCalls, ...channelCalls });
+const allCalls = Object.values(unaryMethods);
 
 const LOSSES: [string, (redis: RedisServer) => unknown][] = [
   ["stopped", (redis) => redis.kill("SIGKILL")],
@@ -50,18 +47,18 @@ describe.concurrent("while Redis is away", () => {
       const { redis, client, eventId, assign } = await open(onTestFinished);
       await assign();
       await lose(redis);
-      // Told to the replica alone: the clock of a client on a busy machine may run out before the answer is read.
+      // Only the replica gets this deadline: on a busy machine, the client's own timer may expire before it reads the answer.
       const deadline = new Metadata();
       deadline.set("grpc-timeout", "1000m");
       await Promise.all(
         allCalls.map(async (method) => {
-          const call = client.unary(method as typeof permissionCalls.getUserPermissions, requestFor(eventId), {
+          const call = client.unary(method as typeof methods.getUserPermissions, requestFor(eventId), {
             metadata: deadline,
           });
           await expect(call, method.name).rejects.toMatchObject({ code: status.UNAVAILABLE });
         }),
       );
-      const undated = client.unary(permissionCalls.getUserPermissions, { eventId, userId: "u1" });
+      const undated = client.unary(methods.getUserPermissions, { eventId, userId: "u1" });
       await expect(undated).rejects.toMatchObject({ code: status.UNAVAILABLE });
       redis.resume();
     },
@@ -79,7 +76,7 @@ describe.concurrent("while Redis is away", () => {
       if (how === "stopped") await redis.restart();
       await waitFor(() => sync(client, members).catch(() => undefined), { timeoutMs: 15_000 });
       expect(await sync(client, members)).toMatchObject({ changedUsers: 0, revokedUsers: 0 });
-      const after = await client.unary(permissionCalls.getUserPermissions, { eventId, userId: "u2" });
+      const after = await client.unary(methods.getUserPermissions, { eventId, userId: "u2" });
       expect(after.channelIds).toEqual([`${eventId}-a`]);
     },
   );

@@ -27,11 +27,11 @@ async function open(onTestFinished: TestContext["onTestFinished"]) {
 }
 
 describe.concurrent("a Redis replica that hangs", () => {
-  it("delays revocations, not pauses, and neither fails", async ({ onTestFinished }) => {
+  it("delays revocations but not pauses, and neither fails", async ({ onTestFinished }) => {
     const { redis, client, assign } = await open(onTestFinished);
     const follower = await startRedis({ args: ["--replicaof", "127.0.0.1", String(redis.port)] });
     onTestFinished(() => follower.stop());
-    // Redis calls it online up to a second before it sends it the first write.
+    // Redis reports the replica as online up to a second before it sends the first write.
     await redis.cli("SET", "followed", "yes");
     const isFollowing = async () => (await follower.cli("GET", "followed")) === "yes";
     const isAcknowledging = async () => /slave0:.*offset=([1-9]\d*)/.test(await redis.cli("INFO", "replication"));
@@ -54,7 +54,7 @@ describe.concurrent("a Redis replica that hangs", () => {
 });
 
 describe.concurrent("a Redis that gets its first replica", () => {
-  it("begins a new epoch of each event, and drops nothing that was received before (G6)", async ({
+  it("begins a new epoch of each event, and drops no update that was received before (G6)", async ({
     onTestFinished,
   }) => {
     const { redis } = await open(onTestFinished);
@@ -71,14 +71,14 @@ describe.concurrent("a Redis that gets its first replica", () => {
     const { epoch } = await engine.loadEvent(eventId);
     const follower = await startRedis({ args: ["--replicaof", "127.0.0.1", String(redis.port)] });
     onTestFinished(() => follower.stop());
-    // Whoever comes first notices.
+    // The first replica to run a script notices it.
     await waitFor(async () => (await engine.loadEvent(eventId)).epoch !== epoch, { timeoutMs: 15_000 });
     expect(await apply(2, [])).toMatchObject({ status: "changed", revision: 1, removed: [`${eventId}-a`] });
   });
 });
 
 describe.concurrent("a Redis that was emptied", () => {
-  it("gives watchers of all events a new epoch, and every event its place in the list again", async ({
+  it("gives watchers of all events a new epoch, and restores each event in the list of events", async ({
     onTestFinished,
   }) => {
     const { redis, client, assign } = await open(onTestFinished);
@@ -89,7 +89,7 @@ describe.concurrent("a Redis that was emptied", () => {
     await watch.caughtUp();
     const before = watch.picture.events.get(eventId)?.epoch;
     await redis.cli("FLUSHALL");
-    // What comes first is a call that only reads, or finds nothing.
+    // The first call only reads, or finds nothing.
     await client.unary(permissions.getUserPermissions, { eventId, userId: "u1" });
     await client.unary(ChannelService.method.listEventChannels, { eventId });
     await assign(eventId, "u2", [`${eventId}-a`]);

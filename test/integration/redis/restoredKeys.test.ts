@@ -22,7 +22,7 @@ afterAll(() => close?.());
 const assign = (eventId: string, userId: string, channelIds: string[]) =>
   clients[1].unary(permissions.setUserChannels, { eventId, userId, channelIds });
 
-/** Copies of keys, to be put back later under the running server. */
+/** Copies keys, to restore them later in the running server. */
 async function copyOf(...keys: string[]) {
   const dumps = await Promise.all(keys.map(async (key) => [key, await other.dumpBuffer(key)] as const));
   return async () => {
@@ -68,7 +68,7 @@ async function expectAgreement(eventId: string, standing: WatchClient) {
   for (const each of watchers) each.close();
 }
 
-/** How many changes are lost by the restore, and how many are made after it, before a position check. */
+/** The number of changes that the restore loses, and of changes after it, before a position check. */
 const histories: [name: string, lost: number, after: number][] = [
   ["nothing else happens", 3, 0],
   ["fewer changes follow than were lost", 5, 2],
@@ -93,7 +93,7 @@ describe("an older copy of an event that is restored under the running Redis", (
     },
   );
 
-  it("begins a new epoch also where one step passes what was delivered", async () => {
+  it("also begins a new epoch if one step exceeds the delivered revision", async () => {
     const { eventId, channelId, standing, meta, log, members } = await makeEvent();
     const restore = await copyOf(meta, log, members);
     await assign(eventId, "lost", [channelId]);
@@ -108,7 +108,7 @@ describe("an older copy of an event that is restored under the running Redis", (
     await expectAgreement(eventId, standing);
   });
 
-  it("begins a new epoch where the copy is of an epoch that has ended", async () => {
+  it("begins a new epoch if the copy is from an epoch that has ended", async () => {
     const { eventId, channelId, standing, meta, log, members } = await makeEvent();
     const first = standing.picture.events.get(eventId)?.epoch;
     const restore = await copyOf(meta, log, members);
@@ -133,10 +133,7 @@ describe("a sync repairs (pitfall 62)", () => {
     ["members and meta that were deleted", ({ members, meta }) => other.del(members, meta)],
     ["members and log that were deleted", ({ members, log }) => other.del(members, log)],
     ["all keys of the event that were deleted", ({ members, meta, log }) => other.del(members, meta, log)],
-    [
-      "members that are of the wrong type",
-      async ({ members }) => [await other.del(members), await other.set(members, "x")],
-    ],
+    ["members of the wrong type", async ({ members }) => [await other.del(members), await other.set(members, "x")]],
   ];
 
   it.each(losses)("%s: watchers, old and new, have what was synced, whatever they had", async (_name, lose) => {
@@ -149,7 +146,7 @@ describe("a sync repairs (pitfall 62)", () => {
     await expectAgreement(eventId, standing);
   });
 
-  it("members that were deleted, and put back alone after that was noticed", async () => {
+  it("members that were deleted, and restored without other keys after the loss was noticed", async () => {
     const { eventId, channelId, standing, members } = await makeEvent();
     const restore = await copyOf(members);
     await other.del(members);
@@ -161,7 +158,7 @@ describe("a sync repairs (pitfall 62)", () => {
     await expectAgreement(eventId, standing);
   });
 
-  it("members that were replaced by an older copy, and nothing else was", async () => {
+  it("members that alone were replaced by an older copy", async () => {
     const { eventId, channelId, standing, members } = await makeEvent();
     const restore = await copyOf(members);
     await assign(eventId, "u1", []);

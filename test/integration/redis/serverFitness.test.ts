@@ -49,7 +49,7 @@ const isReady = async (replica: SquelchProcess) => (await readiness(replica)) ==
 const hasLine = (replica: SquelchProcess, text: string) => replica.lines.some((line) => line.includes(text));
 
 describe("a database that the server does not have (pitfall 60)", () => {
-  it("is refused at start, with a sentence and the exit code of a misuse", async ({ onTestFinished }) => {
+  it("is refused at start, with a message and the exit code of a misuse", async ({ onTestFinished }) => {
     const redis = await open(onTestFinished);
     const apart = await open(onTestFinished, { args: ["--databases", "4"] });
     const refusal = (option: string, database: number) =>
@@ -108,7 +108,7 @@ describe("a database that the server does not have (pitfall 60)", () => {
   });
 });
 
-describe("a server of another kind than the URL says", () => {
+describe("a server that does not match the kind of the URL", () => {
   it("is refused at start: a node of a Cluster, a sentinel", async ({ onTestFinished }) => {
     const node = await open(onTestFinished, { args: ["--cluster-enabled", "yes"] });
     const redis = await open(onTestFinished);
@@ -141,7 +141,7 @@ describe("a server of another kind than the URL says", () => {
   });
 });
 
-describe("a server that turns connections away", () => {
+describe("a server that rejects connections", () => {
   it("for a wrong password is named in the log, and retried", async ({ onTestFinished }) => {
     const redis = await open(onTestFinished);
     await redis.cli("ACL", "SETUSER", "ann", "on", ">other", "~*", "&*", "+@all");
@@ -153,7 +153,7 @@ describe("a server that turns connections away", () => {
     await assign();
   });
 
-  it("for want of a free connection is named in the log, and retried", async ({ onTestFinished }) => {
+  it("because no connection is free is named in the log, and retried", async ({ onTestFinished }) => {
     const redis = await open(onTestFinished);
     await redis.cli("CONFIG", "SET", "maxclients", "1");
     const other = createConnection({ host: "127.0.0.1", port: redis.port });
@@ -176,7 +176,7 @@ describe("a server that turns connections away", () => {
     await full.cli("SAVE");
     await full.stop();
     const redis = await open(onTestFinished, { dir, args });
-    // Each key takes that long to load, µs, so that some two seconds pass.
+    // The time to load each key, µs. All keys together take about two seconds.
     await redis.cli("CONFIG", "SET", "key-load-delay", "100");
     await redis.cli("CONFIG", "SET", "loading-process-events-interval-bytes", "1024");
     const reloaded = redis.cli("DEBUG", "RELOAD", "NOSAVE");

@@ -13,10 +13,10 @@ import { startSentinel } from "../../support/redis/startSentinel.js";
 import { type SquelchProcess, spawnSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-/** From the loss of a master to a service that goes on: its servers notice and elect, and then it is found. */
+/** The time from the loss of a master until the service works again: the servers notice, elect a new one, and clients find it. */
 const FAILOVER_TIMEOUT_MS = 15_000;
 
-// A test waits for more than one thing that takes that long.
+// The timeout of a test, because a test waits for this several times.
 vi.setConfig({ testTimeout: 4 * FAILOVER_TIMEOUT_MS });
 
 const stops: (() => unknown)[] = [];
@@ -45,7 +45,7 @@ function untilReady(replica: SquelchProcess) {
   return waitFor(() => isReady(replica), { timeoutMs: FAILOVER_TIMEOUT_MS, message });
 }
 
-/** What is published before the subscription has moved to the new master is not what these tests are about. */
+/** These tests do not cover messages that are published before the subscription has moved to the new master. */
 function untilSubscribed(redis: RedisServer) {
   return waitFor(async () => /\n1$/.test(await redis.cli("PUBSUB", "NUMSUB", "vp:membership_updates")), {
     timeoutMs: FAILOVER_TIMEOUT_MS,
@@ -62,7 +62,7 @@ function publish(redis: RedisServer, eventId: string, userId: string, channelIds
   return redis.cli("PUBLISH", "vp:membership_updates", JSON.stringify(update));
 }
 
-/** Repeats what may be answered UNAVAILABLE for a while, and nothing else. */
+/** Repeats a call while it fails with UNAVAILABLE. Rejects on every other error. */
 function eventually<T>(call: () => Promise<T>): Promise<T> {
   const attempt = async () => {
     try {
@@ -95,7 +95,7 @@ const losses = [
 ] as const;
 
 describe("over TLS", () => {
-  it("writes over RPC and what is published reach watchers, where the authority is trusted", async () => {
+  it("writes over RPC and published updates reach watchers, if the authority is trusted", async () => {
     const redis = stopLater(await startRedis({ tls: true }));
     const eventId = randomUUID();
     const [trusting, doubting] = await Promise.all([
@@ -115,13 +115,13 @@ describe("over TLS", () => {
 });
 
 describe("with Sentinel", () => {
-  it("a connection that receives a fail-over while it asks for the master is not given up (pitfall 7)", async () => {
+  it("a connection that receives a fail-over while it looks up the master is not closed (pitfall 7)", async () => {
     const group = stopLater(await startSentinel());
     const connections = new Connections(group.url, createLogger("test", "silent"));
     stops.push(() => connections.close());
     const { commands } = connections;
     const started = connections.start();
-    // What ioredis does when it is told.
+    // This is what ioredis does at a fail-over message.
     (commands as unknown as { connector: { disconnect(): void } }).connector.disconnect();
     await started;
     expect(commands.status).toBe("end");
@@ -217,7 +217,7 @@ describe("with a Cluster", () => {
     }
   });
 
-  it("takes in what is published on a Redis of its own, and reconciles after a shard has lost its master", async () => {
+  it("receives updates from a separate Redis, and reconciles after a shard has lost its master", async () => {
     const [cluster, ingest] = await Promise.all([startCluster(), startRedis()]);
     for (const started of [cluster, ingest]) stopLater(started);
     const eventIds = await cluster.spreadEventIds();
@@ -233,7 +233,7 @@ describe("with a Cluster", () => {
     }
 
     const [lost] = eventIds as [string];
-    // As if the shard had lost the newest update of this user: the control plane's key knows better.
+    // Simulates that the shard has lost the newest update of this user, which the control plane's key contains.
     await ingest.cli("SADD", "u.u.g", `${lost}-a`);
     const former = await cluster.masterOf(lost);
     await former.kill("SIGKILL");

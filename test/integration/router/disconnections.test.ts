@@ -3,12 +3,12 @@ import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { FloorDenyCause } from "../../../gen/squelch/v1/model_pb.js";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { LogEntry } from "../../../src/domain/change.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
 import { createLogger } from "../../../src/lib/logger.js";
 import { type ReferenceRouter, startReferenceRouter } from "../../../src/router/index.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { connect } from "../../support/clients/watchClient.js";
 import { signToken, WsClient } from "../../support/clients/wsClient.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
@@ -29,7 +29,7 @@ let proxy: TcpProxy;
 let routers: ReferenceRouter[];
 let sockets: WsClient[];
 let [here, there] = ["", ""];
-/** What Redis delivered of both events, and when. */
+/** The messages from Redis about both events, with their times. */
 let entries: (LogEntry & { eventId: string; atMs: number })[];
 
 const {
@@ -41,7 +41,7 @@ const {
   awaitApplied,
   pauseAllSpeakers,
   getEventActiveSpeakers,
-} = PermissionService.method;
+} = methods;
 const { startPtt } = ChannelService.method;
 
 beforeEach(async () => {
@@ -117,12 +117,16 @@ const logged = (eventId: string, kind: string) => entries.filter((one) => one.ev
 const press = (eventId: string, userId: string) => rpc.unary(startPtt, { channelId: `${eventId}-a`, userId });
 
 describe("a disconnection", () => {
-  it("pitfall 23: closes every socket of the user in the event, on every router, and is confirmed by them", async () => {
+  it("pitfall 23: closes every socket of the user in the event, on every router, and all routers confirm it", async () => {
     const all = await Promise.all([join(0, here, "anna"), join(0, here, "anna"), join(1, here, "anna")]);
     const [elsewhere, listener] = [await join(1, there, "anna"), await join(1, here, "ben")];
     await all[0]?.request("ptt-start", { channelId: `${here}-a` });
-    const { revision } = await rpc.unary(disconnectUser, { eventId: here, userId: "anna", reason: "Found a radio" });
-    const { inForce: applied, missing } = await rpc.unary(awaitApplied, { eventId: here, revision });
+    const { revision, epoch } = await rpc.unary(disconnectUser, {
+      eventId: here,
+      userId: "anna",
+      reason: "Found a radio",
+    });
+    const { applied, missing } = await rpc.unary(awaitApplied, { eventId: here, revision, epoch });
     expect([applied.map(({ routerId }) => routerId), missing]).toEqual([["router-0", "router-1"], []]);
     await expectPutOut(all, "Found a radio");
     expect(all[0]?.of("ptt-interrupted")).toMatchObject([{ data: { channelId: `${here}-a` } }]);
@@ -133,12 +137,12 @@ describe("a disconnection", () => {
     expect(await join(0, here, "anna"), "may connect again").toBeDefined();
   });
 
-  it("pitfall 23: reaches the sockets of a router that has missed it, and no younger one", async () => {
+  it("pitfall 23: closes the sockets of a router that has missed it, but no newer socket", async () => {
     const old = await join(1, here, "anna");
     proxy.refuse();
     await rpc.unary(disconnectUser, { eventId: here, userId: "anna", reason: "Found a radio" });
     const young = await join(0, here, "anna");
-    // The log is gone: the router gets a snapshot when it is back.
+    // The log is lost, so the router gets a snapshot when it reconnects.
     await raw.hdel(`squelch:{${here}}:meta`, "epoch");
     proxy.heal();
     await waitFor(() => old.closed, { timeoutMs: 10_000, message: "the old socket to be closed" });
@@ -149,7 +153,7 @@ describe("a disconnection", () => {
 });
 
 describe("a ban", () => {
-  it("is in the keys of the fleet, puts the user out of every event, and ends by itself (pitfall 33)", async () => {
+  it("is in the keys of the fleet, removes the user from every event, and ends by itself (pitfall 33)", async () => {
     const all = await Promise.all([
       join(0, here, "anna"),
       join(1, here, "anna"),
@@ -213,7 +217,7 @@ describe("a ban", () => {
     await waitFor(() => logged(here, "userUnbanned").length === 1, { message: "the event of the ban to log its end" });
   });
 
-  it("that another router writes is respected and logged at once; so is its end", async () => {
+  it("by another router is respected and logged at once; so is its end", async () => {
     const all = await Promise.all([join(0, here, "anna"), join(1, there, "anna")]);
     await raw.zadd("security:banned", PERMANENT, "anna");
     const ban = {
@@ -232,7 +236,7 @@ describe("a ban", () => {
     expect(bans).toMatchObject([{ userId: "anna", bannedBy: "7", reason: "No reason provided" }]);
     expect(bans[0]?.expiresAt).toBeUndefined();
 
-    // Replicas look every 10 s; and whenever a ban is made.
+    // Replicas compare every 10 s, and whenever a ban is made.
     await rpc.unary(banUser, { eventId: here, userId: "zoe", duration: { seconds: 60n } });
     await expectPutOut(all, "No reason provided");
     for (const eventId of [here, there]) {
@@ -248,12 +252,12 @@ describe("a ban", () => {
     expect(ends(here)).toMatchObject([{ expired: false, actor: "" }]);
   });
 
-  it("of a speaker who is exempt from a pause and one of its broadcaster leave neither a floor", async () => {
+  it("of an exempt speaker and of the broadcaster of a pause leave neither of them a floor", async () => {
     await press(here, "anna");
     const paused = { eventId: here, exemptUserIds: ["anna"], broadcaster: { userId: "ben" } };
     expect(await rpc.unary(pauseAllSpeakers, paused)).toMatchObject({ paused: [] });
     await raw.zadd("security:banned", PERMANENT, "anna", PERMANENT, "ben");
-    // Replicas look whenever a ban is made, and find both in one step.
+    // Replicas compare whenever a ban is made, and find both bans in one step.
     await rpc.unary(banUser, { eventId: there, userId: "zoe" });
     await waitFor(() => logged(here, "userDisconnected").length === 2, { message: "both to be disconnected" });
     const { speakers, pause } = await rpc.unary(getEventActiveSpeakers, { eventId: here });
@@ -261,7 +265,7 @@ describe("a ban", () => {
     expect(pause).toBeDefined();
   });
 
-  it("that has run out, or makes no sense, is none", async () => {
+  it("that has expired or is not valid does not count", async () => {
     await raw.zadd("security:banned", Date.now() - 1, "anna", 12, "ben");
     expect(await join(0, here, "anna")).toBeDefined();
     await raw.zadd("security:banned", "+inf", "anna");
@@ -274,7 +278,7 @@ describe("a ban", () => {
   });
 });
 
-it("in the layout of a Cluster a ban is of its event, and its keys have the event's tag", async () => {
+it("in the layout of a Cluster a ban holds in its event only, and its keys have the event's tag", async () => {
   const replica = await startSquelch({ redisUrl: redis.url, redisLayout: "cluster" });
   const client = connect(replica.grpcAddress);
   try {

@@ -64,7 +64,7 @@ async function assign(userId: string, channelIds: string[]): Promise<void> {
 
 it("brings an assignment from the control plane's PUBLISH to the user's WebSocket", async () => {
   const router = await startRouter(await startReplica({ redisUrl: redis.url }));
-  // The router learns of the event as a snapshot; what comes after that are changes.
+  // The router gets the event as a snapshot. Everything after that arrives as changes.
   const first = await connect(router, "u0", { channelIds: [] });
   await assign("u0", ["a"]);
   await first.next("permission-update");
@@ -123,7 +123,7 @@ describe.each(["memory", "redis"])("with the %s engine", (engine) => {
     expect(await late.request("ptt-start", { channelId: "a" })).toMatchObject({ data: { success: true } });
   });
 
-  it("pitfalls 19, 21: one dispatcher wins, speaks on new channels too, and goes on after dropping", async () => {
+  it("pitfalls 19, 21: one dispatcher wins, also speaks on new channels, and continues after a lost connection", async () => {
     const replica = await start();
     const [here, there] = [await startRouter(replica), await startRouter(replica)];
     const claims = { role: "DISPATCH" };
@@ -186,7 +186,7 @@ describe.each(["memory", "redis"])("with the %s engine", (engine) => {
   });
 });
 
-it("who speaks reaches every client: another router's grant, a legacy router's lock, and its silent end (pitfall 33)", async () => {
+it("every client learns of speakers: another router's grant, a legacy router's lock, and its silent end (pitfall 33)", async () => {
   const replicas = [await startReplica({ redisUrl: redis.url }), await startReplica({ redisUrl: redis.url })];
   const [here, there] = [await startRouter(...replicas), await startRouter(...replicas)];
   const [speaker, beside, far] = [await join(here, "u1"), await join(here, "u2"), await join(there, "u3")];
@@ -205,7 +205,7 @@ it("who speaks reaches every client: another router's grant, a legacy router's l
   }
 });
 
-it("G1: goes on with the other replica when one drains, without a lost change", async () => {
+it("G1: continues with the other replica when one drains, without a lost change", async () => {
   const one = await startReplica({ redisUrl: redis.url });
   const otherAddress = `127.0.0.1:${await findFreePort()}`;
   const client = new PermissionClient({
@@ -235,7 +235,7 @@ it("G1: goes on with the other replica when one drains, without a lost change", 
   expect(snapshots, "a resume").toBe(1);
 });
 
-it("G9, pitfall 14: while Redis is away presses fail as such; all of it recovers by itself", {
+it("G9, pitfall 14: while Redis is away presses fail with an error; everything recovers by itself", {
   timeout: 40_000,
 }, async () => {
   const router = await startRouter(await startReplica({ redisUrl: redis.url }));

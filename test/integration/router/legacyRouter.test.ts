@@ -12,7 +12,7 @@ import { type RedisServer, startRedis } from "../../support/redis/startRedis.js"
 import { startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-// A router that knows nothing of Squelch: it takes a floor by SET NX EX and gives it back by DEL.
+// A router that does not use Squelch: it takes a floor with SET NX EX and releases it with DEL.
 let redis: RedisServer;
 let legacy: Redis;
 let replica: Replica;
@@ -46,7 +46,7 @@ const take = (userId: string, of = key()) =>
 const speakers = async () => (await client.unary(permissions.getEventActiveSpeakers, { eventId })).speakers;
 
 describe("beside a router that writes Redis itself", () => {
-  it("its lock is honoured and shown, and released by its user alone", async () => {
+  it("its lock is respected and shown, and only its user can release it", async () => {
     expect(await take("ben")).toBe("OK");
     const press = await client.unary(channels.startPtt, { channelId, userId: "anna" });
     expect(press.outcome).toMatchObject({
@@ -62,7 +62,7 @@ describe("beside a router that writes Redis itself", () => {
     expect(await legacy.exists(key())).toBe(0);
   });
 
-  it("its lock is of normal priority: a higher one takes the floor and says so", async () => {
+  it("its lock has normal priority: a higher one takes the floor, and this is published", async () => {
     const watch = watchOn(client, { eventIds: [eventId] });
     await watch.caughtUp();
     await take("ben");
@@ -99,7 +99,7 @@ describe("beside a router that writes Redis itself", () => {
     watch.close();
   });
 
-  it("pitfall 43: hears that every channel is free after a resume, with and without a broadcaster", async () => {
+  it("pitfall 43: learns that every channel is free after a resume, with and without a broadcaster", async () => {
     const subscriber = legacy.duplicate();
     const states: unknown[] = [];
     subscriber.on("message", (_channel, message) => states.push(JSON.parse(message)));
@@ -117,7 +117,7 @@ describe("beside a router that writes Redis itself", () => {
     subscriber.disconnect();
   });
 
-  it("a lease of ours keeps it out, in the form that it reads, and is announced as it expects", async () => {
+  it("a Squelch lease keeps it out, in the form that it reads, and is announced as it expects", async () => {
     const subscriber = legacy.duplicate();
     const states: unknown[] = [];
     subscriber.on("message", (_channel, message) => states.push(JSON.parse(message)));
@@ -137,7 +137,7 @@ describe("beside a router that writes Redis itself", () => {
     subscriber.disconnect();
   });
 
-  it("a pause cuts it, holds it back, and lets it in again after the resume (pitfall 19, G5)", async () => {
+  it("a pause cuts it, holds it back, and admits it again after the resume (pitfall 19, G5)", async () => {
     await take("ben");
     const paused = await client.unary(permissions.pauseAllSpeakers, { eventId, reason: "fire" });
     expect(paused.paused).toMatchObject([{ channelId, userId: "ben" }]);
@@ -163,7 +163,7 @@ describe("beside a router that writes Redis itself", () => {
     watch.close();
   });
 
-  it("a channel that only it has put into the event is paused too (pitfall 17)", async () => {
+  it("a channel that only this router has added to the event is paused too (pitfall 17)", async () => {
     const foreign = `${eventId}-foreign`;
     await legacy.hset("channel:events", foreign, eventId);
     await take("ben", `channel:${foreign}:speaker`);
@@ -173,7 +173,7 @@ describe("beside a router that writes Redis itself", () => {
     expect(channelIds).toEqual([channelId, foreign]);
   });
 
-  it("a channel that it has put in the place of another is paused instead of that one (pitfall 17)", async () => {
+  it("if this router has replaced a channel by another, the new one is paused (pitfall 17)", async () => {
     const foreign = `${eventId}-foreign`;
     const other = randomUUID();
     await take("zoe");
@@ -184,7 +184,7 @@ describe("beside a router that writes Redis itself", () => {
     expect(await legacy.get(key())).toContain("zoe");
   });
 
-  it("the end of a pause that runs out is announced once, and its channels are free", async () => {
+  it("the end of an expired pause is announced once, and its channels are free", async () => {
     const watch = watchOn(client, { eventIds: [eventId] });
     await watch.caughtUp();
     await client.unary(permissions.pauseAllSpeakers, { eventId, duration: { seconds: 0n, nanos: 400_000_000 } });
@@ -197,7 +197,7 @@ describe("beside a router that writes Redis itself", () => {
     watch.close();
   });
 
-  it("G7: who waits for a channel that it moves to another event does not get its floor", async () => {
+  it("G7: a request that waits for a channel that this router moves to another event does not get the floor", async () => {
     const channelIds = [channelId];
     await client.unary(permissions.setUserChannels, { eventId, userId: "ben", channelIds });
     const watch = watchOn(client, { eventIds: [eventId] });
@@ -216,7 +216,7 @@ describe("beside a router that writes Redis itself", () => {
     watch.close();
   });
 
-  it("G7: a channel that it moves to another event is let go of by the one that has it, paused or not", async () => {
+  it("G7: an event gives up a channel that this router moves to another event, paused or not", async () => {
     const spoken = `${eventId}-b`;
     await client.unary(permissions.setUserChannels, { eventId, userId: "zoe", channelIds: [channelId, spoken] });
     await client.unary(channels.startPtt, { channelId: spoken, userId: "zoe" });
@@ -229,7 +229,7 @@ describe("beside a router that writes Redis itself", () => {
       userId: "anna",
       channelIds: [channelId, spoken],
     });
-    // Replicas compare the index of an event with what others have written before each pause, and every 10 s.
+    // Before each pause and every 10 s, replicas compare the index of an event with the writes of other programs.
     await expect(client.unary(permissions.pauseAllSpeakers, { eventId })).rejects.toThrow("already paused");
 
     expect(await speakers()).toEqual([]);

@@ -17,7 +17,7 @@ afterEach(async () => {
 });
 afterAll(() => redis.stop());
 
-it("pitfall 38: a client of any name presses and declares an emergency", async () => {
+it("pitfall 38: a client with any name can press and declare an emergency", async () => {
   const replica = await startSquelch({ redisUrl: redis.url });
   closers.push(() => replica.close());
   const router = await startReferenceRouter({

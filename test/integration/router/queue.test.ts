@@ -66,7 +66,7 @@ function repliesTo(client: WsClient, id: string | undefined) {
 }
 
 describe("a client of the reference router that asks to wait", () => {
-  it("receives its place, and gets the floor as soon as the speaker on another router releases it", async () => {
+  it("gets its place, and the floor as soon as the speaker on another router releases it", async () => {
     const [here, there] = await startRouters();
     const speaker = await join(here, "u0");
     const [first, second] = [await join(there, "u1"), await join(here, "u2")];
@@ -76,20 +76,20 @@ describe("a client of the reference router that asks to wait", () => {
     expect(queued.data).toEqual({ ...place, currentSpeaker: "u0", currentSpeakerName: "u0" });
     const behind = await second.request("ptt-start", WAITING);
     expect(behind.data).toMatchObject({ queued: true, queuePosition: 2, queueLength: 2 });
-    // Whoever does not ask to wait does not.
+    // A client that does not ask to wait is denied.
     const impatient = await join(there, "u3");
     expect(await impatient.request("ptt-start", CHANNEL)).toMatchObject({ data: { denied: true } });
 
     await speaker.request("ptt-stop", CHANNEL);
     await waitFor(() => repliesTo(first, queued.id).length === 2, { message: "the grant" });
     expect(repliesTo(first, queued.id)[1]).toMatchObject({ success: true, state: { currentSpeaker: "u1" } });
-    // Nobody is told of a channel without a speaker in between.
+    // No client gets a message about a free channel in between.
     await impatient.next("speaker-changed");
     expect(impatient.of("speaker-changed").map(({ data }) => data.currentSpeaker)).toEqual(["u1"]);
-    // The place is told anew when the next repeat finds that it has changed.
+    // The client gets its new place when the next repeat finds that it has changed.
     await waitFor(() => repliesTo(second, behind.id).length === 2, { message: "the new place" });
     expect(repliesTo(second, behind.id)[1]).toMatchObject({ queued: true, queuePosition: 1, currentSpeaker: "u1" });
-    // A lease from the queue that nobody renews ends after 3 s.
+    // A lease from the queue ends after 3 s if it is not renewed.
     const { expiresAt, timestamp } = JSON.parse(await redis.cli("GET", "channel:a:speaker"));
     expect(expiresAt - timestamp).toBeGreaterThanOrEqual(6_000);
     expect(await first.request("ptt-stop", CHANNEL)).toMatchObject({ data: { success: true } });
@@ -97,7 +97,7 @@ describe("a client of the reference router that asks to wait", () => {
     expect(first.of("ptt-interrupted")).toEqual([]);
   });
 
-  it("gives up its place when it lets go, and when it has gone", async () => {
+  it("gives up its place when the button is released, and when it disconnects", async () => {
     const [here, there] = await startRouters();
     const [speaker, tired, gone, last] = await Promise.all([
       join(here, "u0"),
@@ -137,7 +137,7 @@ describe("a client of the reference router that asks to wait", () => {
     expect((await held.next("speaker-changed", 3)).data.currentSpeaker).toBeNull();
   });
 
-  it("is denied where all speakers are cut without a latch, and does not begin to speak in their place", async () => {
+  it("is denied when all speakers are cut without a latch, and does not speak instead of them", async () => {
     const [here, there] = await startRouters();
     const [speaker, first, second] = [await join(here, "u0"), await join(there, "u1"), await join(there, "u2")];
     await speaker.request("ptt-start", CHANNEL);
@@ -164,7 +164,7 @@ describe("a client of the reference router that asks to wait", () => {
   it.each([
     ["deletes its lock", (raw: Redis, key: string) => raw.del(key)],
     ["lets it run out", (raw: Redis, key: string) => raw.pexpire(key, 1)],
-  ])("has the floor soon after a router that writes Redis itself %s without a word", async (_, end) => {
+  ])("has the floor soon after a router that writes Redis itself %s without a message", async (_, end) => {
     const [here] = await startRouters();
     const client = await join(here, "u1");
     const raw = new Redis(redis.url);

@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type AwaitAppliedResponse, PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { AwaitAppliedResponse } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import { ROUTER_SILENCE_MS } from "../../../src/domain/applied.js";
 import { eventKeys } from "../../../src/engine/redis/keys.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
 import { signToken, WsClient } from "../../support/clients/wsClient.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
@@ -14,7 +15,7 @@ import { spawnSquelch, startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
 const SECRET = "the clients' secret";
-const { awaitApplied, reportApplied, setUserChannels } = PermissionService.method;
+const { awaitApplied, reportApplied, setUserChannels } = methods;
 
 let redis: RedisServer;
 let replicas: Replica[];
@@ -61,15 +62,17 @@ async function startRouters(routerIds: readonly string[], addresses = replicas.m
   return routers;
 }
 
-/** Makes a change through one replica, waits for it on another, and gives the names of who has it and who has not. */
+/** Makes a change through one replica and waits for it on another. Returns the names of the routers that have applied it and of the others. */
 async function changeAndAwait(waitOn: 0 | 1, seconds: number) {
   const channelIds = [randomUUID()];
-  const { revision } = await client(0).unary(setUserChannels, { eventId: E, userId: "ben", channelIds });
-  return namesOf(await client(waitOn).unary(awaitApplied, { eventId: E, revision, timeout: inSeconds(seconds) }));
+  const { revision, epoch } = await client(0).unary(setUserChannels, { eventId: E, userId: "ben", channelIds });
+  return namesOf(
+    await client(waitOn).unary(awaitApplied, { eventId: E, revision, epoch, timeout: inSeconds(seconds) }),
+  );
 }
 
 const inSeconds = (seconds: number) => ({ seconds: BigInt(seconds) });
-const namesOf = ({ inForce: applied, missing }: Pick<AwaitAppliedResponse, "inForce" | "missing">) =>
+const namesOf = ({ applied, missing }: Pick<AwaitAppliedResponse, "applied" | "missing">) =>
   [applied, missing].map((routers) => routers.map(({ routerId }) => routerId));
 
 /** Watches as a router that never reports. */
@@ -79,11 +82,11 @@ async function watchSilently(replica: 0 | 1 | string, routerId: string): Promise
   await watch.caughtUp();
 }
 
-/** Resolves when somebody waits for the routers of the event. */
+/** Resolves when a call waits for the routers of the event. */
 const untilAwaited = (on = redis) =>
   waitFor(async () => (await on.cli("PUBSUB", "NUMSUB", eventKeys(E).applied)).endsWith("1"));
 
-/** Makes it so that nothing was heard of a router for a minute. */
+/** Changes the stored times of a router as if it had been silent for a minute. */
 async function ageRouter(routerId: string): Promise<void> {
   const key = eventKeys(E).routers;
   const entry = JSON.parse(await redis.cli("HGET", key, routerId));
@@ -92,29 +95,29 @@ async function ageRouter(routerId: string): Promise<void> {
 }
 
 describe("a change is confirmed", () => {
-  it("when every router has acted on it, on whichever replica one asks", async () => {
+  it("when every router has acted on it, on each replica", async () => {
     const [router] = await startRouters(["r1", "r2", "r3"]);
     const token = await signToken(SECRET, { userId: "anna", eventId: E, channelIds: [] });
     const anna = await WsClient.connect(router?.wsAddress ?? "", token);
     closers.push(() => anna.socket.terminate());
     await anna.request("join-channel", { channelId: stage });
     const { exitCode, stdout } = await run("assign", E, "anna", "--wait");
-    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/\nin force on 3 of 3 routers after \d+ ms\n$/)]);
+    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/\napplied on 3 of 3 routers after \d+ ms\n$/)]);
     await anna.next("permission-update");
-    expect((await run("pause", E, "--wait")).stdout).toMatch(/\nin force on 3 of 3 routers after \d+ ms\n$/);
+    expect((await run("pause", E, "--wait")).stdout).toMatch(/\napplied on 3 of 3 routers after \d+ ms\n$/);
     for (const replica of [0, 1] as const) {
       expect(await changeAndAwait(replica, 5)).toEqual([["r1", "r2", "r3"], []]);
     }
   });
 
-  it("without a router that stopped: it is named, and the tool fails; then with it, when it goes on", async () => {
+  it("without a stopped router: it is named, and the tool fails; then with it, when it continues", async () => {
     const [, , stopped] = await startRouters(["r1", "r2", "r3"]);
     stopped?.kill("SIGSTOP");
     const { exitCode, stdout, stderr } = await run("pause", E, "--wait", "2s");
     expect([exitCode, stdout, stderr]).toEqual([
       1,
-      expect.stringMatching(/\nin force on 2 of 3 routers after \d+ ms\nMISSING .*\nr3 +revision \d+ of \d+ +\S+Z\n$/),
-      expect.stringMatching(/^squelch: revision \d+ of \S+ is not known to be in force on r3; /),
+      expect.stringMatching(/\napplied on 2 of 3 routers after \d+ ms\nMISSING .*\nr3 +revision \d+ of \d+ +\S+Z\n$/),
+      expect.stringMatching(/^squelch: revision \d+ of \S+ is not known to be applied on r3; /),
     ]);
     const waiting = changeAndAwait(1, 30);
     stopped?.kill("SIGCONT");
@@ -127,7 +130,7 @@ describe("a change is confirmed", () => {
     expect(await changeAndAwait(1, 3)).toEqual([["r1"], ["r2"]]);
     await ageRouter("r2");
     expect(await changeAndAwait(1, 5)).toEqual([["r1"], []]);
-    // What is forgotten goes out of the hash as others report.
+    // A forgotten router is removed from the hash when other routers report.
     await waitFor(
       async () => {
         await run("assign", E, "anna", stage);
@@ -138,21 +141,22 @@ describe("a change is confirmed", () => {
     );
   });
 
-  it("without a router that said farewell", async () => {
+  it("without a router that has sent a farewell", async () => {
     const [, leaving] = await startRouters(["r1", "r2"]);
     await leaving?.stop();
     expect(await changeAndAwait(1, 5)).toEqual([["r1"], []]);
   });
 
-  it("although the replica that took the reports is gone", async () => {
+  it("although the replica that received the reports has ended", async () => {
     const other = await spawnSquelch(["--redis-url", redis.url]);
     closers.push(() => other.stop());
     await startRouters(["r1", "r2"], [other.grpcAddress]);
-    const { revision } = await client(1).unary(setUserChannels, { eventId: E, userId: "ben", channelIds: [stage] });
-    await client(0).unary(awaitApplied, { eventId: E, revision });
+    const write = { eventId: E, userId: "ben", channelIds: [stage] };
+    const { revision, epoch } = await client(1).unary(setUserChannels, write);
+    await client(0).unary(awaitApplied, { eventId: E, revision, epoch });
     other.kill("SIGKILL");
     await other.exited;
-    expect(namesOf(await client(1).unary(awaitApplied, { eventId: E, revision }))).toEqual([["r1", "r2"], []]);
+    expect(namesOf(await client(1).unary(awaitApplied, { eventId: E, revision, epoch }))).toEqual([["r1", "r2"], []]);
     expect(await changeAndAwait(0, 1), "they receive nothing more").toEqual([[], ["r1", "r2"]]);
   });
 
@@ -173,13 +177,13 @@ describe("a change is confirmed", () => {
 });
 
 describe("AwaitApplied", () => {
-  it("waits for a router that never reports for as long as its watch is open, and for no tool", async () => {
+  it("waits for a router without reports as long as its watch is open, but not for a tool", async () => {
     await watchSilently(1, "of another make");
     await watchSilently(1, "");
     expect(await changeAndAwait(0, 1)).toEqual([[], ["of another make"]]);
   });
 
-  it("answers in time for the deadline of the call, whatever its own", async () => {
+  it("answers within the deadline of the call, also if its own timeout is longer", async () => {
     await watchSilently(0, "r1");
     const request = { eventId: E, timeout: inSeconds(60) };
     expect(namesOf(await client(0).unary(awaitApplied, request, { deadline: Date.now() + 2_000 }))).toEqual([
@@ -199,7 +203,7 @@ describe("AwaitApplied", () => {
     await failed;
   });
 
-  it("G9: says so when the store cannot be reached, at once or while it waits", async () => {
+  it("G9: fails when the store cannot be reached, at once or during the wait", async () => {
     const hanging = await startRedis();
     closers.push(() => hanging.stop());
     const replica = await startSquelch({ redisUrl: hanging.url });
@@ -221,7 +225,7 @@ describe("AwaitApplied", () => {
     [{ eventId: "" }, "event_id"],
     [{ eventId: "e", timeout: inSeconds(61) }, "timeout"],
     [{ eventId: "e", epoch: "x".repeat(129) }, "epoch"],
-  ])("refuses what is out of range, naming the field: %#", async (request, field) => {
+  ])("refuses values out of range, and names the field: %#", async (request, field) => {
     await expect(client(0).unary(awaitApplied, request)).rejects.toMatchObject({
       code: status.INVALID_ARGUMENT,
       details: expect.stringContaining(`${field}: `),
@@ -235,7 +239,7 @@ describe("ReportApplied", () => {
     [{ routerId: "x".repeat(129) }, "router_id"],
     [{ routerId: "r", cursors: [{ eventId: "e", epoch: "" }] }, "cursors[0].epoch"],
     [{ routerId: "r", cursors: Array.from({ length: 1_001 }, (_, i) => ({ eventId: `${i}`, epoch: "x" })) }, "cursors"],
-  ])("refuses what is out of range, naming the field: %#", async (request, field) => {
+  ])("refuses values out of range, and names the field: %#", async (request, field) => {
     await expect(client(0).unary(reportApplied, request)).rejects.toMatchObject({
       code: status.INVALID_ARGUMENT,
       details: expect.stringContaining(`${field}: `),

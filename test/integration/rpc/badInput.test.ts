@@ -3,9 +3,9 @@ import type { DescMethodUnary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { sync } from "../../support/clients/syncClient.js";
 import { connect, watchOn } from "../../support/clients/watchClient.js";
 import { startSquelch } from "../../support/startSquelch.js";
@@ -21,7 +21,7 @@ afterAll(async () => {
   await replica?.close();
 });
 
-const permissions = PermissionService.method;
+const permissions = methods;
 const channels = ChannelService.method;
 const call = (method: DescMethodUnary, request: object) => client.unary(method, request as never);
 const tooLong = "ü".repeat(65);
@@ -82,11 +82,11 @@ describe("a request with a bad value", () => {
     ["no such pause", permissions.resumeSpeakers, { eventId: "e", pauseId: "p" }, status.FAILED_PRECONDITION],
     ["no such channel", channels.renewPtt, { channelId: randomUUID(), leaseId: 1n }, status.NOT_FOUND],
     ["no such ban", permissions.unbanUser, { eventId: "e", userId: "u" }, status.FAILED_PRECONDITION],
-  ] as const)("(%s) has an error of its own", async (_, method, request, code) => {
+  ] as const)("(%s) has its own error", async (_, method, request, code) => {
     await expect(call(method, request)).rejects.toMatchObject({ code });
   });
 
-  it("of 10 MiB is refused, and the connection serves on", async () => {
+  it("of 10 MiB is refused, and the connection stays in use", async () => {
     const request = { eventId: "e", userId: "u", channelIds: [`${"x".repeat(10 << 20)}`] };
     await expect(call(permissions.setUserChannels, request)).rejects.toMatchObject({ code: status.RESOURCE_EXHAUSTED });
     const after = await client.unary(permissions.getUserPermissions, { eventId: "e", userId: "u" });
@@ -103,7 +103,7 @@ describe("a request with a bad value", () => {
     ],
     ["a cursor without epoch", { cursors: [{ eventId: "e" }] }, "cursors[0].epoch"],
     [
-      "a revision beyond reason",
+      "a revision that is too large",
       { cursors: [{ eventId: "e", epoch: "x", revision: 1n << 63n }] },
       "cursors[0].revision",
     ],
@@ -137,7 +137,7 @@ describe("a request with a bad value", () => {
       [{ eventId: "e", users: [{ userId: "u" }] }, { users: [{ userId: "v" }, { userId: "u" }] }],
       'users[2].user_id: "u"',
     ],
-  ])("(%s) ends a sync with INVALID_ARGUMENT, and the connection serves on", async (_, requests, field) => {
+  ])("(%s) ends a sync with INVALID_ARGUMENT, and the connection stays in use", async (_, requests, field) => {
     await expect(sync(client, ...requests)).rejects.toMatchObject({
       code: status.INVALID_ARGUMENT,
       details: expect.stringContaining(field),

@@ -3,17 +3,18 @@ import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { FleetService } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import type { Engine } from "../../../src/domain/ports/engine.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { connect } from "../../support/clients/watchClient.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
 import { scrapeValue } from "../../support/scrape.js";
 import { startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-const { getUserPermissions, listAuditEntries, reconcileMemberships } = PermissionService.method;
+const { getUserPermissions, listAuditEntries, reconcileMemberships } = methods;
 
 let redis: RedisServer;
 let replica: Replica;
@@ -23,7 +24,7 @@ let writes: number[];
 /** Holds back the first write of a reconcile; undefined if none is to be held back. */
 let held: Promise<void> | undefined;
 let release: () => void;
-/** Answers for a store that is fast, while it is being closed. */
+/** Answers like a fast store while it is closed. */
 let skipsWrites: boolean;
 
 function holdWrites(engine: Engine): Engine {
@@ -46,7 +47,7 @@ beforeAll(async () => {
 });
 afterAll(() => redis?.stop());
 
-/** Starts a replica with two events, in each of which a reconcile has something to write. */
+/** Starts a replica with two events. In each of them a reconcile has something to write. */
 beforeEach(async () => {
   await redis.cli("FLUSHALL");
   held = undefined;
@@ -81,12 +82,12 @@ afterEach(async () => {
   await replica.close();
 });
 
-/** Lets the write go that was held back, and waits until a later reconcile has found what is left to write. */
+/** Lets the held write continue, and waits until a later reconcile has found the remaining differences. */
 async function expectStopped(): Promise<void> {
   expect(writes).toHaveLength(1);
   release();
   const { changedUsers } = await client.unary(reconcileMemberships, {});
-  expect(changedUsers, "what the stopped one has left").toBe(1);
+  expect(changedUsers, "the remaining difference").toBe(1);
   const [stopped, ...later] = writes;
   expect(later).not.toContain(stopped);
 }
@@ -118,7 +119,7 @@ describe("a reconcile stops its work", () => {
   it("when its client cancels it over HTTP", async () => {
     const transport = createConnectTransport({ baseUrl: `http://${replica.httpAddress}`, httpVersion: "1.1" });
     const calling = new AbortController();
-    const answer = createClient(PermissionService, transport).reconcileMemberships({}, { signal: calling.signal });
+    const answer = createClient(FleetService, transport).reconcileMemberships({}, { signal: calling.signal });
     const refused = expect(answer).rejects.toThrow("canceled");
     await waitFor(() => writes.length === 1);
     calling.abort();
@@ -136,7 +137,7 @@ describe("a reconcile stops its work", () => {
     await expectStopped();
   });
 
-  it("when the replica shuts down, which says so at once", async () => {
+  it("when the replica shuts down, and the error says so at once", async () => {
     const refused = expect(client.unary(reconcileMemberships, {})).rejects.toMatchObject({
       code: status.UNAVAILABLE,
       details: expect.stringContaining("shutting down"),
@@ -155,7 +156,7 @@ describe("a reconcile stops its work", () => {
     const cancelled = client.unary(reconcileMemberships, {}, { signal: calling.signal });
     const refused = expect(cancelled).rejects.toMatchObject({ code: status.CANCELLED });
     await waitFor(() => writes.length === 1);
-    // These two share the next one.
+    // These two calls share the next reconcile.
     const given = client.unary(reconcileMemberships, {}, { signal: calling.signal });
     const givenUp = expect(given).rejects.toMatchObject({ code: status.CANCELLED });
     const kept = client.unary(reconcileMemberships, {});

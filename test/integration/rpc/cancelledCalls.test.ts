@@ -1,6 +1,6 @@
 import { once } from "node:events";
-import { Metadata } from "@grpc/grpc-js";
-import { afterAll, beforeAll, it } from "vitest";
+import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import {
   END_HEADERS,
   encodeFrame,
@@ -23,12 +23,14 @@ afterAll(() => replica?.stop());
 const WATCH = "/squelch.v1.PermissionService/WatchPermissions";
 const pass = (bytes: Buffer) => bytes;
 
-it("a connection that is given up after a burst of cancelled calls is ended and logged, and its router comes back", async () => {
+it("a connection that nghttp2 gives up after a burst of cancelled calls is closed and logged, and its router reconnects", async () => {
   const client = new PermissionClient({ address: replica.grpcAddress, routerId: "router" });
   const fresh = once(client, "fresh");
   client.start();
   await fresh;
   let isLost = false;
+  const beside = client.rpc.raw.makeServerStreamRequest(WATCH, pass, pass, Buffer.alloc(0), new Metadata()).resume();
+  const besideEnded = once(beside, "error") as Promise<[ServiceError]>;
   client.once("stale", () => {
     isLost = true;
   });
@@ -44,10 +46,12 @@ it("a connection that is given up after a burst of cancelled calls is ended and 
   }
   await freshAgain;
   await waitFor(() => replica.lines.some((line) => line.includes("cancelled too many calls")));
+  const [{ code }] = await besideEnded;
+  expect(code, "a lost connection is not a defect of the replica").toBe(status.UNAVAILABLE);
   await client.close();
 }, 40_000);
 
-it("a connection that is given up is ended and logged, though its client stays and answers nothing", async () => {
+it("a connection that nghttp2 gives up is closed and logged, also if its client stays and answers nothing", async () => {
   const warnings = () => replica.lines.filter((line) => line.includes("cancelled too many calls")).length;
   const before = warnings();
   const [host = "", port] = replica.grpcAddress.split(":");

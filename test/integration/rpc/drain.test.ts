@@ -11,7 +11,7 @@ afterEach(async () => {
 });
 
 describe("SIGTERM", () => {
-  it("ends watches with a status that says reconnect, and the process with 0 (pitfall 30)", async () => {
+  it("ends watches with a status that asks for a reconnect, and the process with 0 (pitfall 30)", async () => {
     replica = await spawnSquelch();
     const client = connect(replica.grpcAddress);
     const watches = Array.from({ length: 5 }, () => watchOn(client, { eventIds: [randomUUID()] }));
@@ -27,7 +27,7 @@ describe("SIGTERM", () => {
     client.close();
   });
 
-  it("ends watches one after another, each welcome elsewhere at once (pitfall 34)", async () => {
+  it("ends watches one after another, and each may reconnect at once (pitfall 34)", async () => {
     replica = await spawnSquelch();
     const client = connect(replica.grpcAddress);
     const eventId = randomUUID();

@@ -1,14 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { durationMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { afterEach, describe, expect, it } from "vitest";
-import { type GetFleetStatusResponse, PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import type { GetFleetStatusResponse } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
+import { methods } from "../../support/clients/methods.js";
 import { connect } from "../../support/clients/watchClient.js";
 import { startRedis } from "../../support/redis/startRedis.js";
 import { startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-const { getFleetStatus, reportApplied, setUserChannels, watchPermissions } = PermissionService.method;
+const { getFleetStatus, reportApplied, setUserChannels, watchPermissions } = methods;
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
@@ -30,7 +31,7 @@ function watchAs(client: GrpcClient, routerId: string, eventId: string) {
   return stream;
 }
 
-/** Asks until the answer is as expected: answers are up to a second old. */
+/** Repeats the call until the answer is as expected, because answers are up to a second old. */
 function until(client: GrpcClient, isExpected: (status: GetFleetStatusResponse) => boolean) {
   let last: GetFleetStatusResponse | undefined;
   const ask = async () => {
@@ -45,7 +46,7 @@ function until(client: GrpcClient, isExpected: (status: GetFleetStatusResponse) 
 }
 
 describe("the status of the fleet", () => {
-  it("with the memory engine has the one replica, and routers with how far each is", async () => {
+  it("with the memory engine has the one replica, and routers with their progress", async () => {
     const { replica, client } = await startReplica();
     const { replicas, time } = await until(client, (status) => status.replicas.length === 1);
     const { grpcAddress, httpAddress } = replica;
@@ -62,8 +63,7 @@ describe("the status of the fleet", () => {
     expect(behind.routers[0]?.behind).toMatchObject([{ eventId }]);
     expect(behind.routers[0]?.behind[0]?.revisions, "nothing is confirmed").toBeUndefined();
 
-    const epoch = (await client.unary(PermissionService.method.getUserPermissions, { eventId, userId: "anna" })).cursor
-      ?.epoch as string;
+    const epoch = (await client.unary(methods.getUserPermissions, { eventId, userId: "anna" })).cursor?.epoch as string;
     await client.unary(reportApplied, { routerId: "r1", cursors: [{ eventId, epoch, revision: 1n }] });
     await until(client, ({ routers }) => routers[0]?.behind.length === 0);
     await assign("b");
@@ -76,7 +76,7 @@ describe("the status of the fleet", () => {
     await until(client, ({ routers }) => routers[0]?.replicaIds.length === 0);
   });
 
-  it("with Redis has every replica, at any of them, until it leaves", async () => {
+  it("with Redis has every replica on each of them, until it leaves", async () => {
     const redis = await startRedis();
     closers.push(() => redis.stop());
     const overrides = { redisUrl: redis.url };

@@ -1,5 +1,6 @@
-import { Client, credentials, status } from "@grpc/grpc-js";
+import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { reasonOf } from "../../../src/router/client/convert.js";
 import type { Replica } from "../../../src/server/start.js";
 import { startSquelch } from "../../support/startSquelch.js";
 
@@ -16,8 +17,9 @@ afterAll(async () => {
 
 const UNARY = "/squelch.v1.PermissionService/GetUserPermissions";
 const WATCH = "/squelch.v1.PermissionService/WatchPermissions";
+const SYNC = "/squelch.v1.PermissionService/SyncEventMembers";
 const NOT_UTF8 = Buffer.from([0x61, 0xff, 0xfe]);
-/** Field 1 of a request, a string: event_id of the unary call, event_ids of the watch. */
+/** Encodes field 1 of a request, a string: event_id of the unary call, event_ids of the watch. */
 const BINARY = Buffer.concat([Buffer.from([0x0a, NOT_UTF8.length]), NOT_UTF8]);
 const jsonOf = (text: Buffer | string, field: string) =>
   Buffer.concat([Buffer.from(`{${field}"`), Buffer.from(text), Buffer.from(field.includes("[") ? '"]}' : '"}')]);
@@ -58,14 +60,19 @@ describe("text that is not UTF-8 is refused, not replaced", () => {
 
   it("over gRPC", async () => {
     const pass = (bytes: Buffer) => bytes;
-    const unary = await new Promise((resolve) => {
-      client.makeUnaryRequest(UNARY, pass, pass, BINARY, (error) => resolve(error?.code));
+    const unary = new Promise<ServiceError | null>((resolve) => {
+      client.makeUnaryRequest(UNARY, pass, pass, BINARY, resolve);
     });
-    expect(unary).toBe(status.INTERNAL);
-    const stream = client.makeServerStreamRequest(WATCH, pass, pass, BINARY);
-    const ended = await new Promise((resolve) => {
-      stream.on("error", (error) => resolve((error as { code?: number }).code)).resume();
+    const watch = client.makeServerStreamRequest(WATCH, pass, pass, BINARY);
+    const watchEnd = new Promise<ServiceError>((resolve) => {
+      watch.on("error", resolve).resume();
     });
-    expect(ended).toBe(status.INTERNAL);
+    const sync = new Promise<ServiceError | null>((resolve) => {
+      client.makeClientStreamRequest(SYNC, pass, pass, resolve).end(BINARY);
+    });
+    for (const error of await Promise.all([unary, watchEnd, sync])) {
+      expect(error?.code).toBe(status.INVALID_ARGUMENT);
+      expect(error && reasonOf(error)).toEqual({ reason: "MALFORMED", metadata: {} });
+    }
   });
 });

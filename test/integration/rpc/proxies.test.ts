@@ -17,7 +17,7 @@ import { TEST_CA } from "../../support/redis/startRedis.js";
 import { startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-/** How long a message may take on its way through a proxy that holds nothing back, ms. */
+/** The longest time for a message through a proxy that does not buffer, ms. */
 const PROMPT_MS = 1_000;
 const ca = readFileSync(TEST_CA);
 
@@ -73,7 +73,7 @@ const TRANSPORTS: [string, (baseUrl: string, httpVersion: "1.1" | "2") => Transp
   ["gRPC-Web", (baseUrl, httpVersion) => createGrpcWebTransport({ baseUrl, httpVersion, nodeOptions: { ca } })],
 ];
 
-describe.each(["nginx", "haproxy"] as const)("behind %s as docs/operations.md has it", (name) => {
+describe.each(["nginx", "haproxy"] as const)("behind %s with the configuration in docs/operations.md", (name) => {
   let proxy: RunningProxy;
   let grpc: GrpcClient;
   beforeAll(async () => {

@@ -1,16 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { GrpcClient } from "../../../src/lib/grpcService.js";
 import type { Replica } from "../../../src/server/start.js";
+import { methods } from "../../support/clients/methods.js";
 import { sync } from "../../support/clients/syncClient.js";
 import { connect } from "../../support/clients/watchClient.js";
 import { type RedisServer, startRedis } from "../../support/redis/startRedis.js";
 import { startSquelch } from "../../support/startSquelch.js";
 import { waitFor } from "../../support/waitFor.js";
 
-const { watchPermissions: _, ...calls } = PermissionService.method;
+const { watchPermissions: _, ...calls } = methods;
 
 let redis: RedisServer;
 let replica: Replica;
@@ -30,7 +30,7 @@ beforeAll(async () => {
   redis = await startRedis();
   replica = await startSquelch({ redisUrl: redis.url });
   client = connect(replica.grpcAddress);
-  // So that none is due that nobody asked for.
+  // This prevents a reconcile that no test has requested.
   await reconcile();
 });
 afterAll(async () => {
@@ -39,7 +39,7 @@ afterAll(async () => {
   await redis?.stop();
 });
 
-/** An event with two channels, and a user on the first whose key says the same. */
+/** An event with two channels, and a user on the first. The user's key agrees with that. */
 async function makeEvent(): Promise<string> {
   eventId = randomUUID();
   channel = `${eventId}-a`;
@@ -52,7 +52,7 @@ async function makeEvent(): Promise<string> {
   return userId;
 }
 describe("ReconcileMemberships", () => {
-  it("repairs what was published while no replica was subscribed, and reports what it changed", async () => {
+  it("repairs updates that were published while no replica was subscribed, and reports what it changed", async () => {
     const userId = await makeEvent();
     await redis.cli("SADD", key(userId), marker);
     const before = Date.now();
@@ -65,7 +65,7 @@ describe("ReconcileMemberships", () => {
     expect(second.generation).toBeGreaterThan(first.generation);
   });
 
-  it("answers many who ask at once, each with a comparison that began after the call", async () => {
+  it("answers many concurrent calls, each with a comparison that began after the call", async () => {
     const userId = await makeEvent();
     const early = reconcile();
     await redis.cli("SADD", key(userId), marker);
@@ -74,12 +74,12 @@ describe("ReconcileMemberships", () => {
     expect(new Set([await early, ...late].map(({ generation }) => generation)).size).toBeLessThanOrEqual(3);
   });
 
-  it("G6: does not undo a sync, for users whom it named, left as they were, or did not name", async () => {
+  it("G6: does not undo a sync, for users that it named, did not change, or did not name", async () => {
     const userId = await makeEvent();
     const [stranger, named] = [`stranger-${eventId}`, `named-${eventId}`];
     const users = [{ userId, channelIds: [channel] }, { userId: named }];
     await sync(client, { eventId, users });
-    // What the keys say is from before the sync.
+    // The keys are from before the sync.
     for (const user of [userId, stranger, named]) await redis.cli("SADD", key(user), channel, marker);
     expect(await reconcile()).toMatchObject({ changedUsers: 0 });
     expect(await channelsOf(userId)).toEqual([channel]);

@@ -39,7 +39,7 @@ const assign = () => client.unary(permissions.setUserChannels, { eventId, userId
 const half = () => ({ eventId, users: [{ userId: "new", channelIds: [channel()] }] });
 
 async function expectNothingChanged() {
-  // What ended later has been done, so whatever is done of an earlier stream has been done too.
+  // A later stream has ended, so all work for an earlier stream is done too.
   await sync(client, { eventId: randomUUID() });
   const read = (userId: string) => client.unary(permissions.getUserPermissions, { eventId, userId });
   expect(await read("old")).toMatchObject({ channelIds: [channel()], cursor: { revision: 1n } });
@@ -82,7 +82,7 @@ describe("SyncEventMembers", () => {
     watch.close();
   });
 
-  it("says what the changes are called and who made them", async () => {
+  it("records the action and the actor of the changes", async () => {
     const watch = watchOn(client, { eventIds: [eventId] });
     await watch.caughtUp();
     await sync(client, half());
@@ -94,7 +94,7 @@ describe("SyncEventMembers", () => {
     watch.close();
   });
 
-  it("orders itself with what the control plane publishes", async () => {
+  it("is in one order with the updates of the control plane", async () => {
     const publish = (userId: string) =>
       redis.cli("PUBLISH", "vp:membership_updates", JSON.stringify({ eventId, userId, channelIds: [channel()] }));
     const has = async (userId: string) =>
@@ -108,7 +108,7 @@ describe("SyncEventMembers", () => {
     expect(await has("new")).toBe(true);
   });
 
-  it("lets a stream take its time: the call's 2 s begin at its end", async () => {
+  it("limits only the work after the end of the stream to 2 s", async () => {
     const stream = openSync(client);
     stream.write(half());
     await sleep(2_200);
@@ -169,7 +169,7 @@ describe("a stream that breaks half way changes nothing", () => {
     await expectNothingChanged();
   });
 
-  it("because the replica shuts down, which says so at once", async () => {
+  it("because the replica shuts down, and the error says so at once", async () => {
     const second = await startSquelch({ redisUrl: redis.url, drainTimeout: "10s" });
     const secondClient = connect(second.grpcAddress);
     const stream = openSync(secondClient);
@@ -228,7 +228,7 @@ describe("a stream that breaks half way changes nothing", () => {
     it("reset just after its end, as Node.js does when it cancels", async () => {
       const { stream } = await openRaw();
       stream.end();
-      // As much as the second packet may be late.
+      // The longest delay of the second packet.
       await sleep(30);
       stream.close(constants.NGHTTP2_CANCEL);
       await expectNothingChanged();

@@ -3,7 +3,7 @@ import { request as httpsRequest } from "node:https";
 import { connect as connectTcp, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect as connectTls, type SecureContextOptions } from "node:tls";
+import { type ConnectionOptions, connect as connectTls, type SecureContextOptions } from "node:tls";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -56,10 +56,33 @@ const SERVERS = [
   ],
 ] as const;
 
+it("TLS 1.2 needs forward secrecy and authenticated encryption, and older versions are refused, on both servers", async () => {
+  const replica = await start();
+  const handshake = (address: string, options: object) =>
+    new Promise<string>((resolve) => {
+      const [host, port] = address.split(":");
+      const offered = { host, port: Number(port), ca, maxVersion: "TLSv1.2", checkServerIdentity: () => undefined };
+      const socket = connectTls({ ...offered, ...options } as ConnectionOptions, () => {
+        resolve(socket.getCipher().name);
+        socket.destroy();
+      });
+      socket.on("error", () => resolve("refused"));
+    });
+  const gcm = "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES128-GCM-SHA256";
+  for (const address of [replica.grpcAddress, replica.httpAddress]) {
+    expect(await handshake(address, { ciphers: gcm })).toMatch(/^ECDHE-\w+-AES128-GCM-SHA256$/);
+    // Static RSA; CBC; TLS 1.1.
+    expect(await handshake(address, { ciphers: "AES128-GCM-SHA256:AES256-GCM-SHA384" })).toBe("refused");
+    expect(await handshake(address, { ciphers: "ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA" })).toBe("refused");
+    const old = { minVersion: "TLSv1.1", maxVersion: "TLSv1.1", ciphers: "DEFAULT:@SECLEVEL=0" };
+    expect(await handshake(address, old)).toBe("refused");
+  }
+});
+
 describe.each(SERVERS)("over TLS, %s", (_, createTransport) => {
   const user = { eventId: "festival", userId: "anna" };
 
-  it("serves calls and watches to who has a token, and drains", async () => {
+  it("serves calls and watches to callers with a token, and drains", async () => {
     const replica = await start();
     const permissions = createClient(PermissionService, createTransport(replica, { ca }));
     const headers = { authorization: `Bearer ${await mintToken({ scope: "admin" })}` };
@@ -79,7 +102,7 @@ describe.each(SERVERS)("over TLS, %s", (_, createTransport) => {
     expect(performance.now() - startedAtMs, "the time to drain").toBeLessThan(5_000);
   });
 
-  it("takes a client certificate as an identity, and believes no other's", async () => {
+  it("accepts a client certificate of the configured CA as an identity, and no other", async () => {
     const replica = await start({ tlsClientCa: path("otherCa.crt") });
     const as = (name: string) =>
       createClient(
@@ -95,7 +118,7 @@ describe.each(SERVERS)("over TLS, %s", (_, createTransport) => {
     await expect(as("limited").getUserPermissions({ ...user, eventId: "other" })).rejects.toMatchObject({
       code: Code.PermissionDenied,
     });
-    // It is signed by a CA, but not by the one of clients.
+    // A CA has signed it, but not the CA of clients.
     await expect(as("server").getUserPermissions(user)).rejects.toMatchObject({ code: Code.Unauthenticated });
     const headers = { authorization: "Bearer nonsense" };
     await expect(as("client").getUserPermissions(user, { headers })).rejects.toMatchObject({
@@ -116,7 +139,7 @@ it("a renewed certificate is presented to new connections, without a restart", a
   expect(await issuers()).toEqual(["Squelch test CA", "Squelch test CA"]);
   install("renewed");
   await waitFor(async () => (await issuers()).every((issuer) => issuer === "Squelch other test CA"));
-  // One half of a pair changes nothing until the other is there.
+  // One file of a pair changes nothing until the other file is there.
   copyFileSync(path("server.crt"), files.tlsCert);
   expect(await issuers()).toEqual(["Squelch other test CA", "Squelch other test CA"]);
   copyFileSync(path("server.key"), files.tlsKey);
@@ -147,7 +170,7 @@ it("health is served over TLS too", async () => {
   expect(code).toBe(200);
 });
 
-it("files that do not fit together or are missing are said at start", async () => {
+it("files that do not match or are missing are reported at start", async () => {
   await expect(start({ tlsKey: path("client.key") })).rejects.toThrow(/^--tls-cert, --tls-key: /);
   await expect(start({ tlsCert: path("nothing.crt") })).rejects.toThrow(/^--tls-cert: .*ENOENT/);
   const tlsClientCa = join(folder, "ca.crt");
@@ -167,7 +190,7 @@ it("files that are broken later change nothing", async () => {
   const problems: unknown[] = [];
   const logger = { error: ({ err }: { err: unknown }) => problems.push(err), info: () => undefined };
   const files = openTlsFiles(
-    { tlsCert: path("server.crt"), tlsKey: path("server.key"), tlsClientCa },
+    { tlsCert: path("server.crt"), tlsKey: path("server.key"), tlsClientCa, tlsClientCrl: undefined },
     logger as unknown as Logger,
   );
   closers.push(() => files?.close());
@@ -188,7 +211,7 @@ it("files that are broken later change nothing", async () => {
   expect(renewals).toMatchObject([{ ca: file("ca.crt") }]);
 });
 
-it("who says nothing over TLS is let go of, and who watches in silence is not", async () => {
+it("a client that sends nothing over TLS is disconnected, and a silent watcher is not", async () => {
   const replica = await start();
   const [host, port] = replica.httpAddress.split(":");
   const closing = async (protocol: string, said: string) => {
@@ -223,7 +246,7 @@ it("who says nothing over TLS is let go of, and who watches in silence is not", 
   expect(await watched).toMatchObject({ code: Code.Unavailable });
 }, 50_000);
 
-it("over TLS, who never shakes hands and who sends a byte of the headers at a time is cut off on both servers", async () => {
+it("over TLS, a client without a handshake and one that sends a byte of the headers at a time are cut off on both servers", async () => {
   const replica = await start();
   const sockets: Socket[] = [];
   for (const address of [replica.grpcAddress, replica.httpAddress]) {

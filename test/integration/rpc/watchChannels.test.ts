@@ -38,22 +38,27 @@ async function startReplica(overrides: Record<string, string> = {}): Promise<{ r
   return { replica, client };
 }
 
-/** Opens a watch, and tells in short what it says: each holder by channel, `-` for nobody, all of a snapshot. */
+/** Opens a watch and returns its messages in a short form: each holder by channel, `-` for a free channel, and whole snapshots. */
 function watch(client: GrpcClient, eventIds = [eventId]) {
   const stream = client.serverStream(watchChannels, { eventIds });
   closers.push(() => stream.cancel());
   const messages: WatchChannelsResponse[] = [];
+  const checkpoints: WatchChannelsResponse[] = [];
   let error: ServiceError | undefined;
-  stream.on("data", (message: WatchChannelsResponse) => messages.push(message));
+  stream.on("data", (message: WatchChannelsResponse) => {
+    if (message.payload.case === "checkpoint") checkpoints.push(message);
+    else messages.push(message);
+  });
   stream.on("error", (reason: ServiceError) => {
     error ??= reason;
   });
   const received = () =>
-    messages.map(({ snapshot, holder }) =>
-      snapshot ? snapshot.speakers.map(({ userId }) => userId) : (holder?.userId ?? "-"),
+    messages.map(({ payload }) =>
+      payload.case === "snapshot" ? payload.value.speakers.map(({ userId }) => userId) : (holderOf(payload) ?? "-"),
     );
   return {
     messages,
+    checkpoints,
     received,
     until: async (...expected: (string | string[])[]) => {
       await waitFor(() => received().length >= expected.length, {
@@ -74,7 +79,9 @@ async function assign(client: GrpcClient, ...userIds: string[]): Promise<void> {
 async function readAll(transport: Transport, signal: AbortSignal, messages: WatchChannelsResponse[]): Promise<void> {
   const { watchChannels: watchOverHttp } = createClient(ChannelService, transport);
   try {
-    for await (const message of watchOverHttp({ eventIds: [eventId] }, { signal })) messages.push(message);
+    for await (const message of watchOverHttp({ eventIds: [eventId] }, { signal })) {
+      if (message.payload.case !== "checkpoint") messages.push(message);
+    }
   } catch (error) {
     if (!signal.aborted) throw error;
   }
@@ -87,7 +94,7 @@ async function press(client: GrpcClient, userId: string, priority = FloorPriorit
   return outcome.value;
 }
 
-describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", (engine) => {
+describe.each(["memory", "redis"])("a watch of speakers, with the %s engine", (engine) => {
   let redis: RedisServer | undefined;
 
   async function start() {
@@ -117,7 +124,10 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     const { startedAt, leaseId } = await press(client, "anna");
     await one.until([], "anna");
     const [, granted] = one.messages;
-    expect(granted).toMatchObject({ eventId, channelId, time: startedAt, holder: { startedAt, userName: "anna" } });
+    expect(granted).toMatchObject({
+      ...{ eventId, time: startedAt },
+      payload: { case: "changed", value: { channelId, holder: { startedAt, userName: "anna" } } },
+    });
     await client.unary(channels.renewPtt, { channelId, leaseId });
     const ben = await press(client, "ben", FloorPriority.EMERGENCY);
     await one.until([], "anna", "ben");
@@ -131,7 +141,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     await one.until([], "anna", "ben", "-", "anna", "-", "dora", "-");
   });
 
-  it("delivers the same in a watch of permissions that asks for it, also for later events", async () => {
+  it("delivers the speakers in a watch of permissions with with_speakers, also for later events", async () => {
     const { client } = await start();
     const stream = client.serverStream(watchPermissions, { withSpeakers: true });
     closers.push(() => stream.cancel());
@@ -148,7 +158,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     await client.unary(channels.stopPtt, { channelId, leaseId });
     await one.until([], "anna", "-");
     await waitFor(() => received().length === 3, { message: "the changes" });
-    expect(received()[0]).toMatchObject({ eventId, snapshot: {} });
+    expect(received()[0]).toMatchObject({ eventId, payload: { case: "snapshot" } });
     expect(received().slice(1)).toEqual(one.messages.slice(1));
     expect(payloads.some((payload) => payload.case === "changes" || payload.case === "snapshot")).toBe(true);
   });
@@ -175,7 +185,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     await client.unary(permissions.pauseAllSpeakers, { eventId, broadcaster: { userId: "dora" } });
     for (const messages of [grpc.messages, beside, overHttp]) {
       await waitFor(() => messages.length > channelIds.length, { message: () => `all, not ${messages.length}` });
-      const received = messages.slice(1).map((message) => [message.channelId, message.holder?.userId]);
+      const received = messages.slice(1).map((message) => [channelOf(message), holderOf(message.payload)]);
       expect(received.sort()).toEqual(channelIds.map((id) => [id, "dora"]));
     }
     abort.abort();
@@ -193,7 +203,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
     expect(other.received()).toEqual([[]]);
   });
 
-  it("ends with a status that says what to do", async () => {
+  it("ends with a status that names the next action of the client", async () => {
     const { replica, client } = await start();
     expect(await watch(client, []).ended()).toMatchObject({
       code: status.INVALID_ARGUMENT,
@@ -210,7 +220,7 @@ describe.each(["memory", "redis"])("a watch of who speaks, with the %s engine", 
   });
 });
 
-describe("beside a router that writes Redis itself, a watch of who speaks", () => {
+describe("beside a router that writes Redis itself, a watch of speakers", () => {
   let redis: RedisServer;
   let raw: Redis;
   let one: ReturnType<typeof watch>;
@@ -238,19 +248,22 @@ describe("beside a router that writes Redis itself, a watch of who speaks", () =
       JSON.stringify({ channelId, currentSpeaker, speakerName: null, isBusy: currentSpeaker !== null }),
     );
 
-  it("delivers its floors, and trusts the key, not the message", async () => {
+  it("delivers the router's floors, and trusts the key, not the message", async () => {
     await hint("liar");
     await take("ben", 30_000);
     await hint("ben");
     await one.until([], "ben");
-    expect(one.messages[1]?.holder).toMatchObject({ channelId, userId: "ben", priority: FloorPriority.NORMAL });
+    expect(one.messages[1]?.payload.value).toMatchObject({
+      channelId,
+      holder: { channelId, userId: "ben", priority: FloorPriority.NORMAL },
+    });
     await hint(null);
     await raw.del(key());
     await hint(null);
     await one.until([], "ben", "-");
   });
 
-  it("notices that its lock has run out without a word (pitfall 33)", async () => {
+  it("notices that the router's lock has expired without a message (pitfall 33)", async () => {
     await take("ben", 600);
     await hint("ben");
     await one.until([], "ben");
@@ -263,10 +276,12 @@ describe("beside a router that writes Redis itself, a watch of who speaks", () =
   it("sends a snapshot again when changes may have been missed", async () => {
     await raw.call("CLIENT", "KILL", "TYPE", "pubsub");
     await press(client, "anna");
-    await waitFor(() => one.messages.some(({ snapshot }) => snapshot?.speakers[0]?.userId === "anna"));
+    await waitFor(() =>
+      one.messages.some(({ payload }) => payload.case === "snapshot" && payload.value.speakers[0]?.userId === "anna"),
+    );
   });
 
-  it("delivers the same on another replica", async () => {
+  it("delivers the router's floors on another replica", async () => {
     const { client: other } = await startReplica({ redisUrl: redis.url });
     const two = watch(other);
     await two.until([]);
@@ -279,3 +294,11 @@ describe("beside a router that writes Redis itself, a watch of who speaks", () =
     expect(two.messages.slice(1, 3)).toEqual(one.messages.slice(1, 3));
   });
 });
+
+function holderOf(payload: WatchChannelsResponse["payload"]): string | undefined {
+  return payload.case === "changed" ? payload.value.holder?.userId : undefined;
+}
+
+function channelOf({ payload }: WatchChannelsResponse): string | undefined {
+  return payload.case === "changed" ? payload.value.channelId : undefined;
+}

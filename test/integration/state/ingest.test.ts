@@ -67,7 +67,7 @@ describe("an update of the control plane", () => {
     expect(answer).toMatchObject({ channelIds: [], known: true });
   });
 
-  it("for one event leaves the rights in another alone (pitfall 4, G7)", async () => {
+  it("for one event does not change the channels in another (pitfall 4, G7)", async () => {
     const [one, two] = [randomUUID(), randomUUID()];
     const both = await watch(one, two);
     const other = await watch(one);
@@ -79,7 +79,7 @@ describe("an update of the control plane", () => {
     expect([...other.picture.events.keys()]).toEqual([one]);
   });
 
-  it("makes its channels known as the event's, so that a pause finds them (pitfall 17)", async () => {
+  it("adds its channels to the event, so that a pause finds them (pitfall 17)", async () => {
     const eventId = randomUUID();
     const { picture } = await watch(eventId);
     const channelId = `${eventId}-a`;
@@ -111,7 +111,7 @@ describe("an update of the control plane", () => {
     await waitFor(() => picture.checkpoints.at(-1)?.cursors.some((cursor) => cursor.eventId === eventId));
   });
 
-  it("is not lost behind whatever else is published on the channel", async () => {
+  it("is not lost behind other messages on the channel", async () => {
     const eventId = randomUUID();
     const { picture } = await watch(eventId);
     const junk = fc.oneof(
@@ -129,7 +129,7 @@ describe("an update of the control plane", () => {
         .map((value) => JSON.stringify(value)),
     );
     for (const message of fc.sample(junk, 150)) {
-      // An argument of a program cannot hold a NUL.
+      // An argument of a program cannot contain a NUL.
       await publish(message.replaceAll("\0", ""));
     }
     await publish({ eventId, userId: "u1", channelIds: [`${eventId}-a`] });

@@ -20,7 +20,7 @@ async function startLibrary(redisUrl: string) {
   const said = (kind: string) => lines.map((line) => JSON.parse(line)).filter((message) => kind in message);
   let answered = 0;
   return {
-    /** Calls a method there and returns what it resolves to, or `{ error, message }`. */
+    /** Calls a method in the other process and returns its result, or `{ error, message }`. */
     async call(target: "sync" | "channels", method: string, ...args: unknown[]): Promise<unknown> {
       child.stdin?.write(`${JSON.stringify([target, method, ...args])}\n`);
       const isAnswer = (message: object) => "result" in message || "error" in message;
@@ -29,7 +29,7 @@ async function startLibrary(redisUrl: string) {
       answered++;
       return "result" in answer ? answer.result : answer;
     },
-    /** What callbacks were called with. */
+    /** The arguments of the callbacks. */
     events: (name: string) => said("event").filter((message) => message.event === name),
     async stop() {
       child.stdin?.end();
@@ -79,7 +79,7 @@ describe("ChannelStateManager in a process of its own", () => {
       expect(await channels("getChannelsForEvent", "fest")).toEqual(["gate", "stage"]);
       await client.unary(setUserChannels, { eventId: "fest", userId: "anna", channelIds: ["stage"] });
 
-      // Ten joins, one callback per change all the same.
+      // There are ten joins, but only one callback per change.
       for (let join = 0; join < 10; join++) await channels("subscribeToChannel", "stage");
       expect(await channels("startPtt", "stage", "ben", "Ben")).toMatchObject({
         success: false,
@@ -109,7 +109,7 @@ describe("ChannelStateManager in a process of its own", () => {
     }
   });
 
-  it("rejects where Redis fails", async () => {
+  it("rejects if Redis fails", async () => {
     await redis.kill("SIGKILL");
     for (const [method, ...args] of [
       ["getChannelsForEvent", "fest"],

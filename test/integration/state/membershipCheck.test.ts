@@ -8,9 +8,9 @@ import { type SquelchProcess, spawnSquelch } from "../../support/startSquelch.js
 let squelch: SquelchProcess;
 afterEach(() => squelch?.stop());
 
-const WARNING = "the membership check is off: users may speak on channels that are not theirs";
+const WARNING = "the membership check is off: users may speak on channels that are not assigned to them";
 
-/** What a stranger who presses on a channel of the event is answered. */
+/** Returns the answer to a stranger who presses on a channel of the event. */
 async function pressAsStranger() {
   const client = connect(squelch.grpcAddress);
   try {
@@ -21,13 +21,13 @@ async function pressAsStranger() {
   }
 }
 
-it("pitfall 3: the floor is for the user's own channels", async () => {
+it("pitfall 3: a user gets the floor only on assigned channels", async () => {
   squelch = await spawnSquelch();
   expect(await pressAsStranger()).toMatchObject({ case: "denied", value: { cause: FloorDenyCause.RECEIVE_ONLY } });
   expect(squelch.lines.join("\n")).not.toContain(WARNING);
 });
 
-it("the membership check can be switched off, and that is said at start", async () => {
+it("the membership check can be switched off, and a replica logs this at start", async () => {
   squelch = await spawnSquelch([], { SQUELCH_MEMBERSHIP_CHECK: "off" });
   expect(await pressAsStranger()).toMatchObject({ case: "granted" });
   expect(squelch.lines.map((line) => JSON.parse(line).msg)).toContain(WARNING);

@@ -79,8 +79,8 @@ class Stage {
 
 const reconciled = (seen: WatchClient) => seen.picture.changes.filter(({ actor }) => actor === "reconcile");
 
-describe.concurrent("what was published while no replica was subscribed", () => {
-  it("is made up for from the control plane's keys: a grant, a revocation, and a last channel (pitfalls 2, 8)", async ({
+describe.concurrent("updates that were published while no replica was subscribed", () => {
+  it("is repaired from the control plane's keys: a grant, a revocation, and a last channel (pitfalls 2, 8)", async ({
     onTestFinished,
   }) => {
     const stage = await Stage.open(onTestFinished);
@@ -142,7 +142,7 @@ describe.concurrent("GetUserPermissions after a break of the subscriptions", () 
     await stage.firstWatermark();
 
     const cutAt = performance.now();
-    // In one step, so that nobody has subscribed again.
+    // Both happen in one step, so that no replica subscribes in between.
     const update = JSON.stringify({
       eventId: stage.eventId,
       userId: "anna",
@@ -183,9 +183,7 @@ describe.concurrent("the watermark", () => {
     expect(await raiseWatermark(7, 9)).toBe(9);
   });
 
-  it("is carried on by the others while a replica restarts, so that nothing is reconciled", async ({
-    onTestFinished,
-  }) => {
+  it("is raised by the others while a replica restarts, so that nothing is reconciled", async ({ onTestFinished }) => {
     const stage = await Stage.open(onTestFinished);
     const steady = await stage.startReplica();
     const seen = await stage.watch(steady);
@@ -195,7 +193,7 @@ describe.concurrent("the watermark", () => {
     const restarted = await stage.startReplica();
     await restarted.close();
     await stage.startReplica();
-    // A difference that only a reconcile would find.
+    // Only a reconcile would find this difference.
     await stage.redis.cli("SADD", "u.anna.g", stage.channel("b"));
     const until = Date.now() + 8_000;
     await waitFor(() => Date.now() > until, { timeoutMs: 10_000 });
@@ -203,7 +201,7 @@ describe.concurrent("the watermark", () => {
     expect(reconciled(seen)).toHaveLength(before);
   }, 60_000);
 
-  it("is not carried past a restart of Redis: all is compared again, and nothing lost (pitfall 8)", async ({
+  it("is not raised past a restart of Redis: everything is compared again, and nothing is lost (pitfall 8)", async ({
     onTestFinished,
   }) => {
     const stage = await Stage.open(onTestFinished);

@@ -18,7 +18,7 @@ afterEach(async () => {
 const update = (userId: string) => JSON.stringify({ eventId: "e1", userId, channelIds: ["a"] });
 
 describe("PermissionSyncManager", () => {
-  it("goes on trying when the first connection fails (pitfall 7)", async () => {
+  it("keeps trying when the first connection fails (pitfall 7)", async () => {
     const port = await findFreePort();
     const seen: string[] = [];
     const sync = new PermissionSyncManager((userId) => seen.push(userId), {

@@ -36,7 +36,7 @@ function find(flaw: Flaw | undefined, numRuns: number, seed: number) {
 }
 
 describe("the rules of epochs, in a model without Redis", () => {
-  test("G1, G2: whatever is lost or restored, watchers come to what the store has, and no revision is used twice", () => {
+  test("G1, G2: after any loss or restore, watchers reach the state of the store, and no revision is used twice", () => {
     const result = find(undefined, RUNS, SEED);
     if (result.failed) throw new Error(`seed ${SEED}: ${fc.defaultReportMessage(result)}`);
     console.log(`${result.numRuns} schedules, seed ${SEED}`);

@@ -1,12 +1,12 @@
 /**
- * Ways to get the rules of epochs wrong, which tests switch on in the model one at a time: each must be caught.
+ * Mistakes in the rules of epochs. Tests switch them on in the model one at a time, and each must be found.
  */
 export const FLAWS = {
   "loss of members unnoticed": "a script does not compare how many members there are with how many there were",
   "old members unnoticed": "scripts that change or load members do not look for the newest change in them",
   "added members unnoticed": "a sync does not compare how many members there are with how many were added",
   "log ahead unnoticed": "a script does not begin a new epoch where the log is ahead of its meta",
-  "loss of meta continues": "a script that finds no meta goes on in the epoch of the log",
+  "loss of meta continues": "a script that finds no meta continues in the epoch of the log",
   "going back unnoticed": "a replica that is ahead of the store reads the picture again, in the same epoch",
   "left epoch unnoticed": "a replica follows an epoch that it has left",
   "passing unnoticed": "a replica does not compare the time of its newest entry with that in the log",
@@ -16,7 +16,7 @@ export type Flaw = keyof typeof FLAWS;
 
 export type Step =
   | { do: "write"; user: string; channels: string; times: number }
-  /** A script is cut off between the entry and its meta, by a right that was taken away. */
+  /** A script fails between the entry and its meta, because a right was removed. */
   | { do: "writeHalf"; user: string; channels: string }
   | { do: "sync"; user: string; channels: string }
   | { do: "loseMembers" }
@@ -25,7 +25,7 @@ export type Step =
   | { do: "loseMeta" }
   | { do: "copy" }
   | { do: "restore" }
-  /** Members are put back alone, and a sync follows, as the documentation asks. */
+  /** Only the members are restored, and a sync follows, as the documentation requires. */
   | { do: "restoreMembers"; user: string; channels: string }
   | { do: "deliver"; feed: number; count: number }
   | { do: "check"; feed: number };
@@ -59,7 +59,7 @@ const clone = ({ meta, members, log }: Keys): Keys => {
   return { meta: meta && { ...meta }, members: new Map(members), log: [...log] };
 };
 
-/** The keys of one event, and its scripts, each of which is one step. */
+/** The keys of one event, and its scripts. Each script is one step. */
 class StoreModel {
   keys: Keys = { meta: undefined, members: new Map(), log: [] };
   readonly feeds: FeedModel[] = [];
@@ -82,7 +82,7 @@ class StoreModel {
     this.keys.log.push({ epoch: meta.epoch, revision: meta.revision + 1, user, channels, time: ++this.#time });
   }
 
-  /** Everybody but one user loses all channels. */
+  /** All users except one lose all channels. */
   sync(user: string, channels: string): void {
     let meta = this.#beginWhole();
     const hasMore = this.keys.members.size > meta.members && !this.flaws.has("added members unnoticed");
@@ -126,7 +126,7 @@ class StoreModel {
   }
 
   restoreMembers(user: string, channels: string): void {
-    // Not promised: with its meta an event has lost what tells old members from new ones.
+    // This is not promised: an event that has lost its meta cannot distinguish old members from new ones.
     if (this.#copy?.meta === undefined || this.#hasLostMetaSinceCopy) return;
     this.keys.members = new Map(this.#copy.members);
     this.sync(user, channels);
@@ -136,7 +136,7 @@ class StoreModel {
     return (this.keys.log.at(-1)?.revision ?? 0) > revision;
   }
 
-  // What every script begins with.
+  // The first step of every script.
   #begin(): Meta {
     const { meta, members, log } = this.keys;
     if (meta === undefined) {
@@ -150,7 +150,7 @@ class StoreModel {
     return hasLostMembers ? this.#beginEpoch(true) : meta;
   }
 
-  // What a script that changes members begins with.
+  // The first step of a script that changes members.
   #beginMembers(): Meta {
     const meta = this.#begin();
     const { newest } = meta;
@@ -159,7 +159,7 @@ class StoreModel {
     return isOld && !this.flaws.has("old members unnoticed") ? this.#beginEpoch(true) : meta;
   }
 
-  // What a script that handles the whole event begins with.
+  // The first step of a script that handles the whole event.
   #beginWhole(): Meta {
     const meta = this.#beginMembers();
     return this.#isLogAhead(meta) && !this.flaws.has("log ahead unnoticed") ? this.#beginEpoch() : meta;
@@ -202,7 +202,7 @@ class FeedModel {
   #headTime: number | undefined;
   #hasSeenReuse = false;
   readonly #left = new Set<number>();
-  // What was delivered: `epoch/revision` → time.
+  // The delivered entries: `epoch/revision` → time.
   readonly #delivered = new Map<string, number>();
   #lastEpoch = 0;
   #lastRevision = 0;

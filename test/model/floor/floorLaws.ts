@@ -35,7 +35,7 @@ export interface Wait {
   isAnswered: boolean;
 }
 
-/** A lock that a legacy router wrote, and the time at which it was gone for certain. */
+/** A lock that a legacy router wrote, and the time at which it had certainly ended. */
 export interface Lock {
   channelId: string;
   userId: string;
@@ -50,13 +50,13 @@ export interface Renewal {
   answeredAtMs: number;
 }
 
-/** A pause, and the pause that it asked to replace. */
+/** A pause, and the pause that it named in order to replace it. */
 export interface MadePause {
   pauseId: string;
   replacePauseId: string | undefined;
 }
 
-/** What happened to the floors of one event. */
+/** The record of the floors of one event. */
 export interface FloorHistory {
   pauses: MadePause[];
   grants: Grant[];
@@ -336,7 +336,8 @@ function onePause({ pauses, published }: FloorHistory): string[] {
       standing = undefined;
     } else if (one.kind === "speakersPaused") {
       const { pause, replacedPauseId } = one;
-      if (replacedPauseId !== standing?.pauseId) breaches.push(`${pause.pauseId} does not say what it replaced`);
+      if (replacedPauseId !== standing?.pauseId)
+        breaches.push(`${pause.pauseId} does not record the pause that it replaced`);
       const { replacePauseId } = pauses.find(({ pauseId }) => pauseId === pause.pauseId) ?? {};
       const speaksOn = pause.broadcaster && pause.broadcaster.userId === standing?.broadcaster?.userId;
       const mayReplace = replacePauseId === undefined ? speaksOn : replacePauseId === standing?.pauseId;

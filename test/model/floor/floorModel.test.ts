@@ -99,18 +99,18 @@ test.concurrent.each([
 test.concurrent.each([
   ["a stop that asks for no lease", "if not is_own then return answer({ 'stale' }) end", ""],
   [
-    "an end that is announced again and again",
+    "an end that is announced repeatedly",
     "'talkedTooLong' or 'other', '')\n  forget_lease(channel)\n",
     "'talkedTooLong' or 'other', '')\n",
   ],
   [
-    "a grant that does not look for the end before it",
+    "a grant that does not announce the earlier end first",
     "if noted_lease then return settle_lease(channel, key, noted_lease, raw, speaker) end",
     "",
   ],
   ["a grant that does not look who speaks", "if not outranks(request.priority, holder.priority) then", "if false then"],
   [
-    "a pre-emption that says nothing",
+    "a pre-emption without a log entry",
     "append_floor_revoked(request.actor, channel, holder, 'preEmpted', request.userId)",
     "",
   ],
@@ -121,24 +121,24 @@ test.concurrent.each([
   ],
   ["a press that looks for no pause", "if pause and not is_exempt(pause, request.userId) then", "if false then"],
   [
-    "a renewal that asks for no lease",
+    "a renewal that checks no lease",
     "if not holder or holder.leaseId ~= request.leaseId then return answer({ 'stale' }) end",
     "if not holder then return answer({ 'stale' }) end",
   ],
   ["a renewal for a user who is not a member", "if not may_speak_on() then", "if false then"],
-  ["a release that forgets who waits", "if not serve_queue(channel, key) then publish", "if true then publish"],
+  ["a release that ignores the queue", "if not serve_queue(channel, key) then publish", "if true then publish"],
   [
-    "a queue in which the youngest is next",
+    "a queue that serves the newest request first",
     "while queue[position] and goes_before(queue[position], entry) do",
     "while false do",
   ],
   [
-    "a pause that displaces whichever stands",
+    "a pause that replaces every standing pause",
     "if not names_it and not has_same_broadcaster then return answer({ 'standing', standing_json }) end",
     "",
   ],
   [
-    "a pause that takes another's place without a word",
+    "a pause that replaces another without recording it",
     "if replaced then body = body .. ',\"replacedPauseId\":' .. cjson.encode(replaced) end",
     "",
   ],
@@ -147,7 +147,7 @@ test.concurrent.each([
     "  local is_held = user",
     "  if replaced and raw and string.find(raw, replaced, 1, true) then return end\n  local is_held = user",
   ],
-  ["a pause that leaves those who wait", "redis.call('UNLINK', context.queue)", ""],
+  ["a pause that keeps waiting requests", "redis.call('UNLINK', context.queue)", ""],
   [
     "an end of a wait that is not published",
     "      append_request_denied(channel, request, 'anotherHasPermission')\n",

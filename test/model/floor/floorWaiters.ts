@@ -9,7 +9,7 @@ export interface WaiterWorld {
   history: FloorHistory;
   channelId: string;
   userId: string;
-  /** The session's own user: no other session uses it. */
+  /** The user of the session. No other session has this user. */
   sessionId: string;
   random: () => number;
   pickReplica: () => Engine;

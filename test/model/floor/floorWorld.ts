@@ -18,7 +18,7 @@ const USERS = ["u0", "u1", "u2"];
 const SESSIONS_PER_USER = 2;
 const LEGACY_ROUTERS = 2;
 const DISPATCHERS = ["dora", "carl"];
-/** The number of sessions that ask for the floor and wait at the same time. */
+/** The number of sessions that request the floor and wait at the same time. */
 const WAITERS = 4;
 /** Names the replicas' subscriptions, so that a fault can hit them. */
 const SUBSCRIPTIONS = "squelch-subscriptions";
@@ -32,7 +32,7 @@ export interface FloorGame {
 
 /**
  * Lets sessions on two replicas, some of which wait, dispatchers and legacy routers at the floors of one event for a while, breaks the
- * replicas' subscriptions now and then, and returns what came of it once all leases have ended. The scripts are read
+ * replicas' subscriptions now and then, and returns the record when all leases have ended. The scripts are read
  * before it returns.
  */
 export async function playFloors(url: string, { random, durationMs, isWatched }: FloorGame): Promise<FloorHistory> {

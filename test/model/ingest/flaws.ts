@@ -7,6 +7,9 @@ export const FLAWS = {
   "positions without count": "positions are compared by generation alone",
   "malformed not counted": "one replica does not count malformed messages",
   "early messages taken": "a replica does not wait for the first ticket of its connection",
+  "early messages all taken": "a replica applies each message before the first ticket, not only the newest of a user",
+  "early messages counted":
+    "a message before the first ticket comes as early after the ticket before it as messages do",
   "clock alone": "a ticket is Redis's clock, whatever the last ticket was",
   "rpc ticket late": "a write over RPC raises the counter, but its ticket is published in a later step",
   "position kept if equal": "a write without difference leaves the stored position as it is",
@@ -16,24 +19,22 @@ export const FLAWS = {
   "raised unapplied": "the watermark is raised to the newest ticket seen, whatever still waits",
   "raised from above": "the watermark is raised by a replica whose subscription began above it",
   "keys read first": "a reconcile reads the keys before it takes its ticket",
-  "keys read once": "a reconcile does not read again what is empty or shrunken",
+  "keys read once": "a reconcile does not read an empty or smaller set again",
   "rpc overwritten": "a reconcile overwrites what came over RPC",
 
   "equal keys skipped": "a reconcile does not raise the position where key and state agree",
   "sync forgotten": "a reconcile takes a user without an entry for unknown although a sync has spoken for everybody",
   "rpc mark only on change": "a write over RPC without difference does not mark the entry as written over RPC",
   "emptied entries overlooked":
-    "an absent key revokes in the one event where the user has channels, whatever entries are empty",
-  "keys teach channels":
-    "a reconcile takes a channel that no event is known to have for one of the event of the others",
+    "a missing key revokes in the one event where the user has channels, without regard to empty entries",
+  "keys teach channels": "a reconcile assigns a channel without a known event to the event of the other channels",
   "seed at a ticket": "a write only for the unknown is as new as any other write over RPC",
   "epoch position floor": "a new epoch raises the position floor to a fresh ticket",
   "epoch position floor at opening":
-    "a new epoch raises the position floor to where the subscription of the replica that notices began",
-  "lag taken for loss":
-    "a replica whose update is refused by a position above its newest ticket repeats it at a new one",
+    "a new epoch raises the position floor to the start of the noticing replica's subscription",
+  "lag taken for loss": "a replica repeats an update at a new ticket if the stored position is above its newest ticket",
   "refused is final":
-    "where ticket and state are apart, a write over RPC that is refused is not repeated at a new ticket",
+    "if ticket and state are on different servers, a refused write over RPC is not repeated at a new ticket",
   "raised though lost": "after a reconcile the watermark is raised, even if the state was emptied meanwhile",
 } as const;
 

@@ -16,9 +16,9 @@ export interface Write {
 
 /** The decision of a reconcile about a user. */
 export interface Judgement {
-  /** Of the reconcile's ticket. */
+  /** The place of the reconcile's ticket. */
   order: number;
-  /** How much had been published when it was made. */
+  /** The number of messages that had been published when it was made. */
   madeAt: number;
   userId: string;
   /** The events in which the user was known. */

@@ -21,7 +21,7 @@ describe("the ingest protocol, in a model without Redis", () => {
   let total = 0;
 
   test.each(Object.entries(WORLDS))(
-    "G6: whatever happens, the newest write stands: %s",
+    "G6: the newest write always stands: %s",
     (name, world) => {
       const sum = { steps: 0, writes: 0, missed: 0, restored: 0 };
       const shortfalls: Record<string, number> = {};
@@ -34,7 +34,7 @@ describe("the ingest protocol, in a model without Redis", () => {
       total += result.numRuns;
       console.log(`${name}: ${result.numRuns} schedules, seed ${SEED}, ${counts}`);
 
-      // Else it would prove nothing.
+      // Otherwise the test would prove nothing.
       expect(sum.missed).toBeGreaterThan(RUNS);
       expect(sum.restored).toBeGreaterThan(RUNS / 20);
       expect(Object.keys(shortfalls).sort()).toEqual([...world.shortfalls].sort());

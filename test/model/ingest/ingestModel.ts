@@ -8,7 +8,7 @@ export type Step = FleetStep | ReplicaStep;
 type FleetStep =
   /** The control plane recomputes a user: DEL, SADD, PUBLISH, all at once or with pauses. */
   | { do: "assign"; event: string; user: string; channels: string[] }
-  /** With `besides` it may begin while another of the same user goes on, which spoils the key. */
+  /** With `besides` it may begin while another one for this user runs, which spoils the key. */
   | { do: "beginAssign"; event: string; user: string; channels: string[]; besides?: boolean }
   | { do: "continueAssign"; user: string }
   | { do: "publishMalformed" }
@@ -24,12 +24,12 @@ type FleetStep =
   | { do: "restartRedis"; data: "kept" | "saved" | "gone" }
   | { do: "loseState" };
 
-/** What a replica does while it is up. */
+/** The steps of a running replica. */
 type ReplicaStep =
   | { do: "receive"; replica: number; messages: number }
   | { do: "apply"; replica: number; event: string; size: number; fate: Fate }
   | { do: "tick"; replica: number }
-  /** All that it has to do, as a healthy one does in no time. */
+  /** All its work at once, as a healthy replica does it. */
   | { do: "keepUp"; replica: number }
   | { do: "reconcile"; replica: number; steps: number }
   | { do: "cut"; replica: number; undelivered: number }
@@ -40,7 +40,7 @@ type ReplicaStep =
 export const REPLICAS = [0, 1, 2] as const;
 const MAX_ROUNDS = 20;
 
-/** What the control plane is doing with one user's key. */
+/** The progress of the control plane with one user's key. */
 interface Assignment {
   event: string;
   user: string;
@@ -48,7 +48,7 @@ interface Assignment {
   isAdded: boolean;
 }
 
-/** Redis, the control plane and three replicas: a fleet in which one thing happens after the other. */
+/** A model of Redis, the control plane and three replicas, in which one step happens after the other. */
 export class IngestModel {
   readonly redis: RedisModel;
   readonly replicas: readonly ReplicaModel[];
@@ -126,7 +126,7 @@ export class IngestModel {
   }
 
   /**
-   * Lets everything come to rest: the control plane finishes, what is on its way arrives, connections stand again.
+   * Brings everything to rest: the control plane finishes, messages in transit arrive, connections are restored.
    *
    * @param survivors the replicas that live on, in the order in which they wake up, each when those before are at rest;
    *   the others are killed first. All if none.

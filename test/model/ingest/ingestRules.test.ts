@@ -15,7 +15,7 @@ const keepUp = (replica: number): Step => ({ do: "keepUp", replica });
 const crash = (replica: number): Step => ({ do: "crash", replica });
 const connect = (replica: number): Step => ({ do: "connect", replica });
 const reconcile = (replica: number, steps = 100): Step => ({ do: "reconcile", replica, steps });
-/** Every connection is cut, and what was not received yet is never delivered. */
+/** Every connection is cut, and messages that were not received yet are never delivered. */
 const cutAll: Step = { do: "cutAll", undelivered: 20 };
 
 interface Rule {
@@ -170,7 +170,7 @@ const rules: Rule[] = [
       connect(0),
       { do: "tick", replica: 0 },
       receive(0),
-      // All but its last step, the one that raises.
+      // All steps except the last one, which raises the watermark.
       reconcile(0, 4),
       { do: "loseState" },
     ],
@@ -178,7 +178,7 @@ const rules: Rule[] = [
   },
 ];
 
-describe("rules of the ingest protocol, each with the schedule that needs it", () => {
+describe("each rule of the ingest protocol is needed in one schedule", () => {
   test.each(rules.map((rule): [string, Rule] => [rule.rule, rule]))(
     "G6: %s",
     (_, { flaw, world, broken, steps, rest }) => {

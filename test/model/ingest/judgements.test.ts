@@ -22,7 +22,7 @@ const history = fc.record({
   key: channels,
 });
 
-test("G6: the rules of a reconcile and the model come to the same, whatever was written before", () => {
+test("G6: the rules of a reconcile and the model agree after any earlier writes", () => {
   const property = fc.property(history, ({ writes, seenIn, key }) => {
     const store = new StoreModel(new Set());
     for (const [channelId, owner] of Object.entries({ e1: "e", e2: "e", f1: "f" })) store.owners.set(channelId, owner);

@@ -2,6 +2,7 @@ import { comparePositions } from "../../../src/domain/cursor.js";
 import { channelsIn, type Judgement, newestOf, type Write } from "./history.js";
 import type { IngestModel } from "./ingestModel.js";
 import type { Verdict } from "./reconcileModel.js";
+import { EARLY_COUNT } from "./replicaModel.js";
 import type { Shortfall, World } from "./worlds.js";
 
 /** A law of the model was broken. */
@@ -117,7 +118,7 @@ function shortfallOf(verdict: Verdict | undefined, eventId: string): Shortfall |
   return verdict.eventId === eventId ? undefined : "another event";
 }
 
-// A reconcile invents nothing: it writes only complete lists that the control plane once wrote.
+// A reconcile writes only complete lists that the control plane once wrote.
 function checkJudgements(model: IngestModel): void {
   const { redis, assigned } = model;
   for (const judgement of redis.history.judgements) {
@@ -168,15 +169,32 @@ function checkRepeats({ redis }: IngestModel): void {
   }
 }
 
-// All replicas give an update the same position, and positions follow the order in which Redis published.
+// Positions follow the order in which Redis published: those of all updates that replicas counted since a ticket, and
+// those of one user's updates in an event, however the replicas placed them. All replicas that place an update in one of
+// the two ways give it the same position.
 function checkPositions({ redis }: IngestModel): void {
   const published = redis.history.executed.filter(({ kind }) => kind === "published");
-  const ordered = published.toSorted((a, b) => a.order - b.order);
+  const ordered = published.toSorted((a, b) => a.order - b.order || comparePositions(a.position, b.position));
+  checkAscending(ordered.filter((write) => !isEarly(write)));
+  const ofUsers = new Map<string, Write[]>();
+  for (const write of ordered) {
+    const key = `${write.eventId} ${[...write.channelsOf.keys()]}`;
+    ofUsers.set(key, [...(ofUsers.get(key) ?? []), write]);
+  }
+  for (const writes of ofUsers.values()) checkAscending(writes);
+}
+
+function isEarly({ position }: Write): boolean {
+  return position.count === EARLY_COUNT;
+}
+
+function checkAscending(ordered: readonly Write[]): void {
   ordered.forEach((write, index) => {
     const before = ordered[index - 1];
     if (before === undefined) return;
     const difference = comparePositions(write.position, before.position);
-    if (before.order === write.order ? difference === 0 : difference > 0) return;
+    const isSame = before.order === write.order && isEarly(before) === isEarly(write);
+    if (isSame ? difference === 0 : difference > 0) return;
     throw new LawBroken(`message ${write.order} has a position that does not follow that of message ${before.order}`);
   });
 }

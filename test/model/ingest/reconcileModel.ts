@@ -1,6 +1,6 @@
 import type { StoreModel } from "./storeModel.js";
 
-/** What a reconcile concludes about one user: the channels in one event, or why it leaves the user alone. */
+/** The conclusion of a reconcile about one user: the channels in one event, or the reason why it does not change the user. */
 export type Verdict =
   | { kind: "write"; eventId: string; channelIds: readonly string[] }
   | { kind: "kept"; reason: KeptReason; eventId?: string };
@@ -12,7 +12,7 @@ export type KeptReason =
   | "key never seen"
   /** There is no key, and the user is known in several events: any of them may be the one that was emptied. */
   | "several events"
-  /** Not all of the channels are known to belong to one and the same event. */
+  /** Not all of the channels are known to belong to one event. */
   | "no single owner";
 
 /** A user is known in an event, with channels or without. */

@@ -4,7 +4,7 @@ import { History, type Write } from "./history.js";
 import { type Entry, judgeKey, type Verdict } from "./reconcileModel.js";
 import { BEGINNING, type OutcomeModel, StoreModel } from "./storeModel.js";
 
-/** An update of the control plane, and the witness of its place. */
+/** An update of the control plane, with its place in the stream. */
 export type Publication = Write & { kind: "published"; userId: string };
 
 export type Message =
@@ -40,7 +40,7 @@ interface Copy {
   busyUsers: readonly string[];
 }
 
-/** Redis: the data, one stream of messages in one order, and the scripts, each of which is one step. */
+/** A model of Redis: the data, one ordered stream of messages, and the scripts. Each script is one step. */
 export class RedisModel {
   readonly history = new History();
   /** Everything that was ever published. A connection reads on from where it began. */
@@ -117,7 +117,7 @@ export class RedisModel {
   }
 
   /**
-   * A replica vouches for everything between the ticket where its unbroken subscription began and a later one. Returns
+   * A replica reports that it has applied everything from the ticket at which its unbroken subscription began to a later ticket. Returns
    * the watermark as it now is, 0 if there is none.
    */
   raiseWatermark(began: number, applied: number): number {
@@ -155,7 +155,7 @@ export class RedisModel {
   /** Writes the content of a user's key at the ticket of a reconcile. */
   reconcileUser(userId: string, entries: readonly Entry[], key: readonly string[], reconcile: Reconcile): void {
     const { order, position } = reconcile;
-    // What was read before Redis lost data is written after the loss.
+    // The data was read before Redis lost data, and is written after the loss.
     if (reconcile.losses !== this.history.losses) this.history.unreliable.add(userId);
     const verdict = judgeKey(this.store, userId, entries, key);
     if (verdict.kind === "write" && key.length > 0) this.#seenKeys.add(`${verdict.eventId}/${userId}`);
@@ -174,7 +174,7 @@ export class RedisModel {
     if (began > this.watermark.generation) this.watermark = { ...this.watermark, generation: began };
   }
 
-  /** A fail-over without loss, or an attached Redis replica: the log begins again. */
+  /** A fail-over without loss, or an attached Redis replica: a new epoch begins. */
   beginEpoch(openedAt: number | undefined): void {
     this.store.beginEpoch();
     const isFresh = this.flaws.has("epoch position floor");
@@ -199,7 +199,7 @@ export class RedisModel {
     };
   }
 
-  /** Loads a copy on restart. The caller cuts the connections. The clock goes on. */
+  /** Loads a copy on restart. The caller cuts the connections. The clock continues. */
   restart(data: "kept" | "saved" | "gone", busyUsers: readonly string[]): void {
     this.inFlight = [];
     if (data === "kept") return;

@@ -7,6 +7,9 @@ import type { Publication, RedisModel } from "./redisModel.js";
  */
 const PATIENCE_TICKS = 2;
 
+/** Greater than the number of messages between two tickets. */
+export const EARLY_COUNT = Number.MAX_SAFE_INTEGER;
+
 /** The outcome of a command. */
 export type Fate =
   /** Executed and answered. */
@@ -40,6 +43,8 @@ export class ReplicaModel {
   queue: Received[] = [];
   /** The ticket at which its unbroken subscription began. */
   began: number | undefined;
+  // The newest update of each user of an event before the first ticket of this connection.
+  #early = new Map<string, Omit<Received, "position">>();
   #generation: number | undefined;
   #count = 0;
   #newestTicket = 0;
@@ -76,6 +81,7 @@ export class ReplicaModel {
   interrupt(): void {
     this.connection = undefined;
     this.began = undefined;
+    this.#early.clear();
     if (!this.redis.flaws.has("early messages taken")) this.#generation = undefined;
     this.#tickets = [];
     this.#ticksBelow = 0;
@@ -101,6 +107,7 @@ export class ReplicaModel {
     if (message === undefined) return false;
     switch (message.kind) {
       case "ticket":
+        this.#placeEarly(message.generation);
         this.#generation = message.generation;
         this.#count = 0;
         this.began ??= message.generation;
@@ -112,7 +119,13 @@ export class ReplicaModel {
         break;
       case "update": {
         this.#count++;
-        if (this.#generation === undefined) break;
+        if (this.#generation === undefined) {
+          const { eventId, userId } = message.publication;
+          const key = `${eventId} ${userId}${this.redis.flaws.has("early messages all taken") ? arrival : ""}`;
+          this.#early.delete(key);
+          this.#early.set(key, { publication: message.publication, arrival });
+          break;
+        }
         const position = { generation: this.#generation, count: this.#count };
         this.queue.push({ publication: message.publication, position, arrival });
         break;
@@ -195,6 +208,15 @@ export class ReplicaModel {
     }
     redis.finishReconcile(reconcile, began);
     this.#ticksBelow = 0;
+  }
+
+  #placeEarly(generation: number): void {
+    const isCounted = this.redis.flaws.has("early messages counted");
+    const early = [...this.#early.values()].map((update, index) => {
+      return { ...update, position: { generation: generation - 1, count: isCounted ? index + 1 : EARLY_COUNT } };
+    });
+    this.queue.push(...early);
+    this.#early.clear();
   }
 
   #applyOne({ publication, position }: Received): void {

@@ -19,7 +19,7 @@ interface Update {
   isReconciled: boolean;
 }
 
-/** What is applied between taking a ticket elsewhere and writing at it; undefined if the script takes the ticket. */
+/** The write that is applied after a separate ticket was taken and before it is used; undefined if the script takes the ticket. */
 type Meanwhile = Update[] | undefined;
 
 export type Command =
@@ -35,7 +35,7 @@ export interface Engines {
   onTicket: (ticket: number) => Promise<void>;
 }
 
-/** Far beyond all tickets of the run, as if the counter had been lost. */
+/** Far above all tickets of the run, as after a loss of the counter. */
 const FAR = 1_000_000;
 
 const user = fc.constantFrom("u", "v", "w");
@@ -188,7 +188,7 @@ export class SideBySide {
     };
     const outcome = await write(this.#engines.apart);
     expect([[true], [false, true]]).toContainEqual(isEnough);
-    // So that the position that was written at is found to be new.
+    // This makes the position of the write a new one.
     this.#newestTicket--;
     return outcome;
   }
@@ -197,7 +197,7 @@ export class SideBySide {
     const call = { eventId: this.eventId, userId, channelIds, action: "assigned", actor: "admin", onlyIfUnknown };
     const event = this.model.event(this.eventId);
     const overwritten = () => [event.positionFloor, event.members.get(userId)?.position ?? BEGINNING];
-    const { superseded, ...outcome } = onlyIfUnknown
+    const { superseded, epoch, ...outcome } = onlyIfUnknown
       ? await this.#engines[updates === undefined ? "together" : "apart"].setUserChannels(call)
       : await this.#writeAtTicket(updates, overwritten, (engine) => engine.setUserChannels(call));
     const position = onlyIfUnknown ? BEGINNING : (await this.#readMembers()).get(userId)?.position;
@@ -209,7 +209,8 @@ export class SideBySide {
       foreignChannelIds: _,
       ...expected
     } = this.model.apply(this.eventId, { userId, channelIds, writer }, position ?? BEGINNING);
-    expect({ ...outcome, superseded }).toEqual({ ...expected, superseded: status === "stale" });
+    expect({ ...outcome, superseded }).toEqual({ ...expected, superseded: status === "stale", replicated: false });
+    expect(epoch).toBe(await this.#readEpoch());
   }
 
   async #sync(users: ReadonlyMap<string, string[]>, updates: Meanwhile): Promise<void> {
@@ -229,7 +230,9 @@ export class SideBySide {
     this.model.sync(this.eventId, users, position);
     const revoked = event.log.filter(({ revision, userId }) => revision > before && !users.has(userId));
     const changed = event.revision - before;
-    expect(outcome).toEqual({ revision: event.revision, changedUsers: changed, revokedUsers: revoked.length });
+    const counts = { changedUsers: changed, revokedUsers: revoked.length };
+    const epoch = await this.#readEpoch();
+    expect(outcome).toEqual({ revision: event.revision, epoch, replicated: false, ...counts });
     await this.#adoptOrder(before);
   }
 
@@ -245,6 +248,10 @@ export class SideBySide {
       const member = event.members.get(userId);
       if (member !== undefined) event.members.set(userId, { ...member, revision });
     }
+  }
+
+  #readEpoch(): Promise<string | null> {
+    return this.#client.hget(eventKeys(this.eventId).meta, "epoch");
   }
 
   async #readMembers() {

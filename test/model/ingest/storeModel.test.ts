@@ -36,7 +36,7 @@ afterAll(async () => {
 });
 
 describe("the model and the scripts agree", () => {
-  test("G6: on what writes in any order, repeats, reconciles, seeds, writes over RPC and syncs come to, wherever tickets are from", async () => {
+  test("G6: on the result of writes in any order, repeats, reconciles, seeds, writes over RPC and syncs, with both sources of tickets", async () => {
     let commands = 0;
     const property = fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 12, size: "max" }), async (list) => {
       const both = new SideBySide(engines, client);

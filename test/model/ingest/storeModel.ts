@@ -7,7 +7,7 @@ export type Writer = "controlPlane" | "rpc" | "seed";
 export interface MemberModel {
   readonly channelIds: readonly string[];
   readonly position: Position;
-  /** Of the newest change, 0 if there was none in this epoch. */
+  /** The revision of the newest change, 0 if there was none in this epoch. */
   readonly revision: number;
   readonly writer: Writer;
 }
@@ -37,12 +37,12 @@ export interface WriteModel {
 /** A position before every other position. */
 export const BEGINNING: Position = { generation: 0, count: 0 };
 
-/** One event: who has which channels, and the log that led there. */
+/** One event: the channels of each user, and the log. */
 export class EventModel {
   readonly members = new Map<string, MemberModel>();
   /** The ticket of the newest sync. Nothing at or below it applies. */
   positionFloor = BEGINNING;
-  /** Like the position floor, but raised by a new epoch; stays where it is unless a flaw raises it. */
+  /** A second position floor, which only a flaw raises, at a new epoch. */
   epochPositionFloor = BEGINNING;
   log: EntryModel[] = [];
   revision = 0;
@@ -71,7 +71,7 @@ export class StoreModel {
     return event;
   }
 
-  /** Compare-and-set: the write stands if its position is above the user's and above the position floor. */
+  /** Applies a write if its position is above that of the user and above the position floor. */
   apply(eventId: string, { userId, channelIds, writer }: WriteModel, position: Position): OutcomeModel {
     const event = this.event(eventId);
     const member = event.members.get(userId);
@@ -79,7 +79,7 @@ export class StoreModel {
     const floors = this.flaws.has("position floor ignored") ? [] : [event.positionFloor, event.epochPositionFloor];
     const isBelow = floors.some((floor) => comparePositions(position, floor) <= 0);
     if (isBelow || (member !== undefined && !this.#isLater(position, member.position))) {
-      // A seed is the lowest of all positions, so that any other write beats it; it stands where there is none.
+      // A seed has the lowest position, so every other write wins over it. It is applied only if there was no write.
       const isFirstSeed = writer === "seed" && member === undefined && event.positionFloor === BEGINNING;
       if (!isFirstSeed) return { status: "stale", ...nothing };
     }
@@ -110,7 +110,7 @@ export class StoreModel {
     return { status: "changed", revision, added, removed, foreignChannelIds };
   }
 
-  /** Replaces a whole event as of a ticket: users who are not named lose all channels. */
+  /** Replaces a whole event at a ticket: users who are not named lose all channels. */
   sync(eventId: string, users: ReadonlyMap<string, readonly string[]>, position: Position): void {
     const event = this.event(eventId);
     const isNewest = comparePositions(position, event.positionFloor) > 0;
@@ -120,7 +120,7 @@ export class StoreModel {
     if (isNewest) event.positionFloor = position;
   }
 
-  /** Forgets users without channels whom the position floor guards. */
+  /** Removes users without channels if the position floor protects them from older updates. */
   purge(eventId: string): void {
     const { members, positionFloor } = this.event(eventId);
     if (positionFloor === BEGINNING) return;

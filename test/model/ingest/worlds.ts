@@ -2,16 +2,16 @@ import fc from "fast-check";
 import { REPLICAS, type Step } from "./ingestModel.js";
 import type { KeptReason } from "./reconcileModel.js";
 
-/** Why the control plane's keys could not show a write that every replica had missed. */
+/** The reasons why the control plane's keys may lack a write that every replica has missed. */
 export type Shortfall = KeptReason | "another event";
 
-/** The events that may occur in a schedule, and what the keys then cannot repair. */
+/** The steps that may occur in a schedule, and the damage that the keys then cannot repair. */
 export interface World {
   events: readonly string[];
   users: readonly string[];
   /** Writes over RPC. */
   calls: boolean;
-  /** The control plane takes users' last channel. */
+  /** The control plane revokes the last channel of users. */
   emptied: boolean;
   /** The control plane gives users channels in more than one event, and channels that belong to no event. */
   manyEvents: boolean;
@@ -72,7 +72,7 @@ export const WORLDS = {
   },
 } satisfies Record<string, World>;
 
-/** The event that a user is in, where each is in one. */
+/** The event of a user, if each user is in one event. */
 const EVENT_OF_USER: Record<string, string> = { u: "e", v: "f" };
 
 const CHANNELS: Record<string, string[]> = { e: ["e1", "e2"], f: ["f1", "f2"] };

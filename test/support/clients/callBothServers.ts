@@ -11,13 +11,13 @@ import { credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js"
 import { GrpcClient, grpcServiceDefinition } from "../../../src/lib/grpcService.js";
 import type { Replica } from "../../../src/server/start.js";
 
-/** How a call ended; a stream ends well with its first message. */
+/** The end of a call. A stream counts as successful after its first message. */
 export interface CallEnd {
   code: string;
   message: string;
 }
 
-/** Calls one method, whatever its kind, with one request. */
+/** Calls one method of any kind with one request. */
 export type CallAny = (method: DescMethod, request: object, headers?: Record<string, string>) => Promise<CallEnd>;
 
 /** A caller for each server of a replica. */
@@ -31,7 +31,7 @@ export function connectBothServers(replica: Replica): { grpc: CallAny; http: Cal
   };
 }
 
-/** What an Authorization header says with a token; nothing without. */
+/** Returns the headers for a token; empty without one. */
 export function bearer(token: string | undefined): Record<string, string> {
   return token === undefined ? {} : { authorization: `Bearer ${token}` };
 }
@@ -110,7 +110,7 @@ async function endOf(call: Promise<void>): Promise<CallEnd> {
       const { code, details } = error as ServiceError;
       return { code: status[code] ?? String(code), message: details };
     }
-    // The numbers are the same.
+    // The numbers of the codes of Connect and gRPC are equal.
     return { code: status[error.code as Code as number] ?? String(error.code), message: error.rawMessage };
   }
 }

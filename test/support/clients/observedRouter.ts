@@ -14,7 +14,7 @@ export interface Absence {
   snapshots: number;
 }
 
-/** A PermissionClient, and the history of its stream. */
+/** A PermissionClient, with the history of its stream. */
 export interface ObservedRouter {
   readonly client: PermissionClient;
   readonly absences: readonly Absence[];

@@ -2,14 +2,14 @@ import { endChild, isRunning, startChild } from "../childProcess.js";
 import { collectLines } from "../collectLines.js";
 import { type Truthy, waitFor } from "../waitFor.js";
 
-/** A WatchPermissionsResponse in protobuf JSON, as far as tests look at it. */
+/** The parts of a WatchPermissionsResponse in protobuf JSON that tests read. */
 export interface WatchedMessage {
   snapshot?: { complete?: boolean };
   changes?: { eventId: string; changes: { revision: string; membershipChanged?: object }[] };
   checkpoint?: { feedHealthy?: boolean };
 }
 
-/** A program that watches permissions and prints what it is sent. */
+/** A program that watches permissions and prints each message. */
 export interface Watcher {
   /** Waits up to 10 s for the first message for which `pick` returns a value, and resolves with that value. */
   find<T>(pick: (message: WatchedMessage) => T): Promise<Truthy<T>>;

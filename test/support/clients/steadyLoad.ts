@@ -13,7 +13,7 @@ export interface SteadyLoadOptions {
   /** The addresses of all replicas. */
   addresses: readonly string[];
   eventIds: readonly string[];
-  /** Users of each event that PUBLISH assigns, and as many that RPC does. */
+  /** The number of users of each event that PUBLISH assigns. RPC assigns as many others. */
   users: number;
   /** The highest rate of updates per second on either path. Each update waits for the one before. */
   updatesPerSecond: number;
@@ -21,7 +21,7 @@ export interface SteadyLoadOptions {
 
 /** A control plane that assigns users continuously, half by PUBLISH and half over RPC. */
 export interface SteadyLoad {
-  /** The channels that each user was given last, by event and user. */
+  /** The latest channels of each user, by event and user. */
   readonly assigned: ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>;
   readonly updates: number;
   /** Stops the load. Resolves when every update is accepted; rejects if one was rejected. Idempotent. */

@@ -38,7 +38,7 @@ export function openSync(
   const answer = new Promise<SyncEventMembersResponse>((resolve, reject) => {
     settle = (error, response) => (response === undefined ? reject(error) : resolve(response));
   });
-  // A test may ask for it later.
+  // A test may read it later.
   answer.catch(() => undefined);
   const call = client.raw.makeClientStreamRequest(
     SYNC_PATH,

@@ -16,7 +16,7 @@ export function connect(address: string): GrpcClient {
 /** One WatchPermissions stream and the messages that it has received. */
 export interface WatchClient {
   readonly picture: WatchedPicture;
-  /** The error that ended the stream, or a broken promise of the stream. */
+  /** The error that ended the stream, or the promise that the stream broke. */
   readonly error: (Partial<ServiceError> & Error) | undefined;
   /** Pauses or resumes reading. */
   setReading(isReading: boolean): void;

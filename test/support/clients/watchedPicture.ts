@@ -1,6 +1,6 @@
+import type { Checkpoint } from "../../../gen/squelch/v1/model_pb.js";
 import {
   type Change,
-  type Checkpoint,
   type EventChanges,
   type Snapshot,
   SnapshotReason,

@@ -42,7 +42,7 @@ export class WsClient {
     return client;
   }
 
-  /** A client that connects in a way of its own. */
+  /** A client for tests that open the connection themselves. */
   static on(socket: WebSocket): WsClient {
     return new WsClient(socket);
   }
@@ -61,7 +61,7 @@ export class WsClient {
     });
   }
 
-  /** Sends a request and resolves with its reply, whatever that says. */
+  /** Sends a request and resolves with its reply, also if that is an error. */
   async request(type: string, data?: object): Promise<ReceivedFrame> {
     const id = `m${this.#nextId++}`;
     this.socket.send(JSON.stringify({ type, id, ...(data && { data }) }));
@@ -73,7 +73,7 @@ export class WsClient {
     return this.frames.filter((frame) => frame.type === type);
   }
 
-  /** Resolves with a frame of the type as soon as there are at least `count`: with the last of these. */
+  /** Resolves with frame number `count` of the type as soon as it has arrived. */
   next(type: string, count = 1): Promise<ReceivedFrame> {
     return waitFor(() => this.of(type)[count - 1], {
       message: () => `${count} × ${type}; received ${JSON.stringify(this.frames)}`,

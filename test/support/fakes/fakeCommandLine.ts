@@ -4,7 +4,7 @@ import { FloorPriority } from "../../../gen/squelch/v1/model_pb.js";
 import { runCli } from "../runCli.js";
 import { startFakeService } from "./fakeService.js";
 
-/** Starts a service that answers as `handlers` say, until the test is finished. `run` calls the command line on it. */
+/** Starts a service with these handlers until the test is finished. `run` runs the command line on it. */
 export async function fakeCommandLine(handlers: Parameters<typeof startFakeService>[0]) {
   const service = await startFakeService(handlers);
   onTestFinished(() => service.close());

@@ -1,4 +1,4 @@
-import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMethod, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { TimestampSchema, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import {
   type handleUnaryCall,
@@ -7,13 +7,14 @@ import {
   ServerCredentials,
   type ServerWritableStream,
   type ServiceError,
-  status,
+  type status,
 } from "@grpc/grpc-js";
 import {
   ChannelService,
   type WatchChannelsRequest,
   WatchChannelsResponseSchema,
 } from "../../../gen/squelch/v1/channel_service_pb.js";
+import { FleetService } from "../../../gen/squelch/v1/fleet_service_pb.js";
 import type { ActiveSpeakerSchema, SpeakerPauseSchema, UserBanSchema } from "../../../gen/squelch/v1/model_pb.js";
 import { FloorDenyCause } from "../../../gen/squelch/v1/model_pb.js";
 import {
@@ -23,7 +24,11 @@ import {
   type WatchPermissionsRequest,
   WatchPermissionsResponseSchema,
 } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { ERROR_REASONS, type ErrorReason } from "../../../src/domain/errorReasons.js";
+import { SquelchError } from "../../../src/domain/errors.js";
 import { grpcServiceDefinition } from "../../../src/lib/grpcService.js";
+import { services } from "../../../src/server/contract.js";
+import { toStatus } from "../../../src/server/rpc/status.js";
 
 type WatchMessage = MessageInitShape<typeof WatchPermissionsResponseSchema>;
 type ChangeInit = MessageInitShape<typeof ChangeSchema>;
@@ -91,7 +96,7 @@ export class FakeWatch {
 }
 
 /**
- * The services of a replica on a small store in memory. Tests can make them fail, give wrong answers or stop answering.
+ * Serves the services of a replica on a small store in memory. Tests can make them fail, give wrong answers or stop answering.
  * All leases use `leaseMs` and `talkMs` (which is not enforced). A channel belongs to an event once it is named.
  * Changes of speakers are sent to their watchers, except those that a test writes into `channels` itself.
  */
@@ -159,24 +164,27 @@ export class FakePermissionServer {
         const isOwn = replacePauseId
           ? replacePauseId === standing?.pauseId
           : broadcaster?.userId === standing?.broadcaster?.userId;
-        if (standing && !isOwn) throw failure(status.FAILED_PRECONDITION, "another pause stands");
+        if (standing && !isOwn) throw failure("PAUSE_STANDS", "another pause stands");
         return {
           pause: this.pause(eventId, { reason, broadcaster }, duration ? Number(duration.seconds) * 1000 : 60_000),
         };
       }),
       ...this.#unary("resumeSpeakers", ({ eventId, pauseId }) => {
-        if (this.event(eventId).pause?.pauseId !== pauseId) throw failure(status.FAILED_PRECONDITION, "no such pause");
+        if (this.event(eventId).pause?.pauseId !== pauseId) throw failure("PAUSE_NOT_STANDING", "no such pause");
         this.resume(eventId);
         return {};
       }),
-      ...this.#unary("reportApplied", () => ({})),
     });
+    server.addService(
+      grpcServiceDefinition(FleetService),
+      this.#unary("reportApplied", () => ({})),
+    );
     server.addService(grpcServiceDefinition(ChannelService), {
       watchChannels: (call: ServerWritableStream<WatchChannelsRequest, unknown>) => this.#watchChannels(call),
       ...this.#unary("setChannelEvent", ({ channelId, eventId, onlyIfUnassigned }) => {
         const owner = this.channels.get(channelId)?.eventId;
         if (onlyIfUnassigned && owner !== undefined && owner !== eventId) {
-          throw failure(status.FAILED_PRECONDITION, `the channel belongs to event "${owner}"`);
+          throw failure("CHANNEL_OF_ANOTHER_EVENT", `the channel belongs to event "${owner}"`);
         }
         this.#addChannel(channelId, eventId);
         return { previousEventId: owner ?? "" };
@@ -208,7 +216,7 @@ export class FakePermissionServer {
       }),
       ...this.#unary("renewPtt", ({ channelId, leaseId }) => {
         const { lease } = this.#channel(channelId);
-        if (lease?.leaseId !== leaseId) throw failure(status.FAILED_PRECONDITION, "the floor is not held under it");
+        if (lease?.leaseId !== leaseId) throw failure("STALE_LEASE", "the floor is not held under it");
         this.#expireLater(channelId, leaseId);
         return { expiresAt: timestampFromMs(Date.now() + this.leaseMs) };
       }),
@@ -216,7 +224,12 @@ export class FakePermissionServer {
         const channel = this.#channel(channelId);
         const { lease } = channel;
         const isOwn = leaseId ? lease?.leaseId === leaseId : lease?.userId === userId && lease?.sessionId === sessionId;
-        if (!isOwn) throw failure(status.FAILED_PRECONDITION, "the floor is not held under this lease");
+        if (!isOwn) {
+          throw failure(
+            leaseId ? "STALE_LEASE" : "NOT_HOLDER",
+            "the floor is not held under this lease, or by this session",
+          );
+        }
         this.setLease(channelId, undefined);
         return {};
       }),
@@ -271,7 +284,7 @@ export class FakePermissionServer {
     return this.calls.filter(([name]) => name === method).map(([, request]) => request);
   }
 
-  /** What a replica does: a resume or a snapshot for each event, a checkpoint, then changes and checkpoints. */
+  /** Acts like a replica: sends a resume or a snapshot for each event, a checkpoint, then changes and checkpoints. */
   serveStore(watch: FakeWatch): void {
     for (const eventId of this.#watched(watch)) {
       const { epoch, revision, log } = this.event(eventId);
@@ -323,7 +336,10 @@ export class FakePermissionServer {
     const { eventId } = channel;
     for (const { eventIds, call } of this.channelWatches) {
       const holder = this.holder(channelId);
-      if (eventIds.includes(eventId)) call.write(encodeSpeakers({ eventId, channelId, ...(holder && { holder }) }));
+      if (eventIds.includes(eventId))
+        call.write(
+          encodeSpeakers({ eventId, payload: { case: "changed", value: { channelId, ...(holder && { holder }) } } }),
+        );
     }
   }
 
@@ -426,7 +442,7 @@ export class FakePermissionServer {
     for (const eventId of eventIds) {
       const own = [...this.channels].filter(([, channel]) => channel.eventId === eventId);
       const speakers = own.flatMap(([channelId]) => this.holder(channelId) ?? []);
-      call.write(encodeSpeakers({ eventId, snapshot: { speakers } }));
+      call.write(encodeSpeakers({ eventId, payload: { case: "snapshot", value: { speakers } } }));
     }
   }
 
@@ -436,13 +452,13 @@ export class FakePermissionServer {
 
   #channel(channelId: string) {
     const channel = this.channels.get(channelId);
-    if (channel === undefined) throw failure(status.NOT_FOUND, "the channel belongs to no event");
+    if (channel === undefined) throw failure("UNKNOWN_CHANNEL", "the channel belongs to no event");
     return channel;
   }
 
   // biome-ignore lint/suspicious/noExplicitAny: the methods differ; a wrong field shows in the test at once
   #unary(method: string, answer: (request: any) => unknown): Record<string, handleUnaryCall<any, unknown>> {
-    const descriptor = [...PermissionService.methods, ...ChannelService.methods].find((m) => m.localName === method);
+    const descriptor = services.flatMap((service): DescMethod[] => service.methods).find((m) => m.localName === method);
     if (descriptor === undefined) throw new Error(`there is no method ${method}`);
     const { output } = descriptor;
     return {
@@ -451,7 +467,7 @@ export class FakePermissionServer {
         const code = this.failing.get(method);
         let respond: () => void;
         try {
-          if (code !== undefined) throw failure(code, "made to fail");
+          if (code !== undefined) throw Object.assign(new Error("made to fail"), { code, details: "made to fail" });
           const response = create(output, answer(call.request) as Record<string, unknown>);
           respond = () => callback(null, response);
         } catch (error) {
@@ -467,6 +483,7 @@ function encodeSpeakers(message: MessageInitShape<typeof WatchChannelsResponseSc
   return Buffer.from(toBinary(WatchChannelsResponseSchema, create(WatchChannelsResponseSchema, message)));
 }
 
-function failure(code: status, details: string): Partial<ServiceError> & Error {
-  return Object.assign(new Error(details), { code, details });
+function failure(reason: ErrorReason, details: string): Partial<ServiceError> & Error {
+  const error = new SquelchError(ERROR_REASONS[reason].code, details, { reason });
+  return Object.assign(new Error(details), toStatus(error));
 }

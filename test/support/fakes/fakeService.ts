@@ -7,7 +7,7 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import {
-  type Metadata,
+  Metadata,
   Server,
   ServerCredentials,
   type ServerUnaryCall,
@@ -16,23 +16,27 @@ import {
   status,
   type UntypedHandleCall,
 } from "@grpc/grpc-js";
-import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { SquelchError } from "../../../src/domain/errors.js";
 import { grpcServiceDefinition } from "../../../src/lib/grpcService.js";
+import { services } from "../../../src/server/contract.js";
+import { encodeDetails } from "../../../src/server/rpc/errorDetails.js";
+import type { methods } from "../clients/methods.js";
 
 /** How a fake call fails: a gRPC status with its message. */
 export class FakeFailure extends Error {
   constructor(
     readonly code: status,
     readonly details: string,
+    readonly reason?: string,
+    readonly metadata: Readonly<Record<string, string>> = {},
   ) {
     super(details);
   }
 }
 
-type Methods = typeof PermissionService.method & typeof ChannelService.method;
+type Methods = typeof methods;
 
-// Unary methods answer; streaming methods yield, and what they throw ends the stream.
+// Unary methods return an answer. Streaming methods yield messages, and an error that they throw ends the stream.
 type FakeHandlers = {
   [K in keyof Methods]?: Methods[K] extends DescMethodUnary<infer I, infer O>
     ? (request: MessageShape<I>) => MessageInitShape<O> | Promise<MessageInitShape<O>>
@@ -49,11 +53,18 @@ interface FakeCall {
   metadata: Metadata;
 }
 
-/** A gRPC server on a free port that answers as `handlers` say and notes what it was asked. */
+function detailsOf({ code, details, reason, metadata }: FakeFailure): Metadata {
+  const trailer = new Metadata();
+  const error = new SquelchError("failedPrecondition", details, { reason, metadata });
+  trailer.set("grpc-status-details-bin", encodeDetails(code, error));
+  return trailer;
+}
+
+/** A gRPC server on a free port that answers with `handlers` and records the requests. */
 export async function startFakeService(handlers: FakeHandlers) {
   const calls: FakeCall[] = [];
   const server = new Server();
-  for (const service of [PermissionService, ChannelService] as DescService[]) {
+  for (const service of services as readonly DescService[]) {
     const implementation: Record<string, UntypedHandleCall> = {};
     for (const method of service.methods) {
       const handler = handlers[method.localName as keyof FakeHandlers] as unknown;
@@ -102,6 +113,6 @@ async function pump(
 }
 
 function toStatus(error: unknown) {
-  if (error instanceof FakeFailure) return { code: error.code, details: error.details };
+  if (error instanceof FakeFailure) return { code: error.code, details: error.details, metadata: detailsOf(error) };
   return { code: status.INTERNAL, details: String(error) };
 }

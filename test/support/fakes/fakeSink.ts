@@ -6,7 +6,7 @@ import {
 import type { WatchSink } from "../../../src/server/feed/watcher.js";
 import { messagesOf } from "../../../src/server/feed/wire/frame.js";
 
-/** A stream that a test opens and closes: it is ready for the next message only when `isReading`. */
+/** A sink that a test opens and closes: it is ready for the next message only while `isReading`. */
 export class FakeSink implements WatchSink {
   /** The frames of each write. */
   readonly buffers: Buffer[] = [];

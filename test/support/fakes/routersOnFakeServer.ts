@@ -13,7 +13,7 @@ export let server: FakePermissionServer;
 export let clients: WsClient[];
 let routers: ReferenceRouter[];
 
-/** Gives each test of the file a service of its own, and stops the test's clients and routers at its end. */
+/** Gives each test of the file a new service, and stops the test's clients and routers at its end. */
 export function useRoutersOnFakeServer(): void {
   beforeEach(async () => {
     server = await new FakePermissionServer().start();

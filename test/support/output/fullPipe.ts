@@ -5,11 +5,11 @@ import { join } from "node:path";
 
 /** A pipe of the system that is full from the start, to be given to a program as its stdout. */
 export interface FullPipe {
-  /** The end that a program writes to, blocking as a shell would make it. */
+  /** The end that a program writes to. It blocks, like a pipe that a shell makes. */
   readonly writeEnd: number;
-  /** Reads what is in the pipe now. */
+  /** Reads the present content of the pipe. */
   read(): string;
-  /** The end that is read is closed: the reader has gone. */
+  /** Closes the end that is read, as if the reader had ended. */
   closeReader(): void;
   close(): void;
 }
@@ -50,7 +50,7 @@ export function createFullPipe(): FullPipe {
   };
 }
 
-// Until the pipe has no room, or nothing in it.
+// Ends when the pipe is full, or empty.
 function whileItCan(step: () => number): void {
   try {
     while (step() > 0);

@@ -8,7 +8,7 @@ export type Rights = "acl" | "acl-cluster" | "acl-ingest";
 const ACL_PASSWORD = "password";
 
 /** The `ACL SETUSER` lines of docs/operations.md, word by word. */
-function aclLines(rights: Rights): string[][] {
+export function aclLines(rights: Rights): string[][] {
   const [, block] = new RegExp(`^\`\`\`${rights}\n(.*?)^\`\`\`$`, "ms").exec(read("docs/operations.md")) ?? [];
   if (block === undefined) throw new Error(`docs/operations.md has no block of ${rights}`);
   return block
@@ -20,7 +20,7 @@ function aclLines(rights: Rights): string[][] {
 /** Gives a server the user `squelch`, or `ingest`, with the rights of docs/operations.md. */
 export async function applyRights(redis: RedisProcess, rights: Rights): Promise<void> {
   if (rights !== "acl-cluster") return await setUsers(redis, aclLines(rights));
-  // The keys and channels of the page's first block give way to those of this one.
+  // The keys and channels of this block replace those of the page's first block.
   const reset = ["ACL", "SETUSER", "squelch", "resetkeys", "resetchannels"];
   await setUsers(redis, [...aclLines("acl"), reset, ...aclLines("acl-cluster")]);
 }
@@ -29,7 +29,7 @@ async function setUsers(redis: RedisProcess, lines: readonly (readonly string[])
   for (const line of lines) await redis.cli(...line);
 }
 
-/** What Redis has denied to a user since it began: command or key, and why. */
+/** Returns what Redis has denied to a user since its start: the command or key, and the reason. */
 export async function denials(redis: RedisProcess): Promise<string[]> {
   const text = await redis.cli("ACL", "LOG");
   return text.split("\n").filter((line) => line !== "");

@@ -29,7 +29,7 @@ export interface RedisProcess {
 
 interface ProcessOptions {
   port: number;
-  /** Of redis-server; the port is not added to them. */
+  /** The arguments of redis-server. The port is not added to them. */
   args: readonly string[];
   /** The text in its log that shows that it is ready. */
   readyMark?: string;

@@ -38,8 +38,8 @@ interface NodeView {
 /**
  * Starts a Cluster on free ports of 127.0.0.1. Resolves when all nodes agree and the replicas follow.
  *
- * @param nodeTimeoutMs how long a node has to be silent for the others to take it for down
- * @param replicas of each master: 1, or 0 where nothing fails
+ * @param nodeTimeoutMs how long a node must be silent until the others treat it as down
+ * @param replicas the number for each master: 1, or 0 if no server fails
  */
 export async function startCluster({ nodeTimeoutMs = 1_500, replicas = 1 } = {}): Promise<RedisCluster> {
   const nodes: RedisServer[] = [];
@@ -112,7 +112,7 @@ function startNode(nodeTimeoutMs: number): Promise<RedisServer> {
     const busPort = await findFreePort();
     const args = [
       ["--cluster-enabled", "yes", "--cluster-port", `${busPort}`, "--cluster-node-timeout", `${nodeTimeoutMs}`],
-      // A server that ends does not wait for replicas that lag, and a replica's first copy does not wait for others.
+      // A server that ends does not wait for replicas that lag. A replica's first copy does not wait for other replicas.
       ["--shutdown-timeout", "0", "--repl-diskless-sync-delay", "0"],
     ];
     return startRedis({ port, args: args.flat() });
@@ -147,7 +147,7 @@ async function join(nodes: readonly RedisServer[]): Promise<void> {
   await waitFor(() => areWell(nodes), { timeoutMs: START_TIMEOUT_MS, message: "a cluster that is well" });
 }
 
-// True if the nodes that answer agree on who is master, and every slot is served and replicated where a replica is left.
+// True if the nodes that answer agree on the masters, and every slot is served, and replicated if a replica is left.
 async function areWell(nodes: readonly RedisServer[]): Promise<boolean> {
   const answering = nodes.filter(({ isAnswering }) => isAnswering);
   const views = await Promise.all(answering.map(readView));

@@ -7,7 +7,7 @@ import { onFreePort, type RedisProcess, startRedisProcess } from "./redisProcess
 
 const LEAK_TIMEOUT_MS = 1_000;
 
-/** The authority behind the certificate of `startRedis({ tls: true })`: what NODE_EXTRA_CA_CERTS is to name. */
+/** The authority behind the certificate of `startRedis({ tls: true })`: the file for NODE_EXTRA_CA_CERTS. */
 export const TEST_CA = fileURLToPath(new URL("../tls/ca.crt", import.meta.url));
 const CERTIFICATE = fileURLToPath(new URL("../tls/server.crt", import.meta.url));
 const CERTIFICATE_KEY = fileURLToPath(new URL("../tls/server.key", import.meta.url));
@@ -54,7 +54,7 @@ function launch(port: number, dir: string, { args = [], tls = false }: RedisOpti
 
 async function listLeaks(redis: RedisProcess): Promise<string[]> {
   const deadline = performance.now() + LEAK_TIMEOUT_MS;
-  // Redis learns of a closed connection a moment later.
+  // Redis notices a closed connection a moment later.
   return waitFor(async () => {
     const clients = (await redis.cli("CLIENT", "LIST")).split("\n");
     const leaks = clients.filter((client) => client.includes(" name=squelch-"));
@@ -67,7 +67,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), "squelch-redis-")));
   const start = (port: number) => launch(port, dir, options);
   const redis = options.port === undefined ? await onFreePort(start) : await start(options.port);
-  // Not a copy: some properties change.
+  // This is not a copy, because some properties change.
   return Object.assign(Object.create(redis) as RedisProcess, {
     url: `${options.tls ? "rediss" : "redis"}://127.0.0.1:${redis.port}`,
     async stop() {

@@ -5,7 +5,7 @@ import { connect } from "../clients/watchClient.js";
 import { startSquelch } from "../startSquelch.js";
 import { startRedis } from "./startRedis.js";
 
-/** Two replicas on one Redis of their own. */
+/** Two replicas on one new Redis. */
 export interface ReplicaPair {
   /** A connection of another program to the Redis. */
   other: Redis;

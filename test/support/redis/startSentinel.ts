@@ -21,7 +21,7 @@ export interface SentinelGroup {
   /** The master and the replicas, in no fixed order. */
   readonly servers: readonly RedisServer[];
   readonly sentinels: readonly RedisProcess[];
-  /** The server that most sentinels call master now. */
+  /** Returns the server that most sentinels now name as the master. */
   master(): Promise<RedisServer>;
   /** Waits until a server other than `former` is the master and accepts writes. */
   waitForFailover(former: RedisServer): Promise<RedisServer>;
@@ -36,7 +36,7 @@ export interface SentinelGroup {
 /**
  * Starts a group on free ports of 127.0.0.1. Resolves when the replicas follow and the sentinels know each other.
  *
- * @param downAfterMs how long a server has to be silent for its sentinels to take it for down
+ * @param downAfterMs how long a server must be silent until its sentinels treat it as down
  */
 export async function startSentinel({ downAfterMs = 1_000 } = {}): Promise<SentinelGroup> {
   const servers: RedisServer[] = [];
@@ -93,7 +93,7 @@ export async function startSentinel({ downAfterMs = 1_000 } = {}): Promise<Senti
   };
 
   try {
-    // A server that ends does not wait for replicas that lag, and a replica's first copy does not wait for others.
+    // A server that ends does not wait for replicas that lag. A replica's first copy does not wait for other replicas.
     const args = ["--shutdown-timeout", "0", "--repl-diskless-sync-delay", "0"];
     const first = await startRedis({ args });
     servers.push(first);

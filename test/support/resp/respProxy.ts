@@ -15,8 +15,8 @@ export interface RespCommand {
 /** Answers commands in place of the server. */
 export interface Refusal {
   /**
-   * `before`: the server never sees the command. `after`: the server executes it, and its reply is replaced; what has no
-   * single reply, as a subscription, is let through.
+   * `before`: the server never gets the command. `after`: the server executes it, and its reply is replaced. A command
+   * without a single reply, such as a subscription, passes.
    */
   when: "before" | "after";
   /** The error, without `-` and line break; undefined lets a command through. */
@@ -30,7 +30,7 @@ export interface RespProxy {
   readonly errors: ReadonlyMap<string, number>;
   /** Rejects commands on existing and new connections. Returns a function that ends this; idempotent. */
   refuse(refusal: Refusal): () => void;
-  /** Breaks all connections; new ones are let through. */
+  /** Breaks all connections. New ones pass. */
   cut(): void;
   /** Ends all rejections. */
   heal(): void;
@@ -46,7 +46,7 @@ type Expected =
   | { kind: "reply"; answer?: string }
   /** An answer of the proxy's own. */
   | { kind: "own"; answer: string }
-  /** Whatever the server sends from now on. */
+  /** All bytes that the server sends from now on. */
   | { kind: "pushes" };
 
 const KNOWN_CODE =
@@ -58,7 +58,7 @@ export function errorCodeOf(text: string): string {
   return KNOWN_CODE.exec(text)?.[1] ?? said.split(" ").slice(0, 4).join(" ");
 }
 
-// One client's connection, and the one to the server that is made for it.
+// The connection of one client, and its connection to the server.
 class Conversation {
   readonly #client: Socket;
   readonly #server: Socket;
@@ -163,9 +163,9 @@ class Conversation {
 }
 
 /**
- * Starts a proxy. What is published reaches subscribers untouched, and a reply is passed on as it arrives, however large.
+ * Starts a proxy. It passes published messages unchanged, and replies of any size as they arrive.
  *
- * @param targetPort of the server on 127.0.0.1; asked for each connection, which is refused if there is none
+ * @param targetPort the port of the server on 127.0.0.1, read for each connection; without a port the connection is refused
  */
 export async function startRespProxy(targetPort: () => number | undefined): Promise<RespProxy> {
   const refusals = new Set<Refusal>();

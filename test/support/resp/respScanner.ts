@@ -12,7 +12,7 @@ const AGGREGATE = new Map([
   ["%", 2],
 ]);
 
-/** What one step of a scan has found. */
+/** The result of one step of a scan. */
 export interface ScanStep {
   /** Where the bytes of the value end in the chunk. */
   end: number;
@@ -21,8 +21,7 @@ export interface ScanStep {
 }
 
 /**
- * Finds where each value of the Redis protocol ends, however the bytes are split into chunks. It keeps none of the
- * values.
+ * Finds the end of each value of the Redis protocol, for any split of the bytes into chunks. It keeps no values.
  */
 export class RespScanner {
   /** The first line of the value that is being scanned, or was scanned last, without its line break. */

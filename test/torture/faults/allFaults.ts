@@ -16,7 +16,7 @@ export const LOSSES: readonly FaultKind<StandaloneStore>[] = [
   ...MESSAGE_FAULTS,
 ];
 
-/** Faults in which Redis answers, but refuses. */
+/** Faults in which Redis answers and refuses commands. */
 export const REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   ...PROVOKED_REFUSALS,
   ...PROXIED_REFUSALS,
@@ -26,5 +26,5 @@ export const REFUSALS: readonly FaultKind<StandaloneStore>[] = [
 /** Every fault of a fleet on one Redis. */
 export const FAULTS: readonly FaultKind<StandaloneStore>[] = [...LOSSES, ...REFUSALS];
 
-/** Faults of a fleet whose control planes publish to another Redis: data that the state loses is not lost there. */
+/** Faults of a fleet in which control planes publish to another Redis. That Redis keeps the data that the state loses. */
 export const FAULTS_APART: readonly FaultKind<StandaloneStore>[] = FAULTS.filter(({ losesData }) => !losesData);

@@ -1,12 +1,10 @@
 import type { StandaloneStore } from "../stores/standaloneStore.js";
 import { type FaultKind, replicaNames } from "./fault.js";
 
-/** How long the former master goes on as a replica: longer than a client that stays with it may be ready, ms. */
+/** How long the former master stays a replica: longer than a client that stays with it may report to be ready, ms. */
 const DEMOTED_MS = 14_000;
-/** How soon clients must have left the successor, once the first server is the master again, which takes a moment, ms. */
-const LEFT_AGAIN_MS = 8_000;
 
-/** The effect of a load balancer, or of a name that leads elsewhere, on open connections. */
+/** Faults in which a load balancer, or a changed name, leads to another server while connections are open. */
 export const DEMOTION_FAULTS: readonly FaultKind<StandaloneStore>[] = [
   {
     name: "Redis becomes a replica, and new connections lead to its successor",
@@ -16,10 +14,7 @@ export const DEMOTION_FAULTS: readonly FaultKind<StandaloneStore>[] = [
       const { store, controlPlanes } = run.fleet;
       return {
         parties: replicaNames(run),
-        refuses: {
-          ...{ replicas: replicaNames(run), isTotal: true, isOverForNewConnections: true },
-          readyAgainMs: LEFT_AGAIN_MS,
-        },
+        refuses: { replicas: replicaNames(run), isTotal: true, isOverForNewConnections: true },
         holdMs: DEMOTED_MS,
         inject: () => store.handOver(controlPlanes),
         cease: () => store.takeBack(controlPlanes),

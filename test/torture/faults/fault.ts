@@ -13,12 +13,10 @@ export interface Fault {
     replicas: readonly string[];
     /** True if each write of these replicas is rejected. */
     isTotal: boolean;
-    /** The longest time until they must be ready again, ms; default 5,000. */
-    readyAgainMs?: number;
     /** True if Redis accepts commands on new connections. */
     isOverForNewConnections?: boolean;
   };
-  /** The time until the effect shows, ms. A run may hold the fault for longer. */
+  /** The time until the effect is visible, ms. A run may hold the fault for longer. */
   holdMs?: number;
   inject(): Promise<void> | void;
   cease(): Promise<void> | void;

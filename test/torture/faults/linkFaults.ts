@@ -68,17 +68,17 @@ export const LINK_FAULTS: readonly FaultKind<StandaloneStore>[] = [
     const links = replicaNames(run).map((name): Link => [name, "redis"]);
     return refused(run, links, replicaNames(run));
   }),
-  linkFault("the way between a replica and Redis is slow", (run, random) =>
+  linkFault("the connection between a replica and Redis is slow", (run, random) =>
     troubled(run, redisLink(run, random), BOTH, { kind: "delayed", byMs: random.integer(50, 300) }),
   ),
-  linkFault("what a replica sends to Redis vanishes", (run, random) =>
+  linkFault("data from a replica to Redis is dropped", (run, random) =>
     troubled(run, redisLink(run, random), ["toServer"], { kind: "swallowed" }),
   ),
-  linkFault("what Redis sends to a replica vanishes", (run, random) => ({
+  linkFault("data from Redis to a replica is dropped", (run, random) => ({
     ...troubled(run, redisLink(run, random), ["toClient"], { kind: "swallowed" }),
     holdMs: SUBSCRIPTION_NOTICED_MS,
   })),
-  linkFault("what Redis sends to a replica is held up", (run, random) =>
+  linkFault("data from Redis to a replica is delayed", (run, random) =>
     troubled(run, redisLink(run, random), ["toClient"], { kind: "held" }),
   ),
   linkFault("a router is cut off from all replicas", (run, random) => {
@@ -90,16 +90,16 @@ export const LINK_FAULTS: readonly FaultKind<StandaloneStore>[] = [
     const links = routerNames(run).map((router): Link => [router, replica]);
     return refused(run, links, routerNames(run));
   }),
-  linkFault("the way between a router and a replica is slow", (run, random) =>
+  linkFault("the connection between a router and a replica is slow", (run, random) =>
     troubled(run, routerLink(run, random), BOTH, { kind: "delayed", byMs: random.integer(50, 500) }),
   ),
-  linkFault("what a router sends vanishes", (run, random) => ofBusyLink(run, random, ["toServer"])),
-  linkFault("what a router is sent vanishes", (run, random) => ofBusyLink(run, random, ["toClient"])),
-  linkFault("a router takes what it is sent only slowly", (run, random) => {
+  linkFault("data from a router is dropped", (run, random) => ofBusyLink(run, random, ["toServer"])),
+  linkFault("data to a router is dropped", (run, random) => ofBusyLink(run, random, ["toClient"])),
+  linkFault("a router reads slowly", (run, random) => {
     const link = routerLink(run, random);
     return troubled(run, link, ["toClient"], { kind: "throttled", bytesPerSecond: 4_000 });
   }),
-  linkFault("a router takes nothing for a while", (run, random) => {
+  linkFault("a router reads nothing for a while", (run, random) => {
     const router = random.pick(run.fleet.routers);
     return {
       parties: [router.name],

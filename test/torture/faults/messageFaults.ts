@@ -3,7 +3,7 @@ import type { FaultKind } from "./fault.js";
 
 const PACE_MS = 20;
 
-/** Malformed updates. They must have no effect, whatever users and events they name. */
+/** Malformed updates. They must have no effect on the users and events that they name. */
 function malformedMessages(world: World): (string | Buffer)[] {
   const [eventId = "", other = ""] = world.eventIds;
   const [userId = ""] = world.usersOf(eventId);

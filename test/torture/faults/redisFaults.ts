@@ -43,7 +43,7 @@ function hangs(run: Run<StandaloneStore>): Fault {
   };
 }
 
-// This is over in a moment. The witness uses another user, so its connections are kept.
+// The fault lasts only a moment. The witness uses another user, so its connections are kept.
 function connectionsKilled(run: Run<StandaloneStore>, type: "pubsub" | "normal"): Fault {
   return {
     parties: replicaNames(run),

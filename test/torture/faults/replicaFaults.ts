@@ -24,7 +24,7 @@ function stopped({ fleet }: Run, names: readonly string[]): Fault {
   return { parties: names, inject: () => set(false), cease: () => set(true) };
 }
 
-// The local clock must not matter: Redis's clock orders the writes and ends the leases.
+// A wrong local clock must have no effect, because Redis's clock orders the writes and ends the leases.
 function clockShifted({ fleet }: Run, name: string, shiftMs: number): Fault {
   const restart = async (env: Record<string, string>) => {
     await fleet.replica(name).kill();

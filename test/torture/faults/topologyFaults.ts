@@ -17,8 +17,8 @@ interface Loss {
 const kill: Loss = { inflict: (server) => server.kill("SIGKILL"), undo: (server) => server.restart() };
 const hang: Loss = { inflict: async (server) => server.pause(), undo: async (server) => server.resume() };
 
-// The lost server returns after another one was promoted. It acts as the master until it is demoted, and what it
-// accepts until then is lost.
+// The lost server returns after another one was promoted. It acts as the master until it is demoted, and the
+// writes that it accepts until then are lost.
 function masterLost(
   run: Run,
   { inflict, undo }: Loss,

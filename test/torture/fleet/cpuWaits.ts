@@ -42,7 +42,7 @@ export class CpuWaits {
   }
 }
 
-// Of the main thread, which does all the work. Nothing is known of a process that has ended.
+// The wait of the main thread, which does all the work. It is unknown for a process that has ended.
 function readWaitedMs(pid: number): number {
   const path = `/proc/${pid}/schedstat`;
   if (!existsSync(path)) return 0;
@@ -50,7 +50,7 @@ function readWaitedMs(pid: number): number {
   return Number(waitedNs) / 1e6;
 }
 
-/** How long the machine kept them from running between the two times, ms. */
+/** Returns how long the machine kept the processes from running between the two times, ms. */
 export function waitedBetween(waits: readonly CpuWait[], from: number, to: number): number {
   const during = waits.filter(({ at }) => at >= from && at <= to + SAMPLE_MS);
   return during.reduce((sum, { ms }) => sum + ms, 0);

@@ -13,10 +13,10 @@ import {
   stayWithDemoted,
 } from "./refusalFlaws.js";
 
-/** A defect that is put into a replica. A law must detect it. */
+/** A defect of a replica. A law must detect it. */
 export interface Flaw {
   description: string;
-  /** Puts the defect between the replica and its store. */
+  /** Inserts the defect between the replica and its store. */
   decorateEngine?(engine: Engine): Engine;
   /** Puts the defect into the replica itself. */
   patch?(): void;
@@ -70,7 +70,10 @@ function reversePositions(updates: readonly MembershipUpdate[]): MembershipUpdat
 }
 
 async function answerWell(answer: Promise<SetUserChannelsOutcome>): Promise<SetUserChannelsOutcome> {
-  return answer.catch(() => ({ revision: 1, added: ["done"], removed: [], superseded: false }));
+  return answer.catch(() => ({
+    ...{ revision: 1, epoch: "e", replicated: false },
+    ...{ added: ["done"], removed: [], superseded: false },
+  }));
 }
 
 /** By name; each breaks one guarantee. */

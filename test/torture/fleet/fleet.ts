@@ -47,7 +47,7 @@ export class Fleet<S extends Store = Store> {
     this.controlPlanes = names("c", controlPlanes);
   }
 
-  /** Takes over the store and closes it in the end. Resolves when all routers are caught up. */
+  /** Takes over the store and closes it at the end. Resolves when all routers are caught up. */
   static async start<S extends Store>(store: S, options: FleetOptions): Promise<Fleet<S>> {
     const fleet = new Fleet(store, options);
     try {
@@ -83,7 +83,7 @@ export class Fleet<S extends Store = Store> {
     return this.replicas.map(({ name }) => `127.0.0.1:${this.link(party, name).port}`).join();
   }
 
-  /** Notes that a fault affects these parties. Call `to.recovered` once it has ceased. */
+  /** Records that a fault affects these parties. Call `to.recovered` when it has ceased. */
   beginTrouble(fault: string, parties: readonly string[], isDeaf = true): { recovered(): Promise<void> } {
     const begun = parties.map((party) => {
       const trouble = { party, fault, isDeaf, from: performance.now(), to: Number.POSITIVE_INFINITY };
@@ -109,15 +109,15 @@ export class Fleet<S extends Store = Store> {
     await Promise.all(this.parties.map((party) => this.#recovery(party, at)));
   }
 
-  /** Records a trouble that no fault has caused, from then until now. */
+  /** Records a trouble from then until now that no fault has caused. */
   noteTrouble(fault: string, parties: readonly string[], from: number): void {
     const to = performance.now();
     for (const party of parties) this.troubles.push({ party, fault, isDeaf: true, from, to });
   }
 
   /**
-   * Lists the replicas that have found their subscription silent for 6 s since the last call and reopened it, which
-   * they log. A busy machine can cause that.
+   * Lists the replicas that have logged since the last call that their subscription was silent for 6 s and was
+   * reopened. A busy machine can cause that.
    */
   takeSilent(): string[] {
     return this.replicas.filter((replica) => replica.takeSilences() > 0).map(({ name }) => name);

@@ -4,7 +4,7 @@ import type { FaultKind } from "../faults/fault.js";
 import { Run } from "../run.js";
 import { type StandaloneOptions, StandaloneStore } from "../stores/standaloneStore.js";
 
-/** How long the load goes on before and after a fault, ms. */
+/** How long the load continues before and after a fault, ms. */
 const CALM_MS = 300;
 
 /** Fleets that are reused from one trial to the next, because starting one takes longer than most faults. */

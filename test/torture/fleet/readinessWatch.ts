@@ -19,7 +19,7 @@ export class ReadinessWatch {
     clearInterval(this.#timer);
   }
 
-  // An answer may be as old as the question.
+  // The state in an answer may be as old as the request.
   async #ask(replica: ReplicaProcess): Promise<void> {
     this.#asked.add(replica.name);
     const at = performance.now();

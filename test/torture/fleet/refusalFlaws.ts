@@ -4,7 +4,7 @@ import { SquelchError } from "../../../src/domain/errors.js";
 import type { Engine } from "../../../src/domain/ports/engine.js";
 import { Ingest } from "../../../src/server/state/ingest.js";
 
-/** How long a replica goes on being healthy without a proof, ms. */
+/** How long a replica stays healthy without a proof, ms. */
 const PROOF_MS = 6_000;
 const READ_INTERVAL_MS = 500;
 const TICKETS = "squelch:ingest";
@@ -14,13 +14,13 @@ const CODES =
 const STARTS_WITH_CODE = new RegExp(`^(${CODES})\\b`);
 const NAMES_CODE = new RegExp(`\\b(${CODES}|max number of clients)\\b`);
 
-// What Redis has answered, if that is why a call failed.
+// Returns the error reply of Redis if that is the cause of a failed call.
 function replyOf(error: unknown): Error | undefined {
   const cause = error instanceof SquelchError ? error.cause : error;
   return cause instanceof Error && cause.name === "ReplyError" ? cause : undefined;
 }
 
-/** Only an error that begins with its code is one to try again; each other one is taken for a defect. */
+/** Only an error that begins with its code is tried again. Every other error counts as a defect. */
 export function anchorPattern(engine: Engine): Engine {
   const decorate = (call: (...args: unknown[]) => unknown) => {
     return (...args: unknown[]) => {
@@ -38,7 +38,7 @@ export function anchorPattern(engine: Engine): Engine {
   return Object.fromEntries(entries) as unknown as Engine;
 }
 
-/** An update that fails with an error that is not known counts as done. */
+/** An update that fails with an unknown error counts as done. */
 export function dropOnUnknownError(engine: Engine): Engine {
   return {
     ...engine,
@@ -51,7 +51,7 @@ export function dropOnUnknownError(engine: Engine): Engine {
   };
 }
 
-/** Reads are taken for the proof that all is well. */
+/** Successful reads count as the proof of health. */
 export function probeByReading(engine: Engine): Engine {
   let readMs = 0;
   const read = () => {
@@ -64,7 +64,7 @@ export function probeByReading(engine: Engine): Engine {
   return { ...engine, feedHealth: () => healthOf(readMs) };
 }
 
-/** A ticket that another replica has taken is proof enough. */
+/** A ticket of another replica counts as the proof of health. */
 export function countTicketsOfOthers(engine: Engine): Engine {
   const { values } = parseArgs({ options: { "redis-url": { type: "string" } }, strict: false });
   let seenMs = 0;
@@ -84,12 +84,12 @@ export function countTicketsOfOthers(engine: Engine): Engine {
   };
 }
 
-/** The ingest does not report that its updates are rejected. It would show what a wrong probe hides. */
+/** The ingest does not report rejected updates, because this would reveal what a wrong probe hides. */
 export function silenceIngest(): void {
   Ingest.prototype.problem = () => undefined;
 }
 
-/** A connection to a server that was demoted is not given up. */
+/** A connection to a demoted server is not closed. */
 export function stayWithDemoted(): void {
   const { disconnect } = Redis.prototype;
   Redis.prototype.disconnect = function (this: Redis, reconnect = false) {

@@ -3,7 +3,7 @@ import { type SquelchProcess, spawnSquelch } from "../../support/startSquelch.js
 const READINESS_TIMEOUT_MS = 2_000;
 const SILENCE = '"msg":"subscription is silent, reconnecting"';
 
-/** A replica in a process of its own, which can be killed and started again. */
+/** A replica in its own process, which can be killed and started again. */
 export class ReplicaProcess {
   readonly #args: readonly string[];
   readonly #program: readonly string[] | undefined;

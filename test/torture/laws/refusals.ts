@@ -14,8 +14,12 @@ const LEAD_MS = 2_000;
  * the check are added.
  */
 const UNNOTICED_MS = 6_000 + 2_500;
+/** The longest time until a replica is ready again after the cause of a rejection has ceased, ms. */
+const READY_AGAIN_MS = 5_000;
 /** On a busy machine the last proof may have been taken in so much later, ms. */
 const MAX_STALL_MS = 2_000;
+/** The most changes that a violation lists. */
+const MAX_LISTED = 4;
 
 /**
  * Checks a period in which Redis rejects writes. G1: every update that was published before, during or after it is
@@ -28,7 +32,7 @@ export function checkRefusals(history: History): Violation[] {
 
 function checkReadiness(history: History): Violation[] {
   return history.refusals.flatMap((refusal): Violation[] => {
-    const { fault, from, heldUntil, to, replicas, isTotal, readyAgainMs } = refusal;
+    const { fault, from, heldUntil, ceasedAt, to, replicas, isTotal } = refusal;
     return replicas.flatMap((replica): Violation[] => {
       const violations: Violation[] = [];
       const waitedMs = (start: number, end: number) => waitedBetween(history.cpuWaits, start, end);
@@ -51,8 +55,7 @@ function checkReadiness(history: History): Violation[] {
       }
       const standingAt = history.troubles.find((trouble) => isOwn(trouble, refusal) && trouble.party === replica)?.to;
       if (standingAt === undefined || !Number.isFinite(standingAt)) return violations;
-      const overAt = Math.max(to, heldUntil);
-      const lateMs = standingAt - overAt - waitedMs(overAt, standingAt) - readyAgainMs;
+      const lateMs = standingAt - ceasedAt - waitedMs(ceasedAt, standingAt) - READY_AGAIN_MS;
       if (lateMs > 0 && !isDisturbed(history, refusal, from, standingAt, replica)) {
         const text = `${replica} was ready again ${Math.round(lateMs)} ms too late: ${fault}`;
         violations.push({ law: "G9", at: standingAt, text });
@@ -88,7 +91,7 @@ function checkInForce(history: History): Violation[] {
   const order = new Order(history, history.witnessed.length);
   const entries = history.witnessed.flatMap((record) => (record.kind === "entry" ? [record] : []));
   if (history.refusals.length === 0) return [];
-  const now = Math.max(0, ...history.rests.map(({ at }) => at));
+  const restedAt = Math.max(0, ...history.rests.map(({ at }) => at));
   const positionsOf = new Map([...history.routers].map(([router, records]) => [router, collectPositions(records)]));
   const rank = new Map<string, number>();
   for (const record of history.witnessed) if (record.kind === "published") rank.set(record.writeId, rank.size);
@@ -99,28 +102,35 @@ function checkInForce(history: History): Violation[] {
     entriesOf.set(key, list);
     list.push(record);
   }
-  return publishedUnderRefusal(history, order).flatMap(({ write, at, by }) => {
+  const losses = lossesIn(history);
+  return publishedUnderRefusal(history, order, losses).flatMap(({ write, at, by }) => {
     const { id, eventId } = write;
     return [...write.channelsOf].flatMap(([userId, channels]): Violation[] => {
       const all = entriesOf.get(`${eventId} ${userId}`) ?? [];
-      const before = all.findLast((record) => record.at <= at)?.entry.channels ?? "";
       // A newer write, or a write with the same content, may replace it.
       const effect = all.find(({ entry, at: seenAt }) => {
         if (seenAt <= at - LEAD_MS) return false;
         const isNewer = entry.writeId !== undefined && (rank.get(entry.writeId) ?? Infinity) >= (rank.get(id) ?? 0);
         return isNewer || (seenAt > at && entry.channels === channels);
       });
-      if (effect === undefined && before === channels) return [];
       const byMs = by + waitedBetween(history.cpuWaits, at, by);
       const name = `${id} for ${userId} in ${eventId}, published at ${Math.round(at)} ms,`;
-      if (byMs > now) return [];
+      if (byMs > restedAt) return [];
       if (effect === undefined || effect.at > byMs) {
+        // A user who already had these channels needs no change. After a loss the log does not show which channels a
+        // user had.
+        const last = all.findLast((record) => record.at <= byMs);
+        const isForgotten = losses.some((lostAt) => lostAt >= (last?.at ?? 0) && lostAt <= byMs);
+        if ((last?.entry.channels ?? "") === channels || (isForgotten && channels === "")) return [];
         const late = effect === undefined ? "never" : `only at ${Math.round(effect.at)} ms`;
-        return [{ law: "G1", at: by, text: `${name} was in force ${late}, not by ${Math.round(byMs)} ms` }];
+        const text = `${name} as [${channels}] was in force ${late}, not by ${Math.round(byMs)} ms`;
+        const stored = history.rests.at(-1)?.store.get(eventId)?.members.get(userId);
+        const now = stored && `[${stored.channels}] of ${stored.position.generation}-${stored.position.count}`;
+        return [{ law: "G1", at: by, text: `${text}; in the log: ${describeEntries(all, at)}; at rest: ${now}` }];
       }
       const toldBy = byMs + CHECKPOINT_INTERVAL_MS;
       const toldByMs = toldBy + waitedBetween(history.cpuWaits, byMs, toldBy);
-      if (toldByMs > now) return [];
+      if (toldByMs > restedAt) return [];
       return routersBehind(history, positionsOf, effect.entry, at, toldByMs).map((router) => {
         return { law: "G1", at: by, text: `${name} had not arrived at ${router} by ${Math.round(toldByMs)} ms` };
       });
@@ -128,9 +138,23 @@ function checkInForce(history: History): Violation[] {
   });
 }
 
+function lossesIn({ witnessed }: History): number[] {
+  return witnessed.flatMap(({ kind, at }) => (kind === "lost" ? [at] : []));
+}
+
+// The changes of a user around that time.
+function describeEntries(seen: readonly { at: number; entry: Entry }[], at: number): string {
+  const first = seen.findIndex((record) => record.at > at - LEAD_MS);
+  const near = first === -1 ? seen.slice(-MAX_LISTED) : seen.slice(Math.max(0, first - 1), first + MAX_LISTED);
+  const lines = near.map((record) => {
+    const { writeId, actor, channels } = record.entry;
+    return `${writeId ?? actor} at ${Math.round(record.at)} as [${channels}]`;
+  });
+  return lines.join(", ") || "nothing";
+}
+
 // Each update that must have been received and that has a known deadline.
-function publishedUnderRefusal(history: History, order: Order): Published[] {
-  const losses = history.witnessed.flatMap(({ kind, at }) => (kind === "lost" ? [at] : []));
+function publishedUnderRefusal(history: History, order: Order, losses: readonly number[]): Published[] {
   const published: Published[] = [];
   for (const record of history.witnessed) {
     if (record.kind !== "published") continue;

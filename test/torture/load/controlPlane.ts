@@ -14,7 +14,7 @@ const UPDATES = "vp:membership_updates";
 export const ANSWER_TIMEOUT_MS = 2_500;
 const REPEAT_MS = 100;
 
-/** The channels that each user of an event is to have. */
+/** The assigned channels of each user of an event. */
 export type Assignment = ReadonlyMap<string, readonly string[]>;
 
 /** One attempt. `assignment` is called each time, because a retry must differ from the attempt that it repeats. */
@@ -38,8 +38,8 @@ export class ControlPlane {
   /**
    * @param redis where it publishes; closed with the control plane
    * @param address of all replicas
-   * @param note gives a write its id
-   * @param isKeyless whether it keeps no set of a user's channels
+   * @param note returns the id of a write
+   * @param isKeyless true if it keeps no set of a user's channels
    */
   constructor(
     redis: Redis,
@@ -63,7 +63,7 @@ export class ControlPlane {
   async fulfil({ path, eventId, assign }: Order): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       const assignment = assign(attempt);
-      // Those of other events are to be left out.
+      // Channels of other events must be left out.
       const ownOf = (channelIds: readonly string[]) => textOf(channelIds.filter((id) => ownerOf(id) === eventId));
       const channelsOf = new Map([...assignment].map(([userId, channelIds]) => [userId, ownOf(channelIds)]));
       const write = this.#note({ path, eventId, channelsOf });

@@ -58,7 +58,7 @@ export class Workload {
   async prepare(): Promise<void> {
     this.#areChannelsKnown = false;
     const orders = this.#world.eventIds.map((eventId): Order => {
-      // Of a user who has all channels already a repeat would change nothing.
+      // For a user who already has all channels, a repeat would change nothing.
       const assign = (attempt: number) => new Map([[`${eventId}.anchor${attempt}`, this.#world.channelsOf(eventId)]]);
       return { path: "rpc", eventId, assign };
     });
@@ -131,7 +131,7 @@ export class Workload {
       path,
       eventId,
       assign: (attempt) => {
-        // A repeated revocation would look like the first.
+        // A repeated revocation could not be distinguished from the first.
         if (isRevocation && attempt === 1) return new Map([[userId, []]]);
         const strays =
           !isCall && this.#areChannelsKnown && this.#random.chance(STRAYS) ? [this.#strayFor(eventId)] : [];
@@ -140,7 +140,7 @@ export class Workload {
     };
   }
 
-  // A channel of another event, which is to be left out.
+  // A channel of another event, which must be left out.
   #strayFor(eventId: string): string {
     const other = this.#random.pick(this.#world.eventIds.filter((id) => id !== eventId));
     return this.#world.channelsOf(other)[0] as string;
@@ -152,7 +152,7 @@ export class Workload {
     return isAlone && this.#assigned.has(userId);
   }
 
-  // Half of the users keep channels, each other ones; the others lose theirs.
+  // Half of the users keep channels, a different set for each. The others lose all.
   #syncOf(eventId: string): Order {
     const users = this.#random.shuffle(this.#world.usersOf(eventId));
     const kept = users.slice(0, users.length / 2);

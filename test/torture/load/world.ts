@@ -1,14 +1,14 @@
 import type { Random } from "../random.js";
 
-/** Channels of each event; a write is recognised by which of them it names. */
+/** The channels of each event. The combination that a write names identifies the write. */
 const CHANNELS = 14;
 const USERS = 16;
 const ROAMERS = 4;
 /** The number of roaming users among the users of each event. Their assignments are only published. */
 const KEYLESS = 2;
-/** Combinations of channels, but for none. */
+/** The number of combinations of channels, without the empty one. */
 const CONTENTS = 2 ** CHANNELS - 1;
-/** Odd, so that every number below 2^14 becomes another one. */
+/** This is odd, so that multiplication maps the numbers below 2^14 to different numbers. */
 const SPREAD = 0x1a4d;
 
 /** The paths that the writes of a user take. */
@@ -31,7 +31,7 @@ export class World {
     this.eventIds = Array.from({ length: events }, (_, index) => `${name}-e${index}`);
   }
 
-  /** The users of one event alone. */
+  /** The users that belong to one event only. */
   usersOf(eventId: string): string[] {
     return Array.from({ length: USERS }, (_, index) => `${eventId}.u${index}`);
   }
@@ -56,12 +56,12 @@ export class World {
     return Array.from({ length: CHANNELS }, (_, index) => channelId(eventId, index));
   }
 
-  /** Channels of an event in a combination that was not used there before; neither none nor all. */
+  /** Returns a combination of channels that was not used in the event before, neither empty nor complete. */
   nextChannels(eventId: string): string[] {
     const number = (this.#used.get(eventId) ?? 0) + 1;
     if (number > CONTENTS) throw new Error(`too many writes in ${eventId} to distinguish them`);
     this.#used.set(eventId, number);
-    // Consecutive numbers would differ in few channels only.
+    // Consecutive numbers would differ in only a few channels.
     const mixed = (number * SPREAD) % (CONTENTS + 1);
     if (mixed === CONTENTS) return this.nextChannels(eventId);
     return this.channelsOf(eventId).filter((_, index) => (mixed >> index) & 1);
@@ -72,7 +72,7 @@ function channelId(eventId: string, index: number): string {
   return `${eventId}.c${index.toString().padStart(2, "0")}`;
 }
 
-/** The event that a channel or a user of one event alone belongs to; undefined for a roamer. */
+/** Returns the event of a channel, or of a user with one event; undefined for a roaming user. */
 export function ownerOf(id: string): string | undefined {
   return /^(.*-e\d+)\./.exec(id)?.[1];
 }

@@ -12,7 +12,7 @@ export interface PlacedWrite extends Place {
 interface Place {
   order: number;
   at: number;
-  /** True if Redis may have lost it, or has lost the set with the same content. */
+  /** True if Redis may have lost the write, or has lost the set with its content. */
   isDoubtful: boolean;
 }
 
@@ -32,11 +32,11 @@ interface Expectation {
 /** Knows Redis's order of all writes, and so the expected final state. */
 export class Order {
   readonly #history: History;
-  /** All that Redis keeps, ascending, for each user of each event. */
+  /** The writes that Redis keeps, ascending, for each user of each event. */
   readonly #writesOf = new Map<string, PlacedWrite[]>();
-  /** For each user and event, which of all writes was the last to be published. */
+  /** The last published write of each user and event. */
   readonly #lastPublished = new Map<string, Map<string, number>>();
-  /** Writes that were answered but never seen: empty ones that changed nothing. */
+  /** Writes that were answered but left no record: empty ones that changed nothing. */
   readonly #unplaced: Write[] = [];
 
   /** @param until how many of the witness's records count */
@@ -77,7 +77,7 @@ export class Order {
     return { newest, channels, alternatives };
   }
 
-  /** Whether that may stand; undefined: no entry. */
+  /** Returns true if these channels are allowed; undefined means no entry. */
   allows(eventId: string, userId: string, keys: Rest["keys"], stored: string | undefined): boolean {
     const { channels, alternatives } = this.expect(eventId, userId, keys);
     return (stored ?? "") === (channels ?? "") || alternatives.has(stored);
@@ -164,7 +164,7 @@ function placeWrites({ writes, witnessed }: History, until: number): Map<string,
     if (place === undefined) {
       if (isPlace) placed.set(id, { order, at: record.at, isDoubtful: false });
     } else {
-      // Applied after a loss: the message had outlived it in a replica. A reconcile may follow what the sets say since.
+      // The message was applied after a loss, because a replica still had it. A later reconcile may follow the present sets.
       place.isDoubtful = isLost.delete(id);
     }
   }

@@ -9,40 +9,40 @@ export type Path = "published" | "rpc" | "sync";
  * two writes of an event have the same channels, so each can be recognised everywhere.
  */
 export interface Write {
-  /** Goes into the log, as the actor or the action. */
+  /** The id is in the log, as the actor or the action. */
   id: string;
   path: Path;
   eventId: string;
-  /** The channels of each user; a sync takes those of everybody else. */
+  /** The channels of each user. A sync revokes all other users. */
   channelsOf: ReadonlyMap<string, string>;
-  /** When it was answered; undefined while that is unknown. */
+  /** The time of the answer; undefined if there was none yet. */
   answer?: Answer;
 }
 
 /** The answer that the caller received. */
 export type Answer =
   | { ok: true; at: number; revision: number; isChange: boolean }
-  /** The name of a gRPC status, or that of an error. */
+  /** The name of a gRPC status or of an error. */
   | { ok: false; at: number; code: string };
 
-/** A change of a membership as it stands in a log. Channels are ascending and joined by commas. */
+/** A change of a membership in a log. Channels are ascending and joined by commas. */
 export interface Entry {
   eventId: string;
   epoch: string;
   revision: number;
   userId: string;
   channels: string;
-  /** Of the write that it comes from; undefined for a reconcile's. */
+  /** The id of the write that caused it; undefined for a reconcile. */
   writeId: string | undefined;
   actor: string;
 }
 
-/** What passed through Redis, in Redis's own order. */
+/** A message or log entry that passed through Redis, in Redis's own order. */
 export type WitnessRecord =
   /** A message of a control plane. */
   | { kind: "published"; at: number; writeId: string }
   | { kind: "entry"; at: number; entry: Entry }
-  /** Redis has gone back to how it was after the first `backTo` records; where it is not certain, or any later ones. */
+  /** Redis has gone back to its state after the first `backTo` records. If that is not certain, it may also have kept later ones. */
   | { kind: "lost"; at: number; backTo: number; isCertain: boolean };
 
 /** The end of a log. */
@@ -52,7 +52,7 @@ export interface Cursor {
   revision: number;
 }
 
-/** What one router received, and when. */
+/** The messages that one router received, with their times. */
 export type RouterRecord =
   | { kind: "opened"; at: number; cursors: Cursor[] }
   | ({ kind: "snapshot"; at: number; reason: string; chunkIndex: number; isComplete: boolean } & Cursor & {
@@ -92,30 +92,30 @@ export interface Refusal {
   fault: string;
   /** The time from which on commands were rejected. */
   from: number;
-  /** When what brought it about began to cease. */
+  /** When the cause began to cease. */
   heldUntil: number;
+  /** When the cause had ceased. */
+  ceasedAt: number;
   /** From then on no command was refused: from the beginning, if clients need only connect anew. */
   to: number;
   /** The replicas whose commands were rejected. */
   replicas: readonly string[];
   /** True if each of their writes was rejected. */
   isTotal: boolean;
-  /** How soon after it they have to be ready again, ms. */
-  readyAgainMs: number;
 }
 
 /** The readiness that a replica reported. */
 export interface ReadinessRecord {
   replica: string;
   at: number;
-  /** False too where it did not answer. */
+  /** This is also false if the replica did not answer. */
   isReady: boolean;
 }
 
 /** The state of an event in the store. */
 export interface StoredEvent extends Omit<Cursor, "eventId"> {
   members: Map<string, { channels: string; position: Position }>;
-  /** All that the log still has of the epoch. */
+  /** The entries of the epoch that the log still has. */
   log: Entry[];
 }
 
@@ -124,12 +124,12 @@ export interface Rest {
   at: number;
   /** When the last connection was restored, or the last change was made if that was later. */
   standingAt: number;
-  /** The number of records of the witness by then. */
+  /** The number of records of the witness at that time. */
   witnessed: number;
   store: Map<string, StoredEvent>;
   /** The control plane's sets. */
   keys: Map<string, string>;
-  /** For each router what its client says of each user of each event. */
+  /** The channels of each user of each event, in the view of each router's client. */
   mirrors: Map<string, Map<string, Map<string, string | undefined>>>;
 }
 
@@ -149,7 +149,7 @@ export interface History {
   cpuWaits: readonly CpuWait[];
 }
 
-/** Channels as histories have them. */
+/** Channels in the form of histories. */
 export function textOf(channelIds: readonly string[]): string {
   return [...channelIds].sort().join();
 }

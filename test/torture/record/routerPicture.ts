@@ -2,9 +2,9 @@ import type { Cursor, RouterRecord } from "./history.js";
 
 type SnapshotRecord = Extract<RouterRecord, { kind: "snapshot" }>;
 
-/** A promise of the stream that was broken. */
+/** A promise that the stream has broken. */
 interface Breach {
-  /** G3 where a checkpoint says that something was delivered which was not. */
+  /** G3 if a checkpoint covers a change that was not delivered. */
   law: "G2" | "G3";
   text: string;
 }

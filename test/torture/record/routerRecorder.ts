@@ -11,12 +11,12 @@ import { type Cursor, type RouterRecord, textOf } from "./history.js";
 import { RouterPicture } from "./routerPicture.js";
 import { writeIdOf } from "./witness.js";
 
-/** The interval that the guarantee of convergence refers to, ms. */
+/** The checkpoint interval, which the guarantee of convergence refers to, ms. */
 export const CHECKPOINT_INTERVAL_MS = 1_000;
 
 type WatchStream = ClientReadableStream<WatchPermissionsResponse>;
 
-/** A router: the client that routers use, and a record of every message that is sent to it. */
+/** A router: the client that routers use, with a record of every message that it receives. */
 export class RouterRecorder {
   readonly client: PermissionClient;
   readonly records: RouterRecord[] = [];
@@ -47,13 +47,13 @@ export class RouterRecorder {
     this.client.start();
   }
 
-  /** Stops or goes on taking messages from the stream that is open now. */
+  /** Stops or continues reading from the present stream. */
   setReading(isReading: boolean): void {
     if (isReading) this.#stream?.resume();
     else this.#stream?.pause();
   }
 
-  /** True if, since then, a checkpoint has said that everything has been delivered and will be. */
+  /** True if a checkpoint since then has reported a healthy feed with everything delivered. */
   hasStoodSince(at: number): boolean {
     const last = this.records.findLast(({ kind }) => kind === "checkpoint" || kind === "ended" || kind === "opened");
     return last?.kind === "checkpoint" && last.isHealthy && last.at >= at;

@@ -26,9 +26,9 @@ export interface WitnessOptions {
    * in that order too.
    */
   servers: readonly { port: number; username?: string; password?: string }[];
-  /** To read the events. Closed with the witness. */
+  /** The connection for reading the events. The witness closes it. */
   events: Redis | Cluster;
-  /** To read what the control plane and the replicas share. Closed with the witness. */
+  /** The connection for reading the data that the control plane and the replicas share. The witness closes it. */
   controlPlane: Redis;
 }
 
@@ -42,7 +42,7 @@ export class Witness {
   readonly #controlPlane: Redis;
   readonly #subscriptions: Redis[];
   readonly #standing = new Set<Redis>();
-  // What was recorded, so that it is recorded once.
+  // The keys of the present records, so that each is recorded once.
   readonly #seen = new Set<string>();
 
   constructor({ servers, events, controlPlane }: WitnessOptions) {
@@ -63,13 +63,13 @@ export class Witness {
     await waitFor(isStanding, { timeoutMs: 15_000, message: "the witness to be subscribed" });
   }
 
-  /** The number of the first record that was made less than so many ms ago. */
+  /** Returns the number of the first record that is younger than this, ms. */
   orderBefore(ms: number): number {
     const since = performance.now() - ms;
     return this.records.findLastIndex(({ at }) => at < since) + 1;
   }
 
-  /** What Redis knew only after the first `backTo` records is gone, or may be gone. */
+  /** The data of Redis after the first `backTo` records is lost, or may be lost. */
   noteLoss(backTo: number, { isCertain = true } = {}): void {
     this.records.push({ kind: "lost", at: performance.now(), backTo, isCertain });
   }
@@ -90,7 +90,7 @@ export class Witness {
     };
   }
 
-  /** The sets that the control plane keeps, of the users who have one. */
+  /** Reads the sets of the control plane, for users that have one. */
   async readKeys(userIds: readonly string[]): Promise<Map<string, string>> {
     const sets = await Promise.all(userIds.map((userId) => this.#controlPlane.smembers(`u.${userId}.g`)));
     return new Map(userIds.map((userId, index) => [userId, textOf(sets[index] ?? [])]));

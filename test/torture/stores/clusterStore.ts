@@ -6,7 +6,7 @@ import { ANSWER_TIMEOUT_MS } from "../load/controlPlane.js";
 import { Witness } from "../record/witness.js";
 import { CONTROL_PLANE_OPTIONS, type Store } from "./store.js";
 
-/** A Cluster of three masters with a replica each, and a Redis of its own for the control plane. */
+/** A Cluster of three masters with one replica each, and a separate Redis for the control plane. */
 export class ClusterStore implements Store {
   readonly isOrdered = false;
   readonly witness: Witness;

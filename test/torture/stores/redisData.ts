@@ -5,7 +5,7 @@ import { join } from "node:path";
 const LIVE = "appendonlydir";
 const COPY = "copy";
 
-/** The files of a Redis, for faults that lose some of what it knew. */
+/** The files of a Redis, for faults that lose a part of its data. */
 export class RedisData {
   readonly #directory: string;
   #copiedAt: number | undefined;
@@ -22,7 +22,7 @@ export class RedisData {
     this.#copiedAt = witnessed;
   }
 
-  /** Puts the copy back. Redis must not run. Returns how much had passed through Redis when it was made. */
+  /** Restores the copy. Redis must not run. Returns the number of records when the copy was made. */
   async restore(): Promise<number> {
     if (this.#copiedAt === undefined) throw new Error("there is no copy to go back to");
     await this.discard();

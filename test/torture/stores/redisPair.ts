@@ -32,7 +32,7 @@ export class RedisPair {
     await this.#failOver(this.#redis, this.#peer);
   }
 
-  /** The first server becomes the master again; the other one goes on as its replica. */
+  /** The first server becomes the master again, and the other one becomes its replica. */
   async takeBack(): Promise<void> {
     if (this.#peer === undefined) throw new Error("no other server has taken over");
     await this.#failOver(this.#peer, this.#redis);
@@ -43,7 +43,7 @@ export class RedisPair {
     const peer = this.#peer;
     this.#peer = undefined;
     this.#master = this.#redis;
-    // Connections to it that are still open are not a leak: the clients were not asked to leave.
+    // Open connections to it are not a leak, because the clients were not asked to close them.
     await peer?.kill("SIGKILL");
     await peer?.stop();
   }

@@ -57,7 +57,7 @@ function connectToMaster({ url, sentinels }: SentinelGroup, options: object): Re
     ...options,
     sentinels: addresses,
     name,
-    // A master that was replaced and comes back as a replica.
+    // A replaced master that returns as a replica.
     reconnectOnError: (error) => error.message.startsWith("READONLY"),
     sentinelRetryStrategy: () => 100,
   });

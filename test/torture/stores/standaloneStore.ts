@@ -16,7 +16,7 @@ const WITNESS = "witness";
 const REPLICAS = ["r0", "r1", "r2"];
 const USER_RULES = ["on", "nopass", "~*", "&*", "+@all"];
 const PASSWORD = "any";
-/** Longer than any fault keeps Redis away, ms. */
+/** A time that is longer than any outage of Redis in a fault, ms. */
 const WITNESS_TIMEOUT_MS = 30_000;
 
 interface Link {
@@ -26,7 +26,7 @@ interface Link {
 
 /** How to start a {@link StandaloneStore}. */
 export interface StandaloneOptions {
-  /** Whether control planes publish to a Redis of their own, apart from the state. */
+  /** True if control planes publish to a separate Redis. */
   isApart?: boolean;
 }
 
@@ -46,7 +46,7 @@ export class StandaloneStore implements Store {
 
   private constructor(
     readonly redis: RedisServer,
-    /** Where control planes publish: `redis` unless that is apart. */
+    /** The server to which control planes publish: `redis`, or a separate one. */
     readonly ingest: RedisServer,
     /** The files of `redis`. */
     readonly directory: string,
@@ -62,7 +62,7 @@ export class StandaloneStore implements Store {
 
   static async start({ isApart = false }: StandaloneOptions = {}): Promise<StandaloneStore> {
     const directory = await mkdtemp(join(tmpdir(), "squelch-fleet-"));
-    // What Redis has answered is in its file, so that a kill loses nothing.
+    // Redis writes each change to its file before it answers, so that a kill loses nothing.
     const args = ["--appendonly", "yes", "--appendfsync", "no", "--enable-protected-configs", "local", ...userArgs()];
     const redis = await startRedis({ dir: directory, args });
     try {
@@ -74,7 +74,7 @@ export class StandaloneStore implements Store {
     }
   }
 
-  /** Whether control planes publish to a Redis of their own. */
+  /** True if control planes publish to a separate Redis. */
   get isApart(): boolean {
     return this.redis !== this.ingest;
   }
@@ -122,7 +122,7 @@ export class StandaloneStore implements Store {
     return this.#withoutControlPlanes(controlPlanes, () => this.#pair.handOver());
   }
 
-  /** Ends `handOver` in the same manner: open connections stay with the server that is now demoted. */
+  /** Ends `handOver`. Open connections stay with the server that is now demoted. */
   takeBack(controlPlanes: readonly string[]): Promise<void> {
     return this.#withoutControlPlanes(controlPlanes, () => this.#pair.takeBack());
   }
@@ -154,7 +154,7 @@ export class StandaloneStore implements Store {
     for (const name of REPLICAS) await this.admin.call("ACL", "SETUSER", name, "reset", ...USER_RULES);
   }
 
-  /** Breaks the connections of replicas and control planes to the state's Redis, or those of one kind. */
+  /** Breaks the connections of replicas and control planes to the state's Redis, or only those of one kind. */
   async killClients(type: "pubsub" | "normal"): Promise<void> {
     for (const user of ["default", ...REPLICAS]) await this.admin.call("CLIENT", "KILL", "TYPE", type, "USER", user);
   }
@@ -177,7 +177,7 @@ export class StandaloneStore implements Store {
     await rm(this.directory, { recursive: true, force: true });
   }
 
-  // What control planes publish on a demoted server would reach only those who have stayed with it.
+  // A message that is published on a demoted server reaches only the clients that have stayed with it.
   async #withoutControlPlanes(names: readonly string[], act: () => Promise<void>): Promise<void> {
     const links = this.isApart ? [] : names.map((name) => this.link(name));
     for (const link of links) link.refuse();

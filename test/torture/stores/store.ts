@@ -12,7 +12,7 @@ export interface Store {
   connect(name: string): Promise<Redis>;
   /** Called when a fleet is at rest, with the number of records so far. */
   noteRest(witnessed: number): Promise<void>;
-  /** As `note` of a {@link FailoverWatch}; false where nothing fails over. */
+  /** See `note` of {@link FailoverWatch}. It resolves with false if no server can fail over. */
   noteFailovers(backTo?: number): Promise<boolean>;
   /** Ends all faults. */
   heal(): void;
@@ -20,7 +20,7 @@ export interface Store {
   stop(): Promise<void>;
 }
 
-/** What a control plane's connection is like, whatever it is to. */
+/** The options of a control plane's connection to any server. */
 export const CONTROL_PLANE_OPTIONS = {
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,

@@ -12,7 +12,7 @@ function certificate(subjectaltname?: string, validTo = "Jan  1 00:00:00 2120 GM
 const eventsOf = (names: string) => identifyCertificate(certificate(names)).events;
 
 describe("a client certificate", () => {
-  it("says who its owner is, and what they may do", () => {
+  it("names its owner, and the owner's rights", () => {
     expect(identifyCertificate(certificate())).toMatchObject({
       name: "router-west",
       scopes: new Set(["watch", "floor"]),
@@ -21,14 +21,14 @@ describe("a client certificate", () => {
     expect(eventsOf("DNS:router.example, IP Address:127.0.0.1, URI:https://router.example/a")).toBeUndefined();
   });
 
-  it("limits its owner to the events that it names, however their names are written (G7)", () => {
+  it("limits its owner to the events that it names, in any spelling of their names (G7)", () => {
     expect(eventsOf("URI:squelch:event:fair-1, DNS:x, URI:squelch:event:fair%202")).toEqual(["fair-1", "fair 2"]);
-    // Node.js quotes what has an apostrophe or a comma.
+    // Node.js quotes a name with an apostrophe or a comma.
     expect(eventsOf(`URI:"squelch:event:bob's"`)).toEqual(["bob's"]);
     expect(eventsOf(String.raw`DNS:x, URI:"squelch:event:a\u002cb", URI:squelch:event:c`)).toEqual(["a,b", "c"]);
   });
 
-  it("takes nothing that stands within one name for another", () => {
+  it("does not take a part of one name for another name", () => {
     const identity = identifyCertificate(certificate(String.raw`URI:"squelch:event:a\", URI:squelch:event:*, URI:b"`));
     expect(mayAccess(identity, "another")).toBe(false);
     expect(eventsOf(`DirName:"CN = a, URI:squelch:event:*"`)).toBeUndefined();

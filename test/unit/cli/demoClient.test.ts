@@ -36,7 +36,7 @@ it("G9: says that the router closed the connection, without waiting", async () =
   );
 });
 
-it("resolves a request with the reply that carries its id", async () => {
+it("resolves a request with the reply that has its id", async () => {
   server.on("connection", (socket) => {
     socket.send('{"type":"channel-list","data":{}}');
     socket.on("message", (bytes) => {

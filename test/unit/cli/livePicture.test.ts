@@ -35,7 +35,7 @@ const pause = {
   broadcaster: { userId: "dora" },
 };
 
-it("shows each event as it stands, and the newest changes below", () => {
+it("shows the present state of each event, and the newest changes below", () => {
   const picture = pictureOf(
     snapshot("festival", [{ userId: "anna", channelIds: ["stage"] }, { userId: "gone" }]),
     snapshot("match"),
@@ -59,8 +59,8 @@ it("shows each event as it stands, and the newest changes below", () => {
 it("forgets who has stopped speaking, who has lost all channels, and a pause that is over", () => {
   const picture = pictureOf(
     snapshot("festival", [{ userId: "anna", channelIds: ["stage"] }]),
-    { speakers: { eventId: "festival", channelId: "stage", holder: speaker("stage", "Anna") } },
-    { speakers: { eventId: "festival", channelId: "stage" } },
+    { speakers: { eventId: "festival", changed: { channelId: "stage", holder: speaker("stage", "Anna") } } },
+    { speakers: { eventId: "festival", changed: { channelId: "stage" } } },
     change(8, { speakersPaused: { pause } }),
     change(9, { speakersResumed: { pauseId: "p1" } }),
     change(10, { membershipChanged: { userId: "anna", removed: ["stage"] } }),
@@ -68,12 +68,12 @@ it("forgets who has stopped speaking, who has lost all channels, and a pause tha
   expect(picture.lines(frame)[3]).toBe("festival  10        0      -         -");
 });
 
-it("never shows a feed as healthy that is not, nor before its first checkpoint", () => {
+it("never shows an unhealthy feed as healthy, nor any feed before its first checkpoint", () => {
   expect(pictureOf().lines(frame)[0]).toBe("127.0.0.1:50051  catching up  0 events");
   expect(pictureOf({ checkpoint: {} }).lines(frame)[0]).toContain("feed not healthy: changes may be missing");
 });
 
-it("stays within the terminal, colours not counted, however much there is", () => {
+it("never exceeds the size of the terminal, not counting colours", () => {
   const many = Array.from({ length: 50 }, (_, index) =>
     snapshot(`event-${String(index).padStart(2, "0")}-${"x".repeat(60)}`),
   );
@@ -82,7 +82,7 @@ it("stays within the terminal, colours not counted, however much there is", () =
     ...Array.from({ length: 300 }, (_, index) => change(index + 8, { speakersResumed: {} })),
   );
   const lines = picture.lines({ ...frame, rows: 20, columns: 40, colors: picocolors.createColors(true) });
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the escapes of colours are what is taken out.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: this removes the escapes of colours.
   const bare = lines.map((line) => line.replace(/\u001b\[\d+m/g, ""));
   expect(bare).toHaveLength(20);
   for (const line of bare) expect(line.length).toBeLessThanOrEqual(40);
@@ -90,7 +90,7 @@ it("stays within the terminal, colours not counted, however much there is", () =
   expect(bare.at(-1)).toContain("#307");
 });
 
-it("shows names that could steer the terminal as escapes", () => {
+it("shows names that could control the terminal as escapes", () => {
   const picture = pictureOf({ speakers: { eventId: "e", snapshot: { speakers: [speaker("a", "\u001b[2Jx")] } } });
   expect(picture.lines(frame).join("\n")).not.toContain("\u001b");
 });
@@ -98,7 +98,7 @@ it("shows names that could steer the terminal as escapes", () => {
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-it("draws on a page of its own, at most ten times a second, and gives the terminal back", () => {
+it("draws on a separate screen, at most ten times a second, and restores the terminal", () => {
   const terminal = Object.assign(new PassThrough(), { columns: 20, rows: 5 });
   let drawn = 0;
   const screen = new Screen(terminal, ({ columns, rows }) => [`${columns}x${rows}`, `${++drawn}`]);

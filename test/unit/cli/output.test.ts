@@ -41,7 +41,7 @@ describe("what is printed for people", () => {
     expect(printable("Zoë 👩‍🚒 stage-1")).toBe("Zoë 👩‍🚒 stage-1");
   });
 
-  it("waits for a slow reader instead of keeping everything", async () => {
+  it("waits for a slow reader instead of storing everything", async () => {
     const stdout = new PassThrough({ highWaterMark: 16 });
     const output = new Output(stdout, {});
     let written = 0;

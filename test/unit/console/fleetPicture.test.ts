@@ -31,7 +31,7 @@ function change(picture: FleetPicture, revision: bigint, userId: string, channel
 }
 
 describe("the console's picture of an event", () => {
-  it("is replaced by a snapshot when the last chunk has come, and not before", () => {
+  it("is replaced by a snapshot when the last chunk has arrived, and not before", () => {
     const picture = new FleetPicture();
     chunk(picture, 0, true, { gone: ["a"] });
     chunk(picture, 0, false, { anna: ["a"] }, 7n);
@@ -64,7 +64,7 @@ describe("the console's picture of an event", () => {
     expect(event?.userCount).toBe(1);
   });
 
-  it("forgets a channel that has left the index, but not one that was named after the index was asked for", () => {
+  it("forgets a channel that has left the index, but not one that was added after the index was requested", () => {
     const picture = new FleetPicture();
     chunk(picture, 0, true, { anna: ["moved", "kept"] });
     const event = picture.events.get(E);
@@ -74,26 +74,35 @@ describe("the console's picture of an event", () => {
     expect(event && [...event.channels.keys()].sort()).toEqual(["empty", "kept", "new"]);
   });
 
-  it("knows who speaks: a snapshot replaces, a message without holder frees", () => {
+  it("knows the speakers: a snapshot replaces them, a message without a holder frees the channel", () => {
     const picture = new FleetPicture();
     const speaker = (channelId: string) => ({ channelId, userId: "anna" });
-    receive(picture, { case: "speakers", value: { eventId: E, snapshot: { speakers: [speaker("a"), speaker("b")] } } });
-    receive(picture, { case: "speakers", value: { eventId: E, channelId: "a" } });
-    receive(picture, { case: "speakers", value: { eventId: E, channelId: "c", holder: speaker("c") } });
+    receive(picture, {
+      case: "speakers",
+      value: { eventId: E, payload: { case: "snapshot", value: { speakers: ["a", "b"].map(speaker) } } },
+    });
+    receive(picture, {
+      case: "speakers",
+      value: { eventId: E, payload: { case: "changed", value: { channelId: "a" } } },
+    });
+    receive(picture, {
+      case: "speakers",
+      value: { eventId: E, payload: { case: "changed", value: { channelId: "c", holder: speaker("c") } } },
+    });
     expect([...(picture.events.get(E)?.speakers.keys() ?? [])]).toEqual(["b", "c"]);
-    receive(picture, { case: "speakers", value: { eventId: E, snapshot: {} } });
+    receive(picture, { case: "speakers", value: { eventId: E, payload: { case: "snapshot", value: {} } } });
     expect(picture.events.get(E)?.speakers.size).toBe(0);
   });
 });
 
 describe("freshness", () => {
   const feed = { link: { state: "open" }, isHealthy: true, provenMs: 1_000 } as const;
-  it("is live only while the stream is open and the server's feed is proven", () => {
+  it("is live only while the stream is open and the server's feed is healthy", () => {
     expect(freshnessOf(feed, 1_500)).toEqual({ level: "live", ageMs: 500 });
     expect(freshnessOf({ ...feed, isHealthy: false }, 1_500)).toEqual({ level: "unhealthy", ageMs: 500 });
-    // Open again, but no checkpoint yet: what is shown is what was known before.
+    // The stream is open again, but without a checkpoint: the page shows the old picture.
     expect(freshnessOf({ ...feed, isHealthy: undefined }, 9_000)).toEqual({ level: "lost", ageMs: 8_000 });
-    const problem = { kind: "unreachable", text: "" } as const;
+    const problem = { kind: "unreachable", text: "", reason: undefined } as const;
     expect(freshnessOf({ ...feed, link: { state: "lost", problem } }, 2_000).level).toBe("lost");
     expect(freshnessOf({ link: { state: "connecting" }, isHealthy: undefined, provenMs: undefined }, 0)).toEqual({
       level: "connecting",
@@ -103,7 +112,7 @@ describe("freshness", () => {
 });
 
 describe("search and words", () => {
-  it("finds users by id, then by channel, whatever the case, in the order of people", () => {
+  it("finds users by id, then by channel, in upper or lower case, in a natural order", () => {
     const users = new Map([
       ["unit-10", ["stage"]],
       ["unit-2", ["gate"]],
@@ -116,7 +125,7 @@ describe("search and words", () => {
     expect(searchUsers(rows, "")).toBe(rows);
   });
 
-  it("writes spans as a stopwatch does, and ages in one unit", () => {
+  it("prints durations like a stopwatch, and ages in one unit", () => {
     expect([-5, 7_900, 725_000, 3_723_000].map(formatSpan)).toEqual(["0:00", "0:07", "12:05", "1:02:03"]);
     expect([400, 12_000, 180_000, 7_200_000].map(formatAge)).toEqual(["0.4 s", "12 s", "3 min", "2 h"]);
   });

@@ -3,7 +3,7 @@ import { MemberList } from "../../../src/domain/memberSync.js";
 
 const numbered = (prefix: string, count: number) => Array.from({ length: count }, (_, index) => `${prefix}${index}`);
 
-test("a list keeps its order, and puts channels in theirs", () => {
+test("a list keeps the order of its users, and sorts their channels", () => {
   const list = new MemberList();
   list.add("", { userId: "z", channelIds: ["b", "a", "b"] });
   list.add("", { userId: "y", channelIds: [] });
@@ -35,7 +35,7 @@ test("a list has at most 2,000,000 channels in all", () => {
   );
 });
 
-test("a wrong user is named by its path", () => {
+test("an error about a user names its path", () => {
   const list = new MemberList();
   list.add("users[0].", { userId: "u", channelIds: [] });
   expect(() => list.add("users[1].", { userId: "u", channelIds: [] })).toThrow(/^users\[1\]\.user_id: "u" was named/);

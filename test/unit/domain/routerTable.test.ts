@@ -28,7 +28,7 @@ describe("RouterTable", () => {
     expect(tableOf().isAppliedEverywhere, "no router is missing").toBe(true);
   });
 
-  it("takes a report of another epoch for nothing", () => {
+  it("ignores a report of another epoch", () => {
     const table = tableOf(router("a", 9, { position: { epoch: "old", revision: 9 } }));
     expect(ids(table.missing)).toEqual(["a"]);
   });
@@ -45,7 +45,7 @@ describe("RouterTable", () => {
     expect(table.nextDropMs).toBe(NOW + 7);
   });
 
-  it("follows the news, of which none sets a router back", () => {
+  it("applies each new report, and never sets a router back", () => {
     const table = tableOf(router("a", 4), router("b", 5));
     table.take(router("b", 4));
     table.take(router("b"));

@@ -131,7 +131,7 @@ describe("an error reply", () => {
     expect(readErrorReply(text)).toMatchObject({ code, kind: ERROR_REPLIES[code].kind, hasWrittenNothing: certain });
   });
 
-  it("gets the same class however a server wraps it, and a caller never receives INTERNAL for one to retry", () => {
+  it("gets the same class in every form in which servers send it, and a caller never receives INTERNAL for one to retry", () => {
     const bare = fc.constantFrom(...TEXTS.filter(([where]) => where === "a command").map(([, text]) => text));
     const wrapped = fc.constantFrom<(text: string) => string>(
       (text) => `${text}${SUFFIX_7}`,
@@ -149,7 +149,7 @@ describe("an error reply", () => {
     );
   });
 
-  it("is not classed by words that are data, and an unknown one is to be tried again", () => {
+  it("is not classed by words in its data, and an unknown one is tried again", () => {
     const word = fc.constantFrom(...Object.keys(ERROR_REPLIES), "attempt to index", "unknown command", "ERR", "-OOM x");
     fc.assert(
       fc.property(word, word, (one, two) => {
@@ -168,7 +168,7 @@ describe("an error reply", () => {
     );
   });
 
-  it("names the cause, the remedy, and whether anything may have been written", () => {
+  it("names the cause, the remedy, and whether something may have been written", () => {
     const messageOf = (text: string) => (toStoreError(replyError(text)) as SquelchError).message;
     expect(messageOf(`ERR user_script:141: ${FULL}${SUFFIX_7}`)).toBe(
       "Redis is full (OOM): raise maxmemory; the command has written nothing",
@@ -200,7 +200,7 @@ describe("a denied command of a script", () => {
   const lua = "local a = 1\nredis.call('HSET', 'k', 'f', 'v')\nfn(problem)\n";
   const named = (text: string) => toStoreError(nameDenied(replyError(text), "apply-memberships", lua));
 
-  it("is named by the line of the script, where Redis does not name it", () => {
+  it("is found by the line of the script if Redis does not name it", () => {
     expect(named(`ERR ${DENIED_IN_SCRIPT} script: ${SHA}, on @user_script:2.`)).toMatchObject({
       code: "unavailable",
       message: expect.stringContaining(
@@ -211,7 +211,7 @@ describe("a denied command of a script", () => {
     expect(named(old)).toMatchObject({ message: expect.stringContaining("the command HSET in the script") });
   });
 
-  it("is named by its script, where the line has no command", () => {
+  it("is found by its script if the line has no command", () => {
     expect(named(`ERR user_script:3: ERR ${DENIED_IN_SCRIPT} script: ${SHA}, on @user_script:3.`)).toMatchObject({
       message: expect.stringContaining("a right in the script apply-memberships (NOPERM)"),
     });
@@ -225,7 +225,7 @@ describe("the probe of writes", () => {
     const scripts = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".lua"));
     const used = new Set(scripts.flatMap((file) => commandsOf(readFileSync(`${folder}/${file}`, "utf8"))));
     const probed = new Set(commandsOf(read(`${folder}/ingest/probe-writes-1.lua`)));
-    // A ticket is the probe of it.
+    // A ticket proves this command.
     used.delete("PUBLISH");
     expect([...used].filter((command) => !probed.has(command))).toEqual([]);
   });

@@ -14,12 +14,12 @@ const scripts = files.filter((file) => !file.startsWith("shared/"));
 describe("includes of Lua files", () => {
   const readFrom = (texts: Record<string, string>) => (name: string) => texts[name] ?? "";
 
-  it("are resolved in included files, too, each file once, where it is named first", () => {
+  it("are resolved in included files, too, each file once, where it is first included", () => {
     const readShared = readFrom({ a: "-- @include c\na()\n", b: "-- @include c\n-- @include a\nb()\n", c: "c()\n" });
     expect(resolveIncludes("-- @include a\n-- @include b\nmain()\n", readShared)).toBe("c()\na()\nb()\nmain()\n");
   });
 
-  it("in a circle are refused, with the circle", () => {
+  it("in a circle are refused, and the error names the circle", () => {
     const readShared = readFrom({ a: "-- @include b\n", b: "-- @include a\n" });
     expect(() => resolveIncludes("-- @include a\n", readShared)).toThrow("Lua files include each other: a → b → a");
   });
@@ -38,7 +38,7 @@ describe("Lua files", () => {
   });
 
   it.each(scripts.filter((file) => read(file).includes("begin_epoch_if_lost()")))(
-    "%s names its writes first, and says why it has begun an epoch in each of its answers",
+    "%s calls its writes by name first, and each answer has the reason of a new epoch",
     (file) => {
       const body = read(file);
       const main = body

@@ -28,7 +28,7 @@ const LEASE_MS = 30_000;
 
 const logger = createLogger("test", "silent");
 
-/** An engine whose clock stands until it is turned. */
+/** An engine with a clock that moves only when a test moves it. */
 function makeEngine() {
   let nowMs = Date.parse("2026-01-01T00:00:00Z");
   const engine = createMemoryEngine({ now: () => nowMs, logger });
@@ -43,7 +43,7 @@ function makeEngine() {
 
 const broadcaster = { userId: "dispatcher", userName: "The dispatcher" };
 
-test("G4: a lease holds until its last millisecond and counts as gone from then on", async () => {
+test("G4: a lease holds until its last millisecond and not longer", async () => {
   const { engine, turn } = makeEngine();
   const { eventId, channelId } = await makeEvent(engine, ["u", "v"]);
   const expired = await take(engine, channelId, "u");
@@ -78,7 +78,7 @@ test("an expired lease is not listed as cut, by a pause or by a move", async () 
   for (const channelId of channelIds) await take(engine, channelId, "u");
   turn(LEASE_MS);
   await engine.setChannelEvent(channelIds[0] as string, freshId("event"), "test", false);
-  // The ends of both leases come before.
+  // The ends of both leases are announced first.
   expect(await pause(engine, eventId)).toMatchObject({ cut: [], revision: 4 });
 });
 
@@ -118,7 +118,7 @@ test("G5: a pause stands until its last millisecond, and its end is announced on
   ]);
 });
 
-test("a floor whose exempt holder's lease expires goes to the broadcaster", async () => {
+test("the floor of an exempt holder goes to the broadcaster when the lease expires", async () => {
   const { engine, turn } = makeEngine();
   const { eventId, channelId } = await makeEvent(engine, ["chief"]);
   await take(engine, channelId, "chief");
@@ -128,7 +128,7 @@ test("a floor whose exempt holder's lease expires goes to the broadcaster", asyn
   expect((await engine.getChannelState(channelId)).holder).toMatchObject(broadcaster);
 });
 
-test("a pause's request id is remembered for an hour", async () => {
+test("the request id of a pause is kept for an hour", async () => {
   const { engine, turn } = makeEngine();
   const { eventId } = await makeEvent(engine, ["u"]);
   const request = { requestId: "r", durationMs: 1_000 };
@@ -154,7 +154,7 @@ test("G2: listeners are called after the write, in the order of revisions", asyn
   expect(followed.seen.map((entry) => entry.revision)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
 });
 
-test("a listener that goes before it was called is not called any more", async () => {
+test("a listener that unsubscribes before its call is not called", async () => {
   const { engine } = makeEngine();
   const eventId = freshId("event");
   const followed = collect<LogEntry>();
@@ -209,7 +209,7 @@ test("the feed of one process is always healthy", () => {
   expect(makeEngine().engine.feedHealth()).toEqual({ healthy: true, ageMs: 0 });
 });
 
-test("what a caller does to an answer or an argument does not reach the store", async () => {
+test("changes of a result or an argument by a caller do not reach the store", async () => {
   const { engine } = makeEngine();
   const { eventId, channelId } = await makeEvent(engine, []);
   const channelIds = [channelId];
@@ -220,7 +220,7 @@ test("what a caller does to an answer or an argument does not reach the store", 
   expect((await engine.readUserPermissions(eventId, "u")).channelIds).toEqual([channelId]);
 });
 
-test("G6: nothing at or below the event-wide position applies", async () => {
+test("G6: nothing at or below the event-wide position is applied", async () => {
   const state = new MemoryState(Date.now, logger, DEFAULT_EVENT_LIMITS);
   const memberships = createMembershipStore(state);
   openEvent(state, "e").positionFloor = past(0, 5);

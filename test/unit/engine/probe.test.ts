@@ -20,10 +20,10 @@ describe("Probe", () => {
   let isConnected: boolean;
   let reconnects: number;
   let newest: number;
-  /** What the two writes fail with. */
+  /** The errors of the two writes. */
   let ticketFailure: () => unknown;
   let writeFailure: () => unknown;
-  /** Whether own tickets arrive, before or after the answer of their script. */
+  /** When own tickets arrive: before or after the answer of their script, or never. */
   let arrival: "before" | "after" | "never";
   let writes: number;
   let accepted: number;
@@ -89,7 +89,7 @@ describe("Probe", () => {
     expect(reconnects).toBe(0);
   });
 
-  it("takes no ticket of another replica for a proof", async () => {
+  it("does not accept a ticket of another replica as a proof", async () => {
     await vi.advanceTimersByTimeAsync(100);
     arrival = "never";
     for (let second = 0; second < 7; second++) {
@@ -101,27 +101,30 @@ describe("Probe", () => {
     expect(reconnects).toBeGreaterThan(0);
   });
 
-  it.each(["ticket", "write"] as const)("is not healthy while its own %s is refused, and says why", async (which) => {
-    await vi.advanceTimersByTimeAsync(100);
-    if (which === "ticket") ticketFailure = readOnly;
-    else writeFailure = readOnly;
-    await vi.advanceTimersByTimeAsync(2_000);
-    const problem = "Redis is a replica and takes no writes (READONLY): connect Squelch to the master";
-    expect(probe.health()).toMatchObject({ healthy: false, problem });
-    for (let second = 0; second < 30; second++) {
-      await vi.advanceTimersByTimeAsync(1_000);
-      foreignTicket();
-      expect(probe.health().healthy).toBe(false);
-    }
-    expect([probe.isRefused, accepted, reconnects]).toEqual([true, 0, 0]);
-    ticketFailure = () => undefined;
-    writeFailure = () => undefined;
-    await vi.advanceTimersByTimeAsync(600);
-    expect(probe.health()).toMatchObject({ healthy: true });
-    expect([probe.isRefused, accepted, [...probe.counts]]).toEqual([false, 1, [["READONLY", 1]]]);
-  });
+  it.each(["ticket", "write"] as const)(
+    "is not healthy while its own %s is refused, and reports the reason",
+    async (which) => {
+      await vi.advanceTimersByTimeAsync(100);
+      if (which === "ticket") ticketFailure = readOnly;
+      else writeFailure = readOnly;
+      await vi.advanceTimersByTimeAsync(2_000);
+      const problem = "Redis is a replica and takes no writes (READONLY): connect Squelch to the master";
+      expect(probe.health()).toMatchObject({ healthy: false, problem });
+      for (let second = 0; second < 30; second++) {
+        await vi.advanceTimersByTimeAsync(1_000);
+        foreignTicket();
+        expect(probe.health().healthy).toBe(false);
+      }
+      expect([probe.isRefused, accepted, reconnects]).toEqual([true, 0, 0]);
+      ticketFailure = () => undefined;
+      writeFailure = () => undefined;
+      await vi.advanceTimersByTimeAsync(600);
+      expect(probe.health()).toMatchObject({ healthy: true });
+      expect([probe.isRefused, accepted, [...probe.counts]]).toEqual([false, 1, [["READONLY", 1]]]);
+    },
+  );
 
-  it("is made at once where a command is refused, but not for each of many", async () => {
+  it("is made at once after a refused command, but not for each of many", async () => {
     await vi.advanceTimersByTimeAsync(1_000);
     const before = writes;
     writeFailure = readOnly;

@@ -11,18 +11,18 @@ const lease = fc.record({
   ...{ priority: fc.oneof(fc.constantFrom(...FLOOR_PRIORITIES), text), sessionId: text },
 });
 
-it("a value in a form that is known reads as any other JSON does", () => {
+it("a value in a known form is read like any other JSON", () => {
   fc.assert(
     fc.property(lock, fc.option(lease, { nil: {} }), (one, other) => {
       const json = JSON.stringify({ ...one, ...other });
-      // A space is all that it takes to be in no known form.
+      // One space is enough to make the form unknown.
       expect(parseSpeaker("c", json, 7)).toEqual(parseSpeaker("c", ` ${json}`, 7));
     }),
     { numRuns: 2_000 },
   );
 });
 
-it("a lease is read whole, and the end of its key counts only where it does not say its own", () => {
+it("a lease is read completely, and the TTL of its key counts only if it does not contain its end", () => {
   const fields = { userId: "u", userName: "U", timestamp: 1_700_000_000_000 };
   const rest = { talkUntil: 1_700_000_009_000, leaseMs: 6_000, priority: "dispatch", sessionId: "" };
   const value = JSON.stringify({ ...fields, leaseId: 5, expiresAt: 1_700_000_006_000, ...rest });
@@ -31,7 +31,7 @@ it("a lease is read whole, and the end of its key counts only where it does not 
   expect(parseSpeaker("c", JSON.stringify(fields), 7)).toEqual({ ...speaker, expiresAtMs: 7, priority: "normal" });
 });
 
-it("what a pause has cut is in the order of channels, without reserved holders", () => {
+it("the floors that a pause has cut are ordered by channel, without reserved holders", () => {
   const values = ["a", RESERVED_HOLDER, "b"].map((userId) => JSON.stringify({ userId }));
   const cut = parseSpeakers({ channelIds: ["3", "2", "1"], values });
   expect(cut.map(({ channelId, userId }) => [channelId, userId])).toEqual([

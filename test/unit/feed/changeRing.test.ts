@@ -32,14 +32,14 @@ describe("ChangeRing", () => {
     );
   });
 
-  it("drops the oldest beyond its bound, and says how far it reaches (G8)", () => {
+  it("drops the oldest changes beyond its bound, and returns how far back it reaches (G8)", () => {
     const ring = filled(0, MAX_RING_CHANGES + 3_000);
     expect(ring.head).toBe(MAX_RING_CHANGES + 3_000);
     expect(ring.reach).toBe(3_000);
     expect(ring.sliceAfter(3_000, 1).parts).toEqual([encodeChange(change(3_001))]);
   });
 
-  it("drops the oldest when their bytes are too many, but keeps the newest (G8)", () => {
+  it("drops the oldest changes beyond its limit of bytes, but keeps the newest (G8)", () => {
     const ring = new ChangeRing();
     ring.push(change(1));
     ring.push(change(2, "u", "x".repeat(MAX_RING_BYTES)));
@@ -55,7 +55,7 @@ describe("ChangeRing", () => {
     expect(ring.sliceAfter(4, 1)).toMatchObject({ revision: 5 });
   });
 
-  it("leaves out what concerns other users, and goes past it (pitfall 27)", () => {
+  it("skips changes of other users, and continues after them (pitfall 27)", () => {
     const ring = new ChangeRing();
     ring.push(change(1, "u"));
     ring.push(change(2, "v"));
@@ -66,7 +66,7 @@ describe("ChangeRing", () => {
     expect(slice.revision).toBe(4);
   });
 
-  it("is extended back only by what ends where it begins, as far as there is room", () => {
+  it("is extended back only by changes that end where it begins, as far as there is room", () => {
     const ring = filled(10, 12);
     ring.extendBack([change(7), change(8)]);
     expect(ring.reach).toBe(10);

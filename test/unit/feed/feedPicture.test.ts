@@ -6,7 +6,7 @@ import { FeedPicture } from "../../../src/server/feed/feedPicture.js";
 
 const USERS = 20_000;
 
-/** As any client of the log brings it: parsed, so that each has strings of its own. */
+/** An entry as the log returns it. It was parsed, so each entry has its own strings. */
 function changeOf(user: number, revision: number): Change & MembershipChanged {
   const change: Change & MembershipChanged = {
     kind: "membershipChanged",
@@ -23,7 +23,7 @@ function changeOf(user: number, revision: number): Change & MembershipChanged {
 }
 
 function heapBytes(): number {
-  // Flags may be set while the program runs; a new context then has the function.
+  // A flag can be set while the program runs. A new context then has the function.
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
   collect();
@@ -31,17 +31,17 @@ function heapBytes(): number {
   return process.memoryUsage().heapUsed;
 }
 
-it("holds little more than the ids of a user, however often the user was changed", () => {
+it("uses little more memory than the ids of a user, also after many changes of the user", () => {
   const before = heapBytes();
   const picture = new FeedPicture({ members: [] });
   for (let revision = 1; revision <= 3 * USERS; revision++) picture.apply(changeOf(revision % USERS, revision));
   const held = (heapBytes() - before) / USERS;
   expect(picture.members.size).toBe(USERS);
-  // 370 if each user had strings of its own for the channels.
+  // It would be 370 if each user had its own strings for the channels.
   expect(held).toBeLessThan(250);
 });
 
-it("does not pile up the ids of channels that come and go (G8)", () => {
+it("does not keep the ids of channels that users have lost (G8)", () => {
   const before = heapBytes();
   const picture = new FeedPicture({ members: [] });
   const change = changeOf(1, 0);
@@ -49,7 +49,7 @@ it("does not pile up the ids of channels that come and go (G8)", () => {
     picture.apply({ ...change, revision, channelIds: [`channel-${revision}`] });
   }
   expect(picture.members.get("user-1")?.channelIds).toEqual(["channel-400000"]);
-  // 30 MiB if each was held for ever.
+  // It would be 30 MiB if each id was kept.
   expect(heapBytes() - before).toBeLessThan(16 << 20);
 });
 

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { shareSink } from "../../../src/server/feed/sharedSink.js";
 
-it("G8: two writers of one stream have one message outstanding in all, and take turns", () => {
+it("G8: two writers of one stream have one message outstanding together, and take turns", () => {
   const written: string[] = [];
   const free: (() => void)[] = [];
   const shared = shareSink({
@@ -10,7 +10,7 @@ it("G8: two writers of one stream have one message outstanding in all, and take 
       free.push(done);
     },
   });
-  // Each writes its next message as soon as the one before is done.
+  // Each writer writes its next message when the previous one is done.
   const writer = (name: string, last: number, count = 1) => {
     const next = count < last ? () => writer(name, last, count + 1) : () => undefined;
     shared.write(Buffer.from(`${name}${count}`), next);

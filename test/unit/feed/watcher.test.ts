@@ -86,7 +86,7 @@ describe("Watcher", () => {
     expect(picture.channelsOf(eventId, "u1")).toEqual([]);
   });
 
-  it("goes on from its cursor without a snapshot", async () => {
+  it("continues from its cursor without a snapshot", async () => {
     const { engine, hub, eventId } = setUp();
     await assign(engine, eventId, "u1", [`${eventId}-a`]);
     const cursor = await positionOf(engine, eventId);
@@ -99,7 +99,7 @@ describe("Watcher", () => {
     expect(sink.messages[0]?.payload.value).toMatchObject({ changes: [{ revision: 2n }] });
   });
 
-  it("goes on from its cursor on a replica that has only just loaded the event", async () => {
+  it("continues from its cursor on a replica that has just loaded the event", async () => {
     const { engine, hub, eventId } = setUp();
     await assign(engine, eventId, "u0", [`${eventId}-a`]);
     const cursor = await positionOf(engine, eventId);
@@ -118,7 +118,7 @@ describe("Watcher", () => {
     }
   });
 
-  it("goes on from the oldest entry of the log on a replica that has only just loaded the event", async () => {
+  it("continues from the oldest entry of the log on a replica that has just loaded the event", async () => {
     const limits = { ...DEFAULT_EVENT_LIMITS, logLength: 290 };
     const engine = createMemoryEngine({ limits });
     const hub = new Hub(engine, createLogger("test", "silent"));
@@ -142,7 +142,7 @@ describe("Watcher", () => {
     expect(oldest.changes).toHaveLength(290);
   });
 
-  it("is served a snapshot of a loaded event where the log cannot be read", async () => {
+  it("gets a snapshot of a loaded event if the log cannot be read", async () => {
     const { engine, eventId } = setUp();
     await assign(engine, eventId, "u1", [`${eventId}-a`]);
     const cursor = await positionOf(engine, eventId);
@@ -159,7 +159,7 @@ describe("Watcher", () => {
   it.each([
     ["of another epoch", (at: LogPosition) => ({ epoch: "another-life", revision: at.revision })],
     ["ahead of the store", (at: LogPosition) => ({ epoch: at.epoch, revision: at.revision + 7 })],
-  ])("learns from a snapshot that its cursor is %s (pitfall 24)", async (_, cursorFrom) => {
+  ])("gets a snapshot with the reason that its cursor is %s (pitfall 24)", async (_, cursorFrom) => {
     const { engine, hub, eventId } = setUp();
     await assign(engine, eventId, "u1", [`${eventId}-a`]);
     const cursor = cursorFrom(await positionOf(engine, eventId));
@@ -169,7 +169,7 @@ describe("Watcher", () => {
     expect(picture.channelsOf(eventId, "u1")).toEqual([`${eventId}-a`]);
   });
 
-  it("learns from a snapshot that its cursor is too old, not left with a gap (pitfall 24)", async () => {
+  it("gets a snapshot with the reason that its cursor is too old, instead of a gap (pitfall 24)", async () => {
     const { engine, hub, eventId } = setUp();
     await assign(engine, eventId, "u1", [`${eventId}-a`]);
     const cursor = await positionOf(engine, eventId);
@@ -182,7 +182,7 @@ describe("Watcher", () => {
     expect(picture.snapshotReasons).toEqual([SnapshotReason.CURSOR_TOO_OLD]);
   });
 
-  it("has one message outstanding however many changes pass, and catches up in batches (pitfall 29, G8)", async () => {
+  it("has one message outstanding for any number of changes, and catches up in batches (pitfall 29, G8)", async () => {
     const { engine, hub, eventId } = setUp();
     const { sink, picture } = await watch(hub, [eventId]);
     await waitFor(() => picture.checkpoints.length === 1);
@@ -213,7 +213,7 @@ describe("Watcher", () => {
     expect(picture.snapshotReasons).toEqual([SnapshotReason.INITIAL, SnapshotReason.CURSOR_TOO_OLD]);
   });
 
-  it("shares batches and snapshots with others at the same place", async () => {
+  it("shares batches and snapshots with watchers at the same position", async () => {
     const { engine, hub, eventId } = setUp();
     await assign(engine, eventId, "u1", [`${eventId}-a`]);
     const one = await watch(hub, [eventId]);
@@ -225,11 +225,11 @@ describe("Watcher", () => {
     expect(one.sink.buffers.at(-1)).toBe(two.sink.buffers.at(-1));
   });
 
-  it("starts over where its snapshot is the third oldest (G8)", async () => {
+  it("starts over if its snapshot is the third oldest (G8)", async () => {
     const { engine, hub, eventId } = setUp();
     for (let user = 0; user < 1_500; user++) await assign(engine, eventId, `u${user}`, [`${eventId}-a`]);
     const feed = await hub.acquire(eventId);
-    // Each stays on its snapshot of two chunks, so that none is idle and discarded for that.
+    // Each watcher stays at its snapshot of two chunks, so that no snapshot is unused and discarded.
     const watchSlowly = () => {
       const sink = new FakeSink();
       sink.isReading = false;
@@ -269,7 +269,7 @@ describe("Watcher", () => {
     expect(sink.buffers.length).toBeGreaterThan(10);
   });
 
-  it("receives only its users, and its checkpoints pass the others (pitfall 27)", async () => {
+  it("receives only its users, and its checkpoints advance past the others (pitfall 27)", async () => {
     const { engine, hub, eventId } = setUp();
     await assign(engine, eventId, "u1", [`${eventId}-a`]);
     await assign(engine, eventId, "u2", [`${eventId}-a`]);
@@ -290,7 +290,7 @@ describe("Watcher", () => {
     expect(picture.checkpoints.at(-1)).toMatchObject({ feedHealthy: true });
   });
 
-  it("ends with the picture of the store, whatever its pace and whatever happens (G1, G2, G7)", async () => {
+  it("ends with the state of the store, at any pace and after any changes (G1, G2, G7)", async () => {
     const step = fc.oneof(
       fc.record({
         op: fc.constant("assign" as const),

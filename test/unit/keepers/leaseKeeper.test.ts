@@ -11,7 +11,7 @@ import { waitFor } from "../../support/waitFor.js";
 
 const logger = createLogger("test", "silent");
 
-/** An engine that counts how often it is asked for the ends of leases, and fails as often as told. */
+/** An engine that counts the calls of endLeases, and fails a given number of times. */
 function makeEngine() {
   const engine = createMemoryEngine({ logger });
   const asked = { count: 0, failures: 0 };
@@ -39,7 +39,7 @@ test("an end that cannot be announced is tried again", async () => {
   watch.close();
 });
 
-test("a renewed lease costs one look at the end that was known, one given back none", async () => {
+test("a renewed lease costs one check at its earlier end, a released lease costs none", async () => {
   const { engine, asked } = makeEngine();
   const { eventId, channelIds } = await makeEvent(engine, ["u"], 2);
   const [renewed, released] = channelIds as [string, string];
@@ -56,7 +56,7 @@ test("a renewed lease costs one look at the end that was known, one given back n
   watch.close();
 });
 
-test("leases that were granted before are found, and again after news may have been missed", async () => {
+test("leases that were granted before are found, and again after messages may have been missed", async () => {
   const { engine } = makeEngine();
   const { eventId, channelIds } = await makeEvent(engine, ["u"], 2);
   const [before, missed] = channelIds as [string, string];
@@ -101,7 +101,7 @@ test("a watch that is closed while it opens follows nothing", async () => {
   expect(following).toBe(0);
 });
 
-test("an event whose loading fails though leases run in it is loaded later, so that their ends are announced", async () => {
+test("an event with running leases that cannot be loaded is loaded later, so that their ends are announced", async () => {
   const { engine, asked } = makeEngine();
   const { eventId, channelId } = await makeEvent(engine, ["u"]);
   const hub = new Hub(engine, logger);

@@ -10,7 +10,7 @@ import { waitFor } from "../../support/waitFor.js";
 const logger = createLogger("test", "silent");
 const unavailable = () => new SquelchError("unavailable", "not now");
 
-/** An engine that counts who is upheld, fails as often as told, and says when its feed is restored. */
+/** An engine that counts the calls for each event, fails a given number of times, and can report a restored feed. */
 function makeEngine() {
   const engine = createMemoryEngine({ logger });
   const asked: string[] = [];
@@ -38,7 +38,7 @@ function makeEngine() {
   return { engine: counting, asked, failures, restored };
 }
 
-test("a pause is upheld from when it is made until it is over, through failures, and no longer", async () => {
+test("a pause is upheld until it is over, also through failures, and not longer", async () => {
   const { engine, asked, failures } = makeEngine();
   const warnings: string[] = [];
   const telling = Object.assign(createLogger("test", "silent"), {
@@ -59,7 +59,7 @@ test("a pause is upheld from when it is made until it is over, through failures,
   keeper.close();
 });
 
-test("pauses that were made before the start, or while nothing could be received, are found when the feed is restored", async () => {
+test("pauses from before the start or from an interruption are found when the feed is restored", async () => {
   const { engine, asked, failures, restored } = makeEngine();
   const { eventId } = await makeEvent(engine, ["u"]);
   await pause(engine, eventId);
@@ -74,7 +74,7 @@ test("pauses that were made before the start, or while nothing could be received
   expect(asked.length).toBe(count);
 });
 
-test("a pause that is made while the one before is found to be over is upheld", async () => {
+test("a pause that begins while the previous one is found to be over is upheld", async () => {
   const { engine, asked } = makeEngine();
   const { eventId } = await makeEvent(engine, ["u"]);
   let answer: () => void = () => undefined;

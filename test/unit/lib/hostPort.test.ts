@@ -31,7 +31,7 @@ describe("parseHostPort", () => {
     expect(parseHostPort(text)).toBeUndefined();
   });
 
-  it("takes the default port where the text names none", () => {
+  it("uses the default port if the text has no port", () => {
     expect(parseHostPort("host", 6_379)).toEqual({ host: "host", port: 6_379 });
     expect(parseHostPort("[::1]", 6_379)).toEqual({ host: "::1", port: 6_379 });
     expect(parseHostPort("host:1", 6_379)).toEqual({ host: "host", port: 1 });

@@ -83,13 +83,13 @@ describe("redactRedisUrl", () => {
       "redis+sentinel://a,b/m?sentinelUsername=***&sentinelPassword=***",
     ],
     ["redis://host", "redis://host"],
-  ])("hides what is secret in %s", (url, redacted) => {
+  ])("hides the secrets in %s", (url, redacted) => {
     expect(redactRedisUrl(url)).toBe(redacted);
   });
 });
 
 describe("the configuration of Redis", () => {
-  it("says everything that is wrong at once, without passwords", () => {
+  it("reports all mistakes at once, without passwords", () => {
     const flags = { redisUrl: "redis://:secret@a,b", ingestRedisUrl: "redis+cluster://:secret@a", redisLayout: "flat" };
     let message = "";
     try {
@@ -107,11 +107,11 @@ describe("the configuration of Redis", () => {
   it.each([
     [{ redisUrl: "redis+cluster://a" }, "--redis-layout: must be cluster where --redis-url is of a Cluster"],
     [{ ingestRedisUrl: "redis://a" }, "--ingest-redis-url: needs --redis-url too"],
-  ])("refuses what does not go together: %j", (flags, problem) => {
+  ])("refuses options that exclude each other: %j", (flags, problem) => {
     expect(() => parseConfig(flags, {})).toThrow(problem);
   });
 
-  it("takes a Cluster with its layout, from flags or variables", () => {
+  it("accepts a Cluster with its layout, from flags or variables", () => {
     const env = { SQUELCH_REDIS_URL: "redis+cluster://a", SQUELCH_REDIS_LAYOUT: "cluster" };
     expect(parseConfig({ ingestRedisUrl: "redis://b" }, env)).toMatchObject({
       redisUrl: "redis+cluster://a",

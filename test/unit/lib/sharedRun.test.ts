@@ -15,7 +15,7 @@ function createJob() {
 }
 
 describe("SharedRun", () => {
-  it("gives callers that come during a run one run that begins after it", async () => {
+  it("gives callers that arrive during a run one run that begins after it", async () => {
     const { finish, job } = createJob();
     const shared = new SharedRun(job);
     const first = shared.run();
@@ -29,14 +29,14 @@ describe("SharedRun", () => {
     expect(await second).toBe(2);
   });
 
-  it("goes on after a run that failed: only the callers that shared it fail", async () => {
+  it("continues after a failed run: only the callers that shared it fail", async () => {
     const job = vi.fn(async () => "done").mockRejectedValueOnce(new Error("not now"));
     const shared = new SharedRun(job);
     await expect(shared.run()).rejects.toThrow("not now");
     expect(await shared.run()).toBe("done");
   });
 
-  it("aborts a run when the last of its callers has given up, and not before", async () => {
+  it("aborts a run when its last caller has given up, and not before", async () => {
     const { finish, job } = createJob();
     const shared = new SharedRun(job);
     const callers = [new AbortController(), new AbortController()];
@@ -55,7 +55,7 @@ describe("SharedRun", () => {
     expect(await next).toBe(2);
   });
 
-  it("never aborts a run that a caller without a signal shares", async () => {
+  it("never aborts a run with a caller that has no signal", async () => {
     const { finish, job } = createJob();
     const shared = new SharedRun(job);
     const caller = new AbortController();
@@ -86,7 +86,7 @@ describe("SharedRun", () => {
     expect(job).toHaveBeenCalledTimes(2);
   });
 
-  it("rejects a caller at once that has given up already", async () => {
+  it("rejects a caller at once if its signal is already aborted", async () => {
     const { job } = createJob();
     await expect(new SharedRun(job).run(AbortSignal.abort(new Error("gone")))).rejects.toThrow("gone");
     expect(job).not.toHaveBeenCalled();

@@ -11,7 +11,7 @@ const record = (target: string): AuditRecord => ({
   eventId: "e",
   target,
   outcome: "OK",
-  requestId: "r",
+  callId: "r",
   detail: "",
 });
 
@@ -36,7 +36,7 @@ const start = (store: ReturnType<typeof createStore>) => new AuditTrail(store, c
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
 afterEach(() => void vi.useRealTimers());
 
-it("keeps the order, and waits for a store that is away", async () => {
+it("keeps the order, and waits while the store is away", async () => {
   const store = createStore();
   const trail = start(store);
   store.isAway = true;
@@ -49,7 +49,7 @@ it("keeps the order, and waits for a store that is away", async () => {
   expect(trail).toMatchObject({ recorded: 4, dropped: 0 });
 });
 
-it("holds a bounded number of records for it, and counts the others (G8, G9)", async () => {
+it("keeps a bounded number of records for the store, and counts the others (G8, G9)", async () => {
   const store = createStore();
   const trail = start(store);
   store.isAway = true;

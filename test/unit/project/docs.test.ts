@@ -1,16 +1,18 @@
 import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import type { DescService } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { Command } from "commander";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import { FloorDenyCause, FloorRevokeCause } from "../../../gen/squelch/v1/model_pb.js";
-import { PermissionService, SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
+import { SnapshotReason } from "../../../gen/squelch/v1/permission_service_pb.js";
 import { addRouterCommand } from "../../../src/cli/commands/programs/router.js";
 import type { CommandContext } from "../../../src/cli/context.js";
+import { ERROR_REASONS } from "../../../src/domain/errorReasons.js";
 import * as keys from "../../../src/engine/redis/keys.js";
 import { CONFIG_OPTIONS } from "../../../src/server/configOptions.js";
+import { services } from "../../../src/server/contract.js";
 import type { Hub } from "../../../src/server/feed/hub.js";
 import { implementCalls } from "../../../src/server/rpc/services.js";
 import { codes } from "../../../src/server/rpc/status.js";
@@ -42,7 +44,7 @@ const anchorsOf = (page: string) =>
 describe("docs/configuration.md", () => {
   const page = "docs/configuration.md";
 
-  it("lists every option of squelch serve as the program has it", () => {
+  it("lists every option of squelch serve like the program", () => {
     expect(rowsUnder(page, "## `squelch serve`")).toEqual(
       CONFIG_OPTIONS.map(({ flag, env, defaultText, description }) => [
         `\`${flag}\``,
@@ -86,12 +88,22 @@ describe("docs/errors.md", () => {
     for (const cells of rows) expect(cells).not.toContain("");
   });
 
-  it("says of every ending of a stream whether to resume, retry later or give up", () => {
+  it("lists every reason with its status and its metadata", () => {
+    expect(rowsUnder(page, "## Reasons").map((cells) => cells.slice(0, 3))).toEqual(
+      Object.entries(ERROR_REASONS).map(([reason, { code, metadata }]) => [
+        `\`${reason}\``,
+        `\`${status[codes[code]]}\``,
+        metadata.length === 0 ? "none" : metadata.map((key) => `\`${key}\``).join(", "),
+      ]),
+    );
+  });
+
+  it("gives for every ending of a stream one action: resume, retry later or give up", () => {
     const rows = rowsUnder(page, "## How a watch ends");
     for (const [ending, , action] of rows) {
       expect(["resume", "retry later", "give up"], ending).toContain(action);
     }
-    // A watch looks nothing up that could be missing and has no state that could forbid it.
+    // A watch looks nothing up, so NOT_FOUND cannot happen. No state forbids a watch, so FAILED_PRECONDITION cannot happen.
     const { notFound, failedPrecondition, ...ofStreams } = codes;
     expect([notFound, failedPrecondition]).toEqual([status.NOT_FOUND, status.FAILED_PRECONDITION]);
     const endings = rows.map(([ending = ""]) => unquote(ending));
@@ -102,7 +114,7 @@ describe("docs/errors.md", () => {
   it.each([
     ["## Denials of the floor", "FLOOR_DENY_CAUSE_", FloorDenyCause],
     ["## Floors taken away", "FLOOR_REVOKE_CAUSE_", FloorRevokeCause],
-  ] as const)("numbers the causes under %s as the contract does", (heading, prefix, causes) => {
+  ] as const)("gives the causes under %s their numbers in the contract", (heading, prefix, causes) => {
     for (const [cause = "", number] of rowsUnder(page, heading)) {
       const name = unquote(cause).replace(prefix, "");
       expect([cause, String(causes[name as keyof typeof causes])]).toEqual([cause, number]);
@@ -113,11 +125,11 @@ describe("docs/errors.md", () => {
 describe("docs/protocol.md", () => {
   const page = "docs/protocol.md";
 
-  it("lists every call, and says which are served", () => {
+  it("lists every call, and whether it is served", () => {
     const limits = { maxTalkTimeMs: 0, floorQueueLimit: 0, membershipCheck: true };
     const served = implementCalls({} as Hub, undefined, limits);
     expect(rowsUnder(page, "## Calls").map((cells) => cells.slice(0, 3).map(unquote))).toEqual(
-      [PermissionService, ChannelService].flatMap(({ name, methods }) =>
+      services.flatMap(({ name, methods }: DescService) =>
         methods.map((method) => [name, method.name, served.has(method) ? "yes" : "no"]),
       ),
     );
@@ -191,7 +203,7 @@ describe("docs/operations.md", () => {
     groups: { rules: { alert: string; expr: string; labels: { severity: string } }[] }[];
   };
   const alerts = rules.groups.flatMap((group) => group.rules);
-  // A histogram is asked for by its parts.
+  // Queries name the parts of a histogram.
   const metricsIn = (text: string) =>
     [...text.matchAll(/\bsquelch_\w+/g)].map(([name]) => name.replace(/_(bucket|count|sum)$/, ""));
 
@@ -206,7 +218,7 @@ describe("docs/operations.md", () => {
     expect(quoted.filter((message) => !sources.includes(`"${message}"`))).toEqual([]);
   });
 
-  it("speaks of metrics that it lists, and so do the alerts and the dashboard", () => {
+  it("names only metrics that it lists, and so do the alerts and the dashboard", () => {
     const { panels } = JSON.parse(read("deploy/grafana/squelch.json")) as {
       panels: { targets?: { expr: string }[] }[];
     };

@@ -1,19 +1,18 @@
 import { readFileSync } from "node:fs";
-import { fromJson, type JsonValue } from "@bufbuild/protobuf";
+import { type DescMethod, fromJson, type JsonValue } from "@bufbuild/protobuf";
 import { expect, it } from "vitest";
-import { ChannelService } from "../../../gen/squelch/v1/channel_service_pb.js";
 import {
-  PermissionService,
   WatchPermissionsRequestSchema,
   WatchPermissionsResponseSchema,
 } from "../../../gen/squelch/v1/permission_service_pb.js";
 import type { LogEntry } from "../../../src/domain/change.js";
+import { services } from "../../../src/server/contract.js";
 import { toChangeMessage } from "../../../src/server/feed/wire/messages.js";
 import { parseMembershipUpdate } from "../../../src/server/state/membershipUpdate.js";
 
 const text = readFileSync("docs/protocol.md", "utf8");
 const blocks = [...text.matchAll(/^```json\n(.*?)^```$/gms)].map(([, json = ""]) => JSON.parse(json) as JsonValue);
-const methods = [PermissionService, ChannelService].flatMap((service) => service.methods);
+const methods = services.flatMap((service): DescMethod[] => service.methods);
 
 /** The first example that has the field. */
 function blockWith(field: string): JsonValue {
@@ -22,7 +21,7 @@ function blockWith(field: string): JsonValue {
   return block;
 }
 
-it("docs/protocol.md shows requests that the contract takes", () => {
+it("docs/protocol.md shows requests that the contract accepts", () => {
   const calls = [...text.matchAll(/^call (\w+)\/(\w+) '(.*?)'/gm)];
   expect(calls.length).toBeGreaterThan(5);
   for (const [, service, name, json = ""] of calls) {
@@ -33,11 +32,11 @@ it("docs/protocol.md shows requests that the contract takes", () => {
   expect(fromJson(WatchPermissionsRequestSchema, blockWith("cursors")).cursors).toHaveLength(1);
 });
 
-it("docs/protocol.md shows an answer that the contract knows", () => {
+it("docs/protocol.md shows a valid answer of the contract", () => {
   expect(fromJson(WatchPermissionsResponseSchema, blockWith("changes")).payload.case).toBe("changes");
 });
 
-it("docs/protocol.md shows updates that the ingest reads", () => {
+it("docs/protocol.md shows updates that the ingest can read", () => {
   const published = [...text.matchAll(/^redis-cli PUBLISH vp:membership_updates \\\n +'(.*?)'$/gm)];
   expect(published).not.toEqual([]);
   const updates = [JSON.stringify(blockWith("channelIds")), ...published.map(([, json = ""]) => json)];
@@ -46,7 +45,7 @@ it("docs/protocol.md shows updates that the ingest reads", () => {
   }
 });
 
-it("docs/protocol.md shows a log entry that a replica understands", () => {
+it("docs/protocol.md shows a log entry that a replica can read", () => {
   const entry = blockWith("timeMs") as unknown as LogEntry;
   expect(toChangeMessage(entry)).toMatchObject({ revision: 1n, kind: { case: "membershipChanged" } });
 });

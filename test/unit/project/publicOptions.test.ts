@@ -3,7 +3,7 @@ import { ChannelClient, type GrpcClient, PermissionClient, PermissionRelay } fro
 import { startReferenceRouter } from "../../../src/router/reference/referenceRouter.js";
 import { ChannelStateManager, PermissionSyncManager } from "../../../src/server/index.js";
 
-// A caller that the compiler does not check.
+// A call that the compiler does not check.
 const untyped = (value: unknown) => value as never;
 const VALID = { address: "127.0.0.1:1", routerId: "r" };
 
@@ -30,12 +30,12 @@ describe("options of the public classes and functions", () => {
       "adress: PermissionClient has no such option; did you mean address?",
     ],
     [
-      "a name in other letters",
+      "a name with other capital letters",
       () => new PermissionClient(untyped({ ...VALID, eventIDs: [] })),
       "eventIDs: PermissionClient has no such option; did you mean eventIds?",
     ],
     [
-      "a name that is like none",
+      "a name that resembles no option",
       () => new PermissionRelay(new PermissionClient(VALID), untyped({ timeoutSeconds: 5 })),
       "timeoutSeconds: PermissionRelay has no such option; it has cut, cutAfterMs, logger",
     ],
@@ -75,7 +75,7 @@ describe("options of the public classes and functions", () => {
       "redisURL: PermissionSyncManager has no such option; did you mean redisUrl?",
     ],
     [
-      "a logger that is none",
+      "a value that is not a logger",
       () => new ChannelStateManager(untyped({ redisUrl: "redis://127.0.0.1:1", logger: console })),
       "logger: this option of ChannelStateManager must be a pino logger",
     ],
@@ -85,7 +85,7 @@ describe("options of the public classes and functions", () => {
     expect(construct).toThrow(expect.objectContaining({ name: "SquelchError", code: "invalidArgument", message }));
   });
 
-  it("refuses wrong options of the reference router by a rejection, before it opens anything", async () => {
+  it("rejects wrong options of the reference router before it opens anything", async () => {
     const given = { ...VALID, listen: "127.0.0.1:0" };
     await expect(startReferenceRouter(untyped(given))).rejects.toMatchObject({
       code: "invalidArgument",
@@ -103,7 +103,7 @@ describe("options of the public classes and functions", () => {
     );
   });
 
-  it("takes undefined for an option that is not given", () => {
+  it("treats undefined like an option that is not given", () => {
     expect(() => new PermissionRelay(new PermissionClient(VALID), untyped({ cut: undefined }))).not.toThrow();
   });
 });

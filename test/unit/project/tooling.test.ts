@@ -59,7 +59,7 @@ describe("biome.json", () => {
   });
   afterAll(() => rm(directory, { recursive: true }));
 
-  it("turns on each rule that the project relies on, and makes its exceptions", async () => {
+  it("turns on each rule that the project relies on, with its exceptions", async () => {
     const { status, stdout } = spawnSync(BIOME, ["lint", "--reporter=json", "."], { cwd: directory, encoding: "utf8" });
     expect(status).toBe(1);
     const { diagnostics } = JSON.parse(stdout) as { diagnostics: { category: string; location: { path: string } }[] };
@@ -72,7 +72,7 @@ describe("biome.json", () => {
 describe("findLayerBreaks", () => {
   it.each([
     ["src/domain/change.ts", 'import { Hub } from "../server/feed/hub.js";'],
-    ["src/domain/change.ts", 'import type { Change } from "../../../gen/squelch/v1/model_pb.js";'],
+    ["src/domain/change.ts", 'import type { Change } from "../../../gen/squelch/v1/permission_service_pb.js";'],
     ["src/lib/ring.ts", 'export { Cursor } from "../domain/cursor.js";'],
     ["src/router/relay/frames.ts", 'const { start } = await import("../../server/start.js");'],
     ["src/engine/redis/store.ts", 'import { Store } from "../memory/store.js";'],
@@ -86,7 +86,10 @@ describe("findLayerBreaks", () => {
   it.each([
     ["src/cli/commands/programs/serve.ts", 'import { start } from "../../../server/start.js";'],
     ["src/server/start.ts", 'import { createGrpcServer } from "./rpc/grpc/grpcServer.js";'],
-    ["src/server/rpc/calls/convert.ts", 'import { Change } from "../../../../gen/squelch/v1/model_pb.js";'],
+    [
+      "src/server/rpc/calls/convert.ts",
+      'import { Change } from "../../../../gen/squelch/v1/permission_service_pb.js";',
+    ],
     ["src/server/state/reconcile.ts", 'import { loadConfig } from "../config.js";'],
     ["src/engine/redis/store.ts", 'import { KEYS } from "./keys.js";\nimport { Redis } from "ioredis";'],
     ["src/domain/ports/engine.ts", 'import type { Clock } from "../../lib/clock.js";'],
@@ -103,7 +106,7 @@ describe("findCrowdedFolders", () => {
     expect(findCrowdedFolders(paths)).toEqual([]);
   });
 
-  it("refuses 17 files in a folder, of whatever kind", () => {
+  it("refuses 17 files of any kind in a folder", () => {
     const paths = [...files(16, "src/a"), "src/a/style.css", ...files(2, "src/b")];
     expect(findCrowdedFolders(paths)).toEqual(["src/a: holds 17 files; move some to sub-folders, at most 16 stay"]);
   });
@@ -139,7 +142,7 @@ describe("package-lock.json", () => {
     expect([...findMissing(JSON.parse(text)).keys()]).toEqual([]);
   });
 
-  it("is completed with the platforms that are read from the names", () => {
+  it("is completed with the platforms in the names of packages", () => {
     const optionalDependencies = { "@a/b-linux-x64-musl": "1.0.0", "@a/b-win32-arm64-msvc": "1.0.0", "@a/c": "2.0.0" };
     const lock = { packages: { "node_modules/a": { dev: true, optionalDependencies }, "node_modules/@a/c": {} } };
     expect(Object.fromEntries(findMissing(lock))).toEqual({

@@ -28,7 +28,7 @@ const change = (channelIds: string[]) =>
 const report = (routerId: string, revision: number) =>
   engine.reportApplied(routerId, [{ eventId: E, epoch, revision }]);
 
-/** Waits for revision 3 and gives the names of those who have it in force and of those who have not. */
+/** Waits for revision 3 and returns the names of the routers that have applied it and of those that have not. */
 async function wait(timeoutMs: number, on: Engine = engine, revision = 3): Promise<string[][]> {
   const { applied, missing } = await awaitApplied(
     on,
@@ -57,7 +57,7 @@ describe("awaitApplied", () => {
     expect(await wait(10_000)).toEqual([["r1", "r2"], []]);
   });
 
-  it("answers as soon as the last one has it in force, without asking the store again", async () => {
+  it("answers as soon as the last router has applied it, without reading the store again", async () => {
     await engine.holdRouter("r1", [E]);
     await engine.holdRouter("r2", [E]);
     const { reads, engine: counted } = changed({});
@@ -72,7 +72,7 @@ describe("awaitApplied", () => {
     expect(reads.count).toBe(1);
   });
 
-  it("names who is missing when the time is up, after a last look", async () => {
+  it("names the missing routers when the time is up, after a last read", async () => {
     await report("r1", 3);
     await engine.holdRouter("r2", [E]);
     const { reads, engine: counted } = changed({ followRouters: async () => () => undefined });
@@ -84,7 +84,7 @@ describe("awaitApplied", () => {
     expect(await wait(0), "a wait of 0 is a look").toEqual([["r1", "r3"], ["r2"]]);
   });
 
-  it("a router that says farewell is waited for no longer; a new one is", async () => {
+  it("a router that has sent a farewell is no longer waited for; a new router is", async () => {
     await engine.holdRouter("r1", [E]);
     const answer = wait(10_000);
     await engine.holdRouter("r2", [E]);
@@ -93,7 +93,7 @@ describe("awaitApplied", () => {
     expect(await answer).toEqual([["r2"], []]);
   });
 
-  it("a router that has vanished is named until it has been silent for a minute", async () => {
+  it("a router that has vanished counts as missing until it was silent for a minute", async () => {
     shiftMs = -ROUTER_SILENCE_MS + 200;
     await engine.holdRouter("dead", [E]);
     shiftMs = 0;
@@ -104,7 +104,7 @@ describe("awaitApplied", () => {
     expect(performance.now() - startedMs).toBeLessThan(5_000);
   });
 
-  it("sees what happens while the store is being read", async () => {
+  it("includes reports that arrive while the store is read", async () => {
     await engine.holdRouter("r1", [E]);
     await engine.holdRouter("r2", [E]);
     let notify: (news: RouterNews) => void = () => undefined;
@@ -128,7 +128,7 @@ describe("awaitApplied", () => {
     expect(reads.count).toBe(2);
   });
 
-  it("reads again when news may have been missed", async () => {
+  it("reads again when reports may have been missed", async () => {
     await engine.holdRouter("r1", [E]);
     let restore: () => void = () => undefined;
     const { reads, engine: interrupted } = changed({
@@ -145,7 +145,7 @@ describe("awaitApplied", () => {
     expect(reads.count).toBe(2);
   });
 
-  it("G9: a revision that the log does not have is a failure, not a router's delay", async () => {
+  it("G9: a revision that the log does not have is a failure, and no router counts as late", async () => {
     const failure = { code: "failedPrecondition", message: expect.stringMatching(/^revision: the log of "e1"/) };
     await expect(wait(0, engine, 4)).rejects.toMatchObject(failure);
     const otherEpoch = { eventId: E, revision: 1, epoch: "another" };
@@ -154,7 +154,7 @@ describe("awaitApplied", () => {
     await expect(awaitApplied(engine, unknown, soon(0), idle)).rejects.toMatchObject({ code: "failedPrecondition" });
   });
 
-  it("G9: a log that begins anew ends the wait: the change may be lost", async () => {
+  it("G9: a new epoch of the log ends the wait, because the change may be lost", async () => {
     await engine.holdRouter("r1", [E]);
     const { reads, engine: reset } = changed({});
     const { readRouters } = reset;
@@ -173,7 +173,7 @@ describe("awaitApplied", () => {
     await expect(answer).rejects.toMatchObject({ code: "failedPrecondition" });
   });
 
-  it("G9: a store that cannot be read is said to be unavailable", async () => {
+  it("G9: fails with unavailable if the store cannot be read", async () => {
     const gone = new SquelchError("unavailable", "gone");
     const { engine: away } = changed({ readRouters: () => Promise.reject(gone) });
     await expect(wait(10_000, away)).rejects.toBe(gone);
@@ -198,7 +198,7 @@ describe("awaitApplied", () => {
     expect(followers).toBe(0);
   });
 
-  it("says when the change was made, as long as the log has it", async () => {
+  it("returns the time of the change, as long as the log has it", async () => {
     const [entry] = (await engine.readLog(E, { epoch, revision: 2 }, 1)) ?? [];
     const { changedMs, position } = await awaitApplied(engine, { eventId: E, revision: 3, epoch }, soon(0), idle);
     expect([changedMs, position]).toEqual([entry?.timeMs, { epoch, revision: 3 }]);

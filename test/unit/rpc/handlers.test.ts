@@ -7,7 +7,7 @@ import { implementCalls } from "../../../src/server/rpc/services.js";
 declare const all: Handlers;
 declare const others: Omit<Handlers, "startPtt">;
 
-// Compiled, and never run: each directive fails the compilation if the next line has no error.
+// This is compiled and never run. Each directive fails the compilation if the next line has no error.
 function compileErrors(): Handlers[] {
   // @ts-expect-error startPtt is missing
   const missing: Handlers = { ...others };

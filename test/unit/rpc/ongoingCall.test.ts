@@ -5,7 +5,7 @@ import { OngoingCall } from "../../../src/server/rpc/ongoingCall.js";
 import type { Endings } from "../../../src/server/rpc/shutdown.js";
 import { CallCancelled } from "../../../src/server/rpc/status.js";
 
-const caller = { head: { requestId: "r1" }, identity: { name: "anna" } } as Caller;
+const caller = { head: { callId: "r1" }, identity: { name: "anna" } } as Caller;
 const never = () => new Promise<never>(() => undefined);
 
 let endings: Endings;
@@ -41,7 +41,7 @@ describe("the time of a call", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("leaves time for the answer to arrive, with and without a deadline of the client", () => {
+  it("leaves time for the answer to arrive, with and without a client deadline", () => {
     const answersWithinMs = (clientWaitsMs: number) => {
       const call = callFor(clientWaitsMs);
       call.startTimer(65_000);
@@ -54,7 +54,7 @@ describe("the time of a call", () => {
 });
 
 describe("the signal of a call", () => {
-  it("is aborted with the reason for which the call ends early, of which only the first counts", async () => {
+  it("is aborted with the first reason for which the call ends early", async () => {
     const call = callFor(1_000);
     const { signal } = call;
     const run = call.run(never);
@@ -65,7 +65,7 @@ describe("the signal of a call", () => {
     expect(signal.reason).toBe(reason);
   });
 
-  it("is aborted when the call has been answered, so that nothing goes on for it", async () => {
+  it("is aborted when the call was answered, so that no work for it continues", async () => {
     const call = callFor(1_000);
     const { signal } = call;
     expect(await call.run(async () => "answer")).toBe("answer");

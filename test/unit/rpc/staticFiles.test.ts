@@ -28,7 +28,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-it("serves the page at / and at places within it, asked for again each time", async () => {
+it("serves the page at / and at paths within it, without caching", async () => {
   for (const path of ["/", "/index.html", "/events/festival"]) {
     const answer = await fetch(`${url}${path}`, { headers: { accept: "text/html" } });
     expect(await answer.text()).toBe("<!doctype html>");
@@ -44,7 +44,7 @@ it("serves the page at / and at places within it, asked for again each time", as
   }
 });
 
-it("serves assets with unlimited caching, and nothing of another kind", async () => {
+it("serves assets with unlimited caching, and no other kind of file", async () => {
   const asset = await fetch(`${url}/assets/main-1a2b.js`);
   expect([asset.status, await asset.text()]).toEqual([200, "void 0;"]);
   expect(asset.headers.get("cache-control")).toContain("immutable");
@@ -61,6 +61,6 @@ it("serves assets with unlimited caching, and nothing of another kind", async ()
   }
 });
 
-it("knows no folder that is not built", () => {
+it("serves nothing if the page is not built", () => {
   expect(createStaticFiles(join(folder, "nothing"))).toBeUndefined();
 });

@@ -12,6 +12,9 @@ describe("Reconciler", () => {
   let closedGaps: [id: string, to: number][];
   let asked: (readonly string[] | undefined)[];
   let openedAt: number | undefined;
+  /** The answers to claims; `claimed` when there are none. */
+  let claims: ("claimed" | "wait" | "done")[];
+  let completed: number[];
   let reconciler: Reconciler;
   let engine: Engine;
 
@@ -21,6 +24,8 @@ describe("Reconciler", () => {
     tickets = 0;
     closedGaps = [];
     asked = [];
+    claims = [];
+    completed = [];
     openedAt = 7;
     const controlPlane: ControlPlane = {
       takeTicket: async () => ++tickets,
@@ -29,6 +34,9 @@ describe("Reconciler", () => {
         if (!isReachable) throw new SquelchError("unavailable", "Redis cannot be reached; try again");
         return "w1";
       },
+      newestTicket: () => 5,
+      claimReconcile: async () => claims.shift() ?? "claimed",
+      noteReconciled: async (ticket) => void completed.push(ticket),
       closeGap: async (id, to) => void closedGaps.push([id, to]),
       listUsers: async () => [],
       readAssignedChannels: async (userIds) => userIds.map(() => []),
@@ -43,6 +51,7 @@ describe("Reconciler", () => {
       get openedAt() {
         return openedAt;
       },
+      awaitApplied: async () => undefined,
     };
     reconciler = new Reconciler(engine, controlPlane, ingest, createLogger("test", "silent"));
   });
@@ -51,7 +60,7 @@ describe("Reconciler", () => {
     vi.useRealTimers();
   });
 
-  it("closes the gap before the unbroken subscription, where there is one", async () => {
+  it("closes the gap before the unbroken subscription, if there is one", async () => {
     await reconciler.run();
     expect(closedGaps).toEqual([["w1", 7]]);
     openedAt = undefined;
@@ -59,7 +68,7 @@ describe("Reconciler", () => {
     expect(closedGaps).toHaveLength(1);
   });
 
-  it("serves requests of the same second with one reconcile, and is due until then", async () => {
+  it("serves the requests of one second with one reconcile, and is due until then", async () => {
     reconciler.request();
     reconciler.request();
     expect(reconciler.isDue).toBe(true);
@@ -71,7 +80,22 @@ describe("Reconciler", () => {
     expect(tickets).toBe(1);
   });
 
-  it("repeats what was requested until it succeeds", async () => {
+  it("leaves a requested reconcile to a replica that has claimed it, unless that one does not complete it", async () => {
+    claims = ["wait", "wait", "done"];
+    reconciler.request();
+    await vi.advanceTimersByTimeAsync(2_500);
+    expect(reconciler.isDue).toBe(true);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(reconciler.isDue).toBe(false);
+    expect(completed).toEqual([]);
+    claims = ["wait", "claimed"];
+    reconciler.request();
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(reconciler.isDue).toBe(false);
+    expect(completed).toEqual([1]);
+  });
+
+  it("repeats a requested reconcile until it succeeds", async () => {
     isReachable = false;
     reconciler.request();
     await vi.advanceTimersByTimeAsync(3_500);
@@ -82,7 +106,7 @@ describe("Reconciler", () => {
     expect(tickets).toBe(1);
   });
 
-  it("begins nothing that was requested once it is stopped", async () => {
+  it("begins no requested reconcile after it was stopped", async () => {
     reconciler.request();
     reconciler.stop();
     reconciler.request();
@@ -104,7 +128,7 @@ describe("Reconciler", () => {
     expect(reconciler.counts).toMatchObject({ done: 0, failed: 0 });
   });
 
-  it("goes on when one of its callers gives up", async () => {
+  it("continues when one of its callers gives up", async () => {
     const calling = new AbortController();
     const given = reconciler.run(calling.signal);
     const kept = reconciler.run();
@@ -115,7 +139,7 @@ describe("Reconciler", () => {
     expect(reconciler.counts.done).toBe(1);
   });
 
-  it("compares users who are asked for at the same time together", async () => {
+  it("compares users that are requested at the same time together", async () => {
     const all = ["u1", "u2", "u1"].map((userId) => reconciler.runForUser(userId));
     await vi.advanceTimersByTimeAsync(1_000);
     await Promise.all(all);
@@ -126,7 +150,7 @@ describe("Reconciler", () => {
 });
 
 describe("reconcile", () => {
-  it("writes every other event where the store fails to write one, and fails then", async () => {
+  it("writes all other events if the store fails to write one, and then fails", async () => {
     const written: string[] = [];
     const engine = {
       listEvents: async () => [],
@@ -143,7 +167,12 @@ describe("reconcile", () => {
       readChannelEvents: async (channelIds: readonly string[]) => channelIds.map((channelId) => `e-${channelId}`),
     } as unknown as ControlPlane;
     const { signal } = new AbortController();
-    const options = { onAmbiguous: () => undefined, onOverLimit: () => undefined, signal };
+    const options = {
+      awaitApplied: async () => undefined,
+      onAmbiguous: () => undefined,
+      onOverLimit: () => undefined,
+      signal,
+    };
     await expect(reconcile(engine, controlPlane, options)).rejects.toThrow("WRONGTYPE");
     expect(written).toEqual(["e-b"]);
   });

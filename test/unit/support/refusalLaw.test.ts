@@ -56,8 +56,8 @@ function historyOf({
     outages: [],
     refusals: [
       {
-        ...{ fault: FAULT, from: 10_000, heldUntil: OVER_MS, to: OVER_MS },
-        ...{ replicas: ["r0"], isTotal: true, readyAgainMs: 5_000 },
+        ...{ fault: FAULT, from: 10_000, heldUntil: OVER_MS, ceasedAt: OVER_MS, to: OVER_MS },
+        ...{ replicas: ["r0"], isTotal: true },
       },
     ],
     readiness,
@@ -70,11 +70,11 @@ function historyOf({
 const textOf = (history: History) => checkRefusals(history).map(({ law, text }) => `${law} ${text}`);
 
 describe("the law of refusals", () => {
-  it("finds nothing where an update was kept and the replica said that it could not write", () => {
+  it("finds nothing if an update was kept and the replica reported that it could not write", () => {
     expect(textOf(historyOf())).toEqual([]);
   });
 
-  it("finds an update that is lost, also where Redis refused nothing when it was published", () => {
+  it("finds an update that is lost, also if Redis refused nothing when it was published", () => {
     const lost = historyOf();
     lost.witnessed.pop();
     expect(textOf(lost)).toEqual([expect.stringMatching(/^G1 w0 .* in force never/)]);
@@ -88,6 +88,29 @@ describe("the law of refusals", () => {
     expect(textOf(historyOf({ toldMs: 26_100 }))).toEqual([expect.stringMatching(/had not arrived at w0 by 26000/)]);
   });
 
+  it("accepts an update that changes nothing", () => {
+    const same = historyOf();
+    const [published] = same.witnessed.splice(0) as [never];
+    const earlier = { kind: "entry", at: 9_000, entry: { ...entry(1), writeId: "w-1" } } as const;
+    same.witnessed.push(earlier, published);
+    expect(textOf(same)).toEqual([]);
+    // Another write changes the user long afterwards.
+    const later = { kind: "entry", at: 40_000, entry: { ...entry(2), writeId: "w9", channels: "" } } as const;
+    same.witnessed.push(later);
+    expect(textOf(same)).toEqual([]);
+  });
+
+  it("accepts a revocation without effect only if Redis has lost what it revokes", () => {
+    const history = historyOf();
+    const earlier = { kind: "entry", at: 2_000, entry: { ...entry(1), writeId: "w9" } } as const;
+    const loss = { kind: "lost", at: 4_000, backTo: 0, isCertain: true } as const;
+    history.witnessed.splice(0, 2, earlier, { kind: "published", at: PUBLISHED_MS, writeId: "w0" });
+    history.writes.set("w0", { id: "w0", path: "published", eventId: EVENT, channelsOf: new Map([[USER, ""]]) });
+    expect(textOf(history)).toEqual([expect.stringMatching(/^G1 w0 .* never/)]);
+    history.witnessed.splice(1, 0, loss);
+    expect(textOf(history)).toEqual([]);
+  });
+
   it("grants the time for which the machine had no CPU, and for which another fault lasted", () => {
     const busy = historyOf({ appliedMs: 25_100, toldMs: 25_200 });
     busy.cpuWaits = [{ at: 21_000, ms: 500 }];
@@ -97,7 +120,7 @@ describe("the law of refusals", () => {
     expect(textOf(cut)).toEqual([]);
   });
 
-  it("does not ask for an update that no replica was there to hear, or that Redis has lost", () => {
+  it("does not expect an update that no replica could receive, or that Redis has lost", () => {
     const deaf = historyOf();
     deaf.witnessed.pop();
     deaf.troubles.push({ party: "r0", fault: "another", isDeaf: true, from: 14_000, to: 16_000 });

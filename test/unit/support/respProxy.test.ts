@@ -59,7 +59,7 @@ describe("a RESP proxy", () => {
     await expect(client.incr("h")).rejects.toThrow("WRONGTYPE");
   });
 
-  it("answers in the place of the server before the command took effect", async () => {
+  it("answers instead of the server before the command takes effect", async () => {
     const end = proxy.refuse({ when: "before", answer: named("set") });
     await expect(client.set("k", "v")).rejects.toThrow(OOM);
     expect(await direct.get("k")).toBeNull();
@@ -67,7 +67,7 @@ describe("a RESP proxy", () => {
     expect(await client.set("k", "v")).toBe("OK");
   });
 
-  it("answers in the place of the server after the command took effect", async () => {
+  it("answers instead of the server after the command has taken effect", async () => {
     proxy.refuse({ when: "after", answer: named("set", "lrange") });
     await client.rpush("l", ..."abc");
     await expect(client.set("k", "v")).rejects.toThrow(OOM);
@@ -85,7 +85,7 @@ describe("a RESP proxy", () => {
     expect(replies).toEqual(["refused", "PONG", "refused", "refused", "1", "end"]);
   });
 
-  it("refuses only the connections of one name", async () => {
+  it("refuses only connections with one name", async () => {
     const other = open({ connectionName: "squelch-commands" });
     proxy.refuse({
       when: "before",
@@ -95,7 +95,7 @@ describe("a RESP proxy", () => {
     expect(await client.set("k", "v")).toBe("OK");
   });
 
-  it("passes large replies and commands in full, also where their neighbours are refused", async () => {
+  it("passes large replies and commands completely, also if their neighbours are refused", async () => {
     const large = "x".repeat(LARGE_BYTES);
     proxy.refuse({ when: "before", answer: named("incr") });
     const [stored, refused, read, alive] = await Promise.allSettled([
@@ -130,7 +130,7 @@ describe("a RESP proxy", () => {
     socket.destroy();
   });
 
-  it("passes what is published untouched, also after commands of the same connection", async () => {
+  it("passes published messages unchanged, also after commands of the same connection", async () => {
     const messages: string[] = [];
     client.on("message", (_, message: string) => messages.push(message));
     await client.ping();
@@ -141,7 +141,7 @@ describe("a RESP proxy", () => {
     expect(messages).toEqual(["a", "-ERR b", "*3", "c\r\n$1"]);
   });
 
-  it("refuses a subscription as any command", async () => {
+  it("refuses a subscription like any command", async () => {
     const end = proxy.refuse({ when: "before", answer: named("subscribe") });
     await expect(client.subscribe("one")).rejects.toThrow(OOM);
     end();
@@ -157,7 +157,7 @@ describe("a RESP proxy", () => {
     expect(Object.fromEntries(proxy.errors)).toMatchObject({ "WRONGTYPE Operation against a": 1, OOM: 2 });
   });
 
-  it("ends both connections where one of them ends", async () => {
+  it("ends both connections when one of them ends", async () => {
     await client.ping();
     const closed = once(client, "close");
     await direct.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");

@@ -48,7 +48,7 @@ describe("startRedis", () => {
     await expect(startRedis({ port: redis.port })).rejects.toThrow("Address already in use");
   });
 
-  it("comes back on the same port after a kill, empty unless it persists", async () => {
+  it("restarts on its port after a kill, empty unless it persists", async () => {
     const redis = await start();
     const durable = await start({ args: ["--appendonly", "yes", "--appendfsync", "always"] });
     for (const server of [redis, durable]) {
@@ -91,7 +91,7 @@ describe("startRedis", () => {
 });
 
 describe("startChild", () => {
-  it("lets no program outlive the process that started it, however that ends", async () => {
+  it("ends each program with the process that started it, in every way in which that can end", async () => {
     const port = await findFreePort();
     const dir = await mkdtemp(join(tmpdir(), "squelch-orphan-"));
     const script = `
@@ -121,7 +121,7 @@ describe("startChild", () => {
 });
 
 describe("waitFor", () => {
-  it("resolves with the value, names what it waited for, and passes errors on", async () => {
+  it("resolves with the value, names the awaited condition, and passes errors on", async () => {
     let calls = 0;
     expect(await waitFor(async () => (++calls === 3 ? "value" : undefined))).toBe("value");
     await expect(waitFor(() => false, { timeoutMs: 30, message: "godot" })).rejects.toThrow(

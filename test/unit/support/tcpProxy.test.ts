@@ -74,7 +74,7 @@ describe("a TCP proxy", () => {
     await waitFor(() => received === "again");
   });
 
-  it("holds one direction up and delivers it in full afterwards, while the other one passes", async () => {
+  it("holds one direction up and delivers it completely afterwards, while the other one passes", async () => {
     proxy.trouble("toServer", { kind: "held" });
     client.write("held ");
     client.write("back");
@@ -85,7 +85,7 @@ describe("a TCP proxy", () => {
     await waitFor(() => received === "held back");
   });
 
-  it("swallows one direction, says nothing of it, and breaks the connection when it is healed", async () => {
+  it("drops one direction silently, and breaks the connection when it is healed", async () => {
     proxy.trouble("toClient", { kind: "swallowed" });
     accepted[0]?.write("lost");
     client.write("passes");

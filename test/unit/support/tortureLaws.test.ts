@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { check } from "../../torture/checker.js";
 import type { Cursor, Entry, History, Rest, RouterRecord, StoredEvent } from "../../torture/record/history.js";
 
-// A fleet of one replica and one router that saw two writes to one user, and a mistake at a time in what it saw.
+// A fleet of one replica and one router that saw two writes to one user. Each test puts one mistake into the record.
 const EVENT = "t-e0";
 const USER = `${EVENT}.u0`;
 const FIRST = `${EVENT}.c00`;
@@ -89,7 +89,7 @@ function received({ routers }: History): RouterRecord[] {
   return routers.get("w0") as RouterRecord[];
 }
 
-/** Puts a record in the place of another of the router's. */
+/** Replaces a record of the router. */
 const replace =
   (index: number, ...records: RouterRecord[]) =>
   (history: History) => {
@@ -97,7 +97,7 @@ const replace =
   };
 
 describe("the checker", () => {
-  it("finds nothing where nothing is wrong", () => {
+  it("finds nothing in a correct record", () => {
     expect(check(goodHistory())).toEqual([]);
   });
 
@@ -134,12 +134,12 @@ describe("the checker", () => {
     ["G3", "another change under the same revision", replace(2, changes(entry(1, FIRST, "w0"), entry(2, FIRST, "w1")))],
     [
       "G3",
-      "a checkpoint that says for long that all is well",
+      "a checkpoint that reports a healthy feed for too long",
       replace(2, changes(entry(1, FIRST, "w0")), checkpoint(4_500, 1)),
     ],
     [
       "G6",
-      "an older write that stands",
+      "an older write that stays in force",
       ({ rests }) => {
         rests[0] = restOf(FIRST);
       },
@@ -155,7 +155,7 @@ describe("the checker", () => {
     ["G7", "a user of another event", replace(1, snapshot(0, [["t-e1.u0", FIRST]]))],
     [
       "G9",
-      "a call that is in no log",
+      "a successful call without a log entry",
       ({ writes }) => {
         const answer = { ok: true, at: 40, revision: 3, isChange: true } as const;
         writes.set("w2", { id: "w2", path: "rpc", eventId: EVENT, channelsOf: new Map([[USER, FIRST]]), answer });
@@ -163,7 +163,7 @@ describe("the checker", () => {
     ],
     [
       "G9",
-      "a call that fails without saying why",
+      "a call that fails without a reason",
       ({ writes }) => {
         const answer = { ok: false, at: 40, code: "INTERNAL" } as const;
         writes.set("w2", { id: "w2", path: "rpc", eventId: EVENT, channelsOf: new Map([[USER, FIRST]]), answer });

@@ -1,6 +1,6 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
-import { BanUserResponseSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { BanUserResponseSchema } from "../../../../gen/squelch/v1/ban_service_pb.js";
 import { addWaitOption, awaitRouters, type WaitOptions } from "../../awaitApplied.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
@@ -31,19 +31,19 @@ export function addBanCommand(program: Command, context: CommandContext): void {
     const { output } = context;
     const { reason, duration } = options;
     await withConnection(context, options, async (connection) => {
-      const response = await connection.permissions.banUser({
+      const response = await connection.bans.banUser({
         eventId,
         userId,
         reason,
         ...(duration !== undefined && { duration: durationFromMs(duration) }),
       });
-      const { ban, revision } = response;
+      const { ban } = response;
       if (options.json) await output.json(BanUserResponseSchema, response);
       else if (ban !== undefined) {
         await output.line(printable(describeBan(ban)));
         await output.line(printable(`lift it with: squelch unban ${eventId} ${userId}`));
       }
-      await awaitRouters(context, connection, options, { eventId, revision });
+      await awaitRouters(context, connection, options, { eventId, ...response });
     });
   });
 }

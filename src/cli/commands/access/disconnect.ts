@@ -26,7 +26,7 @@ export function addDisconnectCommand(program: Command, context: CommandContext):
         const { revision } = response;
         if (options.json) await output.json(DisconnectUserResponseSchema, response);
         else await output.line(printable(`${userId} is disconnected from ${eventId} (revision ${revision})`));
-        await awaitRouters(context, connection, options, { eventId, revision });
+        await awaitRouters(context, connection, options, { eventId, ...response });
       });
     },
   );

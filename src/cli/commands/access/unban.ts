@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { UnbanUserResponseSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { UnbanUserResponseSchema } from "../../../../gen/squelch/v1/ban_service_pb.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
 import { printable } from "../../output/output.js";
@@ -13,9 +13,7 @@ export function addUnbanCommand(program: Command, context: CommandContext): void
     .argument("<user>", "the user")
     .addHelpText("after", "\nExample:\n  squelch unban festival anna");
   addConnectionOptions(command).action(async (eventId: string, userId: string, options: ConnectionOptions) => {
-    const response = await withConnection(context, options, ({ permissions }) =>
-      permissions.unbanUser({ eventId, userId }),
-    );
+    const response = await withConnection(context, options, ({ bans }) => bans.unbanUser({ eventId, userId }));
     const { output } = context;
     if (options.json) return output.json(UnbanUserResponseSchema, response);
     await output.line(printable(`the ban of ${userId} is lifted (revision ${response.revision})`));

@@ -58,7 +58,7 @@ export function addPauseCommand(program: Command, context: CommandContext): void
       });
       if (options.json) await context.output.json(PauseAllSpeakersResponseSchema, response);
       else await showPause(context, eventId, response);
-      await awaitRouters(context, connection, options, { eventId, revision: response.revision });
+      await awaitRouters(context, connection, options, { eventId, ...response });
     });
   });
 }

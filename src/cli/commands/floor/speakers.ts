@@ -52,9 +52,14 @@ async function watchSpeakers(context: CommandContext, eventId: string, options: 
 const describeHolder = ({ channelId, userId, userName }: ActiveSpeaker) =>
   `${channelId}: ${userName} (${userId}) speaks`;
 
-function describeChange({ eventId, channelId, holder, snapshot, time }: WatchChannelsResponse): string[] {
-  if (holder !== undefined) return [describeHolder(holder)];
-  if (snapshot === undefined) return [`${channelId}: free`];
+function describeChange({ eventId, payload, time }: WatchChannelsResponse): string[] {
+  if (payload.case === "changed") {
+    const { channelId, holder } = payload.value;
+    return [holder === undefined ? `${channelId}: free` : describeHolder(holder)];
+  }
+  // A checkpoint shows only that the stream is alive.
+  if (payload.case !== "snapshot") return [];
+  const snapshot = payload.value;
   const at = time === undefined ? "" : ` at ${new Date(timestampMs(time)).toISOString()}`;
   if (snapshot.speakers.length === 0) return [`nobody is speaking in ${eventId}${at}`];
   return [`speaking in ${eventId}${at}:`, ...snapshot.speakers.map(describeHolder)];

@@ -1,5 +1,7 @@
+import { create } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { ListEventChannelsResponseSchema } from "../../../../gen/squelch/v1/channel_service_pb.js";
+import { readAllPages } from "../../../wire/allPages.js";
 import { addConnectionOptions, type ConnectionOptions, withConnection } from "../../connection.js";
 import type { CommandContext } from "../../context.js";
 import { printable } from "../../output/output.js";
@@ -17,18 +19,23 @@ export function addChannelsCommand(program: Command, context: CommandContext): v
     .option("--add <channel...>", "first add these channels to the event, unless they belong to another event", [])
     .addHelpText("after", "\nExamples:\n  squelch channels festival\n  squelch channels festival --add stage gate");
   addConnectionOptions(command).action(async (eventId: string, options: ChannelsOptions) => {
-    const response = await withConnection(context, options, async ({ channels }) => {
+    const channelIds = await withConnection(context, options, async ({ channels }) => {
       for (const channelId of options.add) {
         await channels.setChannelEvent({ channelId, eventId, onlyIfUnassigned: true });
       }
-      return channels.listEventChannels({ eventId });
+      return readAllPages(async (page) => {
+        const answer = await channels.listEventChannels({ eventId, ...page });
+        return { items: answer.channelIds, nextPageToken: answer.nextPageToken };
+      });
     });
     const { output } = context;
-    if (options.json) return output.json(ListEventChannelsResponseSchema, response);
-    if (response.channelIds.length === 0) return output.line(printable(`no channel belongs to ${eventId}`));
+    if (options.json) {
+      return output.json(ListEventChannelsResponseSchema, create(ListEventChannelsResponseSchema, { channelIds }));
+    }
+    if (channelIds.length === 0) return output.line(printable(`no channel belongs to ${eventId}`));
     await output.table(
       ["CHANNEL"],
-      response.channelIds.map((id) => [id]),
+      channelIds.map((id) => [id]),
     );
   });
 }

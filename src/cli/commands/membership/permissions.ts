@@ -37,10 +37,9 @@ async function showUser(
   const response = await permissions.getUserPermissions({ eventId, userId });
   if (json) return output.json(GetUserPermissionsResponseSchema, response);
   if (!response.known) return output.line(printable(`nothing was ever assigned to ${userId} in ${eventId}`));
-  const revision = String(response.cursor?.revision ?? 0);
   await output.table(
     ["EVENT", "USER", "CHANNELS", "REVISION"],
-    [[eventId, userId, formatIds(response.channelIds), revision]],
+    [[eventId, userId, formatIds(response.channelIds), String(response.userRevision)]],
   );
   await showPause(output, response.pause);
 }

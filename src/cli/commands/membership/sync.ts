@@ -73,7 +73,7 @@ export function addSyncCommand(program: Command, context: CommandContext): void 
             ),
           );
         }
-        await awaitRouters(context, connection, options, { eventId, revision });
+        await awaitRouters(context, connection, options, { eventId, ...response });
       });
     },
   );

@@ -1,6 +1,10 @@
 import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import { useEffect, useState } from "preact/hooks";
-import type { AwaitAppliedResponse, RouterProgress } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import {
+  AppliedOutcome,
+  type AwaitAppliedResponse,
+  type RouterProgress,
+} from "../../../../gen/squelch/v1/fleet_service_pb.js";
 import { describeProblem } from "../../api/problem.js";
 import type { EventPicture } from "../../model/eventPicture.js";
 import { formatAge, formatCount, timeOf } from "../../model/format.js";
@@ -12,7 +16,7 @@ const WAIT_MS = 2_000;
 const SHORT_INTERVAL_MS = 500;
 const LONG_INTERVAL_MS = 4_000;
 
-type Answer = Pick<AwaitAppliedResponse, "inForce" | "missing">;
+type Answer = Pick<AwaitAppliedResponse, "applied" | "missing" | "outcome">;
 
 /** Shows which routers have applied the pause, or, without a pause, all changes so far. */
 export function AppliedRouters({ event }: { event: EventPicture }) {
@@ -35,14 +39,11 @@ export function AppliedRouters({ event }: { event: EventPicture }) {
       // The first call answers at once with the current state.
       timeoutMs = isPaused ? WAIT_MS : 0;
       try {
-        const next = await session.permissions.awaitApplied(
-          { eventId, epoch, revision, timeout },
-          { signal: stop.signal },
-        );
+        const next = await session.fleet.awaitApplied({ eventId, epoch, revision, timeout }, { signal: stop.signal });
         if (stop.signal.aborted) return LONG_INTERVAL_MS;
         setAnswer(next);
         setProblem("");
-        return isPaused && next.missing.length > 0 ? SHORT_INTERVAL_MS : LONG_INTERVAL_MS;
+        return isPaused && next.outcome === AppliedOutcome.SOME_MISSING ? SHORT_INTERVAL_MS : LONG_INTERVAL_MS;
       } catch (error) {
         if (!stop.signal.aborted) {
           setAnswer(undefined);
@@ -79,10 +80,10 @@ interface ProgressProps {
   nowMs: number;
 }
 
-function Progress({ answer: { inForce: applied, missing }, isPaused, nowMs }: ProgressProps) {
+function Progress({ answer: { applied, missing, outcome }, isPaused, nowMs }: ProgressProps) {
   const total = applied.length + missing.length;
-  if (total === 0) return <p class="empty">No router serves this event</p>;
-  const slowestMs = Math.max(...applied.map(({ inForceAfter }) => (inForceAfter ? durationMs(inForceAfter) : 0)));
+  if (outcome === AppliedOutcome.NO_ROUTERS) return <p class="empty">No router serves this event</p>;
+  const slowestMs = Math.max(...applied.map(({ appliedAfter }) => (appliedAfter ? durationMs(appliedAfter) : 0)));
   return (
     <>
       <p class="sum" data-complete={missing.length === 0}>
@@ -103,7 +104,7 @@ function Progress({ answer: { inForce: applied, missing }, isPaused, nowMs }: Pr
             key={router.routerId}
             router={router}
             state="free"
-            text={router.inForceAfter ? `after ${durationMs(router.inForceAfter)} ms` : "in force"}
+            text={router.appliedAfter ? `after ${durationMs(router.appliedAfter)} ms` : "applied"}
           />
         ))}
       </ul>

@@ -32,19 +32,19 @@ export function KeepOut({ event, userId }: KeepOutProps) {
 
   const disconnect = () =>
     run(async () => {
-      const { revision } = await session.permissions.disconnectUser({ ...user, reason: reason.trim() });
-      return { what: "Disconnected", revision };
+      const { revision, epoch } = await session.permissions.disconnectUser({ ...user, reason: reason.trim() });
+      return { what: "Disconnected", revision, epoch };
     });
   const banUser = () =>
     run(async () => {
       const duration = durationMs > 0 ? { duration: durationFromMs(durationMs) } : {};
-      const { revision } = await session.permissions.banUser({ ...user, reason: reason.trim(), ...duration });
-      return { what: "Banned", revision };
+      const { revision, epoch } = await session.bans.banUser({ ...user, reason: reason.trim(), ...duration });
+      return { what: "Banned", revision, epoch };
     });
   const lift = () =>
     run(async () => {
-      const { revision } = await session.permissions.unbanUser(user);
-      return { what: "The ban was lifted", revision };
+      const { revision, epoch } = await session.bans.unbanUser(user);
+      return { what: "The ban was lifted", revision, epoch };
     });
   const isSure = (what: string) => !isBusy && confirm(`${what} ${userId} from ${eventId}?`);
   const text = said?.text ?? problem ?? (ban ? describeBan(ban) : "");

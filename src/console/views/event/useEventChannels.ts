@@ -1,4 +1,5 @@
 import { useEffect, useMemo } from "preact/hooks";
+import { readAllPages } from "../../../wire/allPages.js";
 import { sortIds } from "../../model/search.js";
 import { useConsole, useLive } from "../console.js";
 
@@ -16,7 +17,10 @@ export function useEventChannels(eventId: string): string[] {
       if (event === undefined) return;
       const askedAt = event.revision;
       try {
-        const { channelIds } = await session.channels.listEventChannels({ eventId }, { signal: stop.signal });
+        const channelIds = await readAllPages(async (page) => {
+          const answer = await session.channels.listEventChannels({ eventId, ...page }, { signal: stop.signal });
+          return { items: answer.channelIds, nextPageToken: answer.nextPageToken };
+        });
         event.takeIndex(channelIds, askedAt);
         ticker.mark();
       } catch {

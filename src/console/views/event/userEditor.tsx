@@ -1,4 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import type { SetUserChannelsResponse } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { describeProblem } from "../../api/problem.js";
 import type { EventPicture } from "../../model/eventPicture.js";
 import { formatCount } from "../../model/format.js";
 import { searchIds, sortIds } from "../../model/search.js";
@@ -34,18 +36,28 @@ export function UserEditor({ event, userId, channelIds, onClose }: UserEditorPro
   const entered = text.trim();
   const shown = searchIds(all, text);
 
+  const { revision: shownRevision, problem } = useShownRevision(event, userId);
+
   const write = (next: string[]) =>
     run(async () => {
-      const { added, removed, ...written } = await session.permissions.setUserChannels({
-        eventId: event.eventId,
-        userId,
-        channelIds: next,
-      });
+      const request = { eventId: event.eventId, userId, channelIds: next };
+      const condition = shownRevision === undefined ? {} : { ifRevision: shownRevision };
+      let answer: SetUserChannelsResponse;
+      try {
+        answer = await session.permissions.setUserChannels({ ...request, ...condition });
+      } catch (error) {
+        if (describeProblem(error).reason !== "REVISION_CHANGED") throw error;
+        const { channelIds: present } = await session.permissions.getUserPermissions(request);
+        const now = present.length === 0 ? "no channel" : present.join(", ");
+        const what = `Nothing was written: another administrator has changed ${userId}, who now has ${now}. Check the list`;
+        return { what, revision: undefined };
+      }
+      const { added, removed, ...written } = answer;
       setDraft(new Map());
       if (written.superseded) return { what: "A newer change came first: nothing was written", revision: undefined };
       const isSame = added.length + removed.length === 0;
       const what = isSame ? "Nothing to change" : `${added.length} gained, ${removed.length} lost`;
-      return { what, revision: written.revision };
+      return { what, revision: written.revision, epoch: written.epoch };
     });
   const save = () => {
     const next = new Set(event.users.get(userId));
@@ -56,8 +68,9 @@ export function UserEditor({ event, userId, channelIds, onClose }: UserEditorPro
     return write([...next]);
   };
   const toggle = (channelId: string, isWanted: boolean) => setDraft(new Map(draft).set(channelId, isWanted));
-  const canSave = isLive && !isBusy && changed.length > 0;
-  const canRevoke = isLive && !isBusy && standing.size > 0;
+  const isKnown = shownRevision !== undefined;
+  const canSave = isKnown && isLive && !isBusy && changed.length > 0;
+  const canRevoke = isKnown && isLive && !isBusy && standing.size > 0;
 
   return (
     <dialog ref={dialog} class="editor" aria-labelledby="editor-title" onClose={onClose}>
@@ -96,7 +109,7 @@ export function UserEditor({ event, userId, channelIds, onClose }: UserEditorPro
         ))}
       </ul>
       <p class="said" data-tone={said?.tone} role={said?.tone === "failed" ? "alert" : "status"}>
-        {said?.text ?? (isLive ? "" : "This page may be out of date, so saving is not possible")}
+        {said?.text ?? (isLive ? (problem ?? "") : "This page may be out of date, so saving is not possible")}
       </p>
       <KeepOut event={event} userId={userId} />
       <footer>
@@ -117,4 +130,33 @@ export function UserEditor({ event, userId, channelIds, onClose }: UserEditorPro
       </footer>
     </dialog>
   );
+}
+
+/**
+ * Returns the revision of the channels that the page shows for a user, which a write must not overwrite a newer one of. It is
+ * undefined until it is known. The stream has it for users who changed while the page is open; for others it is read.
+ */
+function useShownRevision(event: EventPicture, userId: string): { revision?: bigint; problem?: string } {
+  const { session } = useConsole();
+  const isLive = useIsLive();
+  const [read, setRead] = useState<{ revision: bigint; epoch: string }>();
+  const [problem, setProblem] = useState<string>();
+  const { eventId, epoch } = event;
+  useEffect(() => {
+    if (!isLive) return;
+    setProblem(undefined);
+    let isWanted = true;
+    session.permissions.getUserPermissions({ eventId, userId }).then(
+      ({ userRevision, cursor }) => isWanted && setRead({ revision: userRevision, epoch: cursor?.epoch ?? "" }),
+      (error: unknown) => isWanted && setProblem(describeProblem(error).text),
+    );
+    return () => {
+      isWanted = false;
+    };
+  }, [session, eventId, userId, epoch, isLive]);
+  const streamed = event.userRevisions.get(userId);
+  if (streamed !== undefined) return { revision: streamed };
+  // A change that the page does not show yet must not count as shown.
+  if (read?.epoch === epoch && read.revision <= event.revision) return { revision: read.revision };
+  return problem === undefined ? {} : { problem };
 }

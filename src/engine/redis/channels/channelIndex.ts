@@ -1,5 +1,5 @@
-import { SquelchError } from "../../../domain/errors.js";
 import { idProblem } from "../../../domain/id.js";
+import { alreadyAssigned } from "../../../domain/membership.js";
 import type { ChannelIndex } from "../../../domain/ports/channelIndex.js";
 import { batchesOf } from "../../../lib/batchesOf.js";
 import { attempt } from "../connection/connections.js";
@@ -97,7 +97,7 @@ export function createChannelIndex(
       for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
         const owner = await attempt(commands.hget(CHANNEL_EVENTS, channelId));
         if (onlyIfUnassigned && owner !== null && owner !== eventId) {
-          throw new SquelchError("failedPrecondition", `channel_id: "${channelId}" belongs to event "${owner}"`);
+          throw alreadyAssigned(channelId);
         }
         if (await moves.move(channelId, owner, eventId, actor)) return owner ?? undefined;
       }

@@ -14,7 +14,7 @@ export interface UnfinishedMove {
 
 /**
  * Stores which event owns each channel in the Cluster layout. There `channel:events` lives in another slot than the
- * events. It decides the owner; a copy for each event holds what the event's scripts need to read.
+ * events. It decides the owner. Each event has a copy of the owners that its scripts read.
  */
 export class ChannelOwners {
   readonly #commands: CommandConnection;

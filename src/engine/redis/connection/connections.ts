@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
-import { SquelchError } from "../../../domain/errors.js";
+import { refusal, SquelchError } from "../../../domain/errors.js";
 import { backoffMs } from "../../../lib/backoff.js";
 import type { Logger } from "../../../lib/logger.js";
 import { parseRedisUrl, type RedisTarget } from "../../../lib/redisUrl.js";
@@ -279,13 +279,23 @@ export function toStoreError(error: unknown, connection?: CommandConnection): un
   const cause = (isLost && rejectionOf(connection)) || error;
   const reply = errorReplyOf(cause);
   if (reply?.kind === "defect") return cause;
-  const message = reply === undefined ? describeLoss(error) : describeRefusal(reply);
-  return new SquelchError("unavailable", message, { cause });
+  if (reply !== undefined) {
+    const outcome = reply.hasWrittenNothing ? "notDone" : "unknown";
+    return refusal("STORE_REFUSES", describeRefusal(reply), { code: reply.code, outcome }, { cause });
+  }
+  const outcome = isUnsent(error) ? "notDone" : "unknown";
+  return refusal("STORE_UNAVAILABLE", describeLoss(error), { outcome }, { cause });
 }
 
 function describeLoss(error: unknown): string {
   const outcome = isTimeout(error) ? "did not answer in time; the outcome is unknown" : "cannot be reached";
   return `Redis ${outcome}; try again`;
+}
+
+// True if ioredis has refused the command before it sent it. A command that was sent may have been carried out, also if its
+// connection broke before the answer.
+function isUnsent(error: unknown): boolean {
+  return error instanceof Error && /^(Stream isn't writeable|Cluster isn't ready)/.test(error.message);
 }
 
 function isTimeout(error: unknown): boolean {

@@ -93,7 +93,7 @@ const PREFIXED_CODE = new RegExp(
 
 /** The error of ioredis when a Cluster has redirected a command too often. */
 const REDIRECTED = /^Too many Cluster redirections\. Last error: (?:ReplyError: )?(.*)$/s;
-/** The deepest `cause` of a failure that is searched for an error reply. */
+/** The number of nested `cause`s of a failure that are searched for an error reply. */
 const MAX_CAUSES = 4;
 
 /** Classifies the text of an error reply. A command that failed with an unknown reply is retried. */

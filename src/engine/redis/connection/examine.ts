@@ -85,7 +85,7 @@ function checkMode(info: ServerInfo, isIngest: boolean, { remoteAddress: host = 
   }
   if (info.cluster_enabled === "1") {
     const remedy = isIngest
-      ? "use a single server or Sentinel: a Cluster has no order of publication"
+      ? "use a single server or Sentinel: a Cluster does not keep the order of published messages"
       : `use redis+cluster://${address}`;
     throw new UnfitServer(
       "misconfigured",

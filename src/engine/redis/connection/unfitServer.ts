@@ -9,7 +9,7 @@ export class UnfitServer extends Error {
   /**
    * @param kind `replica`: the server accepts no writes, so another server has to be found; `misconfigured`: the URL
    * and the server do not fit, so an operator has to correct one of them
-   * @param message what is wrong and what to do, without the name of the option
+   * @param message the problem and the remedy, without the name of the option
    */
   constructor(
     readonly kind: "replica" | "misconfigured",

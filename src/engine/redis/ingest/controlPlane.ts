@@ -22,15 +22,19 @@ export interface ControlPlaneEntry {
   isByRpc: boolean;
   /** True if a reconcile has found the control plane's key of this user. */
   wasKeySeen: boolean;
+  /** Digest of the control plane's set, if the set was older than the newest write. */
+  staleKey?: string;
 }
 
+/** How long a claim of a reconcile lasts if its replica does not complete it, ms. */
+const CLAIM_MS = 10_000;
 /** The number of keys that one step of a scan examines. */
 const SCAN_COUNT = 1_000;
 /** The number of sets or owners that one round trip reads. */
 const READ_BATCH = 500;
 
 /**
- * Reads and writes what the control plane keeps in Redis beside its messages. This is weak evidence: a user's set holds
+ * Reads and writes the data that the control plane keeps in Redis besides its messages. This is weak evidence: a user's set holds
  * only the channels of the event that was recomputed last, and it is replaced in two steps. Each call rejects with
  * `unavailable` if Redis cannot be reached.
  */
@@ -49,6 +53,16 @@ export interface ControlPlane {
    * watermark has another id by then.
    */
   closeGap(watermarkId: string, to: number): Promise<void>;
+  /** Returns the newest ticket that this replica knows of; 0 if none. */
+  newestTicket(): number;
+  /**
+   * Claims the reconcile that was requested when `requestedAt` was the newest ticket, so that only one replica runs it.
+   * Returns `claimed` if the caller should run it, `wait` while another replica reconciles, and `done` if another
+   * replica has completed one at a later ticket. A claim lasts 10 s.
+   */
+  claimReconcile(requestedAt: number): Promise<"claimed" | "wait" | "done">;
+  /** Notes that this replica has completed a reconcile of all users at a ticket, and ends its claim. */
+  noteReconciled(ticket: number): Promise<void>;
   /**
    * Lists the users who have a set of channels. The scan stops when `signal` is aborted, and rejects with its reason.
    */
@@ -71,6 +85,7 @@ export function createControlPlane(
 ): ControlPlane {
   const { run, tickets } = source;
   const { commands } = source.connections;
+  const claimer = randomBytes(9).toString("base64url");
 
   async function inBatches<T, R>(items: readonly T[], read: (batch: readonly T[]) => Promise<R[]>): Promise<R[]> {
     const results: R[] = [];
@@ -103,6 +118,17 @@ export function createControlPlane(
       await run("raise-watermark", [INGEST_APPLIED], [to, 0, watermarkId]);
     },
 
+    newestTicket: () => tickets.newest,
+
+    async claimReconcile(requestedAt) {
+      const args = [claimer, requestedAt, CLAIM_MS, 0];
+      return (await run("claim-reconcile", [INGEST_APPLIED], args)) as "claimed" | "wait" | "done";
+    },
+
+    async noteReconciled(ticket) {
+      await run("claim-reconcile", [INGEST_APPLIED], [claimer, ticket, 0, ticket]);
+    },
+
     async listUsers(signal) {
       const users = new Set<string>();
       let cursor = "0";
@@ -127,10 +153,16 @@ export function createControlPlane(
       const lowestPosition = state.hget(keys.meta, POSITION_FLOOR_FIELD);
       const [stored, positionFloor] = await attempt(Promise.all([members, lowestPosition]));
       return Object.entries(stored).map(([userId, json]) => {
-        const { c, p, o, k }: StoredMember = JSON.parse(json);
+        const { c, p, o, k, d }: StoredMember = JSON.parse(json);
         const isSynced =
           positionFloor !== null && comparePositions(parsePosition(p), parsePosition(positionFloor)) <= 0;
-        return { userId, channelIds: c, isByRpc: o === 1 || isSynced, wasKeySeen: k === 1 };
+        return {
+          userId,
+          channelIds: c,
+          isByRpc: o === 1 || isSynced,
+          wasKeySeen: k === 1,
+          ...(d !== undefined && { staleKey: d }),
+        };
       });
     },
 

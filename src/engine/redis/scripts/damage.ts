@@ -10,7 +10,7 @@ export type NewEpochReason =
   | "wrong_type"
   | "unreadable_value";
 
-/** What Redis or Lua say of a key or a value that Squelch cannot have written. */
+/** The errors of Redis or Lua about a key or a value that Squelch cannot have written. */
 const DAMAGE =
   /\bWRONGTYPE\b|ID specified in XADD|not an integer|attempt to (index|compare|perform|concatenate|get length|call)|bad argument #\d|Expected .+ but found|must have a length/;
 

@@ -23,7 +23,7 @@ export interface EventScriptOptions {
   /**
    * Receives each new epoch that a script of this process has begun, except the first of an event.
    *
-   * @param deleted what was deleted from damaged keys
+   * @param deleted the deleted keys and values
    */
   observeNewEpoch?: (eventId: string, reason: NewEpochReason, deleted: readonly string[]) => void;
 }
@@ -33,7 +33,7 @@ interface ChannelScript {
   channelIds: readonly string[];
   args: readonly (string | number)[];
   /**
-   * What happens to channels without a known owner, if they belong to no event: `each` one is claimed for this event, or
+   * How to handle channels without a known owner that belong to no event: `each` one is claimed for this event, or
    * `all` unless one of them belongs to another event. Default: each.
    */
   claim?: "each" | "all";
@@ -41,18 +41,18 @@ interface ChannelScript {
   ticket?: number | undefined;
 }
 
-/** What every script of an event gets. */
+/** The keys and the context that every script of an event gets. */
 interface Frame {
   eventKeys: readonly string[];
   /** The part of the context that does not vary. */
   context: readonly (string | number)[];
 }
 
-/** For how many events the frames are kept: making one costs as much as the rest of a call in this process. */
+/** The number of events with a stored frame. Building a frame costs as much as the rest of a call in this process. */
 const MAX_FRAMES = 10_000;
-/** How long an event is not mended again after a mend that was of no use, ms: it reads the whole event. */
+/** The shortest time between two mends of an event if the first found no damage, ms. A mend reads the whole event. */
 const USELESS_MEND_PAUSE_MS = 10_000;
-/** What an answer begins with if the script has begun a new epoch: `answer` in `lua/shared/log.lua`. */
+/** The first item of an answer if the script has begun a new epoch, see `answer` in `lua/shared/log.lua`. */
 const NEW_EPOCH = "squelch:newEpoch";
 
 // Names of epochs: one random part for each process, and a number.
@@ -112,7 +112,7 @@ export class EventScripts {
   readonly #registered = new Set<string>();
   readonly #begun = new Set<string>();
   readonly #frames = new Map<string, Frame>();
-  // By event: until when it is not mended again, by `performance.now()`.
+  // The earliest time of the next mend of each event, by `performance.now()`.
   readonly #notMendedUntilMs = new Map<string, number>();
 
   constructor(connection: CommandConnection, options: EventScriptOptions) {
@@ -155,7 +155,7 @@ export class EventScripts {
   }
 
   /**
-   * Runs a step that reads or writes keys of an event, and parses what it has read. If it fails on damaged keys, mends
+   * Runs a step that reads or writes keys of an event, and parses the result. If it fails on damaged keys, mends
    * the event and runs the step once more: keys of the wrong type and unreadable values are deleted, and watchers get a
    * snapshot in a new epoch.
    */

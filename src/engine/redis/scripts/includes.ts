@@ -20,8 +20,8 @@ export function resolveIncludes(script: string, readShared: ReadShared): string 
 }
 
 /**
- * Removes comments on lines of their own and every `local function` at the beginning of a line whose name nothing else
- * mentions. Redis makes each function of a script again at each run, which took a third of the time of a short script.
+ * Removes comment lines, and each `local function` at the beginning of a line that the rest of the script does not use. Redis
+ * creates all functions of a script at each run, which took a third of the time of a short script.
  */
 export function dropUnused(lua: string): string {
   let text = lua.replace(/^\s*--.*\n/gm, "");

@@ -12,6 +12,7 @@ export type ScriptName =
   | "apply-memberships"
   | "ban-user"
   | "claim-channels"
+  | "claim-reconcile"
   | "disconnect-user"
   | "end-leases"
   | "finish-move"

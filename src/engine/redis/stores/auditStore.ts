@@ -31,7 +31,7 @@ function toActorId(actor: string): string {
 }
 
 /** Converts a record to the format of a VoicePing fleet's audit list. */
-function toFleetEntry({ timeMs, actor, action, eventId, target, outcome, requestId, detail }: AuditRecord): string {
+function toFleetEntry({ timeMs, actor, action, eventId, target, outcome, callId, detail }: AuditRecord): string {
   const isRefused = outcome === "PERMISSION_DENIED" || outcome === "UNAUTHENTICATED";
   return JSON.stringify({
     id: randomUUID(),
@@ -39,7 +39,7 @@ function toFleetEntry({ timeMs, actor, action, eventId, target, outcome, request
     eventId: eventId || null,
     action: isRefused ? "permission.denied" : (FLEET_ACTIONS[action] ?? `squelch.${action}`),
     targetId: target || null,
-    metadata: { call: action, outcome, requestId, ...(detail && { detail }) },
+    metadata: { call: action, outcome, callId, ...(detail && { detail }) },
     timestamp: timeMs,
   });
 }

@@ -16,33 +16,39 @@ export function createBanStore(scripts: EventScripts, confirmed: ConfirmedWrites
     async disconnectUser({ eventId, userId, reason, actor }) {
       await scripts.register(eventId);
       const writes = confirmed.standing(eventId);
-      const [revision, replicas] = (await writes.scripts.runFor(
+      const [epoch, revision, replicas] = (await writes.scripts.runFor(
         eventId,
         "disconnect-user",
         [],
         [userId, reason, actor],
-      )) as [number, number];
-      return { revision, replicated: await writes.awaitReplication(eventId, replicas) };
+      )) as [string, number, number];
+      return { revision, epoch, replicated: await writes.awaitReplication(eventId, replicas) };
     },
 
     async banUser({ eventId, userId, reason, actor, durationMs }) {
       await scripts.register(eventId);
       const writes = confirmed.standing(eventId);
-      const [ban, revision, replicas] = (await writes.scripts.runFor(
+      const [ban, epoch, revision, replicas] = (await writes.scripts.runFor(
         eventId,
         "ban-user",
         [],
         [userId, reason, actor, durationMs ?? ""],
-      )) as [string, number, number];
+      )) as [string, string, number, number];
       const replicated = await writes.awaitReplication(eventId, replicas);
-      return { ban: JSON.parse(ban) as UserBan, revision, replicated };
+      return { ban: JSON.parse(ban) as UserBan, revision, epoch, replicated };
     },
 
     async unbanUser(eventId, userId, actor) {
       await scripts.register(eventId);
-      const [status, revision] = (await scripts.runFor(eventId, "unban-user", [], [userId, actor])) as [string, number];
+      const writes = confirmed.standing(eventId);
+      const [status, epoch, revision, replicas] = (await writes.scripts.runFor(
+        eventId,
+        "unban-user",
+        [],
+        [userId, actor],
+      )) as [string, string, number, number];
       if (status === "none") throw notBanned(userId);
-      return revision;
+      return { revision, epoch, replicated: await writes.awaitReplication(eventId, replicas) };
     },
 
     async listBans(eventId) {

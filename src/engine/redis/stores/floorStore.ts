@@ -1,16 +1,18 @@
 import { randomUUID } from "node:crypto";
 import { bannedBroadcaster } from "../../../domain/ban.js";
 import type { LogEntry, SpeakersPaused } from "../../../domain/change.js";
-import { SquelchError } from "../../../domain/errors.js";
 import {
   alreadyPaused,
   type FloorDenyCause,
   MAX_PAUSE_MS,
   notTheHolder,
+  pauseNotStanding,
+  requestIdReused,
   type SpeakerPause,
   staleLease,
   type WaitingSpeaker,
 } from "../../../domain/floor.js";
+import { unknownChannel } from "../../../domain/membership.js";
 import type {
   DueLook,
   FloorChange,
@@ -20,6 +22,7 @@ import type {
   QueuePlace,
   StartPttOutcome,
 } from "../../../domain/ports/floorStore.js";
+import { pauseDigest } from "../../../domain/ports/pauseDigest.js";
 import type { Unsubscribe } from "../../../domain/ports/unsubscribe.js";
 import type { RedisChannelIndex } from "../channels/channelIndex.js";
 import { OwnerHints } from "../channels/ownerHints.js";
@@ -124,10 +127,7 @@ export function createFloorStore(
   async function eventOf(channelId: string): Promise<string> {
     const eventId = await index.getChannelEvent(channelId);
     if (eventId !== undefined) return eventId;
-    throw new SquelchError(
-      "notFound",
-      `channel_id: "${channelId}" belongs to no event; associate it with SetChannelEvent`,
-    );
+    throw unknownChannel(channelId);
   }
 
   // Runs a script of the channel's event. Runs it again if the channel has moved meanwhile, or if the event's
@@ -209,7 +209,8 @@ export function createFloorStore(
       return { ...picture, speakers };
     },
 
-    async pauseAllSpeakers({ eventId, durationMs, requestId, replacePauseId = "", ...rest }): Promise<PauseOutcome> {
+    async pauseAllSpeakers(request): Promise<PauseOutcome> {
+      const { eventId, durationMs, requestId, replacePauseId = "", ...rest } = request;
       await scripts.register(eventId);
       const pause = JSON.stringify({
         pauseId: randomUUID(),
@@ -219,7 +220,9 @@ export function createFloorStore(
         broadcaster: rest.broadcaster,
       });
       const keys = [eventKeys(eventId).pauseAnswer(requestId)];
-      const args = [pause.slice(1), durationMs, requestId === "" ? 0 : 1, PAUSE_ANSWER_TTL_MS, replacePauseId];
+      const hasId = requestId === "" ? 0 : 1;
+      const digest = pauseDigest(request);
+      const args = [pause.slice(1), durationMs, hasId, PAUSE_ANSWER_TTL_MS, replacePauseId, digest];
       const writes = urgent.standing(eventId);
       const pauseAll = async (hasAllChannels: boolean) => {
         const allArgs = [...args, hasAllChannels ? 1 : 0];
@@ -232,12 +235,19 @@ export function createFloorStore(
         answer = await pauseAll(true);
       }
       const [status, ...result] = answer;
+      if (status === "reused") throw requestIdReused(requestId);
       if (status === "banned") throw bannedBroadcaster(JSON.parse(result[0] as string));
       if (status === "standing") throw alreadyPaused(eventId, JSON.parse(result[0] as string));
       const [replicas, entry] = result as [number, string];
-      const { pause: paused, cut, replacedPauseId, revision } = parseLogEntry(entry) as SpeakersPaused & LogEntry;
-      const replicated = await writes.awaitReplication(eventId, replicas);
-      return { pause: paused, cut, ...(replacedPauseId !== undefined && { replacedPauseId }), revision, replicated };
+      const {
+        pause: paused,
+        cut,
+        replacedPauseId,
+        revision,
+        epoch,
+      } = parseLogEntry(entry) as SpeakersPaused & LogEntry;
+      const position = { revision, epoch, replicated: await writes.awaitReplication(eventId, replicas) };
+      return { pause: paused, cut, ...(replacedPauseId !== undefined && { replacedPauseId }), ...position };
     },
 
     async resumeSpeakers(eventId, pauseId, actor) {
@@ -249,13 +259,11 @@ export function createFloorStore(
         [pauseId, actor],
       )) as unknown[];
       if (status === "resumed") {
-        const [revision, replicas] = result as [number, number];
-        await writes.awaitReplication(eventId, replicas);
-        return revision;
+        const [epoch, revision, replicas] = result as [string, number, number];
+        return { revision, epoch, replicated: await writes.awaitReplication(eventId, replicas) };
       }
       const standing: SpeakerPause | undefined = parseJson(result[0] as string | null);
-      const state = standing === undefined ? "is not paused" : `is paused under ${standing.pauseId}`;
-      throw new SquelchError("failedPrecondition", `pause_id: "${eventId}" ${state}`);
+      throw pauseNotStanding(eventId, pauseId, standing);
     },
 
     async upholdPause(eventId) {

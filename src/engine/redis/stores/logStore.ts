@@ -27,6 +27,8 @@ export interface StoredMember {
   o?: 1;
   /** 1 if a reconcile has found the control plane's key of the user. */
   k?: 1;
+  /** Digest of the control plane's key of the user, if the key was older than the newest write. */
+  d?: string;
 }
 
 /** Parses a stored member. Its revision is 0 if it belongs to another epoch. */

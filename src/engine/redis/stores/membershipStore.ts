@@ -1,7 +1,8 @@
 import type { Position } from "../../../domain/cursor.js";
-import { type MembershipLimit, SquelchError } from "../../../domain/errors.js";
+import type { MembershipLimit } from "../../../domain/errors.js";
 import { checkSyncedChannels, limitExceeded, MOST_CHANNELS_PER_USER } from "../../../domain/eventLimits.js";
 import { foreignChannelInSync, SYNC_ACTION } from "../../../domain/memberSync.js";
+import { channelOfAnotherEvent, revisionChanged } from "../../../domain/membership.js";
 import type {
   MemberSyncOutcome,
   MembershipOutcome,
@@ -15,9 +16,10 @@ import type { EventScripts } from "../scripts/eventScripts.js";
 import { parseJson } from "../scripts/scripts.js";
 import { parseMember } from "./logStore.js";
 
-/** The answer of a script whose ticket, taken elsewhere, was not higher than the position that it would overwrite. */
+/** The answer of a script if the given ticket is not higher than the position that it would overwrite. */
 type Behind = ["behind", atLeast: number];
 type Foreign = ["foreign", channelId: string, owner: string];
+type Changed = ["changed", revision: number];
 type OverLimit = ["limit", limit: MembershipLimit];
 
 /** Takes a ticket of at least that number. */
@@ -66,18 +68,21 @@ export function createMembershipStore(
       const channelIds = [...new Set(updates.flatMap((update) => update.channelIds))];
       const args = [
         JSON.stringify(channelIds),
-        ...updates.map(({ userId, channelIds, action, actor, position, isReconciled }) =>
-          JSON.stringify({ userId, channelIds, action, actor, position: formatPosition(position), isReconciled }),
+        ...updates.map(({ userId, channelIds, action, actor, position, isReconciled, staleKey }) =>
+          JSON.stringify({
+            ...{ userId, channelIds, action, actor, isReconciled, staleKey },
+            position: formatPosition(position),
+          }),
         ),
       ];
       return JSON.parse((await scripts.runForChannels(eventId, "apply-memberships", { channelIds, args })) as string);
     },
 
-    async setUserChannels({ eventId, onlyIfUnknown, ...update }): Promise<SetUserChannelsOutcome> {
+    async setUserChannels({ eventId, onlyIfUnknown, ifRevision, ...update }): Promise<SetUserChannelsOutcome> {
       // A user with this many channels gains some of them in any case, so the script need not compare.
       if (update.channelIds.length > MOST_CHANNELS_PER_USER) throw limitExceeded("channels_per_user", scripts.limits);
       await scripts.register(eventId);
-      const args = [JSON.stringify(update), onlyIfUnknown ? 1 : 0];
+      const args = [JSON.stringify(update), onlyIfUnknown ? 1 : 0, ifRevision ?? ""];
       const script = { channelIds: update.channelIds, args, claim: "all" } as const;
       const writes = confirmed.standing(eventId);
       const [status, ...result] = await writeAtTicket(
@@ -85,21 +90,19 @@ export function createMembershipStore(
         onlyIfUnknown ? undefined : takeTicket,
         (ticket) =>
           writes.scripts.runForChannels(eventId, "set-user-channels", { ...script, ticket }) as Promise<
-            Foreign | OverLimit | Behind | ["done", string, number]
+            Foreign | Changed | OverLimit | Behind | ["done", string, number]
           >,
       );
       if (status === "limit") throw limitExceeded(result[0] as MembershipLimit, scripts.limits);
       if (status === "foreign") {
-        const [channelId, owner] = result;
-        throw new SquelchError(
-          "failedPrecondition",
-          `channel_ids: channel "${channelId}" belongs to event "${owner}"; move it with SetChannelEvent first`,
-        );
+        throw channelOfAnotherEvent("channel_ids", result[0] as string);
       }
+      if (status === "changed") throw revisionChanged(update.userId, result[0] as number);
       const [json, replicas] = result as [string, number];
-      const outcome = JSON.parse(json) as SetUserChannelsOutcome;
-      if (outcome.removed.length > 0) await writes.awaitReplication(eventId, replicas);
-      return outcome;
+      const outcome = JSON.parse(json) as Omit<SetUserChannelsOutcome, "replicated">;
+      // A user who is only given channels keeps no right that was revoked, so such a write does not wait.
+      const replicated = outcome.removed.length > 0 && (await writes.awaitReplication(eventId, replicas));
+      return { ...outcome, replicated };
     },
 
     async syncMembers({ eventId, users, actor }): Promise<MemberSyncOutcome> {
@@ -115,23 +118,25 @@ export function createMembershipStore(
         takeTicket,
         (ticket) =>
           writes.scripts.runForChannels(eventId, "sync-members", { ...script, ticket }) as Promise<
-            Foreign | OverLimit | Behind | ["done", number, number, number, number, number]
+            Foreign | OverLimit | Behind | ["done", string, number, number, number, number, number]
           >,
       );
       if (result[0] === "limit") throw limitExceeded(result[1], scripts.limits, "users");
-      if (result[0] === "foreign") throw foreignChannelInSync(users, result[1], result[2]);
-      const [, revision, changedUsers, revokedUsers, losers, replicas] = result;
-      if (losers > 0) await writes.awaitReplication(eventId, replicas);
-      return { revision, changedUsers, revokedUsers };
+      if (result[0] === "foreign") throw foreignChannelInSync(users, result[1]);
+      const [, epoch, revision, changedUsers, revokedUsers, losers, replicas] = result;
+      const replicated = losers > 0 && (await writes.awaitReplication(eventId, replicas));
+      return { revision, epoch, replicated, changedUsers, revokedUsers };
     },
 
     readUserPermissions(eventId, userId): Promise<StoredPermissions> {
       return scripts.mending(eventId, async () => {
         const answer = await scripts.runFor(eventId, "read-user-permissions", [], [userId]);
         const [epoch, revision, pause, member, ban] = answer as (string | null)[] & { length: 5 };
+        const membership = member == null ? undefined : parseMember(userId, member, epoch ?? "");
         return {
           position: epoch == null ? undefined : { epoch, revision: Number(revision) },
-          channelIds: member == null ? [] : parseMember(userId, member, epoch ?? "").channelIds,
+          channelIds: membership?.channelIds ?? [],
+          userRevision: membership?.revision ?? 0,
           known: member != null,
           pause: parseJson(pause ?? null),
           ban: parseJson(ban ?? null),

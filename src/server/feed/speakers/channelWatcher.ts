@@ -1,7 +1,9 @@
+import type { FeedHealth } from "../../../domain/ports/engine.js";
 import type { WatchSink } from "../watcher.js";
+import { encodeSpeakersCheckpoint } from "../wire/encodeCheckpoint.js";
 import type { EventSpeakers, SpeakersReader } from "./eventSpeakers.js";
 
-/** How many bytes one write collects. A pause changes thousands of channels, and a write for each of them is slow. */
+/** The number of bytes that one write collects. A pause changes thousands of channels, and a write for each of them would be slow. */
 const MAX_WRITE_BYTES = 16 << 10;
 
 /** The progress of one event on the stream. */
@@ -20,13 +22,29 @@ interface Place {
 export class ChannelWatcher {
   readonly #sink: WatchSink;
   readonly #places = new Map<string, Place>();
-  /** Events with something to send. They take turns, in the order of this set. */
+  /** Events with unsent changes. They take turns, in the order of this set. */
   readonly #pending = new Set<Place>();
+  readonly #health: (() => FeedHealth) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #isCheckpointDue = false;
   #isWriting = false;
   #isOpen = true;
 
-  constructor(sink: WatchSink) {
+  /** @param health called for each checkpoint; without it the stream has none */
+  constructor(sink: WatchSink, health?: () => FeedHealth) {
     this.#sink = sink;
+    this.#health = health;
+  }
+
+  /** Call this once, after all requested events were added: from now on the stream has checkpoints. */
+  start(intervalMs: number): void {
+    if (!this.#isOpen) return;
+    const makeDue = () => {
+      this.#isCheckpointDue = true;
+      this.#pump();
+    };
+    this.#timer = setInterval(makeDue, intervalMs);
+    makeDue();
   }
 
   get events(): EventSpeakers[] {
@@ -58,13 +76,15 @@ export class ChannelWatcher {
   /** Ends the watch. It writes nothing afterwards. Idempotent. */
   close(): void {
     this.#isOpen = false;
+    clearInterval(this.#timer);
     for (const { speakers, reader } of this.#places.values()) speakers.removeReader(reader);
     this.#places.clear();
     this.#pending.clear();
   }
 
   #pump(): void {
-    if (this.#isWriting || !this.#isOpen || this.#pending.size === 0) return;
+    const hasNothing = this.#pending.size === 0 && !this.#isCheckpointDue;
+    if (this.#isWriting || !this.#isOpen || hasNothing) return;
     this.#isWriting = true;
     this.#sink.write(this.#takeFrames(), () => {
       this.#isWriting = false;
@@ -86,6 +106,13 @@ export class ChannelWatcher {
       this.#pending.add(place);
       break;
     }
+    // A checkpoint comes after all that was due before it.
+    if (this.#isCheckpointDue && this.#pending.size === 0 && this.#health !== undefined) {
+      this.#isCheckpointDue = false;
+      const frame = encodeSpeakersCheckpoint(this.#health());
+      frames.push(frame);
+      bytes += frame.length;
+    }
     return Buffer.concat(frames, bytes);
   }
 }
@@ -94,7 +121,7 @@ function hasNews({ isSnapshotDue, changed }: Place): boolean {
   return isSnapshotDue || changed.size > 0;
 }
 
-// Of a place that has news.
+// Returns the next frame of an event with unsent changes.
 function takeFrame(place: Place): Buffer {
   const { speakers, changed } = place;
   if (place.isSnapshotDue) {

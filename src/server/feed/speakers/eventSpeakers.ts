@@ -152,7 +152,7 @@ export class EventSpeakers {
 
   #takeHint(channelId: string, told: PublishedSpeaker | undefined): void {
     const { holder } = this.floorOf(channelId);
-    // Squelch publishes its own changes on the channel too, after the news. They bring nothing new.
+    // Squelch also publishes its own changes on the channel, after its message to replicas. They contain nothing new.
     if (holder?.userId === told?.userId && holder?.startedAtMs === told?.startedAtMs) return;
     this.#doubtful.add(channelId);
     void this.#read();
@@ -172,7 +172,7 @@ export class EventSpeakers {
     this.#version = news.version;
     this.#noteTime(news.timeMs);
     for (const { channelId, holder } of news.changes) {
-      // A floor that was read after these news is newer than they are.
+      // A floor that was read after this message is newer than the message.
       if ((this.#floors.get(channelId)?.version ?? -1) < news.version) this.#set(channelId, holder, news);
     }
   }

@@ -8,8 +8,8 @@ import {
 import { FRAME_PREFIX_BYTES, writeFramePrefix } from "./frame.js";
 import { fieldLength, lengthDelimited, varintTag, writeBytes, writeHeader } from "./wireLayout.js";
 
-// The outermost level of a message is laid out by hand, so that it can be put together from parts that were encoded
-// before. That is possible because a repeated field is the concatenation of its elements, each with its own tag.
+// The outermost level of a message is encoded by hand, so that it can be built from parts that were encoded before.
+// This works because a repeated field is the concatenation of its elements, each with its own tag.
 
 const SNAPSHOT_TAG = lengthDelimited(WatchPermissionsResponseSchema.field.snapshot.number);
 const CHANGES_TAG = lengthDelimited(WatchPermissionsResponseSchema.field.changes.number);

@@ -1,6 +1,6 @@
 import type { RouterNews, RouterProgress } from "../../../domain/applied.js";
 import type { LogPosition } from "../../../domain/cursor.js";
-import { SquelchError } from "../../../domain/errors.js";
+import { refusal, type SquelchError } from "../../../domain/errors.js";
 import type { Engine } from "../../../domain/ports/engine.js";
 import { RouterTable } from "../../../domain/routerTable.js";
 
@@ -13,7 +13,7 @@ export interface AwaitedChange {
 }
 
 /** Which routers have applied the change and which, as far as is known, have not. Each list is sorted by router id. */
-export interface AppliedOutcome {
+export interface AppliedRouters {
   applied: RouterProgress[];
   missing: RouterProgress[];
   /** The position of the change. */
@@ -34,7 +34,7 @@ export async function awaitApplied(
   change: AwaitedChange,
   untilMs: number,
   signal: AbortSignal,
-): Promise<AppliedOutcome> {
+): Promise<AppliedRouters> {
   const wait = new AppliedWait(engine, change);
   const stop = [
     await engine.followRouters(change.eventId, (news) => wait.take(news)),
@@ -87,7 +87,7 @@ class AppliedWait {
     this.#wake?.();
   }
 
-  async until(untilMs: number, signal: AbortSignal): Promise<AppliedOutcome> {
+  async until(untilMs: number, signal: AbortSignal): Promise<AppliedRouters> {
     for (;;) {
       signal.throwIfAborted();
       const isTimeUp = performance.now() >= untilMs;
@@ -105,7 +105,9 @@ class AppliedWait {
     const { position: head = { epoch: "", revision: 0 }, nowMs, routers } = await this.#engine.readRouters(eventId);
     this.#storeClockMs = nowMs - performance.now();
     this.#position ??= { epoch: epoch ?? head.epoch, revision };
-    if (head.epoch !== this.#position.epoch || head.revision < revision) throw noSuchRevision(eventId, revision);
+    if (head.epoch !== this.#position.epoch || head.revision < revision) {
+      throw noSuchRevision(eventId, this.#position);
+    }
     const table = new RouterTable(this.#position);
     table.replace(routers, nowMs);
     const early = this.#early;
@@ -131,7 +133,7 @@ class AppliedWait {
     this.#wake = undefined;
   }
 
-  async #describe({ applied, missing }: RouterTable): Promise<AppliedOutcome> {
+  async #describe({ applied, missing }: RouterTable): Promise<AppliedRouters> {
     const position = this.#position as LogPosition;
     const before = { ...position, revision: position.revision - 1 };
     const [entry] = before.revision < 0 ? [] : ((await this.#engine.readLog(this.#change.eventId, before, 1)) ?? []);
@@ -139,10 +141,11 @@ class AppliedWait {
   }
 }
 
-function noSuchRevision(eventId: string, revision: number): SquelchError {
-  return new SquelchError(
-    "failedPrecondition",
+function noSuchRevision(eventId: string, { revision, epoch }: LogPosition): SquelchError {
+  return refusal(
+    "REVISION_UNKNOWN",
     `revision: the log of "${eventId}" has no revision ${revision}; if a change had this revision, the log has begun anew ` +
       "since: check whether the change is still there, and repeat it if not",
+    { revision: `${revision}`, epoch },
   );
 }

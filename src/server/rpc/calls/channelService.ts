@@ -1,5 +1,5 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { SquelchError } from "../../../domain/errors.js";
+import { invalidField } from "../../../domain/errors.js";
 import {
   DEFAULT_TALK_TIME_MS,
   MAX_LEASE_TIME_MS,
@@ -9,6 +9,7 @@ import {
   MIN_TALK_TIME_MS,
 } from "../../../domain/floor.js";
 import { MAX_ID_BYTES, parseId } from "../../../domain/id.js";
+import { unknownChannel } from "../../../domain/membership.js";
 import type { StartPttOutcome } from "../../../domain/ports/floorStore.js";
 import { toDenyCauseMessage } from "../../../wire/floorEnums.js";
 import type { AnswerOf } from "../../contract.js";
@@ -16,6 +17,8 @@ import type { Hub } from "../../feed/hub.js";
 import { toSpeakerFields, toSpeakerPauseMessage, toUserBanMessage } from "../../feed/wire/messages.js";
 import type { Handlers } from "../call.js";
 import { parseCount, parseDuration, parseOptionalId, parsePriority, parseSpeakerId, parseText } from "./convert.js";
+import { NearChannels } from "./nearChannels.js";
+import { parsePage, takePage } from "./paging.js";
 
 type ChannelServiceCalls = Pick<
   Handlers,
@@ -37,6 +40,7 @@ export function createChannelService(
   { maxTalkTimeMs, floorQueueLimit, membershipCheck }: ChannelServiceLimits,
 ): ChannelServiceCalls {
   const { engine } = hub;
+  const near = new NearChannels(engine);
   return {
     async setChannelEvent({ channelId, eventId, onlyIfUnassigned }, { actor }) {
       parseId("channel_id", channelId);
@@ -45,24 +49,33 @@ export function createChannelService(
       return { previousEventId: previousEventId ?? "" };
     },
 
-    async getChannelEvent({ channelId }) {
-      const eventId = await engine.getChannelEvent(parseId("channel_id", channelId));
-      if (eventId !== undefined) return { eventId };
-      throw new SquelchError("notFound", `channel_id: "${channelId}" belongs to no event`);
+    async getChannelEvent({ channelId }, { identity }) {
+      parseId("channel_id", channelId);
+      return near.name(channelId, identity, async () => {
+        const eventId = await engine.getChannelEvent(channelId);
+        if (eventId === undefined) throw unknownChannel(channelId);
+        return { eventId };
+      });
     },
 
-    async listEventChannels({ eventId }) {
-      return { channelIds: await engine.listEventChannels(parseId("event_id", eventId)) };
+    async listEventChannels({ eventId, ...page }) {
+      const { after, pageSize } = parsePage(page, [parseId("event_id", eventId)]);
+      const channelIds = (await engine.listEventChannels(eventId)).filter((id) => after === undefined || id > after);
+      const { items, nextPageToken } = takePage(channelIds, pageSize, [eventId], (channelId) => channelId);
+      return { channelIds: items, nextPageToken };
     },
 
-    async startPtt({ channelId, userId, userName, sessionId, priority, talkTime, leaseTime, queueFor }, { actor }) {
+    async startPtt(
+      { channelId, userId, userName, sessionId, priority, talkTime, leaseTime, queueFor },
+      { actor, identity },
+    ) {
       const talkTimeMs =
         parseDuration("talk_time", talkTime, MIN_TALK_TIME_MS, maxTalkTimeMs) ??
         Math.min(DEFAULT_TALK_TIME_MS, maxTalkTimeMs);
       const leaseTimeMs = parseDuration("lease_time", leaseTime, MIN_LEASE_TIME_MS, MAX_LEASE_TIME_MS) ?? talkTimeMs;
       const waitMs = parseDuration("queue_for", queueFor, MIN_QUEUE_MS, MAX_QUEUE_MS);
       const queue = floorQueueLimit > 0 && waitMs !== undefined ? { waitMs, limit: floorQueueLimit } : undefined;
-      const outcome = await engine.startPtt({
+      const request = {
         channelId: parseId("channel_id", channelId),
         userId: parseSpeakerId("user_id", userId),
         userName: parseText("user_name", userName, MAX_ID_BYTES) || userId,
@@ -73,32 +86,34 @@ export function createChannelService(
         ignoresMembership: !membershipCheck,
         actor,
         queue,
-      });
+      };
+      const outcome = await near.name(channelId, identity, () => engine.startPtt(request));
       if (outcome.granted || outcome.place) void hub.keepWhileBusy(outcome.eventId);
       return { outcome: toOutcome(outcome) };
     },
 
-    async renewPtt({ channelId, leaseId }) {
+    async renewPtt({ channelId, leaseId }, { identity }) {
       parseId("channel_id", channelId);
-      if (leaseId === 0n) throw new SquelchError("invalidArgument", "lease_id: must be given");
-      const expiresAtMs = await engine.renewPtt(channelId, parseCount("lease_id", leaseId), !membershipCheck);
+      if (leaseId === 0n) throw invalidField("lease_id", "must be given");
+      const id = parseCount("lease_id", leaseId);
+      const expiresAtMs = await near.name(channelId, identity, () => engine.renewPtt(channelId, id, !membershipCheck));
       return { expiresAt: timestampFromMs(expiresAtMs) };
     },
 
-    async stopPtt({ channelId, leaseId, userId, sessionId }) {
+    async stopPtt({ channelId, leaseId, userId, sessionId }, { identity }) {
       parseId("channel_id", channelId);
-      if (leaseId > 0n) {
-        await engine.stopPtt(channelId, { leaseId: parseCount("lease_id", leaseId) });
-        return {};
-      }
-      if (userId === "") throw new SquelchError("invalidArgument", "lease_id: must be given, or user_id");
-      parseId("user_id", userId);
-      await engine.stopPtt(channelId, { userId, sessionId: parseOptionalId("session_id", sessionId) });
+      if (leaseId === 0n && userId === "") throw invalidField("lease_id", "must be given, or user_id");
+      const owner =
+        leaseId > 0n
+          ? { leaseId: parseCount("lease_id", leaseId) }
+          : { userId: parseId("user_id", userId), sessionId: parseOptionalId("session_id", sessionId) };
+      await near.name(channelId, identity, () => engine.stopPtt(channelId, owner));
       return {};
     },
 
-    async getChannelState({ channelId }) {
-      const { eventId, holder } = await engine.getChannelState(parseId("channel_id", channelId));
+    async getChannelState({ channelId }, { identity }) {
+      parseId("channel_id", channelId);
+      const { eventId, holder } = await near.name(channelId, identity, () => engine.getChannelState(channelId));
       return { eventId, ...(holder && { holder: toSpeakerFields(holder) }) };
     },
   };

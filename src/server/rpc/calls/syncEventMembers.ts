@@ -1,5 +1,5 @@
 import type { SyncEventMembersRequest } from "../../../../gen/squelch/v1/permission_service_pb.js";
-import { SquelchError } from "../../../domain/errors.js";
+import { invalidField } from "../../../domain/errors.js";
 import { parseId } from "../../../domain/id.js";
 import { MemberList } from "../../../domain/memberSync.js";
 import type { MemberSync } from "../../../domain/ports/membershipStore.js";
@@ -18,7 +18,7 @@ export async function readMemberSync(
   for await (const request of requests) {
     if (eventId === "") eventId = parseId("event_id", request.eventId);
     if (request.eventId !== "" && request.eventId !== eventId) {
-      throw new SquelchError("invalidArgument", `event_id: must be "${eventId}" or empty after the first message`);
+      throw invalidField("event_id", `must be "${eventId}" or empty after the first message`);
     }
     for (const user of request.users) members.add(`users[${count++}].`, user);
   }

@@ -9,19 +9,16 @@ import { Watcher, type WatchSink } from "../../feed/watcher.js";
 import { encodeSpeakers } from "../../feed/wire/encode.js";
 import { messagesOf } from "../../feed/wire/frame.js";
 import type { CallContext } from "../callContext.js";
-import { parseCursors, parseDuration, parseIds, parseText } from "./convert.js";
+import { parseCheckpointInterval, parseCursors, parseIds, parseText } from "./convert.js";
 import { addEvents, MAX_WATCHED_EVENTS, type OpenWatch } from "./watch.js";
 import { watchSpeakers } from "./watchChannels.js";
 
 const MAX_WATCHED_USERS = 10_000;
-const DEFAULT_CHECKPOINT_INTERVAL_MS = 5_000;
-const MIN_CHECKPOINT_INTERVAL_MS = 1_000;
-const MAX_CHECKPOINT_INTERVAL_MS = 60_000;
 
 /**
  * Opens a watch of permissions. Without event ids it watches all events that the caller may see. Its messages go to `sink`.
  *
- * @param fail is called if an open watch cannot go on
+ * @param fail called if an open watch cannot continue
  * @throws SquelchError `invalidArgument`
  */
 export function openWatchPermissions(
@@ -35,12 +32,7 @@ export function openWatchPermissions(
   const userIds = parseIds("user_ids", request.userIds, MAX_WATCHED_USERS);
   const cursors = parseCursors("cursors", request.cursors);
   const routerId = parseText("router_id", request.routerId, MAX_ID_BYTES);
-  const intervalMs = parseDuration(
-    "checkpoint_interval",
-    request.checkpointInterval,
-    MIN_CHECKPOINT_INTERVAL_MS,
-    MAX_CHECKPOINT_INTERVAL_MS,
-  );
+  const intervalMs = parseCheckpointInterval(request.checkpointInterval);
 
   const { counts } = hub;
   counts.watchers++;
@@ -61,7 +53,7 @@ export function openWatchPermissions(
   const watcher = new Watcher(
     watcherSink,
     userIds.length > 0 ? new Set(userIds) : undefined,
-    intervalMs ?? DEFAULT_CHECKPOINT_INTERVAL_MS,
+    intervalMs,
     () => hub.health,
   );
   const speakers = request.withSpeakers ? watchSpeakers(hub, speakersSink) : undefined;

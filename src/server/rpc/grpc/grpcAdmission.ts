@@ -14,8 +14,12 @@ const methods = new Map<string, DescMethod>(
 /** The callers of admitted calls. The interceptor and the handler of a call share its metadata object and nothing else. */
 const callers = new WeakMap<Metadata, Caller>();
 
-/** Admits each call of our services before grpc-js reads its message: it reads nothing until it has passed the metadata on. */
-export function admitting({ admit }: Serving): ServerInterceptor {
+/**
+ * Admits each call of our services before grpc-js reads its message: it reads nothing until it has passed the metadata on.
+ *
+ * @param onAdmitted called with host:port of the client
+ */
+export function admitting({ admit }: Serving, onAdmitted: (peer: string) => void): ServerInterceptor {
   return ({ path }, call) => {
     const method = methods.get(path);
     if (method === undefined) return new ServerInterceptingCall(call);
@@ -26,6 +30,7 @@ export function admitting({ admit }: Serving): ServerInterceptor {
             const head = headOf({ metadata, getAuthContext: () => call.getAuthContext() });
             admit(method, head).then(
               (caller) => {
+                onAdmitted(call.getPeer());
                 callers.set(metadata, caller);
                 pass(metadata);
               },
@@ -45,7 +50,7 @@ export function callerOf({ metadata }: { metadata: Metadata }): Caller {
   return caller;
 }
 
-/** Reads who calls from the metadata and the connection of a call of grpc-js. */
+/** Reads the credentials of the caller from the metadata and the connection of a call of grpc-js. */
 export function headOf(call: Pick<ServerUnaryCall<unknown, unknown>, "metadata" | "getAuthContext">): CallHead {
   const { metadata } = call;
   return createHead(

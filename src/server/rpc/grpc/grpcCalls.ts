@@ -6,6 +6,8 @@ import type {
   sendUnaryData,
   UntypedHandleCall,
 } from "@grpc/grpc-js";
+import { refusal, type SquelchError } from "../../../domain/errors.js";
+import { UndecodableRequest } from "../../../lib/grpcService.js";
 import type { ServedCall, WatchCall, WatchRequest } from "../call.js";
 import { type ReceivedCall, runCall } from "../runCall.js";
 import { runWatch } from "../runWatch.js";
@@ -21,7 +23,7 @@ type AnsweringCall = ServerUnaryCall<unknown, unknown> | ServerReadableStream<un
 /** Serves a call with grpc-js. */
 export function createGrpcHandler(method: DescMethod, serving: Serving): UntypedHandleCall {
   const call = serving.calls(method);
-  if (call.kind === "watch") return createWatchHandler(call, serving) as UntypedHandleCall;
+  if (call.kind === "watch") return createWatchHandler(method, call, serving) as UntypedHandleCall;
   return createAnswerHandler(method, call, serving) as UntypedHandleCall;
 }
 
@@ -31,7 +33,8 @@ function createAnswerHandler(method: DescMethod, call: Exclude<ServedCall, Watch
     const input =
       call.kind === "unary"
         ? (received as ServerUnaryCall<unknown, unknown>).request
-        : (received as ServerReadableStream<unknown, unknown>).iterator({ destroyOnReturn: false });
+        : decodedOf(method, (received as ServerReadableStream<unknown, unknown>).iterator({ destroyOnReturn: false }));
+    if (input instanceof UndecodableRequest) return callback(toStatus(malformed(method, input)));
     runCall(method, call, input, describe(received), serving, encode).then(
       (answer) => callback(null, answer),
       (error: unknown) => {
@@ -39,6 +42,17 @@ function createAnswerHandler(method: DescMethod, call: Exclude<ServedCall, Watch
       },
     );
   };
+}
+
+async function* decodedOf(method: DescMethod, requests: AsyncIterable<unknown>): AsyncIterable<unknown> {
+  for await (const request of requests) {
+    if (request instanceof UndecodableRequest) throw malformed(method, request);
+    yield request;
+  }
+}
+
+function malformed({ input }: DescMethod, { problem }: UndecodableRequest): SquelchError {
+  return refusal("MALFORMED", `the bytes are not a message of the type ${input.typeName}: ${problem}`, {});
 }
 
 function describe(received: AnsweringCall): ReceivedCall {
@@ -52,7 +66,11 @@ function describe(received: AnsweringCall): ReceivedCall {
   };
 }
 
-function createWatchHandler(call: WatchCall, serving: Serving): handleServerStreamingCall<WatchRequest, Buffer> {
+function createWatchHandler(
+  method: DescMethod,
+  call: WatchCall,
+  serving: Serving,
+): handleServerStreamingCall<WatchRequest | UndecodableRequest, Buffer> {
   return (received) => {
     const stream = {
       caller: callerOf(received),
@@ -60,6 +78,7 @@ function createWatchHandler(call: WatchCall, serving: Serving): handleServerStre
       peer: received.getPeer(),
       fail: (error: unknown) => void received.emit("error", toStatus(error)),
     };
+    if (received.request instanceof UndecodableRequest) return stream.fail(malformed(method, received.request));
     const close = runWatch(call, received.request, stream, serving);
     for (const ending of ["cancelled", "close", "error"]) received.on(ending, close);
   };

@@ -13,7 +13,7 @@ function withDependencies(file: DescFile, files = new Set<DescFile>()): Set<Desc
 export function createReflection(services: readonly DescService[]): ReflectionService {
   const files = new Set(services.flatMap(({ file }) => [...withDependencies(file)]));
   const fileDescriptorProtos = [...files].map(({ proto }) => Buffer.from(toBinary(FileDescriptorProtoSchema, proto)));
-  // Of a package definition the library reads the descriptors only.
+  // The library reads only the descriptors of a package definition.
   const definition = { format: "Protocol Buffer 3 DescriptorProto", type: {}, fileDescriptorProtos };
   return new ReflectionService({ squelch: definition } as ConstructorParameters<typeof ReflectionService>[0]);
 }

@@ -6,11 +6,11 @@ import type { Serving } from "../serving.js";
 import { toConnectError } from "./connectError.js";
 import { peerOf } from "./httpPeer.js";
 
-/** What the handler of a call knows of its client. */
+/** The client of a call, for the handler of the call. */
 interface Client {
   /** host:port. */
   address: string;
-  /** Resolves with the caller, who is identified once. Rejects if the call is not to be served. */
+  /** Resolves with the caller, who is identified once. Rejects if the call must not be served. */
   admit(): Promise<Caller>;
 }
 

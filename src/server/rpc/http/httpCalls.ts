@@ -1,5 +1,5 @@
 import { create, type DescMethod, fromBinary } from "@bufbuild/protobuf";
-import type { ConnectError, ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { ConnectError, ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import { services } from "../../contract.js";
 import { messagesOf } from "../../feed/wire/frame.js";
 import type { ServedCall, WatchCall, WatchRequest } from "../call.js";
@@ -8,12 +8,14 @@ import { runWatch } from "../runWatch.js";
 import type { Serving } from "../serving.js";
 import { toConnectError } from "./connectError.js";
 import { clientOf } from "./httpAdmission.js";
+import { jsonOptionsOf } from "./jsonOptions.js";
 
 /** Serves all calls with Connect. */
 export function addHttpCalls(router: ConnectRouter, serving: Serving): void {
   for (const service of services) {
-    const served = service.methods.map((method) => [method.localName, createHttpHandler(method, serving)]);
-    router.service(service, Object.fromEntries(served) as Partial<ServiceImpl<typeof service>>);
+    for (const method of service.methods) {
+      router.rpc(method, createHttpHandler(method, serving) as never, { jsonOptions: jsonOptionsOf(method) });
+    }
   }
 }
 

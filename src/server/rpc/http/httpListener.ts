@@ -7,21 +7,23 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { Logger } from "../../../lib/logger.js";
 import { endIfAbandoned } from "../abandonedSessions.js";
+import { CertifiedConnections } from "../certifiedConnections.js";
 import { HANDSHAKE_TIMEOUT_MS, type TlsFiles } from "../tlsFiles.js";
 
 /** How long a client may take to send the headers of a request, ms. */
 const HEADERS_TIMEOUT_MS = 10_000;
-/** How long a connection of HTTP/2 may stand without a call, ms. Node.js closes idle connections of HTTP/1.1 earlier. */
+/** How long a connection of HTTP/2 may stay open without a call, ms. Node.js closes idle connections of HTTP/1.1 earlier. */
 const IDLE_TIMEOUT_MS = 10_000;
-/** How often the server looks for connections that have exceeded these times, ms. */
+/** The interval between checks for connections that have exceeded these times, ms. */
 const CHECKING_INTERVAL_MS = 2_000;
 
 /** A listener for HTTP, with or without TLS. */
 export interface HttpListener {
   server: Server | Http2SecureServer;
-  /** Takes no more connections, closes the idle ones, and calls back when none is left. */
+  /** Stops accepting connections, closes idle ones, and calls back when none is left. */
   close(done: () => void): void;
   /** Closes all connections at once. */
   cut(): void;
@@ -51,10 +53,12 @@ export function createTlsListener(tls: TlsFiles, onRequest: RequestListener, log
   // Requests and responses of HTTP/2 have the interface of those of HTTP/1.1.
   server.on("request", onRequest as unknown as (request: Http2ServerRequest, response: Http2ServerResponse) => void);
   tls.onRenewal((context) => server.setSecureContext(context));
+  const certified = new CertifiedConnections(tls);
   const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
-  server.on("secureConnection", (socket: Socket) => {
+  server.on("secureConnection", (socket: TLSSocket) => {
     sockets.add(socket);
+    certified.add(socket, () => socket.destroy());
     socket.on("error", () => socket.destroy());
     socket.once("close", () => sockets.delete(socket));
   });
@@ -73,6 +77,7 @@ export function createTlsListener(tls: TlsFiles, onRequest: RequestListener, log
     server,
     close(done) {
       server.close(done);
+      certified.close();
       for (const session of sessions) session.close();
     },
     cut() {

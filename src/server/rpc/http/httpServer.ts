@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { createConnectRouter } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import {
@@ -9,21 +9,19 @@ import {
 } from "@connectrpc/connect-node";
 import { type HostPort, parseHostPort } from "../../../lib/hostPort.js";
 import { METRICS_CONTENT_TYPE } from "../../ops/metrics.js";
-import { type ConnectionLimit, MAX_REQUEST_BYTES, type Serving } from "../serving.js";
+import { ConnectionLimit, type ConnectionRules } from "../connectionLimit.js";
+import { MAX_REQUEST_BYTES, REQUEST_TIMEOUT_MS, type Serving } from "../serving.js";
 import type { TlsFiles } from "../tlsFiles.js";
 import { admitted } from "./httpAdmission.js";
 import { addHttpCalls } from "./httpCalls.js";
 import { createPlainListener, createTlsListener } from "./httpListener.js";
-import { admitOrigin, type OriginRules } from "./httpOrigins.js";
+import { admitOrigin, type OriginRules, refuseHost } from "./httpOrigins.js";
 import type { StaticFiles } from "./staticFiles.js";
-
-// A request that is not UTF-8 is refused: ids that differ in such a byte would otherwise become the same id.
-const JSON_OPTIONS = { ignoreUnknownFields: false, textDecoder: new TextDecoder("utf-8", { fatal: true }) };
 
 /** Whether this replica can be used, and the reason if it cannot. */
 export type Readiness = { ready: true } | { ready: false; reason: string };
 
-/** What the HTTP server serves beside the calls. */
+/** The other pages that the HTTP server serves. */
 export interface HttpPages {
   readiness(): Readiness;
   metrics(): Promise<string>;
@@ -33,16 +31,16 @@ export interface HttpPages {
 
 /** The HTTP listener: the services as Connect and gRPC-Web, health, metrics and the web console. */
 export interface HttpServer {
-  /** host:port that it really listens on. */
+  /** The real address of the listener, host:port. */
   address: string;
-  /** Takes no more connections, lets answers that are on their way finish for up to `timeoutMs`, and cuts the rest. */
+  /** Stops accepting connections, lets running answers finish for up to `timeoutMs`, and closes the remaining connections. */
   close(timeoutMs: number): Promise<void>;
 }
 
 /** Starts to listen. Rejects if the address cannot be bound. */
 export async function startHttpServer(
   address: string,
-  connections: ConnectionLimit,
+  connections: ConnectionRules,
   tls: TlsFiles | undefined,
   origins: OriginRules,
   pages: HttpPages,
@@ -52,7 +50,6 @@ export async function startHttpServer(
     grpc: false,
     acceptCompression: [compressionGzip],
     readMaxBytes: MAX_REQUEST_BYTES,
-    jsonOptions: JSON_OPTIONS,
   });
   addHttpCalls(router, serving);
   const calls = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
@@ -61,7 +58,14 @@ export async function startHttpServer(
     const [path = ""] = (request.url ?? "").split("?", 1);
     if (serving.shutdown.hasBegun && request.httpVersionMajor === 1) response.setHeader("connection", "close");
     const call = calls.get(path);
-    if (call === undefined) return servePage(path, request, response, pages);
+    if (call?.method.methodKind !== "client_streaming") endIfIncomplete(request);
+    if (call === undefined) {
+      // Health checks may use other host names, because their answers contain nothing that a hostile page could use.
+      const refusal = path === "/healthz" || path === "/readyz" ? undefined : refuseHost(request, origins);
+      if (refusal === undefined) servePage(path, request, response, pages);
+      else answerJson(response, 403, { error: refusal });
+      return;
+    }
     const refusal = admitOrigin(request, response, origins);
     if (refusal === undefined) void serveCall(call, request, response, serving);
     else if (refusal !== "answered") answerJson(response, 403, { code: "permission_denied", message: refusal });
@@ -70,7 +74,9 @@ export async function startHttpServer(
     tls === undefined ? createPlainListener(onRequest) : createTlsListener(tls, onRequest, serving.logger);
   const { server } = listener;
   server.maxConnections = connections.max;
-  server.on("drop", connections.onRefused);
+  server.on("drop", () => connections.onRefused("connections"));
+  const limit = new ConnectionLimit(connections);
+  server.prependListener("connection", (socket: Socket) => limit.admit(socket));
   const { host, port } = parseHostPort(address) as HostPort;
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -121,14 +127,20 @@ async function serveCall(
     const answer = await call(admitted(call, asked, request, serving));
     await universalResponseToNodeResponse(answer, response);
   } catch (error) {
-    // The client is gone, or its request is not valid HTTP.
+    // The client has disconnected, or its request is not valid HTTP.
     serving.logger.debug({ err: error, path: call.requestPath }, "call could not be answered");
     if (response.headersSent) response.destroy();
     else answerJson(response, 400, { code: "invalid_argument", message: "the request cannot be understood" });
   }
 }
 
-// A proxy passes each message on as it comes: nginx, for one, otherwise collects an answer until 8 KB are full.
+// Closes a connection soon after a client stops in the middle of a request.
+function endIfIncomplete(request: IncomingMessage): void {
+  const timer = setTimeout(() => request.destroy(), REQUEST_TIMEOUT_MS);
+  for (const ending of ["end", "close"]) request.once(ending, () => clearTimeout(timer));
+}
+
+// This makes a proxy pass on each message at once. Without it, nginx for example collects 8 KB of an answer.
 function setStreamHeaders(response: ServerResponse): void {
   response.setHeader("x-accel-buffering", "no");
   response.setHeader("cache-control", "no-store, no-transform");

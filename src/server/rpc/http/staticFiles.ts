@@ -24,7 +24,7 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   ".txt": "text/plain; charset=utf-8",
 };
 
-/** Lets the page load, run and contact only what this replica serves, and forbids other pages to frame it. */
+/** Allows the page to load, run and contact only files and calls of this replica, and forbids other pages to frame it. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -47,9 +47,9 @@ const HEADERS = {
 };
 
 /**
- * Reads the files of a folder into memory and serves them. The path of a page without a file is a place within the console and
- * answers with `index.html`. Files in `assets/` have their hash in their names, so browsers may keep them for ever. Browsers ask
- * for all other files again each time, by their ETag.
+ * Reads the files of a folder into memory and serves them. The path of a page without a file is a view of the console,
+ * so the answer is `index.html`. Files in `assets/` have their hash in their names, so browsers may keep them for ever.
+ * Browsers ask for all other files again each time, by their ETag.
  *
  * @returns undefined if the folder has no `index.html`
  */

@@ -9,7 +9,7 @@ import type { CallHead } from "../callContext.js";
 import type { OngoingCall } from "../ongoingCall.js";
 import { toStatus } from "../status.js";
 
-/** What a request is about. */
+/** The subject of a request: the event and the target that it concerns. */
 interface Subject {
   eventId?: string | undefined;
   target?: string | undefined;
@@ -19,7 +19,7 @@ interface Subject {
 }
 
 /**
- * What the request of each method is about; undefined for a method that changes nothing. A method without an entry does
+ * Returns the subject of the requests of each method; undefined for a method that changes nothing. A method without an entry does
  * not compile.
  */
 const subjects: { readonly [Name in MethodName]: ((request: RequestOf<Name>) => Subject) | undefined } = {
@@ -61,7 +61,7 @@ const subjects: { readonly [Name in MethodName]: ((request: RequestOf<Name>) => 
 /** The longest text of a record. A longer one comes from a request that was refused. */
 const MAX_TEXT = 512;
 
-/** Where calls are recorded, and which. */
+/** The audit trail, and the rules for what it records. */
 export interface Recording {
   trail: AuditTrail;
   /** Finds the event of a channel; undefined if the channel belongs to no event. */
@@ -71,7 +71,7 @@ export interface Recording {
 }
 
 /**
- * Records each call that changes something when it has ended, whatever its outcome. A call that changes nothing is recorded
+ * Records each call that makes changes when it has ended, with any outcome. A call that changes nothing is recorded
  * only if its caller had no right to make it.
  */
 export function audit(recording: Recording): Interceptor {
@@ -113,13 +113,13 @@ export function audit(recording: Recording): Interceptor {
 /** Records a call that was refused because its caller could not be identified. Other errors are not recorded. */
 export function recordUnidentified(
   method: DescMethod,
-  { requestId }: CallHead,
+  { callId }: CallHead,
   error: unknown,
   recording: Recording,
 ): void {
   const { code, details } = toStatus(error);
   if (code !== status.UNAUTHENTICATED) return;
-  const record = { actor: "", action: method.name, eventId: "", target: "", requestId, detail: clip(details) };
+  const record = { actor: "", action: method.name, eventId: "", target: "", callId, detail: clip(details) };
   recording.trail.recordRefusal({ ...record, timeMs: Date.now(), outcome: status[code] });
 }
 
@@ -142,7 +142,7 @@ async function* peekFirst(requests: AsyncIterable<unknown>, onFirst: (first: unk
 
 // Returns a function that passes a result on and writes the record of the call. The caller does not wait for the record.
 function createRecorder(method: DescMethod, changesSomething: boolean, recording: Recording) {
-  async function record(subject: () => Subject, { actor, requestId }: OngoingCall, outcome: string, refusal?: string) {
+  async function record(subject: () => Subject, { actor, callId }: OngoingCall, outcome: string, refusal?: string) {
     const isRefusal = outcome === status[status.PERMISSION_DENIED];
     if (!changesSomething && !isRefusal) return;
     const { eventId, target = "", detail = "", isTraffic = false } = subject();
@@ -151,11 +151,11 @@ function createRecorder(method: DescMethod, changesSomething: boolean, recording
       timeMs: Date.now(),
       actor,
       action: method.name,
-      // Where the request names a channel only, the store knows the event.
+      // If the request names only a channel, the store knows the event.
       eventId: clip(eventId ?? (target === "" ? "" : ((await recording.eventOf(target).catch(() => "")) ?? ""))),
       target: clip(target),
       outcome,
-      requestId,
+      callId,
       detail: clip(refusal ?? detail),
     };
     if (isRefusal) recording.trail.recordRefusal(entry);

@@ -2,13 +2,13 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import type { Authenticator } from "../../auth/authenticator.js";
 import type { CallMetrics } from "../../ops/callMetrics.js";
 import { aroundAnswer, type Interceptor } from "../call.js";
-import { type Caller, type CallHead, checkRequestId } from "../callContext.js";
+import { type Caller, type CallHead, checkCallId } from "../callContext.js";
 import type { Shutdown } from "../shutdown.js";
 import { toStatus } from "../status.js";
 import { type Recording, recordUnidentified } from "./audit.js";
 import { isWaitingCall } from "./bound.js";
 
-/** Finds out who makes a call. Rejects if the call is not to be served. */
+/** Identifies the caller of a call. Rejects if the call must not be served. */
 export type Admit = (method: DescMethod, head: CallHead) => Promise<Caller>;
 
 /**
@@ -26,7 +26,7 @@ export function createAdmission(
     shutdown.refuseIfBegun();
     try {
       const identity = await authenticator.identify(head);
-      checkRequestId(head);
+      checkCallId(head);
       return { head, identity };
     } catch (error) {
       recordUnidentified(method, head, error, recording);

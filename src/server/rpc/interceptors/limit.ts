@@ -5,7 +5,7 @@ import { aroundAnswer, type Interceptor } from "../call.js";
 import type { OngoingCall } from "../ongoingCall.js";
 import { isWaitingCall } from "./bound.js";
 
-/** Calls of an emergency. They must not fail because a router has just asked about all its clients. */
+/** Calls of an emergency. They must not fail because a router has just made a call for each of its clients. */
 const URGENT_CALLS: ReadonlySet<string> = new Set<MethodName>(["pauseAllSpeakers", "resumeSpeakers", "disconnectUser"]);
 
 /**

@@ -8,7 +8,7 @@ export function trace(tracing: Tracing): Interceptor {
   return (method, call) => {
     if (call.kind === "watch") return call;
     return aroundAnswer(call, async ({ head }, work) => {
-      const span = tracing.begin(method.parent.typeName, method.name, head.requestId, head.traceparent);
+      const span = tracing.begin(method.parent.typeName, method.name, head.callId, head.traceparent);
       try {
         const answer = await work();
         span.end(status.OK);

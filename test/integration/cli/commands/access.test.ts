@@ -13,10 +13,12 @@ describe("squelch disconnect, ban, unban and bans", () => {
       "anna is disconnected from e1 (revision 7)\n",
     );
     expect(calls[0]?.request).toMatchObject({ eventId: "e1", userId: "anna", reason: "Fire" });
-    expect(jsonLines(await run("disconnect", "e1", "anna", "--json"))).toEqual([{ revision: "7", replicated: true }]);
+    expect(jsonLines(await run("disconnect", "e1", "anna", "--json"))).toEqual([
+      { revision: "7", epoch: "", replicated: true },
+    ]);
   });
 
-  it("bans for a time or until the ban is lifted, and says how to lift it", async () => {
+  it("bans for a time or until the ban is lifted, and prints how to lift it", async () => {
     const { run, calls } = await fakeCommandLine({
       banUser: ({ duration }) => ({ ban: duration ? ban : { userId: "anna" } }),
     });
@@ -33,7 +35,7 @@ describe("squelch disconnect, ban, unban and bans", () => {
     expect(calls).toHaveLength(2);
   });
 
-  it("lifts a ban, and says so where there is none", async () => {
+  it("lifts a ban, and prints a message if there is none", async () => {
     const { run } = await fakeCommandLine({ unbanUser: () => ({ revision: 9n }) });
     expect((await run("unban", "e1", "anna")).stdout).toBe("the ban of anna is lifted (revision 9)\n");
     const message = 'user_id: "anna" is not banned';
@@ -49,7 +51,7 @@ describe("squelch disconnect, ban, unban and bans", () => {
     });
   });
 
-  it("lists the bans with what is known of them", async () => {
+  it("lists the bans with their known fields", async () => {
     const { run } = await fakeCommandLine({ listBans: () => ({ bans: [ban, { userId: "7" }] }) });
     expect((await run("bans", "e1")).stdout.split("\n")).toEqual([
       "USER  UNTIL                 BY        SINCE                 REASON",
@@ -59,6 +61,6 @@ describe("squelch disconnect, ban, unban and bans", () => {
     ]);
     const { run: runInVain } = await fakeCommandLine({ listBans: () => ({}) });
     expect((await runInVain("bans", "e1")).stdout).toBe("nobody is banned in e1\n");
-    expect(jsonLines(await runInVain("bans", "e1", "--json"))).toEqual([{ bans: [] }]);
+    expect(jsonLines(await runInVain("bans", "e1", "--json"))).toEqual([{ bans: [], nextPageToken: "" }]);
   });
 });

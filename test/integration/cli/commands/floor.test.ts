@@ -4,7 +4,7 @@ import { at, fakeCommandLine, pause, pauseLine, speaker } from "../../../support
 import { jsonLines } from "../../../support/runCli.js";
 
 describe("squelch speakers", () => {
-  it("shows who speaks and the standing pause", async () => {
+  it("shows the speakers and the standing pause", async () => {
     const { run } = await fakeCommandLine({ getEventActiveSpeakers: () => ({ speakers: [speaker], pause }) });
     const { stdout } = await run("speakers", "e1");
     expect(stdout.split("\n").map((line) => line.split(/\s{2,}/))).toEqual([
@@ -15,7 +15,7 @@ describe("squelch speakers", () => {
     ]);
   });
 
-  it("shows who waits to speak", async () => {
+  it("shows the requests that wait", async () => {
     const waiting = [
       {
         channelId: "stage",
@@ -45,7 +45,7 @@ describe("squelch speakers", () => {
 });
 
 describe("squelch pause and resume", () => {
-  it("passes every option on and shows which speakers it cut", async () => {
+  it("sends every option and shows which speakers it cut", async () => {
     const { run, calls } = await fakeCommandLine({
       pauseAllSpeakers: () => ({ pause, paused: [speaker], revision: 4n }),
     });
@@ -65,7 +65,7 @@ describe("squelch pause and resume", () => {
     });
   });
 
-  it("distinguishes a duration of 0 from none", async () => {
+  it("distinguishes a duration of 0 from a missing one", async () => {
     const cut = { ...pause, expiresAt: pause.startedAt };
     const { run, calls } = await fakeCommandLine({ pauseAllSpeakers: () => ({ pause: cut }) });
     const { stdout } = await run("pause", "e1", "--duration", "0");
@@ -77,14 +77,14 @@ describe("squelch pause and resume", () => {
     ] as object[]);
   });
 
-  it("takes the place of the pause that is named, and says so", async () => {
+  it("replaces the named pause, and prints that", async () => {
     const { run, calls } = await fakeCommandLine({ pauseAllSpeakers: () => ({ pause, replacedPauseId: "p0" }) });
     const { stdout } = await run("pause", "e1", "--broadcaster", "carl", "--replace", "p0");
     expect(stdout).toContain("\nit took the place of pause p0\n");
     expect(calls[0]?.request).toMatchObject({ broadcaster: { userId: "carl" }, replacePauseId: "p0" });
   });
 
-  it("lifts whichever pause stands", async () => {
+  it("lifts the standing pause", async () => {
     const { run, calls } = await fakeCommandLine({
       getEventActiveSpeakers: () => ({ pause }),
       resumeSpeakers: () => ({ revision: 5n }),
@@ -93,13 +93,15 @@ describe("squelch pause and resume", () => {
     expect(calls[1]?.request).toMatchObject({ eventId: "e1", pauseId: "p1" });
   });
 
-  it("lifts only the pause that is named", async () => {
+  it("lifts only the named pause", async () => {
     const { run, calls } = await fakeCommandLine({ resumeSpeakers: () => ({ revision: 5n }) });
-    expect(jsonLines(await run("resume", "e1", "--pause-id", "p0", "--json"))).toEqual([{ revision: "5" }]);
+    expect(jsonLines(await run("resume", "e1", "--pause-id", "p0", "--json"))).toEqual([
+      { revision: "5", epoch: "", replicated: false },
+    ]);
     expect(calls.map(({ request }) => request)).toMatchObject([{ eventId: "e1", pauseId: "p0" }]);
   });
 
-  it("fails where nothing is paused", async () => {
+  it("fails if the event is not paused", async () => {
     const { run } = await fakeCommandLine({ getEventActiveSpeakers: () => ({}) });
     expect(await run("resume", "e1")).toEqual({
       exitCode: 1,

@@ -16,7 +16,7 @@ describe("squelch status", () => {
       },
     });
 
-  it("shows a replica that is well", async () => {
+  it("shows a healthy replica", async () => {
     const { run, address } = await replica(true);
     expect(await run("status")).toEqual({
       exitCode: 0,
@@ -35,7 +35,7 @@ describe("squelch status", () => {
     ]);
   });
 
-  it("with --fleet shows every replica, and how far each router is; fails if a replica is not well", async () => {
+  it("with --fleet shows every replica, and the progress of each router; fails if a replica is unhealthy", async () => {
     const at = (ms: number) => ({ seconds: 1_700_000_000n, nanos: ms * 1_000_000 });
     const fleet = (feedHealthy: boolean) => ({
       time: at(900),
@@ -75,10 +75,10 @@ describe("squelch status", () => {
     const { exitCode, stdout } = await well.run("status", "--fleet");
     expect(exitCode).toBe(0);
     expect(stdout.split("\n").slice(-7)).toEqual([
-      "REPLICA  GRPC         FEED     WATCHES  EVENTS  HEARD",
+      "REPLICA  GRPC         FEED     WATCHES  EVENTS  REPORTED",
       "r-1      127.0.0.1:1  healthy  2        3       0.5 s ago",
       "r-2      127.0.0.1:2  healthy  0        0       0.9 s ago",
-      "ROUTER  CONNECTED  EVENTS  BEHIND IN  MOST BEHIND                  HEARD",
+      "ROUTER  CONNECTED  EVENTS  BEHIND IN  MOST BEHIND                  REPORTED",
       "east    r-1        2       0          -                            0.1 s ago",
       "west    no         2       2          e2: 3 unconfirmed for 9.0 s  0.9 s ago",
       "",
@@ -89,11 +89,11 @@ describe("squelch status", () => {
     const sick = await start(false);
     expect(await sick.run("status", "--fleet")).toMatchObject({
       exitCode: 1,
-      stderr: "squelch: changes do not reach r-2; look at the log there and at Redis\n",
+      stderr: "squelch: changes do not reach r-2; check the log of the replica and Redis\n",
     });
   });
 
-  it("with --reconcile has the memberships compared first, and says what that came to", async () => {
+  it("with --reconcile requests a comparison of the memberships first, and prints its result", async () => {
     const counts = { comparedUsers: 1_200, changedUsers: 3, ambiguousUsers: 0 };
     const { run, calls } = await fakeCommandLine({
       reconcileMemberships: () => ({ generation: 1_700_000_000_000n, ...counts }),
@@ -103,7 +103,7 @@ describe("squelch status", () => {
       },
     });
     expect((await run("status", "--reconcile")).stdout).toContain(
-      "compared 1200 users with the control plane's keys: 3 changed, 0 left as they are because the keys do not tell\n",
+      "compared 1200 users with the control plane's keys: 3 changed, 0 unchanged because the keys give no clear answer\n",
     );
     expect(calls.map(({ method }) => method)).toEqual(["reconcileMemberships", "watchPermissions"]);
     expect(jsonLines(await run("status", "--reconcile", "--json"))).toMatchObject([
@@ -111,7 +111,7 @@ describe("squelch status", () => {
     ]);
   });
 
-  it("with --reconcile fails where there is nothing to compare with", async () => {
+  it("with --reconcile fails if there is nothing to compare with", async () => {
     const { run, calls } = await fakeCommandLine({
       reconcileMemberships: () => {
         throw new FakeFailure(status.FAILED_PRECONDITION, "there is nothing to compare");
@@ -125,13 +125,11 @@ describe("squelch status", () => {
     expect(calls).toHaveLength(1);
   });
 
-  it("fails where the feed is not healthy, having shown what it knows", async () => {
+  it("fails if the feed is not healthy, after it has shown what it knows", async () => {
     const { run, address } = await replica(false);
     const { exitCode, stdout, stderr } = await run("status");
     expect(exitCode).toBe(1);
     expect(stdout).toContain("not healthy");
-    expect(stderr).toBe(
-      `squelch: changes do not reach ${address}; it serves what it knows, look at its log and at Redis\n`,
-    );
+    expect(stderr).toBe(`squelch: changes do not reach ${address}, it serves its last data; check its log and Redis\n`);
   });
 });

@@ -50,10 +50,10 @@ describe("squelch watch", () => {
     };
     yield { payload: { case: "checkpoint" as const, value: { cursors: [cursor], feedHealthy: true } } };
     yield { payload: { case: "checkpoint" as const, value: { cursors: [cursor], feedHealthy: false } } };
-    throw new FakeFailure(status.UNAVAILABLE, "the replica is stopping; reconnect with your cursors");
+    throw new FakeFailure(status.UNAVAILABLE, "the replica is stopping; reconnect with your cursors", "DRAINING");
   };
 
-  it("prints what happens, and why it ended", async () => {
+  it("prints each change, and why the stream ended", async () => {
     const { run, address } = await fakeCommandLine({ watchPermissions });
     expect(await run("watch", "e1")).toEqual({
       exitCode: 1,
@@ -61,7 +61,7 @@ describe("squelch watch", () => {
         "e1 snapshot (initial) at revision 7: 1 user",
         "caught up with 1 event, feed healthy",
         "e1 #8 2026-01-31T12:00:02Z anna now has a, b (+b -c) by control-plane",
-        `e1 #9 2026-01-31T12:00:03Z ${pauseLine}, in the place of p0, cut: anna on stage by x`,
+        `e1 #9 2026-01-31T12:00:03Z ${pauseLine}, replaces p0, cut: anna on stage by x`,
         "feed not healthy: changes may be missing",
         "",
       ].join("\n"),
@@ -105,7 +105,7 @@ describe("squelch watch", () => {
     });
   });
 
-  it("notices a replica that says nothing at all, and one that stops sending checkpoints", async () => {
+  it("notices a replica that sends nothing, and one that stops sending checkpoints", async () => {
     const { run, address } = await fakeCommandLine({
       watchPermissions: async function* (request, cancelled) {
         if (request.eventIds[0] === "once") yield { payload: { case: "snapshot", value: snapshot } };
@@ -121,7 +121,7 @@ describe("squelch watch", () => {
     }
   });
 
-  it("is not bound by the timeout of a call", async () => {
+  it("has no timeout of a call", async () => {
     const { run } = await fakeCommandLine({
       watchPermissions: async function* () {
         yield { payload: { case: "snapshot", value: snapshot } };

@@ -42,7 +42,7 @@ describe("connecting", () => {
     }
   });
 
-  it("is refused without a token that is valid", async () => {
+  it("is refused without a valid token", async () => {
     const router = await startRouter({ eventIds: ["e1"] });
     const unsigned = `${btoa('{"alg":"none"}')}.${btoa('{"userId":"u1","eventId":"e1"}')}.`.replaceAll("=", "");
     const tokens: [string, string][] = [
@@ -62,7 +62,7 @@ describe("connecting", () => {
     expect((await fetch(`http://${router.wsAddress}/ws`)).status).toBe(426);
   });
 
-  it("seeds only users who are unknown to the store from the token", async () => {
+  it("seeds only unknown users from the token", async () => {
     const router = await startRouter();
     server.setUserChannels("e1", "known", []);
     const known = await connect(router, "known", { channelIds: ["a"] });
@@ -74,7 +74,7 @@ describe("connecting", () => {
     expect(again.frames[0]?.data.channels).toEqual(["b", "a"]);
   });
 
-  it("works while the service is away; the channels follow when it is back", async () => {
+  it("works while the service is away; the channels arrive when it is back", async () => {
     const router = await startRouter();
     server.setUserChannels("e1", "u1", ["a"]);
     server.stop();
@@ -87,8 +87,8 @@ describe("connecting", () => {
   });
 });
 
-describe("a user who is put out", () => {
-  it("pitfall 23: is disconnected by a dispatcher on every router, from every socket, in this event alone", async () => {
+describe("a disconnected user", () => {
+  it("pitfall 23: is disconnected by a dispatcher on every router, from every socket, in this event only", async () => {
     const [here, there] = [await startRouter(), await startRouter()];
     const dispatcher = await joinA(here, "dora", { role: "DISPATCH" });
     const sockets = await Promise.all([here, here, there, there].map((router) => joinA(router, "u1")));
@@ -108,7 +108,7 @@ describe("a user who is put out", () => {
     expect(await joinA(here, "u1"), "may come back").toBeDefined();
   });
 
-  it("is disconnected by dispatchers alone, for a reason that the store accepts", async () => {
+  it("can be disconnected only by dispatchers, for a reason that the store accepts", async () => {
     const router = await startRouter();
     const [user, admin] = [await joinA(router, "u1"), await joinA(router, "boss", { globalRole: "ADMIN" })];
     const ask = async (client: WsClient, data?: object) => (await client.request("force-disconnect", data)).error;
@@ -123,7 +123,7 @@ describe("a user who is put out", () => {
     expect(server.callsOf("disconnectUser").at(-1)).toMatchObject({ userId: "42", reason: "" });
   });
 
-  it("pitfall 23: is closed after a snapshot, where the socket is older than the disconnection", async () => {
+  it("pitfall 23: is disconnected after a snapshot, if the socket is older than the disconnection", async () => {
     const router = await startRouter();
     const [client, other] = [await connect(router, "u1"), await connect(router, "u2")];
     const before = server.event("e1");
@@ -143,7 +143,7 @@ describe("a user who is put out", () => {
     expect(young.closed).toBeUndefined();
   });
 
-  it("is refused while banned, whoever wrote the ban, and admitted when it has ended", async () => {
+  it("is refused while banned by any program, and admitted when the ban has ended", async () => {
     const router = await startRouter();
     server.setUserChannels("e1", "u1", ["a"]);
     const expiresAt = timestampFromMs(Date.UTC(2030, 0, 31));
@@ -197,7 +197,7 @@ describe("a user who is put out", () => {
     }
   });
 
-  it("and could not be asked about is disconnected as soon as the store says so", async () => {
+  it("is disconnected later if the store could not be asked at first", async () => {
     const router = await startRouter();
     server.setUserChannels("e1", "u2", ["a"]);
     const known = await connect(router, "u2");
@@ -218,7 +218,7 @@ describe("a user who is put out", () => {
     );
   });
 
-  it("while the store is asked about the user is not let in", async () => {
+  it("is not admitted while the store is being asked", async () => {
     const router = await startRouter();
     const witness = await connect(router, "u2");
     let answer: (value?: unknown) => void = () => undefined;
@@ -238,7 +238,7 @@ describe("a user who is put out", () => {
     await refused;
   });
 
-  it("pitfall 16: has sockets of their own, however many come in the same millisecond", async () => {
+  it("pitfall 16: can have several sockets from the same millisecond", async () => {
     vi.useFakeTimers({ toFake: ["Date"], now: Date.now() });
     try {
       const router = await startRouter();

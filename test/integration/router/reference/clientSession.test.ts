@@ -12,7 +12,7 @@ import { waitFor } from "../../../support/waitFor.js";
 useRoutersOnFakeServer();
 
 describe("permissions", () => {
-  it("reach the sockets of the user, and put the revoked off the channel (pitfall 1)", async () => {
+  it("reach the sockets of the user, and remove a revoked user from the channel (pitfall 1)", async () => {
     const router = await startRouter();
     const [client, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
     server.setUserChannels("e1", "u1", ["b"]);
@@ -32,7 +32,7 @@ describe("permissions", () => {
     expect(listener.of("permission-update")).toEqual([]);
   });
 
-  it("pitfalls 3, 4: a channel is joined with permission, and in its own event, only", async () => {
+  it("pitfalls 3, 4: allow to join a channel only with permission, and only in its own event", async () => {
     const router = await startRouter();
     server.channels.set("x", { eventId: "e2" });
     server.event("e1").users.set("u1", { channelIds: ["a", "x"] });
@@ -46,7 +46,7 @@ describe("permissions", () => {
     expect(server.channels.get("a")?.eventId, "pitfall 17: the first join fills the index").toBe("e1");
   });
 
-  it("are asked for again at every press", async () => {
+  it("are checked again at every press", async () => {
     const router = await startRouter();
     const client = await joinA(router, "u1");
     await client.request("ptt-start", { channelId: "a" });
@@ -54,7 +54,7 @@ describe("permissions", () => {
     await client.next("permission-update");
     expect(await client.request("ptt-start", { channelId: "a" })).toMatchObject({ data: { denied: true } });
     expect(await client.next("ptt-denied")).toMatchObject({ data: { channelId: "a", cause: "receiveOnly" } });
-    expect(held("a"), "the current transmission goes on").toBe("u1");
+    expect(held("a"), "the current transmission continues").toBe("u1");
     expect(await client.request("ptt-stop", { channelId: "a" })).toMatchObject({ data: { success: true } });
     expect((await client.request("ptt-start", { channelId: "a" })).error).toContain("Join the channel");
   });
@@ -74,7 +74,7 @@ describe("permissions", () => {
     expect(server.callsOf("renewPtt")).toEqual([]);
   });
 
-  it("take the floor away at once where that is wanted", async () => {
+  it("take the floor away at once if configured", async () => {
     const router = await startRouter({ cut: "atOnce" });
     const [client, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
     await client.request("ptt-start", { channelId: "a" });
@@ -84,7 +84,7 @@ describe("permissions", () => {
     expect(held("a")).toBeUndefined();
   });
 
-  it("that close during a request for the floor leave no speaker", async () => {
+  it("leave no speaker when a socket closes during a request for the floor", async () => {
     const router = await startRouter();
     const client = await joinA(router, "u1");
     let answer: (value?: unknown) => void = () => undefined;
@@ -105,7 +105,7 @@ describe("permissions", () => {
 });
 
 describe("a socket", () => {
-  it("survives frames that make no sense, and says what is wrong with them", async () => {
+  it("survives invalid frames, and answers what is wrong with them", async () => {
     const router = await startRouter();
     const client = await connect(router, "u1");
     for (const frame of ["{", "[]", '{"type":"toString"}', Buffer.from([0xff, 0xfe]), '{"type":"join-channel"}']) {
@@ -116,7 +116,7 @@ describe("a socket", () => {
     expect(await client.request("leave-channel", { channelId: "a" })).toMatchObject({ data: { success: true } });
   });
 
-  it("is closed where its user was disconnected", async () => {
+  it("is closed when its user is disconnected", async () => {
     const router = await startRouter();
     const [client, other] = [await connect(router, "u1"), await connect(router, "u1", { eventId: "e2" })];
     await joinA(router, "u2");
@@ -127,7 +127,7 @@ describe("a socket", () => {
     expect(other.closed).toBeUndefined();
   });
 
-  it("that does not answer is dropped all the same where its user was disconnected", async () => {
+  it("that does not answer is also dropped when its user is disconnected", async () => {
     const router = await startRouter();
     const [client, other] = [await joinA(router, "u1"), await joinA(router, "u2")];
     client.socket.pause();
@@ -136,7 +136,7 @@ describe("a socket", () => {
     await waitFor(left, { message: "the others to be notified that the user is gone" });
   });
 
-  it("G8: that does not read is closed, not buffered for", async () => {
+  it("G8: that does not read is closed, and nothing is buffered for it", async () => {
     const router = await startRouter();
     const [client, witness] = [await connect(router, "u1"), await connect(router, "u2")];
     client.socket.pause();
@@ -189,7 +189,7 @@ describe("a socket", () => {
 });
 
 describe("the router", () => {
-  it("closes its sockets and releases floors when it stops, however often stop is called", async () => {
+  it("closes its sockets and releases floors when stop is called once or several times", async () => {
     const router = await startRouter();
     const client = await joinA(router, "u1");
     await client.request("ptt-start", { channelId: "a" });
@@ -201,7 +201,7 @@ describe("the router", () => {
     await expect(connect(router, "u1")).rejects.toThrow();
   });
 
-  it("says what is wrong with its options", async () => {
+  it("explains mistakes in its options", async () => {
     await expect(startRouter({ listen: "nowhere" })).rejects.toThrow("listen");
     await expect(startRouter({ address: "nowhere" })).rejects.toThrow("address");
     await expect(startRouter({ jwtSecret: "" })).rejects.toThrow("jwtSecret");

@@ -13,7 +13,7 @@ import { waitFor } from "../../../support/waitFor.js";
 useRoutersOnFakeServer();
 
 describe("an emergency", () => {
-  it("pitfalls 19, 20: reaches everybody on every router, cuts the speakers and holds newcomers", async () => {
+  it("pitfalls 19, 20: reaches all users on every router, cuts the speakers and holds newcomers", async () => {
     const [here, there] = [await startRouter(), await startRouter()];
     server.setUserChannels("e2", "out", ["x"]);
     const dispatcher = await joinA(here, "dora", { role: "DISPATCH", userName: "Dora" });
@@ -24,7 +24,7 @@ describe("an emergency", () => {
     expect(server.callsOf("pauseAllSpeakers")).toMatchObject([
       { eventId: "e1", broadcaster: { userId: "dora", userName: "Dora" } },
     ]);
-    // How long the button was held is not how long the broadcast may last.
+    // The time for which the button was held does not limit the broadcast.
     expect(server.callsOf("pauseAllSpeakers")).not.toMatchObject([{ duration: expect.anything() }]);
     expect((await victim.next("ptt-interrupted")).data).toMatchObject({ channelId: "a", interruptedBy: "Dora" });
     const announced = { dispatchUserId: "dora", dispatchUserName: "Dora", channelId: "a" };
@@ -56,7 +56,7 @@ describe("an emergency", () => {
     expect(outsider.frames.map(({ type }) => type)).toEqual(["channel-list"]);
   });
 
-  it("is for dispatchers only; a second one receives the owner", async () => {
+  it("is for dispatchers only; a second dispatcher gets the name of the first", async () => {
     const router = await startRouter();
     const [user, dispatcher] = [await joinA(router, "u1"), await joinA(router, "d1", { role: "ADMIN" })];
     expect((await user.request("emergency-broadcast-start", { holdDuration: 5_000 })).error).toContain("dispatchers");
@@ -72,7 +72,7 @@ describe("an emergency", () => {
     expect((await dispatcher.request("emergency-broadcast-start")).error).toBe("Service unavailable");
   });
 
-  it("pitfall 21: a dispatcher who dropped starts again on another device, and on another router", async () => {
+  it("pitfall 21: a dispatcher with a lost connection starts again on another device, and on another router", async () => {
     const [here, there] = [await startRouter(), await startRouter()];
     const listener = await joinA(there, "u1");
     const dora = { role: "DISPATCH", userName: "Dora" };
@@ -91,7 +91,7 @@ describe("an emergency", () => {
     await listener.next("emergency-broadcast-stop");
   });
 
-  it("is taken over from another dispatcher, who is notified, by naming the pause", async () => {
+  it("can be taken over by naming the pause; the first dispatcher is notified", async () => {
     const router = await startRouter();
     const dora = await joinA(router, "dora", { role: "DISPATCH", userName: "Dora" });
     const carl = await joinA(router, "carl", { role: "DISPATCH", userName: "Carl" });
@@ -110,7 +110,7 @@ describe("an emergency", () => {
     expect(late.data, "that pause is over").toMatchObject({ dispatchUserId: "carl", pauseId: taken.data.pauseId });
   });
 
-  it("pitfall 35: letting go lifts the own broadcast only, never the one that replaced it or a pause", async () => {
+  it("pitfall 35: releasing the button lifts only the client's own broadcast, not one that replaced it, nor a pause", async () => {
     const router = await startRouter();
     const dora = await joinA(router, "dora", { role: "DISPATCH", userName: "Dora" });
     const carl = await joinA(router, "carl", { role: "DISPATCH", userName: "Carl" });
@@ -133,7 +133,7 @@ describe("an emergency", () => {
     expect(server.event("e1").pause).toBeUndefined();
   });
 
-  it("lets the dispatcher who is speaking speak on, until it ends", async () => {
+  it("lets a dispatcher who is speaking continue until it ends", async () => {
     const router = await startRouter();
     const dora = await joinA(router, "dora", { role: "DISPATCH", userName: "Dora" });
     const listener = await joinA(router, "u1");
@@ -148,7 +148,7 @@ describe("an emergency", () => {
     expect((await listener.next("speaker-changed", 3)).data.isBusy).toBe(false);
   });
 
-  it("that overtakes the answer to a press leaves no microphone live", async () => {
+  it("that overtakes the answer to a press leaves no microphone open", async () => {
     const router = await startRouter();
     const [client, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
     let answer: (value?: unknown) => void = () => undefined;
@@ -169,7 +169,7 @@ describe("an emergency", () => {
     expect(listener.of("speaker-changed").map(({ data }) => data.currentSpeaker)).toEqual(["u1", null]);
   });
 
-  it("that was missed is found by comparing with the store after a snapshot", async () => {
+  it("that was missed is found when the router compares with the store after a snapshot", async () => {
     const router = await startRouter();
     const client = await joinA(router, "u1");
     await client.request("ptt-start", { channelId: "a" });

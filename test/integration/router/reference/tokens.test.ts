@@ -32,7 +32,7 @@ describe("pitfall 39: a session lasts as long as its token", () => {
     await waitFor(() => held("a") === undefined, { message: "the floor to be free" });
   });
 
-  it("goes on with a new token for the same user and event, and takes its role", async () => {
+  it("continues with a new token for the same user and event, and takes its role", async () => {
     const router = await startRouter();
     const client = await WsClient.connect(router.wsAddress, await sign({ role: "DISPATCH" }, "3s"));
     clients.push(client);
@@ -84,7 +84,7 @@ describe("pitfall 39: a session lasts as long as its token", () => {
     await expect(startRouter({ jwtSecret: [] })).rejects.toThrow("jwtSecret");
   });
 
-  it("has no id that is a number beyond 2^53", async () => {
+  it("is refused with an id that is a number above 2^53", async () => {
     const router = await startRouter();
     const token = await sign({ userId: 2 ** 53 });
     await expect(WsClient.connect(router.wsAddress, token)).rejects.toThrow("401 Invalid token: userId must be");

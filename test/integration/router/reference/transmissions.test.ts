@@ -41,7 +41,7 @@ describe("the floor", () => {
     expect(server.channelWatches.size, "still followed for the others").toBe(1);
   });
 
-  it("is denied with its holder, in the reply, its error text and a frame of its own", async () => {
+  it("is denied with the name of its holder in the reply, in its error text and in a separate frame", async () => {
     const router = await startRouter();
     const [ann, ben] = [await joinA(router, "ann", { userName: "Ann" }), await joinA(router, "ben")];
     await ann.request("ptt-start", { channelId: "a" });
@@ -140,11 +140,11 @@ describe("the floor", () => {
     await waitFor(() => server.callsOf("renewPtt").length === 4);
     const [first, second, third, fourth] = server.callsOf("renewPtt").map(({ leaseId }) => leaseId);
     expect([second, third]).toEqual([first, first]);
-    expect(fourth, "nothing renews what was given back").not.toBe(first);
+    expect(fourth, "a released lease is not renewed").not.toBe(first);
     expect(speaker.of("ptt-interrupted")).toEqual([]);
   });
 
-  it("pitfall 10: is given up when a renewal is refused", async () => {
+  it("pitfall 10: is released when a renewal is refused", async () => {
     const router = await startRouter();
     const [speaker, listener] = [await joinA(router, "u1"), await joinA(router, "u2")];
     await speaker.request("ptt-start", { channelId: "a" });
@@ -177,7 +177,7 @@ describe("the floor", () => {
     });
   });
 
-  it("with priority is for dispatchers alone", async () => {
+  it("with priority is for dispatchers only", async () => {
     const router = await startRouter();
     const [user, dispatcher] = [await joinA(router, "u1"), await joinA(router, "d1", { eventRole: "DISPATCH" })];
     expect((await user.request("priority-ptt-start", { channelId: "a" })).error).toContain("dispatchers");
@@ -198,7 +198,7 @@ describe("the floor", () => {
     expect((await listener.next("speaker-changed", 2)).data.isBusy).toBe(false);
   });
 
-  it("pitfalls 13, 16: a second device is a session of its own, and frees its own floor only", async () => {
+  it("pitfalls 13, 16: a second device is a separate session, and releases only its own floor", async () => {
     const router = await startRouter();
     const [phone, tablet] = await Promise.all([joinA(router, "u1"), joinA(router, "u1")]);
     await phone.request("ptt-start", { channelId: "a" });
@@ -214,7 +214,7 @@ describe("the floor", () => {
     expect(new Set(sessions).size).toBe(2);
   });
 
-  it("is given back by a client that vanishes while the store is asked", async () => {
+  it("is released if its client disconnects while the store is being asked", async () => {
     const router = await startRouter();
     const client = await joinA(router, "u1");
     let answer: (value?: unknown) => void = () => undefined;
@@ -236,7 +236,7 @@ describe("who speaks", () => {
   const zoe = { leaseId: 99n, userId: "zoe", userName: "Zoe", sessionId: "s", startedAtMs: 5 };
   const speakers = (client: WsClient) => client.of("speaker-changed").map(({ data }) => data.currentSpeaker);
 
-  it("is sent to the clients of every router, once each and in order, whichever program made it", async () => {
+  it("is sent to the clients of every router, once each and in order, for changes by any program", async () => {
     const [here, there] = [await startRouter(), await startRouter()];
     const [speaker, beside, far] = [await joinA(here, "u1"), await joinA(here, "u2"), await joinA(there, "u3")];
     for (let round = 0; round < 3; round += 1) {
@@ -244,7 +244,7 @@ describe("who speaks", () => {
       await far.next("speaker-changed", 4 * round + 1);
       expect(far.of("speaker-changed").at(-1)?.data).toEqual(granted.data.state);
       await speaker.request("ptt-stop", { channelId: "a" });
-      // What neither of the routers has done.
+      // Changes that neither of the routers has made.
       server.setLease("a", zoe);
       server.setLease("a", undefined);
       for (const client of [speaker, beside, far]) await client.next("speaker-changed", 4 * round + 4);
@@ -256,7 +256,7 @@ describe("who speaks", () => {
     await waitFor(() => server.channelWatches.size === 1, { message: "an event without clients to be left" });
   });
 
-  it("is compared after an interruption: changes are sent, and nothing twice", async () => {
+  it("is compared after an interruption: changes are sent once", async () => {
     const router = await startRouter();
     server.setUserChannels("e1", "u1", ["a", "b"]);
     const client = await joinA(router, "u1");

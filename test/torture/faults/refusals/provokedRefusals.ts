@@ -7,9 +7,9 @@ import { type Fault, type FaultKind, replicaNames } from "../fault.js";
 
 type StandaloneRun = Run<StandaloneStore>;
 
-/** More replicas than any Redis in these tests has. */
+/** A number of replicas that no Redis in these tests has. */
 const MANY_REPLICAS = "9";
-/** Redis cannot write files here, whatever the rights of its user. */
+/** A path where Redis cannot write files, even with all rights. */
 const UNWRITABLE_DIRECTORY = "/proc";
 /** No server listens on this port. */
 const NO_MASTER = ["127.0.0.1", "1"];
@@ -20,17 +20,14 @@ const FLUSH_PACE_MS = 100;
 /** Longer than the time after which replicas must report that they are not ready, ms. */
 const LONG_MS = 12_000;
 const LONG_CHANCE = 0.15;
-/** A client that cannot connect waits longer after each attempt. */
-const CONNECT_AGAIN_MS = 12_000;
 
 interface Provocation {
-  begin(store: StandaloneStore, random: Random): Promise<unknown>;
+  begin(store: StandaloneStore, random: Random, run: StandaloneRun): Promise<unknown>;
   end(store: StandaloneStore): Promise<unknown>;
   /** True if replicas still receive published messages. */
   isReceived?: boolean;
   /** True if each write of each replica is rejected; default true. */
   isTotal?: boolean;
-  readyAgainMs?: number;
   /** True if the fault may last long. */
   mayBeLong?: boolean;
   holdMs?: number;
@@ -39,17 +36,17 @@ interface Provocation {
 const config = ({ admin }: StandaloneStore, name: string, value: string) => admin.config("SET", name, value);
 
 function provoked(run: StandaloneRun, random: Random, provocation: Provocation): Fault {
-  const { begin, end, isReceived = false, isTotal = true, readyAgainMs, mayBeLong = false, holdMs } = provocation;
+  const { begin, end, isReceived = false, isTotal = true, mayBeLong = false, holdMs } = provocation;
   const { store } = run.fleet;
   const replicas = replicaNames(run);
   const isLong = mayBeLong && random.chance(LONG_CHANCE);
   return {
     parties: replicas,
     isDeaf: !isReceived,
-    refuses: { replicas, isTotal, ...(readyAgainMs !== undefined && { readyAgainMs }) },
+    refuses: { replicas, isTotal },
     ...(isLong ? { holdMs: LONG_MS } : holdMs !== undefined && { holdMs }),
     async inject() {
-      await begin(store, random);
+      await begin(store, random, run);
     },
     async cease() {
       await end(store);
@@ -57,7 +54,7 @@ function provoked(run: StandaloneRun, random: Random, provocation: Provocation):
   };
 }
 
-// One at a time. If Redis was restarted meanwhile, the cause is gone, and ending it does nothing.
+// Only one such fault runs at a time. If Redis was restarted meanwhile, the cause has ended, and ending it again does nothing.
 function refusal(
   name: string,
   provocation: Provocation | (() => Provocation),
@@ -74,12 +71,31 @@ const takeRights =
   };
 const restoreRights: Provocation["end"] = (store) => store.restoreRights();
 
-/** Makes Redis reject each write, while the tests can see at once that the cause is over. */
+/** Makes Redis reject each write in such a way that the tests notice its end at once. */
 const NO_REPLICAS: Provocation = {
   begin: (store) => config(store, "min-replicas-to-write", MANY_REPLICAS),
   end: (store) => config(store, "min-replicas-to-write", "0"),
   isReceived: true,
 };
+
+/** Breaks all subscriptions of replicas and waits until they are open again. Until then replicas may miss messages. */
+async function breakSubscriptions(run: StandaloneRun): Promise<void> {
+  const { fleet } = run;
+  const { admin } = fleet.store;
+  const from = performance.now();
+  const names = replicaNames(run);
+  const list = async () => String(await admin.call("CLIENT", "LIST", "TYPE", "pubsub")).split("\n");
+  const idsOf = (lines: string[], name: string) =>
+    lines.flatMap((line) => (line.includes(`user=${name} `) ? (/^id=(\d+)/.exec(line)?.[1] ?? []) : []));
+  const broken = await list();
+  await fleet.store.killClients("pubsub");
+  const areOpenAgain = async () => {
+    const lines = await list();
+    return names.every((name) => idsOf(lines, name).some((id) => !idsOf(broken, name).includes(id)));
+  };
+  await waitFor(areOpenAgain, { timeoutMs: 30_000, message: "subscriptions that are open again" });
+  fleet.noteTrouble("subscriptions are broken", names, from);
+}
 
 async function failToSave(store: StandaloneStore): Promise<void> {
   await config(store, "save", "3600 1000000");
@@ -119,8 +135,6 @@ function busyScript(): Provocation {
       });
       await ended;
     },
-    // Nothing is published meanwhile, but connections may be given up.
-    readyAgainMs: CONNECT_AGAIN_MS,
   };
 }
 
@@ -139,6 +153,15 @@ function flushScripts(): Provocation {
 /** Rejections by a real Redis, for a short or a long time. */
 export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   refusal("Redis has too few replicas to write (NOREPLICAS)", { ...NO_REPLICAS, mayBeLong: true }),
+  refusal("Redis rejects writes while replicas open their subscriptions again", {
+    begin: async (store, random, run) => {
+      await NO_REPLICAS.begin(store, random, run);
+      await breakSubscriptions(run);
+    },
+    end: NO_REPLICAS.end,
+    isReceived: true,
+    mayBeLong: true,
+  }),
   refusal("Redis is full (OOM)", {
     begin: (store) => config(store, "maxmemory", "1"),
     end: (store) => config(store, "maxmemory", "0"),
@@ -155,7 +178,7 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
     mayBeLong: true,
   }),
   refusal(
-    "Redis is a replica of a server that is away (READONLY)",
+    "Redis is a replica of an unreachable server (READONLY)",
     {
       begin: ({ admin }) => admin.call("REPLICAOF", ...NO_MASTER),
       end: ({ admin }) => admin.call("REPLICAOF", "NO", "ONE"),
@@ -163,7 +186,7 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
     "redis",
   ),
   refusal(
-    "Redis is a replica that serves nothing (MASTERDOWN)",
+    "Redis is a replica without data to serve (MASTERDOWN)",
     {
       begin: async (store) => {
         await config(store, "replica-serve-stale-data", "no");
@@ -173,7 +196,6 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
         await store.admin.call("REPLICAOF", "NO", "ONE");
         await config(store, "replica-serve-stale-data", "yes");
       },
-      readyAgainMs: CONNECT_AGAIN_MS,
     },
     "redis",
   ),
@@ -190,13 +212,13 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
     isReceived: true,
   }),
   refusal("the users of replicas are switched off, and their connections broken (WRONGPASS)", {
-    begin: async (store, random) => {
-      await takeRights("off")(store, random);
+    begin: async (store, random, run) => {
+      await takeRights("off")(store, random, run);
       await store.killClients("normal");
       await store.killClients("pubsub");
     },
     end: restoreRights,
-    readyAgainMs: CONNECT_AGAIN_MS,
+    mayBeLong: true,
   }),
   refusal("Redis takes no more clients, and breaks connections (max number of clients)", {
     begin: async (store) => {
@@ -205,7 +227,7 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
       await store.killClients("pubsub");
     },
     end: (store) => config(store, "maxclients", "10000"),
-    readyAgainMs: CONNECT_AGAIN_MS,
+    mayBeLong: true,
   }),
   refusal("Redis holds writes back (CLIENT PAUSE)", {
     begin: ({ admin }) => admin.call("CLIENT", "PAUSE", "60000", "WRITE"),
@@ -222,7 +244,7 @@ export const PROVOKED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   }),
 ];
 
-/** All writes of all replicas are rejected for so long that each replica has to report it. */
+/** Rejects all writes of all replicas for so long that each replica must report it. */
 export const LONG_PROVOCATION: FaultKind<StandaloneStore> = refusal("Redis refuses all writes for long", {
   ...NO_REPLICAS,
   holdMs: LONG_MS,

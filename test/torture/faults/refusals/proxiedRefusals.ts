@@ -5,13 +5,11 @@ import type { StandaloneStore } from "../../stores/standaloneStore.js";
 import { type Fault, type FaultKind, replicaNames } from "../fault.js";
 import { drawForm, ERROR_TEXTS, type ErrorName, errorReplyTo } from "./errorReplies.js";
 
-/** Long enough for replicas to have to notice, ms. */
+/** So long that replicas must notice, ms. */
 const LONG_MS = 12_000;
 const LONG_CHANCE = 0.15;
-/** A client that is rejected while it connects waits longer after each attempt. */
-const CONNECT_AGAIN_MS = 12_000;
 
-/** Commands of replicas that write. Redis classifies a script so before it runs the script. */
+/** Commands of replicas that write. Redis counts every script as a write before it runs the script. */
 const WRITES = new Set([
   ...["eval", "evalsha", "set", "del", "unlink", "expire", "incr", "hset", "hsetnx", "hdel", "sadd", "srem"],
   ...["zadd", "zrem", "xadd", "xtrim"],
@@ -32,14 +30,14 @@ interface ProxiedRefusal {
   isOfEverything?: boolean;
   /** Only commands of the connections with this name. */
   connection?: string;
-  /** Of all commands, this share; default 1. */
+  /** The share of commands that are rejected; default 1. */
   share?: number;
   /** Which of two Redis servers rejects. Default: both. */
   server?: "state" | "ingest";
   holdMs?: number;
 }
 
-/** Answers commands of replicas in the place of Redis, an error within a script in each of the forms that there are. */
+/** Answers commands of replicas instead of Redis. Errors within a script have each of their known forms. */
 function proxiedRefusal({ fleet }: Run<StandaloneStore>, random: Random, refusal: ProxiedRefusal): Fault {
   const { error, when, replicas, isOfEverything = false, connection, share = 1, server } = refusal;
   const ends: (() => void)[] = [];
@@ -53,7 +51,7 @@ function proxiedRefusal({ fleet }: Run<StandaloneStore>, random: Random, refusal
   return {
     parties: replicas,
     isDeaf: isOfEverything || LEAVING.has(error),
-    refuses: { replicas, isTotal, ...(isOfEverything && { readyAgainMs: CONNECT_AGAIN_MS }) },
+    refuses: { replicas, isTotal },
     ...(refusal.holdMs !== undefined && { holdMs: refusal.holdMs }),
     inject() {
       for (const name of replicas) {
@@ -86,7 +84,7 @@ function drawn(run: Run<StandaloneStore>, random: Random, error: ErrorName): Fau
 /** Rejects random commands of random replicas with random errors. */
 export const PROXIED_REFUSALS: readonly FaultKind<StandaloneStore>[] = [
   {
-    name: "commands are answered with an error in the place of Redis",
+    name: "commands are rejected with an error instead of reaching Redis",
     uses: "refusal",
     create: (run, random) => drawn(run, random, random.pick(Object.keys(ERROR_TEXTS) as ErrorName[])),
   },
@@ -105,7 +103,7 @@ export const PROXIED_ERRORS: readonly FaultKind<StandaloneStore>[] = Object.keys
     }),
 }));
 
-/** Rejections that a replica has to notice, because only this replica cannot write. */
+/** Rejections for one replica only, which this replica must notice. */
 export const LONG_REFUSALS: readonly FaultKind<StandaloneStore>[] = (["state", "ingest"] as const).map((server) => ({
   name: `the ${server}'s Redis refuses the writes of one replica for long`,
   uses: "refusal",

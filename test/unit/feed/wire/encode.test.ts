@@ -2,8 +2,8 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { CheckpointSchema } from "../../../../gen/squelch/v1/model_pb.js";
 import {
-  CheckpointSchema,
   EventChangesSchema,
   SnapshotReason,
   SnapshotSchema,
@@ -34,7 +34,7 @@ function frameOf(payload: WatchPermissionsResponse["payload"]): Buffer {
   return Buffer.concat([prefix, message]);
 }
 
-describe("what is laid out by hand is, byte for byte, what the generated code writes", () => {
+describe("messages that are encoded by hand have the bytes of the generated code", () => {
   it("a user of a snapshot", () => {
     const member = fc.record({
       userId: id,

@@ -12,7 +12,7 @@ describe("AppliedReporter", () => {
   let positions: Map<string, number>;
   /** Each report as `{ event: revision }`; a farewell has `leaving` too. */
   let reports: Record<string, number | boolean>[];
-  /** What the next reports come to; then they succeed at once. */
+  /** The results of the next reports. Later reports succeed at once. */
   let outcomes: Promise<unknown>[];
   let reporter: AppliedReporter;
 
@@ -49,16 +49,16 @@ describe("AppliedReporter", () => {
     outcomes.push(failure);
   };
 
-  it("reports what cannot wait at once, but never in the middle of it", async () => {
+  it("reports an urgent change at once, but only after all its listeners were called", async () => {
     act("e1", 2, "emergency");
-    // The listeners of the next change in the same message have not been told yet.
+    // The listeners of the next change in this message were not called yet.
     positions.set("e1", 3);
     expect(reports).toEqual([]);
     await pass(0);
     expect(reports).toEqual([{ e1: 3 }]);
   });
 
-  it("reports a single change at once, and those that follow within a second together", async () => {
+  it("reports a single change at once, and all changes of the next second together", async () => {
     act("e1", 2, "other");
     await pass(0);
     expect(reports).toEqual([{ e1: 2 }]);
@@ -75,7 +75,7 @@ describe("AppliedReporter", () => {
   it.each([
     ["revocation", 250],
     ["emergency", 20],
-  ] as const)("makes no flood of reports of a flood of changes: %s", async (action, gapMs) => {
+  ] as const)("sends few reports for many changes: %s", async (action, gapMs) => {
     for (let revision = 2; revision <= 1_001; revision++) {
       act("e1", revision, action);
       await pass(1);
@@ -85,7 +85,7 @@ describe("AppliedReporter", () => {
     expect(reports.at(-1)).toEqual({ e1: 1_001 });
   });
 
-  it("says what cannot wait before what can", async () => {
+  it("reports urgent changes before other changes", async () => {
     act("e1", 2, "other");
     await pass(100);
     act("e1", 3, "other");
@@ -122,7 +122,7 @@ describe("AppliedReporter", () => {
     ]);
   });
 
-  it("has one report under way at a time; what happens meanwhile goes into the next", async () => {
+  it("sends one report at a time; later changes go into the next report", async () => {
     let arrive = () => {};
     outcomes.push(
       new Promise<void>((resolve) => {
@@ -141,7 +141,7 @@ describe("AppliedReporter", () => {
     expect(reports).toEqual([{ e1: 2 }, { e1: 4 }]);
   });
 
-  it("says with the next report what a failed one would have said", async () => {
+  it("repeats the content of a failed report in the next one", async () => {
     fail(status.UNAVAILABLE);
     fail(status.DEADLINE_EXCEEDED);
     act("e1", 2, "emergency");
@@ -157,7 +157,7 @@ describe("AppliedReporter", () => {
     expect(reports).toHaveLength(3);
   });
 
-  it("leaves a replica that does not know the call alone, and says so once", async () => {
+  it("sends no more reports to a replica that does not know the call, and logs this once", async () => {
     const warn = vi.spyOn(logger, "warn");
     fail(status.UNIMPLEMENTED);
     fail(status.UNIMPLEMENTED);
@@ -172,7 +172,7 @@ describe("AppliedReporter", () => {
     expect(warn).toHaveBeenCalledTimes(1);
   });
 
-  it("says farewell last, after a report that is under way", async () => {
+  it("sends the farewell last, after a running report", async () => {
     let arrive = () => {};
     outcomes.push(
       new Promise<void>((resolve) => {
@@ -201,7 +201,7 @@ describe("AppliedReporter", () => {
 });
 
 describe("AppliedPositions", () => {
-  it("stays where everything was done until what was deferred is done", () => {
+  it("stays at the last change before a deferred one until that is done", () => {
     const positions = new AppliedPositions();
     const doneBeforeAnything = positions.defer("e1");
     positions.advance(cursor("e1", 1));

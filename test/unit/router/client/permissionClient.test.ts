@@ -9,7 +9,7 @@ import type { PermissionEvents } from "../../../../src/router/client/permissionE
 import { FakePermissionServer, type FakeWatch } from "../../../support/fakes/fakePermissionServer.js";
 import { waitFor } from "../../../support/waitFor.js";
 
-/** For tests in which intervals have to pass. */
+/** Short intervals, for tests that wait for them. */
 const SHORT_INTERVAL_MS = 200;
 
 let server: FakePermissionServer;
@@ -39,7 +39,7 @@ const EVENTS = [
   "fresh",
 ] as const;
 
-/** A client that reconnects quickly, what it has told so far, and the attempts it counted. */
+/** A client that reconnects quickly, the events that it has emitted, and the number of its attempts. */
 function startClient(options: Partial<PermissionClientOptions> = {}) {
   const attempts: number[] = [];
   const client = new PermissionClient({
@@ -124,7 +124,7 @@ describe("PermissionClient", () => {
     expect(changes).toEqual([1, 2, 3]);
   });
 
-  it("pitfall 7: connects as soon as there is something to connect to", async () => {
+  it("pitfall 7: connects as soon as there is a replica", async () => {
     server.stop();
     const { client } = startClient({ retryDelayMs: () => 100 });
     await waitFor(() => client.rpc.raw.getChannel().getConnectivityState(false) === 3);
@@ -132,7 +132,7 @@ describe("PermissionClient", () => {
     await waitFor(() => client.isFresh, { timeoutMs: 10_000 });
   });
 
-  it("G1: a connection that stands again ends the wait", async () => {
+  it("G1: a restored connection ends the wait", async () => {
     const { client, fresh } = startClient({ retryDelayMs: () => 60_000 });
     await fresh();
     server.stop();
@@ -141,7 +141,7 @@ describe("PermissionClient", () => {
     await waitFor(() => client.isFresh, { timeoutMs: 10_000 });
   });
 
-  it("G1: once a connection stands again the waits are short again, where the first attempt comes too early", async () => {
+  it("G1: after a restored connection the waits are short again, also if the first attempt comes too early", async () => {
     server.stop();
     const waits: number[] = [];
     startClient({ retryDelayMs: (attempt) => (waits.push(attempt) < 6 ? 10 : 60_000) });
@@ -152,7 +152,7 @@ describe("PermissionClient", () => {
     expect(waits).toEqual([1, 2, 3, 4, 5, 6, 2]);
   });
 
-  it("pitfalls 24, 25: a store of another epoch is answered with a snapshot, and its differences are emitted", async () => {
+  it("pitfalls 24, 25: after a new epoch of the store the client gets a snapshot, and emits its differences", async () => {
     server.setUserChannels("e1", "u1", ["a", "b"]);
     server.setUserChannels("e1", "u2", ["a"]);
     const { client, received, fresh, count } = startClient();
@@ -171,7 +171,7 @@ describe("PermissionClient", () => {
     ]);
   });
 
-  it("swaps a snapshot in when its last chunk has come; a first chunk that comes again starts over", async () => {
+  it("applies a snapshot when its last chunk has arrived; another first chunk starts over", async () => {
     const chunk = (revision: bigint, chunkIndex: number, userId: string, complete: boolean) => ({
       case: "snapshot" as const,
       value: {
@@ -201,12 +201,12 @@ describe("PermissionClient", () => {
     expect(received.at(-1)).toEqual(["fresh"]);
   });
 
-  it("waits longer after each failure, and from the start again only after a healthy stream", async () => {
+  it("waits longer after each failure, and briefly again only after a healthy stream", async () => {
     server.serve = (watch) => watch.fail(status.UNAVAILABLE);
     const { attempts, fresh } = startClient({ eventIds: ["e1"] });
     await waitFor(() => attempts.length >= 3);
     const inVain = attempts.length;
-    // An open stream that is not caught up is no success.
+    // An open stream that is not caught up does not count as a success.
     server.serve = (watch) => {
       watch.checkpoint([]);
       watch.fail(status.UNAVAILABLE);
@@ -253,7 +253,7 @@ describe("PermissionClient", () => {
   });
 
   it.each([["INVALID_ARGUMENT"], ["UNAUTHENTICATED"], ["PERMISSION_DENIED"], ["UNIMPLEMENTED"]] as const)(
-    "tries again after the longest wait where the watch was refused: %s",
+    "tries again after the longest wait if the watch was refused: %s",
     async (code) => {
       server.serve = (watch) => watch.fail(status[code]);
       const { attempts } = startClient();
@@ -262,7 +262,7 @@ describe("PermissionClient", () => {
     },
   );
 
-  it("takes a stream that is silent for three intervals for dead", async () => {
+  it("treats a stream that is silent for three intervals as dead", async () => {
     let opened = 0;
     server.serve = (watch) => {
       opened += 1;
@@ -276,7 +276,7 @@ describe("PermissionClient", () => {
     await waitFor(() => server.openWatches.length === 1, { message: "the dead stream to be cancelled" });
   });
 
-  it("pitfall 28: is stale while the feed is not proven healthy, and fresh when it is again", async () => {
+  it("pitfall 28: is stale while the feed is not healthy, and fresh again afterwards", async () => {
     const { client, fresh, count } = startClient({ checkpointIntervalMs: SHORT_INTERVAL_MS });
     await fresh();
     server.feedHealthy = false;
@@ -288,7 +288,7 @@ describe("PermissionClient", () => {
     expect(server.watches).toHaveLength(1);
   });
 
-  it("pitfalls 2, 8: asks for connected users while the stream is not healthy", async () => {
+  it("pitfalls 2, 8: requests the channels of connected users while the stream is not healthy", async () => {
     server.setUserChannels("e1", "u1", ["a"]);
     server.setUserChannels("e1", "u2", ["a"]);
     const { client, received, fresh } = startClient({ heartbeatIntervalMs: 30 });
@@ -307,7 +307,7 @@ describe("PermissionClient", () => {
       "revoked",
       { userId: "u1", removed: ["a"], action: "heartbeat", revision: 4 },
     ]);
-    // A store that cannot be read is no store without channels.
+    // A store that cannot be read must not look like a store without channels.
     server.setUserChannels("e1", "u1", ["a"]);
     await waitFor(() => client.permissionsOf("e1", "u1")?.length === 1);
     server.failing.set("getUserPermissions", status.UNAVAILABLE);
@@ -317,7 +317,7 @@ describe("PermissionClient", () => {
     expect(new Set(server.callsOf("getUserPermissions").map(({ userId }) => userId))).toEqual(new Set(["u1"]));
   });
 
-  it("fails closed after a time, where that is wanted, and opens again when fresh", async () => {
+  it("fails closed after the configured time, and opens again when fresh", async () => {
     server.setUserChannels("e1", "u1", ["a", "b"]);
     const { client, received, fresh } = startClient({
       checkpointIntervalMs: SHORT_INTERVAL_MS,
@@ -379,7 +379,7 @@ describe("PermissionClient", () => {
     expect(count("resynced")).toBe(1);
   });
 
-  it("spreads its calls over all replicas, and goes on with the one that is left", async () => {
+  it("spreads its calls over all replicas, and continues with the remaining one", async () => {
     const other = await new FakePermissionServer().start();
     try {
       const { client, fresh } = startClient({ address: `${server.address},${other.address}` });
@@ -399,14 +399,14 @@ describe("PermissionClient", () => {
     }
   });
 
-  describe("reports what is in force", () => {
+  describe("reports applied changes", () => {
     const reports = (): Record<string, number | boolean>[] =>
       server.callsOf("reportApplied").map(({ cursors, leaving }) => {
         const revisions = (cursors as Cursor[]).map(({ eventId, revision }) => [eventId, Number(revision)] as const);
         return { ...Object.fromEntries(revisions), ...(leaving === true && { leaving }) };
       });
 
-    it("after its listeners have acted, at once for what cannot wait", async () => {
+    it("after its listeners have acted, at once for urgent changes", async () => {
       server.setUserChannels("e1", "u1", ["a"]);
       const { client, fresh } = startClient();
       await fresh();
@@ -432,7 +432,7 @@ describe("PermissionClient", () => {
       expect(reportedWhenActing).toEqual([1, 2, 3, 4]);
     });
 
-    it("not while a listener still has to finish, and at once when it has", async () => {
+    it("not while a listener has not finished, and at once when it has", async () => {
       server.setUserChannels("e1", "u1", ["a"]);
       const { client, fresh } = startClient();
       await fresh();
@@ -450,7 +450,7 @@ describe("PermissionClient", () => {
       await waitFor(() => reports().at(-1)?.e1 === 2, { timeoutMs: 900 });
     });
 
-    it("and says farewell when it is closed", async () => {
+    it("and sends a farewell when it is closed", async () => {
       server.setUserChannels("e1", "u1", ["a"]);
       const { client, fresh } = startClient();
       await fresh();
@@ -461,7 +461,7 @@ describe("PermissionClient", () => {
     });
   });
 
-  it("is silent once closed, however often", async () => {
+  it("emits nothing after it was closed once or several times", async () => {
     const { client, received, fresh } = startClient({ heartbeatIntervalMs: 10 });
     await fresh();
     client.trackUser("e1", "u1");

@@ -106,7 +106,7 @@ describe("a snapshot", () => {
     expect(mirror.pause("e")).toBeUndefined();
   });
 
-  it("disconnects sockets that are older than a disconnection it brings to light, once", () => {
+  it("disconnects sockets that are older than a disconnection in it, once", () => {
     const mirror = mirrorAt(1, { u: ["a"] });
     const users = [{ userId: "u", channelIds: ["a"], disconnectedAt: timestampFromMs(77) }];
     const notices = mirror.applySnapshot(snapshot({}, { users }), { epoch: E1, revision: 2 });
@@ -114,7 +114,7 @@ describe("a snapshot", () => {
     expect(names(mirror.applySnapshot(snapshot({}, { users }), { epoch: E1, revision: 3 }))).toEqual(["resynced"]);
   });
 
-  it("G2: that is older than what is known is passed over, unless the store was reset", () => {
+  it("G2: that is older than the mirror is ignored, unless the store was reset", () => {
     const mirror = mirrorAt(5, { u: ["a"] });
     expect(mirror.applySnapshot(snapshot({ u: ["old"] }), { epoch: E1, revision: 4 })).toEqual([]);
     expect(mirror.channelIds("e", "u")).toEqual(["a"]);
@@ -126,7 +126,7 @@ describe("a snapshot", () => {
 });
 
 describe("a change", () => {
-  it("G2: that is known already is passed over; one that leaves a gap is a violation", () => {
+  it("G2: that is already known is ignored; one that leaves a gap is a violation", () => {
     const mirror = mirrorAt(5, { u: ["a"] });
     expect(mirror.applyChange("e", E1, membership(5, "u", ["old"]))).toEqual([]);
     expect(() => mirror.applyChange("e", E1, membership(7, "u", ["gap"]))).toThrow(WatchViolation);
@@ -137,7 +137,7 @@ describe("a change", () => {
     expect(firstOf(notices, "revoked")).toMatchObject({ added: ["b"], removed: ["a"], revision: 6 });
   });
 
-  it("of an event leaves other events alone (pitfall 4)", () => {
+  it("of one event changes no other event (pitfall 4)", () => {
     const mirror = mirrorAt(1, { u: ["a"] });
     mirror.applySnapshot(snapshot({ u: ["x"] }, { eventId: "f" }), { epoch: "f-1", revision: 0 });
     mirror.applyChange("f", "f-1", membership(1, "u", []));
@@ -166,13 +166,13 @@ describe("a change", () => {
 });
 
 describe("a heartbeat's answer", () => {
-  it("counts only if it is newer than what is known", () => {
+  it("counts only if it is newer than the mirror", () => {
     const mirror = mirrorAt(5, { u: ["a"] });
     expect(mirror.mergeAnswer("e", "u", answer(E1, 4, ["old"]), E1)).toEqual([]);
     expect(mirror.mergeAnswer("e", "u", answer(E1, 5, ["same"]), E1)).toEqual([]);
     const notices = mirror.mergeAnswer("e", "u", answer(E1, 7, []), E1);
     expect(firstOf(notices, "revoked")).toMatchObject({ removed: ["a"], action: "heartbeat", revision: 7 });
-    // The stream resumes where it was: what the answer contained already must not undo it.
+    // The stream resumes at its old position. Changes that the answer already contains must not undo it.
     expect(mirror.cursor("e")?.revision).toBe(5);
     expect(mirror.applyChange("e", E1, membership(6, "u", ["a", "b"]))).toEqual([]);
     expect(mirror.channelIds("e", "u")).toEqual([]);
@@ -182,7 +182,7 @@ describe("a heartbeat's answer", () => {
     expect(mirror.channelIds("e", "u")).toEqual([]);
   });
 
-  it("of a new epoch counts, but not one that was overtaken by the stream", () => {
+  it("of a new epoch counts, but not if the stream has overtaken it", () => {
     const mirror = mirrorAt(5, { u: ["a"] });
     mirror.mergeAnswer("e", "u", answer(E2, 1, ["b"]), E1);
     expect(mirror.channelIds("e", "u")).toEqual(["b"]);
@@ -191,7 +191,7 @@ describe("a heartbeat's answer", () => {
     expect(mirror.channelIds("e", "u")).toEqual(["c"]);
   });
 
-  it("pitfall 2: no channels are none; a user who was never written is unknown", () => {
+  it("pitfall 2: an empty list revokes all channels; a user that was never written is unknown", () => {
     const mirror = mirrorAt(1, { u: ["a"] });
     mirror.mergeAnswer("e", "u", answer(E1, 2, []), E1);
     expect(mirror.channelIds("e", "u")).toEqual([]);
@@ -199,7 +199,7 @@ describe("a heartbeat's answer", () => {
     expect(mirror.channelIds("e", "stranger")).toBeUndefined();
   });
 
-  it("serves before the first snapshot too", () => {
+  it("counts also before the first snapshot", () => {
     const mirror = new PermissionMirror();
     mirror.mergeAnswer("e", "u", answer(E1, 3, ["a"]), undefined);
     expect(mirror.channelIds("e", "u")).toEqual(["a"]);
@@ -207,7 +207,7 @@ describe("a heartbeat's answer", () => {
   });
 });
 
-it("G1, G2: snapshots, changes and answers in any mixture end with the store's picture", () => {
+it("G1, G2: any mixture of snapshots, changes and answers ends with the state of the store", () => {
   const step = fc.record({
     user: fc.constantFrom("u", "v"),
     channels: fc.subarray(["a", "b", "c"]),

@@ -62,7 +62,7 @@ describe("PermissionClient.whenFresh", () => {
     [status.PERMISSION_DENIED, "permissionDenied"],
     [status.INVALID_ARGUMENT, "invalidArgument"],
     [status.UNIMPLEMENTED, "unimplemented"],
-  ])("rejects when the replica refuses the watch with status %i, later calls too", async (refusal, code) => {
+  ])("rejects when the replica refuses the watch with status %i, also in later calls", async (refusal, code) => {
     server.serve = (watch) => watch.fail(refusal);
     const { client } = startClient({ retryDelayMs: () => 60_000 });
     const expected = { name: "SquelchError", code, message: "ended by the test", cause: { code: refusal } };

@@ -21,7 +21,7 @@ describe("client frames", () => {
     expect(parseClientFrame('{"type":"ping","id":3}')).toEqual({ type: "ping", id: 3 });
   });
 
-  it("say how long an emergency broadcast lasts, or do not", () => {
+  it("contain the duration of an emergency broadcast, or leave it out", () => {
     expect(parseClientFrame('{"type":"emergency-broadcast-start","data":{"holdDuration":2500}}')).toEqual({
       type: "emergency-broadcast-start",
       holdDurationMs: 2500,
@@ -58,7 +58,7 @@ describe("client frames", () => {
     fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), parse));
   });
 
-  it("keep their id where only the rest is wrong", () => {
+  it("keep their id if only the rest is wrong", () => {
     const parse = () => parseClientFrame('{"type":"nonsense","id":"m9"}');
     expect(parse).toThrow(expect.objectContaining({ id: "m9" }));
   });
@@ -106,7 +106,7 @@ describe("server frames", () => {
     expect(JSON.parse(errorFrame(undefined, "no"))).toEqual({ type: "error", error: "no" });
   });
 
-  it("name the broadcaster of an emergency, or who paused", () => {
+  it("name the broadcaster of an emergency, or the user who paused", () => {
     const pause = { pauseId: "p", reason: "", actor: "cli:ann", startedAtMs: 1, expiresAtMs: 2, exemptUserIds: [] };
     const broadcaster = { userId: "d1", userName: "Dora" };
     expect(JSON.parse(emergencyFrame("start", { ...pause, broadcaster }, "a"))).toEqual({

@@ -11,7 +11,7 @@ let client: PermissionClient;
 let pause: SpeakerPause | undefined;
 
 beforeEach(() => {
-  // Never started: the tests speak for the service.
+  // This client is never started: the tests play the service.
   client = new PermissionClient({ address: "127.0.0.1:1", routerId: "test", logger });
   pause = undefined;
   vi.spyOn(client, "pauseOf").mockImplementation((eventId) => (eventId === "e" ? pause : undefined));
@@ -99,7 +99,7 @@ describe("permission changes", () => {
     expect(other.frames).toEqual([]);
   });
 
-  it("a revocation is in force when the last speaker has been put off the channel, and not before", () => {
+  it("a revocation is in force when the last speaker was removed from the channel, and not before", () => {
     let deferred = 0;
     vi.spyOn(client, "deferApplied").mockImplementation((eventId) => {
       expect(eventId).toBe("e");
@@ -176,7 +176,7 @@ describe("permission changes", () => {
     expect([...hasty.joined]).toEqual([]);
   });
 
-  it("pitfall 5: a deferred removal belongs to its socket, and is cancelled by a new grant alone", () => {
+  it("pitfall 5: a deferred removal belongs to its socket, and only a new grant cancels it", () => {
     const relay = startRelay();
     const [phone, tablet] = [new TestSocket("a"), new TestSocket("a")];
     for (const socket of [phone, tablet]) {
@@ -206,7 +206,7 @@ describe("permission changes", () => {
     expect(sockets.filter(({ frames }) => frames.length === 1)).toHaveLength(49);
   });
 
-  it("reach the others where one socket fails", () => {
+  it("reach the other sockets if one fails", () => {
     const relay = startRelay();
     const [broken, sound] = [new TestSocket("a"), new TestSocket("a")];
     broken.send = () => {
@@ -219,7 +219,7 @@ describe("permission changes", () => {
     expect(sound.frames).toHaveLength(1);
   });
 
-  it("are asked for by heartbeat as long as the user has a socket", () => {
+  it("are requested by heartbeat as long as the user has a socket", () => {
     const [track, untrack] = [vi.spyOn(client, "trackUser"), vi.spyOn(client, "untrackUser")];
     const relay = startRelay();
     const [phone, tablet] = [new TestSocket(), new TestSocket()];
@@ -250,7 +250,7 @@ describe("a pause", () => {
     expect(later.isTransmitting("a"), "taken after the pause").toBe(true);
   });
 
-  it("lets a speaker who was revoked before leave", () => {
+  it("removes a speaker who was revoked before", () => {
     const relay = startRelay();
     const socket = new TestSocket("a");
     socket.transmitting.set("a", 500);
@@ -260,7 +260,7 @@ describe("a pause", () => {
     expect([...socket.joined]).toEqual([]);
   });
 
-  it("is announced to everybody in the event while it stands, once for each joined channel", () => {
+  it("is announced to all users of the event while it stands, once for each joined channel", () => {
     const relay = startRelay();
     const [joined, idle, elsewhere] = [new TestSocket("a", "b"), new TestSocket(), new TestSocket("x")];
     relay.register(joined, { eventId: "e", userId: "u" });

@@ -4,7 +4,7 @@
 -- KEYS[7] hash: channel -> event
 -- KEYS[8..] the speaker key of each channel in ARGV[2]
 -- ARGV[2] JSON list of the channels, in the order of their speaker keys
--- ARGV[3] the last lease id that one of them can have had in another event
+-- ARGV[3] the highest lease id that any of these channels can have had in another event
 -- Returns nothing. Leaves out channels that belong to another event.
 -- @include floor
 begin_epoch_if_lost()

@@ -1,10 +1,10 @@
--- Gives channels that belong to no event to an event, and returns the owners of all.
+-- Gives the channels that belong to no event to one event, and returns the owner of each channel.
 --
 -- KEYS[1] hash: channel -> event
 -- ARGV[1] event
--- ARGV[2] each: give every channel that is free; all: only if no channel belongs to another event
+-- ARGV[2] each: give every channel that has no owner; all: do this only if no channel belongs to another event
 -- ARGV[3..] channels
--- Returns the event of each channel, in their order; '' for a channel that stays free.
+-- Returns the event of each channel, in the order of the arguments; '' for a channel that has no owner.
 local owners, is_foreign = {}, false
 for index = 3, #ARGV do
   local owner = redis.call('HGET', KEYS[1], ARGV[index])

@@ -1,9 +1,9 @@
--- Notes the report of a replica, or that it has left. Removes replicas without a recent report. The hash expires when no
--- replica reports any more.
+-- Stores the report of a replica, or removes a replica that has left. Removes replicas without a recent report. The hash
+-- expires when reports stop.
 --
 -- KEYS[1] hash: replica -> "<time of the report, ms> <report, JSON>"
 -- ARGV[1] replica
--- ARGV[2] how long a report is kept, ms
+-- ARGV[2] time after which a report is removed, ms
 -- ARGV[3] report, JSON; empty if the replica has left
 -- Returns 1.
 local time = redis.call('TIME')

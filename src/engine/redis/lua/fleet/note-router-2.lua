@@ -1,17 +1,16 @@
--- Notes the progress of a router in one event: its watch is open, it has applied changes up to a revision, or it has left.
--- Removes one other router, picked at random, if there was no recent note of it. The hash expires when there are no notes any
--- more.
+-- Stores the progress of a router in one event: its watch is open, it has applied changes up to a revision, or it has left.
+-- Also checks one random router, and removes it if it was silent for too long. The hash expires when all routers are silent.
 --
--- KEYS[1] hash: router -> JSON of {epoch, revision: up to which it has applied changes, appliedMs: since when that is known,
---         seenMs: when it last reported, else when it was first noted, heldMs: when its watch was last open}; all fields but
---         seenMs may be missing
+-- KEYS[1] hash: router -> JSON of {epoch, revision: the newest that it has applied, appliedMs: time of that report, seenMs: time
+--         of its last report or, before the first one, of its first watch, heldMs: time at which its watch was last seen open};
+--         all fields except seenMs may be missing
 -- KEYS[2] META, see shared/base.lua
--- ARGV[1] pub/sub channel of news of the event's routers
+-- ARGV[1] pub/sub channel of the progress of the event's routers
 -- ARGV[2] router
--- ARGV[3] how long a router is kept, ms
+-- ARGV[3] time after which a silent router is removed, ms
 -- ARGV[4] 'held': its watch is open; 'applied': it has applied changes; 'gone': it has left
 -- ARGV[5], ARGV[6] epoch and revision, for 'applied'
--- Returns 1 if it was news, else 0.
+-- Returns 1 if this changed the progress and was published, else 0.
 local router, silence_ms, note = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,4 +1,4 @@
--- Reads the reports of the replicas and the clock in one step.
+-- Reads the reports of all replicas and Redis's clock in one step, so that the age of each report is exact.
 --
 -- KEYS[1] see note-replica-1.lua
 -- Returns { now (ms), { replica, time of its report (ms), report JSON, replica, ... } }.

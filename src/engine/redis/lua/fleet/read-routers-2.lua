@@ -1,4 +1,4 @@
--- Reads the routers of an event and the end of its log in one step.
+-- Reads the progress of an event's routers and the newest position of its log in one step.
 --
 -- KEYS[1] see note-router-2.lua
 -- KEYS[2] META, see shared/base.lua

@@ -1,10 +1,10 @@
--- Announces the ends of leases that have expired, to watchers and on the channels. Gives a floor that is free to the next
--- request that waits. Denies requests that have waited for too long.
+-- Announces the ends of expired leases, in the log and as changes of speakers. Gives each free floor to the next request that
+-- waits. Denies requests that have waited for too long.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
 -- ARGV[2] JSON list of the channels to check; empty: all channels of the event
--- Returns the channels to check again and in what time, for a lease that runs and for a request that waits: channel, ms,
--- channel, ms, ... A channel may be in it twice.
+-- Returns each channel to check again and the time until then, because a lease runs or a request waits: channel, ms, channel,
+-- ms, ... A channel may appear twice.
 -- @include leases
 begin_epoch_if_lost()
 end_expired_pause()

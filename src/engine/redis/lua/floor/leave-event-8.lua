@@ -1,10 +1,11 @@
--- Takes a channel out of its event, on the way to another one. Cuts the speaker and denies all requests that wait.
+-- Removes a channel from its event, as a part of its move to another event. Cuts the speaker and denies all requests that
+-- wait.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua; of the event that the channel leaves
 -- KEYS[7] hash: channel -> event
 -- KEYS[8] speaker key of the channel
 -- ARGV[2] channel
--- ARGV[3] the event that it goes to
+-- ARGV[3] the event to which the channel moves
 -- ARGV[4] actor
 -- Returns the last lease id of the event that the channel leaves, or -1 if the channel does not belong to it.
 -- @include leases

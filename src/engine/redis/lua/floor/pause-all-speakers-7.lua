@@ -4,15 +4,17 @@
 -- requests that wait.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
--- KEYS[7] string: the log entry of an earlier run with the same request id
+-- KEYS[7] string: the digest of an earlier run with the same request id, a space, and the log entry of that run
 -- ARGV[2] the pause without its times: JSON of {pauseId, reason, actor, exemptUserIds, broadcaster}, without the
 --         opening brace
 -- ARGV[3] duration, ms; 0 cuts without a latch
 -- ARGV[4] 1 if the request has an id
 -- ARGV[5] how long to keep the entry in KEYS[7], ms
 -- ARGV[6] id of the pause to replace; empty: a pause with the same broadcaster
--- ARGV[7] 1 if the caller has already added all channels of the event to its index
+-- ARGV[7] digest of the caller and the content of the request
+-- ARGV[8] 1 if the caller has already added all channels of the event to its index
 -- Returns { 'paused', number of Redis replicas, JSON of the log's entry }
+--      or { 'reused' }: another caller, or a request with other content, has used the request id. Nothing is changed.
 --      or { 'standing', pause JSON } or { 'banned', JSON of the broadcaster's ban }
 --      or { 'behind' }: nothing was written. The index of the event lacks channels, or has channels of other events.
 -- @include leases
@@ -36,12 +38,14 @@ end
 
 local has_request_id = ARGV[4] == '1'
 if has_request_id then
-  local entry = redis.call('GET', KEYS[7])
-  if entry then return answer({ 'paused', replica_count(), entry }) end
+  local known = redis.call('GET', KEYS[7])
+  local is_same = known and string.sub(known, 1, #ARGV[7] + 1) == ARGV[7] .. ' '
+  if is_same then return answer({ 'paused', replica_count(), string.sub(known, #ARGV[7] + 2) }) end
+  if known then return answer({ 'reused' }) end
 end
 
 local channels, keys = list_channels()
-if ARGV[7] ~= '1' and is_behind(channels) then return answer({ 'behind' }) end
+if ARGV[8] ~= '1' and is_behind(channels) then return answer({ 'behind' }) end
 
 local duration = tonumber(ARGV[3])
 local pause_json = '{"startedAtMs":' .. integer(now) .. ',"expiresAtMs":' .. integer(now + duration) .. ',' .. ARGV[2]
@@ -114,5 +118,5 @@ local body = '"kind":"speakersPaused","pause":' .. pause_json
 if replaced then body = body .. ',"replacedPauseId":' .. cjson.encode(replaced) end
 local entry = append(pause.actor, body .. ',"cut":', speakers_json(cut_channels, cut_values))
 publish_same_state(changed, holder)
-if has_request_id then redis.call('SET', KEYS[7], entry, 'PX', ARGV[5]) end
+if has_request_id then redis.call('SET', KEYS[7], ARGV[7] .. ' ' .. entry, 'PX', ARGV[5]) end
 return answer({ 'paused', replica_count(), entry })

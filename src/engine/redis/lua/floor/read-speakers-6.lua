@@ -3,11 +3,11 @@
 --
 -- KEYS, ARGV[1]: see shared/base.lua
 -- ARGV[2] JSON list of the channels to read; empty: all channels of the event
--- ARGV[3] 1: read also channels of the list that are not in the index of the event
+-- ARGV[3] 1: also read channels of the list that are not in the index of the event
 -- Returns { pause JSON or false, epoch or '', version of the newest message on the floor channel, now (ms),
 --           queues of the event (channel, JSON, channel, JSON, ...; see shared/base.lua), empty if ARGV[2] has channels,
---           JSON of the speakers of the channels that are not free, see speakers_json; the TTL of a key is 0 if its value
---           says when it expires }.
+--           JSON of the speakers of all busy channels, see speakers_json; the TTL of a key is 0 if the value contains the
+--           time of its end }.
 -- @include speakers
 local asked = cjson.decode(ARGV[2])
 local channels, keys, queues = {}, {}, {}

@@ -1,12 +1,12 @@
--- Takes a channel out of the index of an event, after another program has given it to another event. Ends what the event that
--- lost it has put on it: its pause, a lease and requests that wait. What the other event has put on it stays.
+-- Removes a channel from the index of an event, after another program has given the channel to another event. Ends the pause,
+-- the lease and the waiting requests of the event that lost the channel. Keeps those of the other event.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua; of the event that has lost the channel
 -- KEYS[7] hash: channel -> event
 -- KEYS[8] speaker key of the channel
 -- ARGV[2] channel
 -- ARGV[3] actor
--- Returns nothing. Does nothing if the channel belongs to the event after all.
+-- Returns nothing. Does nothing if the channel still belongs to the event.
 -- @include leases
 begin_epoch_if_lost()
 end_expired_pause()

@@ -1,5 +1,5 @@
--- Extends a lease by its lease time from now, but not beyond the end of its talk time. A lease that is not the present one of
--- the channel is stale: then this changes nothing. The lease of a pause's broadcaster lasts as long as the pause.
+-- Extends a lease by its lease time from now, but not beyond the end of its talk time. A lease that is not the present
+-- lease of the channel is stale, and the script changes nothing. The lease of a pause's broadcaster lasts as long as the pause.
 --
 -- A holder who may no longer speak loses the floor: a banned user, a user whom the standing pause holds back, and a user who
 -- is not a member of the channel.
@@ -8,7 +8,7 @@
 -- KEYS[7] hash: channel -> event
 -- KEYS[8] speaker key of the channel
 -- ARGV[2] JSON of {channelId, leaseId, ignoresMembership}
--- Returns { 'renewed', when the lease now ends (ms) }
+-- Returns { 'renewed', the new end of the lease (ms) }
 --      or { 'stale' }: not the present lease, or the holder has lost the floor
 --      or { 'moved', event of the channel or false }: the channel does not belong to this event.
 -- @include leases

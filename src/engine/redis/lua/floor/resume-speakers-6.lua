@@ -3,7 +3,7 @@
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
 -- ARGV[2] pause id
 -- ARGV[3] actor
--- Returns { 'resumed', revision, number of Redis replicas } or { 'other', standing pause JSON or false }.
+-- Returns { 'resumed', epoch, revision, number of Redis replicas } or { 'other', standing pause JSON or false }.
 -- @include floor
 begin_epoch_if_lost()
 begin_epoch_if_log_is_ahead()
@@ -22,4 +22,4 @@ publish_same_state(channels, nil)
 redis.call('DEL', PAUSE)
 redis.call('HDEL', META, 'pause')
 append(ARGV[3], '"kind":"speakersResumed","expired":false,"pauseId":' .. cjson.encode(ARGV[2]))
-return answer({ 'resumed', revision, replica_count() })
+return answer({ 'resumed', epoch, revision, replica_count() })

@@ -1,14 +1,14 @@
--- Grants or denies the floor of a channel. Checks event, ban, pause, membership and holder in one step. Takes the floor from a
--- holder of lower priority in the same step, so that no other user can take it in between. A request that cannot get the
--- floor may wait for it.
+-- Grants or denies the floor of a channel. Checks the event, the ban, the pause, the membership and the holder in one step. If
+-- the holder has a lower priority, the same step takes the floor away, so that no other user can take it in between. A request
+-- that cannot get the floor may wait for it.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
 -- KEYS[7] hash: channel -> event
 -- KEYS[8] speaker key of the channel
 -- ARGV[2] request: JSON of {channelId, userId, userName, sessionId, priority, talkTimeMs, leaseTimeMs, ignoresMembership,
---         admitsAllWithoutMembers, actor, queue: {waitMs, limit: how many may wait}, absent if the request must not wait}; times in ms
--- Returns { 'granted', lease id, speaker JSON, talk until (ms) }
---      or { 'queued', holder JSON, queue id, position from 1, how many wait, when the wait ends (ms) }
+--         admitsAllWithoutMembers, actor, queue: {waitMs, limit: the most requests that may wait}, absent if the request does not wait}; times in ms
+-- Returns { 'granted', lease id, speaker JSON, end of the talk time (ms) }
+--      or { 'queued', holder JSON, queue id, position from 1, number of requests that wait, end of the wait (ms) }
 --      or { 'denied', cause, holder JSON or false, pause JSON or false, JSON of the user's ban or nil }
 --      or { 'moved', event of the channel or false }: the channel does not belong to this event.
 -- @include leases

@@ -1,4 +1,4 @@
--- Gives back the floor of a channel, or a place in its queue, if the caller has one of them. The next request that waits gets
+-- Releases the floor of a channel, or a place in its queue, if the caller has one of them. The next request that waits gets
 -- the floor in the same step. Publishes the speaker only if it has changed.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
@@ -6,7 +6,7 @@
 -- KEYS[8] speaker key of the channel
 -- ARGV[2] JSON of {channelId, leaseId} or {channelId, userId, sessionId}
 -- Returns { 'released' }
---      or { 'stale' }: the caller has neither
+--      or { 'stale' }: the caller has neither the floor nor a place
 --      or { 'moved', event of the channel or false }: the channel does not belong to this event.
 -- @include leases
 begin_epoch_if_lost()

@@ -3,9 +3,9 @@
 -- (its key was deleted before its time), and announces the free channels.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
--- ARGV[2] how long one check of all channels is enough for all replicas, ms: every replica runs this script, so that the
---         pause survives each of them
--- Returns 1 if a pause stands.
+-- ARGV[2] shortest time between two checks of all channels, ms. Every replica runs this script, so that the pause does not
+--         depend on one replica, and one check serves all replicas
+-- Returns 1 if a pause stands, else 0.
 -- @include leases
 begin_epoch_if_lost()
 end_expired_pause()

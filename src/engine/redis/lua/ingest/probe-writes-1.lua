@@ -1,12 +1,12 @@
--- Runs every command that the other scripts run, so that a write which Redis refuses is noticed before a caller needs it.
--- Each command stands on a line of its own: Redis 7.0 names only the line when it denies a command.
+-- Runs every command that the other scripts run. So a replica notices that Redis refuses a command before a caller needs it.
+-- Each command has a line of its own, because Redis 7.0 names only the line when it denies a command.
 --
 -- KEYS[1] probe: a key that only this script uses; it is deleted before the script ends
 -- Returns 1.
 local key = KEYS[1]
 local time = redis.call('TIME')
 redis.call('INFO', 'replication')
--- The first write must be one that needs memory: after any other one Redis no longer checks whether it is full.
+-- The first write must need memory: after any other write, Redis no longer checks in this script whether its memory is full.
 redis.call('SET', key, '1')
 redis.call('MSET', key, '1')
 redis.call('GET', key)

@@ -1,12 +1,12 @@
--- Raises the watermark of the ingest: the ticket before which every published update has been applied. Does not create a
--- missing watermark, because what was applied before may be lost together with it.
+-- Raises the watermark of the ingest: the ticket before which every published update has been applied. If the watermark is
+-- missing, this does not create it, because updates that were applied may be lost too.
 --
--- KEYS[1] hash of id and generation: the watermark is the generation; a watermark that was created after a loss has another id
--- ARGV[1] the ticket before which the caller has applied everything
--- ARGV[2] the ticket at which the caller's unbroken subscription began. The caller knows nothing of updates before it, so that
---         a watermark below it stays
--- ARGV[3] after a reconcile, in place of ARGV[2]: the id of the watermark when the reconcile began. The reconcile covers
---         everything before, so that the watermark is raised if it still has this id; else empty
+-- KEYS[1] hash of id and generation. The generation is the watermark. A watermark that is created after a loss gets another id
+-- ARGV[1] the ticket before which the caller has applied every update
+-- ARGV[2] the ticket at which the caller's unbroken subscription began. The caller may have missed updates before it, so a
+--         watermark below it stays unchanged
+-- ARGV[3] after a reconcile: the id of the watermark when the reconcile began. It replaces ARGV[2]: the reconcile covers all
+--         earlier updates, so the watermark is raised if it still has this id. Empty without a reconcile
 -- Returns the present watermark; 0 if there is none.
 local noted = redis.call('HMGET', KEYS[1], 'id', 'generation')
 local id, generation = noted[1], tonumber(noted[2]) or 0

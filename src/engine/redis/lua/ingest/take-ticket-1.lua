@@ -1,9 +1,9 @@
--- Takes a ticket and publishes it. A ticket is the next generation of the ingest: above every earlier one and near Redis's
--- clock. Every subscriber gets it at the same place among the control plane's messages.
+-- Takes a ticket and publishes it. A ticket is the next generation of the ingest: higher than every earlier ticket, and near
+-- Redis's clock. Every subscriber receives it at the same place among the control plane's messages.
 --
 -- KEYS[1] string: the newest ticket
 -- ARGV[1] pub/sub channel of the tickets
--- ARGV[2] the lowest ticket that is allowed: above all that the caller has seen, in case KEYS[1] was lost
+-- ARGV[2] the lowest allowed ticket: higher than all tickets that the caller has seen, because Redis may have lost KEYS[1]
 -- Returns the ticket, ms.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,12 +1,11 @@
--- Repairs an event after a script or a reader has failed on its keys. Squelch alone writes these keys, so that a value which
--- it cannot read came from a person or another program. Deletes keys of the wrong type and values that cannot be read, and
--- begins a new epoch, so that every watcher gets a snapshot of what is left. Checks every value: it takes as long as loading
--- the event.
+-- Repairs an event after a script or a reader has failed on its keys. Only Squelch writes these keys, so an unreadable value
+-- came from a person or another program. Deletes keys of the wrong type and unreadable values, and begins a new epoch, so that
+-- every watcher gets a snapshot of the remaining data. Checks every value, so it takes as long as loading the event.
 --
--- Does not check keys that other programs write, too: speakers, owners of channels, bans of the whole fleet.
+-- Does not check keys that other programs also write: speakers, owners of channels, bans of the whole fleet.
 --
 -- KEYS, ARGV[1]: see shared/base.lua
--- Returns a list of what was deleted, at most 10 texts; empty if nothing was.
+-- Returns a list of at most 10 texts about deleted keys and values; empty if nothing was deleted.
 -- @include log
 -- @include speakers
 local deleted, reason = {}, nil

@@ -1,9 +1,9 @@
--- Begins a new epoch if the store has gone back: a replica has already delivered a revision that the store does not have yet,
--- or has with another entry. An older copy of the event's keys was restored then, and revisions would be used twice.
+-- Begins a new epoch if an older copy of the event's keys was restored. The sign of it: a replica has already delivered a
+-- revision that the store does not have yet, or has with another entry. Without a new epoch, revisions would be used twice.
 --
 -- KEYS, ARGV[1]: see shared/base.lua
 -- ARGV[2] epoch that the replica has followed
--- ARGV[3] revision up to which it has delivered changes in that epoch
+-- ARGV[3] newest revision that the replica has delivered in that epoch
 -- ARGV[4] time of the entry with this revision, ms; empty if the replica does not have the entry
 -- Returns nothing.
 -- @include log

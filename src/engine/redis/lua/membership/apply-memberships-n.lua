@@ -1,11 +1,11 @@
--- Applies updates of one event in their order. Each is a compare-and-set on the position of its user's newest write: the
--- latest write wins. Channels of the updates that belong to no event become the event's own.
+-- Applies updates of one event in their order. Each update is applied only if its position is later than that of the user's
+-- newest write, so the latest write wins. Channels in the updates that belong to no event are given to this event.
 --
 -- KEYS[1..6], ARGV[1]: see shared/base.lua
 -- KEYS[7] hash: channel -> event
 -- KEYS[8..] the speaker key of each channel in ARGV[2]
 -- ARGV[2] JSON list of all channels in the updates, in the order of their speaker keys
--- ARGV[3..] one update each: JSON of {userId, channelIds, action, actor, position, isReconciled}
+-- ARGV[3..] one update each: JSON of {userId, channelIds, action, actor, position, isReconciled, staleKey}
 -- Returns a JSON list of the outcomes
 --      or { 'unknown', channel, channel, ... }: nothing was written. The caller must add the owners of these channels to the
 --         hash of owners first.

@@ -5,7 +5,7 @@
 -- ARGV[3] reason
 -- ARGV[4] actor
 -- ARGV[5] duration, ms; empty: the ban holds until it is lifted
--- Returns { ban JSON, revision, number of Redis replicas }.
+-- Returns { ban JSON, epoch, revision, number of Redis replicas }.
 -- @include ban-entries
 -- @include disconnect
 begin_epoch_if_lost()
@@ -21,4 +21,4 @@ if duration then redis.call('PEXPIREAT', ban_key(user), integer(expires_at)) end
 append_ban(actor, user, expires_at)
 disconnect_user(actor, user, reason)
 publish_ban_news()
-return answer({ ban_json(user, expires_at), revision, replica_count() })
+return answer({ ban_json(user, expires_at), epoch, revision, replica_count() })

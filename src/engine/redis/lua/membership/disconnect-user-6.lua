@@ -4,10 +4,10 @@
 -- ARGV[2] user
 -- ARGV[3] reason
 -- ARGV[4] actor
--- Returns { revision, number of Redis replicas }.
+-- Returns { epoch, revision, number of Redis replicas }.
 -- @include disconnect
 begin_epoch_if_lost()
 begin_epoch_if_log_is_ahead()
 end_expired_pause()
 disconnect_user(ARGV[4], ARGV[2], ARGV[3])
-return answer({ revision, replica_count() })
+return answer({ epoch, revision, replica_count() })

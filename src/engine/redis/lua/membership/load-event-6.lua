@@ -1,4 +1,4 @@
--- Reads the whole picture of an event in one step. Announces the ends of expired leases first.
+-- Reads the whole state of an event in one step. Announces the ends of expired leases first.
 --
 -- KEYS, ARGV[1]: see shared/base.lua
 -- Returns { epoch, revision, pause JSON or nil, members: user, JSON, user, JSON, ..., last forced disconnections: user, ms,

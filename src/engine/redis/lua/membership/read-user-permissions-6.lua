@@ -1,5 +1,5 @@
--- Reads one user's channels with the revision at which they are true, the standing pause and the user's ban. Writes
--- nothing: an event that was never written or watched has no epoch and no revision.
+-- Reads the channels of one user, the revision at which they are valid, the standing pause and the user's ban. Writes nothing,
+-- so an event that was never written or watched has no epoch and no revision.
 --
 -- KEYS, ARGV[1]: see shared/base.lua
 -- ARGV[2] user

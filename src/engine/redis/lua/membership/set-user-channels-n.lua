@@ -8,7 +8,9 @@
 -- ARGV[2] update: JSON of {userId, channelIds, action, actor}
 -- ARGV[3] 1: write only if the user was never written and the event never synced. The position is then before every other,
 --         so that an update wins that was published earlier and is applied later
+-- ARGV[4] write only if the newest change of the user has this revision; empty: write in any case
 -- Returns { 'foreign', channel, its event }
+--      or { 'changed', revision of the user's newest change }: nothing was written
 --      or { 'limit', the limit that excludes a channel }
 --      or { 'unknown', channel, channel, ... }: nothing was written. The caller must add the owners of these channels to the
 --         hash of owners first
@@ -29,6 +31,9 @@ end
 local position, at_least = '0-0', nil
 local is_seed = ARGV[3] == '1'
 local member = read_member(update.userId)
+if ARGV[4] ~= '' and tonumber(ARGV[4]) ~= member_revision(member) then
+  return answer({ 'changed', member_revision(member) })
+end
 local unknown = { 'unknown' }
 if not (is_seed and is_stale(position, member, lowest_position())) then
   local allowed, limit = within_limits(update.channelIds, member)
@@ -47,5 +52,5 @@ local speaker_keys = {}
 for index, channel in ipairs(update.channelIds) do speaker_keys[channel] = KEYS[7 + index] end
 local status, at, added, removed = apply_membership(update, position, KEYS[7], speaker_keys)
 note_member_count()
-return answer({ 'done', '{"revision":' .. integer(at) .. ',"added":' .. json_list(added) .. ',"removed":'
-  .. json_list(removed) .. ',"superseded":' .. tostring(status == 'stale') .. '}', replica_count() })
+return answer({ 'done', '{"revision":' .. integer(at) .. ',"epoch":"' .. epoch .. '","added":' .. json_list(added)
+  .. ',"removed":' .. json_list(removed) .. ',"superseded":' .. tostring(status == 'stale') .. '}', replica_count() })

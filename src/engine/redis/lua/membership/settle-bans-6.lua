@@ -1,12 +1,13 @@
--- Appends to the log what happened to bans without a call: the bans that have ended, and the bans that other programs have
--- written, if the user is a member of the event or the broadcaster. Disconnects these users.
+-- Appends to the log the changes of bans that no call has made: bans that have expired, and bans that other programs have written
+-- or removed. A ban by another program is appended, and disconnects its user, only if the user is a member of the event or the
+-- broadcaster.
 --
 -- KEYS, ARGV[1]: see shared/base.lua
--- Returns the time until the next end of a ban that is in the log, ms; -1 if none has an end.
+-- Returns the time until the next ban in the log ends, ms; -1 if no ban ends by itself.
 -- @include base
 local known = redis.call('HGETALL', context.bans)
 if #known == 0 and redis.call('EXISTS', context.banned) == 0 then return -1 end
--- Most calls end above. So the rest is included only here.
+-- Most calls end above, so the following files are included only here.
 -- @include ban-entries
 -- @include disconnect
 begin_epoch_if_lost()
@@ -27,7 +28,7 @@ end)
 
 for user, known_end in pairs(known_ends) do
   if not standing[user] then
-    -- An expired ban is still in the set, unless another program has removed it.
+    -- The set still has an expired ban, unless another program has removed it.
     local is_there = redis.call('ZREM', context.banned, user) == 1
     redis.call('DEL', ban_key(user))
     append_end_of_ban('', user, is_there or known_end <= now)

@@ -28,8 +28,8 @@
 --         hash of owners first
 --      or { 'behind', the lowest ticket that is high enough }: nothing was written. The caller's ticket is not above what it
 --         would overwrite
---      or { 'done', revision, number of users who changed, of these: number of users who were not named, number of users who
---           lost a channel, number of Redis replicas }.
+--      or { 'done', epoch, revision, number of users who changed, of these: number of users who were not named, number of
+--           users who lost a channel, number of Redis replicas }.
 -- @include membership
 begin_epoch_if_lost()
 begin_epoch_if_log_is_ahead()
@@ -112,4 +112,4 @@ in_chunks(members, function(_, ...)
 end)
 note_member_count()
 if newest then announce(newest) end
-return answer({ 'done', revision, changed, #writes - of_named, losers, replica_count() })
+return answer({ 'done', epoch, revision, changed, #writes - of_named, losers, replica_count() })

@@ -3,7 +3,7 @@
 -- KEYS, ARGV[1]: see shared/base.lua
 -- ARGV[2] user
 -- ARGV[3] actor
--- Returns { 'unbanned', revision } or { 'none' } if no ban stands.
+-- Returns { 'unbanned', epoch, revision, number of Redis replicas } or { 'none' } if no ban stands.
 -- @include ban-entries
 begin_epoch_if_lost()
 end_expired_pause()
@@ -13,4 +13,4 @@ redis.call('ZREM', context.banned, user)
 redis.call('DEL', ban_key(user))
 append_end_of_ban(ARGV[3], user, false)
 publish_ban_news()
-return answer({ 'unbanned', revision })
+return answer({ 'unbanned', epoch, revision, replica_count() })

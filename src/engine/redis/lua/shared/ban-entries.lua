@@ -1,5 +1,5 @@
--- Appends bans and their ends to the log. Including it writes nothing. Redis sends no notification when a ban expires, so
--- that the bans hash keeps each ban that is in the log until its end is in the log, too.
+-- Appends bans and their ends to the log. Including it writes nothing. Redis sends no notification when a ban expires.
+-- So the bans hash keeps each ban until the log has its end, too.
 -- @include log
 -- @include bans
 

@@ -1,10 +1,10 @@
--- Reads bans. Including it writes nothing. All routers of a fleet keep bans in these keys, and other programs write them
--- too:
+-- Reads bans. Including it writes nothing. All routers of a fleet keep bans in these keys, and other programs also write
+-- them:
 --
--- context.banned     sorted set: user -> when the ban ends (ms), 9007199254740991 for a ban that holds until it is lifted
+-- context.banned     sorted set: user -> end of the ban (ms); 9007199254740991 for a ban that lasts until it is lifted
 -- context.banPrefix  followed by a user: hash of userId, bannedBy, bannedAt (ms), expiresAt (ms, or `permanent`), reason;
---                    gone when the ban has ended
--- context.banNews    pub/sub channel: bans that hold in this event have changed
+--                    expires with the ban
+-- context.banNews    pub/sub channel: reports that bans in this event have changed
 -- @include base
 local PERMANENT = 9007199254740991
 
@@ -30,7 +30,7 @@ local function standing_ban(user)
   return ban_json(user, expires_at)
 end
 
--- Calls fn(user, when the ban ends (ms)) for each ban that stands, the one that ends first first.
+-- Calls fn(user, end of the ban (ms)) for each standing ban, ordered by the end, the earliest first.
 local function for_each_ban(fn)
   local flat = redis.call('ZRANGEBYSCORE', context.banned, '(' .. integer(now), '+inf', 'WITHSCORES')
   for index = 1, #flat, 2 do

@@ -1,6 +1,6 @@
--- The base of every script of one event: its keys, its context, the clock and small helpers. Including it writes nothing.
+-- The base of every script of one event: keys, context, clock and small helpers. Including it writes nothing.
 --
--- Keys. Every script of one event gets these first, in this order:
+-- Keys. The first keys of every script of one event are these, in this order:
 -- KEYS[1] META        hash of the fields that are listed below
 -- KEYS[2] LOG         stream of entries: id <revision>-0, field entry: JSON
 -- KEYS[3] MEMBERS     hash: user -> JSON of a member, see member_json in membership.lua
@@ -8,30 +8,31 @@
 -- KEYS[5] CHANNELS    set of the event's channel ids
 -- KEYS[6] GENERATION  string: the newest ticket
 --
--- Fields of META. Absent means: not yet, or nothing to note.
+-- Fields of META. A missing field means that there is no value yet.
 --   epoch         name of the present epoch
 --   revision      revision of the newest entry of the log, 0 before the first
 --   replid        master_replid of the Redis that began the epoch
---   members       how many members scripts have added, or found when they began the epoch: fewer means that some were lost
+--   members       number of members that scripts have added, or found when they began the epoch. If MEMBERS has fewer, some
+--                 were lost
 --   newest        the newest change of a membership: "<revision> <epoch> <user>"
 --   floor         the lowest position, see POSITION_FLOOR in membership.lua
 --   lease         the last lease id
---   pause         id of the pause whose end was not appended to the log yet
---   ended         id of a pause that has expired; its channels were not freed and announced yet
---   upheld        when the channels of the paused event were last checked, ms
+--   pause         id of the pause that has no end in the log yet
+--   ended         id of an expired pause. Its channels must still be freed and announced as free
+--   upheld        time of the last check of the paused event's channels, ms
 --   floorVersion  number of the newest message on the floor channel
 --
--- Arguments. ARGV[1] is the name of the epoch that the script begins, if it has to begin one. The script's own arguments are
--- ARGV[2] to ARGV[last_argument]. The context follows: it is cheaper to read than JSON.
+-- Arguments. ARGV[1] is a name for a new epoch, in case the script has to begin one. The script's own arguments are ARGV[2]
+-- to ARGV[last_argument]. The context follows. Separate arguments are cheaper to read than JSON.
 local META, LOG, MEMBERS, PAUSE, CHANNELS, GENERATION = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local last_argument = #ARGV - 25
 -- EventScripts in eventScripts.ts writes these in this order.
 local context = {
   event = ARGV[last_argument + 1], -- id of the event
-  leases = ARGV[last_argument + 2], -- key of a hash: channel -> JSON of a lease whose end was not announced yet, see write_lease
-  queue = ARGV[last_argument + 3], -- key of a hash: channel -> JSON list of the requests that wait for it, see enter_queue
-  disconnected = ARGV[last_argument + 4], -- key of a hash: user -> when the user was last disconnected by force, ms
-  bans = ARGV[last_argument + 5], -- key of a hash: user -> end (ms) of each ban that is in the log without its end
+  leases = ARGV[last_argument + 2], -- key of a hash: channel -> JSON of a lease without an announced end, see write_lease
+  queue = ARGV[last_argument + 3], -- key of a hash: channel -> JSON list of its waiting requests, see enter_queue
+  disconnected = ARGV[last_argument + 4], -- key of a hash: user -> time of the last forced disconnection, ms
+  bans = ARGV[last_argument + 5], -- key of a hash: user -> end (ms) of a ban that the log has without its end
   owners = ARGV[last_argument + 6], -- key of a hash: channel -> id of the event that owns it
   changes = ARGV[last_argument + 7], -- pub/sub channel of the event's log entries
   floor = ARGV[last_argument + 8], -- pub/sub channel of changes of speakers
@@ -40,19 +41,19 @@ local context = {
   tickets = ARGV[last_argument + 11], -- pub/sub channel of tickets; empty: no replica counts the tickets of scripts
   maxUsersPerEvent = tonumber(ARGV[last_argument + 12]), -- limit
   maxChannelsPerUser = tonumber(ARGV[last_argument + 13]), -- limit
-  logLength = ARGV[last_argument + 14], -- about how many entries the log keeps
+  logLength = ARGV[last_argument + 14], -- approximate number of entries that the log keeps
   legacyRouters = ARGV[last_argument + 15] == '1', -- true: routers may write speaker keys themselves
   ownersApart = ARGV[last_argument + 16] == '1', -- true: another slot decides who owns a channel without an entry in owners
-  statePrefix = ARGV[last_argument + 17], -- before a channel id: pub/sub channel of the channel's state, with stateSuffix
-  stateSuffix = ARGV[last_argument + 18], -- behind the channel id, see statePrefix
-  speakerPrefix = ARGV[last_argument + 19], -- before a channel id: key of the channel's speaker, with speakerSuffix
-  speakerSuffix = ARGV[last_argument + 20], -- behind the channel id, see speakerPrefix
+  statePrefix = ARGV[last_argument + 17], -- the pub/sub channel of a channel's state is this prefix, the channel id and stateSuffix
+  stateSuffix = ARGV[last_argument + 18], -- see statePrefix
+  speakerPrefix = ARGV[last_argument + 19], -- the key of a channel's speaker is this prefix, the channel id and speakerSuffix
+  speakerSuffix = ARGV[last_argument + 20], -- see speakerPrefix
   banned = ARGV[last_argument + 21], -- key of a sorted set, see bans.lua
   banPrefix = ARGV[last_argument + 22], -- prefix of the keys of bans, see bans.lua
   banNews = ARGV[last_argument + 23], -- pub/sub channel, see bans.lua
-  newEpoch = ARGV[1], -- name of the epoch that this script begins, if it has to begin one
+  newEpoch = ARGV[1], -- name for a new epoch, see ARGV[1] above
   newestTicket = tonumber(ARGV[last_argument + 24]), -- the newest ticket that the caller has seen
-  ticket = tonumber(ARGV[last_argument + 25]), -- the ticket to write at, if the caller took one elsewhere; else nil
+  ticket = tonumber(ARGV[last_argument + 25]), -- the ticket of this write, if the caller has already taken one; else nil
 }
 
 local function redis_now_ms()

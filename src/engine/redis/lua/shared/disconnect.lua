@@ -3,21 +3,21 @@
 -- @include queue
 -- @include leases
 
--- Takes away every floor and every place in a queue that a user has. The next request that waits gets a floor. If the user
--- is the broadcaster of the standing pause, the pause goes on without a broadcaster; the log gets one entry for that,
--- however many channels it cuts.
+-- Takes away all floors and all places in queues that a user has. Each floor goes to the next request that waits. If the user
+-- is the broadcaster of the standing pause, the pause continues without a broadcaster. The log gets one entry for all channels
+-- that this cuts.
 local function take_floors(actor, user)
   local pause = read_pause()
   local is_broadcaster = pause and type(pause.broadcaster) == 'table' and pause.broadcaster.userId == user
   if is_broadcaster then
     pause.broadcaster = nil
-    -- The value that this script has put on channels until now has the broadcaster in it.
+    -- The stored value contains the broadcaster, so it must not be used any more.
     hold = nil
   end
   leave_queues(user)
   local floors = {}
   for_each_speaker(function(channel, key, raw)
-    -- Only a value that contains the user's id, or an escape, can be the user's. The others need no parsing.
+    -- Only a value that contains the user's id or an escape can belong to the user. Other values need no parsing.
     if not raw or not (string.find(raw, user, 1, true) or string.find(raw, '\\', 1, true)) then return end
     local speaker = decode_speaker(raw, key)
     if speaker and speaker.userId == user then floors[#floors + 1] = { channel, key, raw, speaker } end
@@ -26,7 +26,7 @@ local function take_floors(actor, user)
   local cut_channels, cut_values, states = {}, {}, {}
   for _, floor in ipairs(floors) do
     local channel, key, raw, speaker = unpack(floor)
-    -- Announces the end of an earlier lease, if that is still to be done.
+    -- Announces the end of an earlier lease, if no script has announced it yet.
     read_speaker(channel, key)
     forget_lease(channel)
     if is_broadcaster then
@@ -51,8 +51,8 @@ local function take_floors(actor, user)
   publish_states(states)
 end
 
--- Takes every floor of a user away, and makes routers close all sockets of the user. The time that is kept makes a router
--- do so, too, if it was not connected and gets a snapshot later.
+-- Takes every floor of a user away, and makes routers close all sockets of the user. A router that is not connected now gets
+-- the stored time in a later snapshot, and then closes the sockets that are older.
 local function disconnect_user(actor, user, reason)
   take_floors(actor, user)
   redis.call('HSET', context.disconnected, user, integer(now))

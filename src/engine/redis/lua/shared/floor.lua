@@ -1,13 +1,13 @@
 -- Changes the floors of an event and publishes the changes. Including it writes nothing.
 --
--- Redis sends no notification when a speaker key expires. So the leases hash has each running lease, too: an entry there
--- means that the end of this lease was not announced yet. Leases of a pause's broadcaster are not in it: they end with the
+-- Redis sends no notification when a speaker key expires. So each running lease is also in the leases hash. An entry there means
+-- that the end of this lease was not announced yet. The hash does not have leases of a broadcaster, because they end with the
 -- pause.
 -- @include log
 -- @include speakers
 
--- Returns the JSON of a change of a channel's speaker, for publish_floor; `speaker` is nil for a free floor. `look_at` is
--- when a keeper checks the queue, ms, if a request waits from now on.
+-- Returns the JSON of a change of a channel's speaker, for publish_floor. `speaker` is nil for a free floor. `look_at` is the
+-- time at which a keeper checks the queue, ms, if a request now waits.
 local function floor_change(channel, speaker, look_at)
   if not speaker then return '{"channelId":' .. cjson.encode(channel) .. ',"hasLease":false}' end
   local has_lease = speaker.leaseId ~= nil and speaker.pauseId == nil
@@ -15,21 +15,21 @@ local function floor_change(channel, speaker, look_at)
     .. ',"hasLease":' .. tostring(has_lease) .. (look_at and ',"lookAtMs":' .. integer(look_at) or '') .. '}'
 end
 
--- Publishes changes of speakers, which are JSON, to replicas. The number of the message follows the number before it.
+-- Publishes changes of speakers, as JSON text, to replicas. Each message gets the next number.
 local function publish_changes(changes)
   local version = redis.call('HINCRBY', META, 'floorVersion', 1)
   redis.call('PUBLISH', context.floor, '{"epoch":"' .. epoch .. '","version":' .. integer(version)
     .. ',"timeMs":' .. integer(now) .. ',"changes":[' .. changes .. ']}')
 end
 
--- Publishes a list of changes of speakers to replicas, at most 1,000 of them in a message.
+-- Publishes a list of changes of speakers to replicas, at most 1,000 changes in a message.
 local function publish_floor(changes)
   for first = 1, #changes, 1000 do
     publish_changes(table.concat(changes, ',', first, math.min(first + 999, #changes)))
   end
 end
 
--- Returns what follows the channel id in the state that routers read; `speaker` is nil for a free floor.
+-- Returns the part of a channel's state, in the form that routers read, after the channel id. `speaker` is nil for a free floor.
 local function router_state(speaker)
   if not speaker then return ',"currentSpeaker":null,"speakerName":null,"isBusy":false,"lockTimestamp":null}' end
   return ',"currentSpeaker":' .. cjson.encode(speaker.userId) .. ',"speakerName":' .. cjson.encode(speaker.userName)
@@ -37,7 +37,7 @@ local function router_state(speaker)
 end
 
 -- Publishes to routers that all these channels now have this speaker. `channels_json` is the JSON list of their ids. If it
--- contains no escape, each id only needs quotes: encoding thousands of ids would take a sixth of the time.
+-- contains no escape, this only puts quotes around each id, because encoding thousands of ids would take a sixth of the time.
 local function publish_to_routers(channels, channels_json, speaker)
   local state = router_state(speaker)
   local quoted_state = not string.find(channels_json, '\\', 1, true) and '"' .. state
@@ -50,8 +50,8 @@ local function publish_to_routers(channels, channels_json, speaker)
   end
 end
 
--- Publishes the new speakers of channels: a list of { channel, speaker or nil }. Replicas get the message before routers
--- do, so that a replica which follows both channels does not take the second message for another program's change.
+-- Publishes the new speakers of channels: a list of { channel, speaker or nil }. Replicas get their message before routers get
+-- theirs. A replica follows both, and would otherwise take the message to routers for a change by another program.
 local function publish_states(states)
   local changes = {}
   for index, state in ipairs(states) do changes[index] = floor_change(state[1], state[2]) end
@@ -64,8 +64,8 @@ local function publish_state(channel, speaker)
   publish_states({ { channel, speaker } })
 end
 
--- Publishes that all these channels now have the same speaker, under no lease that ends by itself, or are free (nil). It is
--- one message to replicas.
+-- Publishes one message to replicas: all these channels now have the same speaker, without a lease that ends by itself, or are
+-- free (nil). Publishes one message for each channel to routers.
 local function publish_same_state(channels, speaker)
   if #channels == 0 then return end
   local holder = speaker and ',"holder":' .. speaker_json('', speaker) or ''
@@ -81,7 +81,7 @@ local function next_lease_id()
   return lease_id
 end
 
--- Returns the value of a speaker key. LEASE_PATTERN depends on the order of the fields, and some readers only read the
+-- Returns the value of a speaker key. Keep the order of the fields: LEASE_PATTERN depends on it, and some readers only read the
 -- first field.
 local function speaker_value(speaker)
   local value = '{"userId":' .. cjson.encode(speaker.userId) .. ',"userName":' .. cjson.encode(speaker.userName)
@@ -98,7 +98,7 @@ local function write_speaker(key, speaker)
   redis.call('SET', key, speaker_value(speaker), 'PXAT', integer(speaker.expiresAt))
 end
 
--- Writes a lease that ends by itself and adds it to the leases hash. is_noted_lease depends on the order of the fields.
+-- Writes a lease that ends by itself and adds it to the leases hash. Keep the order of the fields: is_noted_lease depends on it.
 local function write_lease(channel, key, speaker)
   write_speaker(key, speaker)
   redis.call('HSET', context.leases, channel, '{"leaseId":' .. integer(speaker.leaseId) .. ',"userId":'
@@ -106,14 +106,14 @@ local function write_lease(channel, key, speaker)
     .. integer(speaker.expiresAt) .. ',"talkUntil":' .. integer(speaker.talkUntil) .. '}')
 end
 
--- Returns true if a speaker's value certainly belongs to this lease of the leases hash. Reads neither as JSON, so that false
--- may be wrong.
+-- Returns true if a speaker's value certainly belongs to this lease of the leases hash. Does not parse JSON, so it may also return
+-- false for a value that belongs to the lease.
 local function is_noted_lease(raw, noted_lease)
   local lease_id = string.match(noted_lease, '^{("leaseId":%d+,)')
   return lease_id and string.find(raw, lease_id, 1, true)
 end
 
--- Gives a floor to the user who asked for it, under a new lease that lasts `first_ms` at first. Returns the speaker.
+-- Gives a floor to the user of a request. The new lease lasts `first_ms` until it is renewed. Returns the speaker.
 local function give_floor(channel, key, request, first_ms)
   local talk_until = now + request.talkTimeMs
   local speaker = {
@@ -131,7 +131,8 @@ local function give_floor(channel, key, request, first_ms)
   return speaker
 end
 
--- Removes a lease that was given back or taken away: its end is announced otherwise. A missing lease is not an error.
+-- Removes a lease that was released or taken away from the leases hash: the caller announces its end. A missing lease is not an
+-- error.
 local function forget_lease(channel)
   redis.call('HDEL', context.leases, channel)
 end
@@ -144,11 +145,10 @@ local function append_floor_revoked(actor, channel, lost, cause, by_user)
     .. ',"leaseId":' .. integer(lost.leaseId or 0) .. ',"byUserId":' .. cjson.encode(by_user))
 end
 
--- Returns what a standing pause puts on speaker keys: the value, if any, when it expires (ms), and the speaker in it, if it
--- has one.
+-- Returns what a standing pause puts on speaker keys: the value, its end (ms) and its speaker. Each of them may be missing.
 local function hold_of(pause)
   if type(pause.broadcaster) == 'table' then
-    -- One lease for all channels, which are given and end together.
+    -- All channels are given and end together, so they share one lease.
     local speaker = {
       userId = pause.broadcaster.userId,
       userName = pause.broadcaster.userName,
@@ -168,12 +168,12 @@ local function hold_of(pause)
   return { value = value, expiresAt = integer(pause.expiresAtMs) }
 end
 
--- What hold_of has returned for the one pause that the script handles: every channel gets the same value.
+-- The result of hold_of for the one pause that the script handles, because every channel gets the same value.
 local hold = nil
 
--- Puts the value of a standing pause on these speaker keys: the broadcaster's lease, else the reserved holder. Where no
--- router writes Redis directly, there is no reserved holder, and the keys are deleted. Returns the speaker, if there is
--- one. One MSET is faster than a command for each key.
+-- Puts the value of a standing pause on these speaker keys: the broadcaster's lease or, without a broadcaster, the reserved
+-- holder. If no router writes Redis directly, there is no reserved holder, and the keys are deleted. Returns the speaker, if there
+-- is one. One MSET is faster than a command for each key.
 local function hold_channels(keys, pause)
   hold = hold or hold_of(pause)
   if not hold.value then
@@ -195,10 +195,10 @@ local function hold_channel(key, pause)
   return hold_channels({ key }, pause)
 end
 
--- What is_held_by_pause has returned, by value: a pause puts the same value on thousands of keys.
+-- The results of is_held_by_pause, by value, because a pause puts the same value on thousands of keys.
 local held_values = {}
 
--- Returns true if the pause has put this value on a speaker key. A script asks for one pause only.
+-- Returns true if the pause has put this value on a speaker key. Within one script, always pass the same pause.
 local function is_held_by_pause(raw, pause_id)
   if not raw then return false end
   if held_values[raw] == nil then

@@ -3,8 +3,8 @@
 -- @include queue
 
 -- Settles a lease of the leases hash. The channel's speaker key has the value `raw` and the speaker `speaker`. If the key is
--- gone or has another speaker, the lease has expired or a router has deleted it: then this announces its end and gives a
--- free floor to the next request that waits. Returns the present speaker, or nil.
+-- missing or has another speaker, the lease has expired or a router has deleted it. Then this announces the end of the lease and
+-- gives a free floor to the next request that waits. Returns the present speaker, or nil.
 local function settle_lease(channel, key, noted_lease, raw, speaker)
   local lease = cjson.decode(noted_lease)
   if speaker and speaker.leaseId == lease.leaseId then return speaker end
@@ -17,8 +17,8 @@ local function settle_lease(channel, key, noted_lease, raw, speaker)
   return next_speaker
 end
 
--- Returns the speaker of a channel, or nil. Announces the end of an expired lease first, so that it precedes what the script
--- announces next, and gives a free floor to the next request that waits.
+-- Returns the speaker of a channel, or nil. First announces the end of an expired lease, so that this precedes everything
+-- else that the script announces, and gives a free floor to the next request that waits.
 local function read_speaker(channel, key)
   local raw = redis.call('GET', key)
   local speaker = decode_speaker(raw, key)
@@ -28,8 +28,8 @@ local function read_speaker(channel, key)
   return serve_queue(channel, key)
 end
 
--- Settles leases of the leases hash: channel, JSON, channel, JSON, ... Returns the leases that still run and when they end:
--- channel, ms, channel, ms, ...
+-- Settles leases of the leases hash: channel, JSON, channel, JSON, ... Returns the leases that still run, with their
+-- ends: channel, ms, channel, ms, ...
 local function settle_leases(noted_leases)
   local keys = {}
   for index = 1, #noted_leases, 2 do keys[#keys + 1] = speaker_key(noted_leases[index]) end

@@ -4,17 +4,17 @@
 
 -- The present epoch and the revision of the newest entry. begin_epoch_if_lost sets them.
 local epoch, revision = nil, nil
--- What INFO says of replication, and the replid in it.
+-- The replication section of INFO, and the replid in it.
 local replication, replid = nil, nil
--- The pause whose end is not in the log yet, or nil.
+-- The id of the pause that has no end in the log yet, or nil.
 local unannounced_pause = nil
--- Why this script has begun a new epoch; nil if it has not, or if the event is new.
+-- The reason of a new epoch that this script has begun; nil if it has begun none, or if the event is new.
 local new_epoch_reason = nil
--- The newest change of a membership before this script, and by this script, as META keeps it; nil if there is none.
+-- The newest change of a membership, in the form of META: before this script, and by this script. nil if there is none.
 local noted_newest, newest_change = nil, nil
--- How many members META has noted before this script; nil if it has not.
+-- The number of members in META before this script; nil if META has none.
 local noted_member_count = nil
--- The reasons after which MEMBERS may lack the newest change for good.
+-- The reasons of a new epoch after which the newest change may be missing from MEMBERS for ever.
 local LOSES_MEMBERS = { members_lost = true, wrong_type = true, unreadable_value = true }
 
 -- Begins a new epoch: the log starts again at revision 0, and every watcher gets a snapshot. Memberships, leases, queues
@@ -28,19 +28,19 @@ local function begin_epoch(reason)
   end
   noted_member_count = redis.call('HLEN', MEMBERS)
   redis.call('HSET', META, 'epoch', epoch, 'revision', 0, 'replid', replid, 'members', noted_member_count)
-  -- The end of a pause that META has lost would never be announced.
+  -- If META has lost the id of the standing pause, the end of that pause would never be announced.
   local pause = not unannounced_pause and read_pause()
   if pause then
     unannounced_pause = pause.pauseId
     redis.call('HSET', META, 'pause', pause.pauseId)
     redis.call('PUBLISH', context.pauses, context.event)
   end
-  -- Watchers of all events subscribe to this. Replicas also put the event into the fleet's list, which is gone where Redis
-  -- was emptied.
+  -- Replicas with watchers of all events load the event after this message. Every replica also adds the event to the fleet's
+  -- list, which is lost if Redis was emptied.
   redis.call('PUBLISH', context.newEvents, context.event)
 end
 
--- Returns why the event needs a new epoch, or nil. `noted` begins with these fields of META: epoch, revision, replid.
+-- Returns the reason why the event needs a new epoch, or nil. `noted` begins with these fields of META: epoch, revision, replid.
 local function reason_for_new_epoch(noted)
   if noted[3] ~= replid then
     if noted[1] then return 'redis_replaced' end
@@ -53,9 +53,9 @@ local function reason_for_new_epoch(noted)
   return nil
 end
 
--- Reads the present epoch. Begins a new one for an event without a log, after a fail-over or a restart of Redis (either
--- may have lost the newest entries, so that revisions would be used twice), where META cannot be read, and where members
--- are missing. docs/consistency.md lists the reasons.
+-- Reads the present epoch. Begins a new one if the event has no log, if META cannot be read, if members are missing, and after a
+-- fail-over or a restart of Redis, which may have lost the newest entries, so that revisions would be used twice.
+-- docs/consistency.md lists the reasons.
 local function begin_epoch_if_lost()
   local noted = redis.call('HMGET', META, 'epoch', 'revision', 'replid', 'members', 'pause', 'newest')
   replication = redis.call('INFO', 'replication')
@@ -68,14 +68,14 @@ local function begin_epoch_if_lost()
   if reason == 'new' then new_epoch_reason = nil end
 end
 
--- Begins a new epoch if LOG has an entry above the revision of META: XADD would fail for ever. A script calls this before it
--- writes much. The others fail at XADD, and EventScripts runs mend-event and the script once more.
+-- Begins a new epoch if LOG has an entry above the revision of META, because XADD would then always fail. Scripts that write much
+-- call this first. Other scripts fail at XADD; EventScripts then runs mend-event, and the script once more.
 local function begin_epoch_if_log_is_ahead()
   if #redis.call('XRANGE', LOG, integer(revision + 1), '+', 'COUNT', 1) > 0 then begin_epoch('log_ahead') end
 end
 
--- Begins a new epoch if MEMBERS lacks the newest change: it was replaced by an older copy. A script that changes members calls
--- this first, because it will note another newest change.
+-- Begins a new epoch if the newest change is missing from MEMBERS, because MEMBERS was replaced by an older copy. A script that
+-- changes members calls this first, because it then stores another newest change.
 local function begin_epoch_if_members_are_old()
   if not noted_newest then return end
   local changed_at, of_epoch, user = string.match(noted_newest, '^(%d+) (%S+) (.*)$')
@@ -87,9 +87,9 @@ local function begin_epoch_if_members_are_old()
   begin_epoch('members_lost')
 end
 
--- Begins a new epoch if MEMBERS has more members than scripts have added: lost members were put back, of which watchers know
--- nothing. Only a sync calls this, because an older version of Squelch that runs beside this one adds members without noting
--- them.
+-- Begins a new epoch if MEMBERS has more members than scripts have added. Then lost members were restored, and watchers do
+-- not have them. Only a sync calls this, because an older version of Squelch beside this one adds members without counting
+-- them in META.
 local function begin_epoch_if_members_were_added()
   if noted_member_count and redis.call('HLEN', MEMBERS) > noted_member_count then begin_epoch('members_added') end
 end
@@ -106,16 +106,16 @@ local function replica_count()
   return tonumber(string.match(replication, 'connected_slaves:(%d+)')) or 0
 end
 
--- Returns the result of the script, and with it why the script has begun a new epoch, if it has. EventScripts in
--- eventScripts.ts takes the two apart.
+-- Returns the result of the script. If the script has begun a new epoch, adds the reason. EventScripts in eventScripts.ts
+-- separates the two.
 local function answer(result)
   if not new_epoch_reason then return result end
   return { 'squelch:newEpoch', new_epoch_reason, result or false }
 end
 
 -- Appends one entry and returns it. Publishes nothing: the script calls `announce` afterwards. `body` is the JSON of the
--- kind and its fields, without braces. `rest` is more of it, which may be long: Lua hashes each string that it makes, so
--- that it takes longer to put a long one together in steps.
+-- kind and its fields, without braces. `rest` is a further part of it and may be long. It is separate because Lua hashes each
+-- string that it makes, so building a long string in several steps is slow.
 local function append_silently(actor, body, rest)
   revision = revision + 1
   local entry = '{"epoch":"' .. epoch .. '","revision":' .. integer(revision) .. ',"timeMs":' .. integer(now)
@@ -124,8 +124,8 @@ local function append_silently(actor, body, rest)
   return entry
 end
 
--- Notes the newest revision and publishes the newest entry, or a list of the entries that lead to it. A replica reads
--- entries before these from the log, if it lacks them.
+-- Stores the newest revision and publishes the newest entry, or a list of the newest entries. A replica that lacks earlier
+-- entries reads them from the log.
 local function announce(entries)
   if newest_change then
     redis.call('HSET', META, 'revision', integer(revision), 'newest', newest_change)
@@ -145,8 +145,8 @@ local function append(actor, body, rest)
   return entry
 end
 
--- Calls fn and publishes all that it appends as one message: a message for each entry costs as much as everything else.
--- Publishes the entries also where fn fails half way, because they are in the log.
+-- Calls fn and publishes all entries that it appends as one message. One message for each entry would double the cost of a
+-- script. If fn fails half way, this still publishes the entries, because they are in the log.
 local function append_together(fn)
   collected = {}
   local is_done, problem = pcall(fn)
@@ -157,7 +157,8 @@ local function append_together(fn)
   if not is_done then error(problem) end
 end
 
--- Appends the end of a pause that has expired. Redis sends no notification then, so that the next script does it.
+-- Appends the end of an expired pause. Redis sends no notification when a pause expires, so the next script of the event does
+-- this.
 local function end_expired_pause()
   if not unannounced_pause or redis.call('EXISTS', PAUSE) == 1 then return end
   append('', '"kind":"speakersResumed","expired":true,"pauseId":' .. cjson.encode(unannounced_pause))

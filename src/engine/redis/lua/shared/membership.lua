@@ -1,8 +1,8 @@
 -- Changes memberships. Including it writes nothing. A script that writes members calls note_member_count() at its end.
 -- @include floor
 
--- The field of META that has the lowest position: the position of the newest sync. Nothing at or below it applies. The name
--- of the field is older than the word, and replicas of several versions share it.
+-- The field of META with the lowest position: the position of the newest sync. Updates at or below it are not applied. The field
+-- keeps its old name, because replicas of several versions share it.
 local POSITION_FLOOR = 'floor'
 
 -- Returns the generation and the count of a position.
@@ -36,16 +36,18 @@ end
 --   p  position of the newest write
 --   r  revision of the newest change
 --   e  epoch of r
---   o  1 if the newest write came over RPC and named the user (for a sync see the lowest position)
+--   o  1 if the newest write came over RPC and named the user. A sync sets the lowest position instead
 --   k  1 if a reconcile has found the control plane's key of the user
+--   d  digest of the control plane's key of the user, if the key was older than the newest write
 local function member_json(update, channels, position, member, changed_at)
   local rest = update.isByRpc and ',"o":1' or ''
   if update.isReconciled and channels ~= '[]' or member and member.k then rest = rest .. ',"k":1' end
+  if update.staleKey then rest = rest .. ',"d":"' .. update.staleKey .. '"' end
   return '{"c":' .. channels .. ',"p":"' .. position .. '","r":' .. integer(changed_at) .. ',"e":"' .. epoch .. '"'
     .. rest .. '}'
 end
 
--- How many members this script has added.
+-- The number of members that this script has added.
 local new_member_count = 0
 
 local function write_member(update, channels, position, member, changed_at)
@@ -53,15 +55,15 @@ local function write_member(update, channels, position, member, changed_at)
   new_member_count = new_member_count + redis.call('HSET', MEMBERS, update.userId, json)
 end
 
--- Notes the members that this script has added: begin_epoch_if_lost notices when there are fewer than noted.
+-- Adds the members that this script has added to the count in META. begin_epoch_if_lost compares this count with MEMBERS.
 local function note_member_count()
   if new_member_count == 0 then return end
   local count = noted_member_count and noted_member_count + new_member_count or redis.call('HLEN', MEMBERS)
   redis.call('HSET', META, 'members', integer(count))
 end
 
--- Returns the body of the entry of a change, and notes the change as the newest one; the lists are JSON. The entry must be
--- appended next.
+-- Returns the body of the log entry of a change, and stores the change as the newest one. The lists are JSON. The caller must
+-- append the entry next.
 local function membership_changed(user, channels, added, removed, action)
   newest_change = integer(revision + 1) .. ' ' .. epoch .. ' ' .. user
   return '"kind":"membershipChanged","userId":' .. cjson.encode(user) .. ',"channelIds":' .. channels
@@ -70,7 +72,7 @@ end
 
 local known_lowest_position = nil
 
--- Returns the lowest position as it was before this script; false if there is none.
+-- Returns the lowest position before this script; false if there is none.
 local function lowest_position()
   if known_lowest_position == nil then known_lowest_position = redis.call('HGET', META, POSITION_FLOOR) end
   return known_lowest_position
@@ -81,14 +83,14 @@ local function is_stale(position, member, lowest)
   return member and not is_later(position, member.p) or lowest and not is_later(position, lowest)
 end
 
--- Returns true if the newest write of a user came over RPC: one that named the user, or a sync, which also counts for users
--- that it does not name or does not change.
+-- Returns true if the newest write of a user came over RPC. This is a write that named the user, or a sync, which counts for every
+-- user of the event.
 local function is_written_by_rpc(member, lowest)
   if member and member.o then return true end
   return lowest and not (member and is_later(member.p, lowest))
 end
 
--- Takes a ticket, at least that high: the place of this script in the order of all writes.
+-- Takes a ticket of at least `at_least`: the place of this script in the order of all writes.
 local function take_ticket(at_least)
   local previous = tonumber(redis.call('GET', GENERATION)) or 0
   local generation = math.max(previous + 1, now, context.newestTicket + 1, at_least)
@@ -98,7 +100,7 @@ local function take_ticket(at_least)
 end
 
 -- Returns the position of a write over RPC: a ticket above `highest`, the highest generation that it overwrites, and above
--- the lowest position. If the caller took the ticket and it is not high enough, returns nil and the lowest ticket that is.
+-- the lowest position. If the caller has taken a ticket that is too low, returns nil and the lowest ticket that is high enough.
 local function rpc_position(highest, lowest)
   local at_least = math.max(highest, lowest and parse_position(lowest) or 0) + 1
   if not context.ticket then return integer(take_ticket(at_least)) .. '-0' end
@@ -133,7 +135,7 @@ local function learn_channel(channel_events, channel, speaker_key)
   return true
 end
 
--- What learn_channel has returned in this script, by channel.
+-- The results of learn_channel in this script, by channel.
 local learned = {}
 
 -- Gives channels that belong to no event to this event. Returns the channels of this event and those of other events.

@@ -1,15 +1,15 @@
 -- The queues for the floors of channels. Including it writes nothing.
 --
--- While the event is paused no request waits: the pause ends all requests and accepts no new ones. So each request that is
--- found here may be served. A free floor has requests that wait only where a router has freed it by writing Redis itself,
--- until the next script.
+-- While the event is paused no request waits, because a pause ends all requests and no new ones are accepted. So every
+-- request in a queue may be served. A channel has a free floor and waiting requests only if a router has freed the floor by
+-- writing Redis itself, and only until the next script.
 -- @include floor
 -- @include bans
 
--- How long a lease from the queue lasts if it is not renewed, ms: the user may have gone. Equal to CLAIM_TIME_MS of
--- src/domain/floor.ts.
+-- The length of a lease from the queue until it is renewed, ms. It is short because the user may have left. Equal to
+-- CLAIM_TIME_MS of src/domain/floor.ts.
 local CLAIM_MS = 3000
--- How soon to check a floor again that a router may free without a message, ms.
+-- The time until the next check of a floor that a router may free without a message, ms.
 local FOREIGN_LOOK_MS = 250
 
 local function append_request_denied(channel, request, cause)
@@ -35,7 +35,7 @@ local function write_queue(channel, queue)
   end
 end
 
--- Returns the requests that wait, the next one first. Denies and removes each request whose time has run out.
+-- Returns the waiting requests, the next one first. Denies and removes each request that has waited for too long.
 local function read_queue(channel)
   local raw = redis.call('HGET', context.queue, channel)
   if not raw then return {} end
@@ -51,7 +51,7 @@ local function read_queue(channel)
   return queue
 end
 
--- Takes the request of a session out of the queue. Returns it, or nil if the session does not wait.
+-- Removes the request of a session from the queue. Returns it, or nil if the session does not wait.
 local function leave_queue(channel, user, session)
   local queue = read_queue(channel)
   for index, request in ipairs(queue) do
@@ -93,9 +93,9 @@ local function goes_before(a, b)
   return outranks(a.priority, b.priority)
 end
 
--- Adds a request to the queue. `place` is the request that the same session had until now, or nil: the new one stays as
--- old as it. If the queue is full, a request of higher priority takes the place of the last one. Returns the request, its
--- position and how many wait; nil if there is no room.
+-- Adds a request to the queue. `place` is the earlier request of the same session, or nil. The new request keeps the age of
+-- the earlier one. If the queue is full, a request of higher priority replaces the last one. Returns the request, its
+-- position and the number of waiting requests; nil if there is no room.
 local function enter_queue(channel, request, place)
   local queue = read_queue(channel)
   local entry = {
@@ -126,7 +126,7 @@ end
 -- waits.
 local function serve_queue(channel, key)
   local queue = read_queue(channel)
-  -- A router may have moved the channel to another event without a message: then its requests here are denied.
+  -- A router may have moved the channel to another event without a message. Then the requests in this event are denied.
   local is_ours = #queue > 0 and redis.call('HGET', context.owners, channel) == context.event
   while #queue > 0 do
     local request = table.remove(queue, 1)
@@ -142,7 +142,7 @@ local function serve_queue(channel, key)
   return nil
 end
 
--- Returns when to check the queue of a busy channel again, ms; nil if no request waits.
+-- Returns the time of the next check of a busy channel's queue, ms; nil if no request waits.
 local function next_look(channel, holder)
   local queue = read_queue(channel)
   local look_at = nil

@@ -10,8 +10,8 @@ local function speaker_key(channel)
   return context.speakerPrefix .. channel .. context.speakerSuffix
 end
 
--- Returns the channels of the event and the keys of their speakers. The order is undefined, because sorting thousands of
--- channels would hold Redis up. The script makes the keys itself: the caller may not know the newest channels.
+-- Returns the channels of the event and the keys of their speakers. The order is undefined, because sorting thousands of channels
+-- would hold Redis up. The script builds the keys itself, because the caller may not know the newest channels.
 local function list_channels()
   local channels, keys = redis.call('SMEMBERS', CHANNELS), {}
   local prefix, suffix = context.speakerPrefix, context.speakerSuffix
@@ -25,7 +25,7 @@ local function for_each_speaker(fn)
   for_each_value(keys, function(index, raw) fn(channels[index], keys[index], raw) end)
 end
 
--- Returns true if a pause does not hold the user back: the broadcaster and the exempt users.
+-- Returns true if the user may speak during the pause: the user is exempt or the broadcaster.
 local function is_exempt(pause, user)
   if type(pause.broadcaster) == 'table' and pause.broadcaster.userId == user then return true end
   for _, exempt in ipairs(pause.exemptUserIds) do
@@ -34,7 +34,7 @@ local function is_exempt(pause, user)
   return false
 end
 
--- Returns true if the user who asks for a floor has the channel, or needs no membership for this request.
+-- Returns true if the channel is among the channels of the requesting user, or if the request needs no membership.
 local function is_admitted(request, channel)
   if request.ignoresMembership then return true end
   if request.admitsAllWithoutMembers and redis.call('EXISTS', MEMBERS) == 0 then return true end
@@ -46,7 +46,7 @@ local function is_admitted(request, channel)
   return false
 end
 
--- The higher rank goes first.
+-- A higher rank is served first.
 local PRIORITY_RANKS = { normal = 1, dispatch = 2, imminentPeril = 3, emergency = 4 }
 
 -- Returns true if a request of priority a takes the floor from a holder of priority b.
@@ -67,15 +67,15 @@ local function clean_text(value)
   return type(value) == 'string' and value or nil
 end
 
--- LOCK_PATTERN is the form in which routers write a lock. LEASE_PATTERN is what follows in a value of write_speaker.
--- Matching costs half of what cjson takes, and a pause reads thousands of values. cjson reads every value that does not
--- match, for example one with an escape.
+-- LOCK_PATTERN is the form in which routers write a lock. LEASE_PATTERN is the rest of a value that write_speaker wrote. Matching
+-- takes half the time of cjson, and a pause reads thousands of values. cjson parses the values that do not match, for example
+-- those with an escape.
 local USER_PATTERN = '^{"userId":"([^"\\%c]+)"'
 local LOCK_PATTERN = '^{"userId":"([^"\\%c]+)","userName":"([^"\\%c]+)","timestamp":([1-9]%d*)()'
 local LEASE_PATTERN = '^,"leaseId":([1-9]%d*),"expiresAt":([1-9]%d*),"talkUntil":([1-9]%d*),"leaseMs":([1-9]%d*),'
   .. '"priority":"(%a+)","sessionId":"([^"\\%c]*)"}$'
 
--- Returns the user at the beginning of a speaker's value; nil if the value begins otherwise or the user is escaped.
+-- Returns the user at the beginning of a speaker's value; nil if the value has another form or the user contains an escape.
 local function first_user(raw)
   return string.match(raw, USER_PATTERN)
 end
@@ -98,8 +98,8 @@ local function match_speaker(raw)
   return speaker
 end
 
--- Returns the speaker of any value; nil for the reserved holder. Other programs write these values, too: a value that
--- cannot be read still locks the channel.
+-- Returns the speaker of any value; nil for the reserved holder. Other programs also write these values, so an unreadable value
+-- still locks the channel.
 local function parse_speaker(raw)
   local readable, value = pcall(cjson.decode, raw)
   if not readable or type(value) ~= 'table' then value = {} end
@@ -119,7 +119,7 @@ local function parse_speaker(raw)
   }
 end
 
--- Returns the speaker of a speaker key with that value; nil if it is free or the reserved holder has it.
+-- Returns the speaker in the value of a speaker key; nil if the channel is free or the reserved holder has it.
 local function decode_speaker(raw, key)
   if not raw then return nil end
   local speaker = match_speaker(raw) or parse_speaker(raw)
@@ -138,8 +138,8 @@ local function speaker_json(channel, speaker)
 end
 
 -- Returns the JSON of the speakers of many channels: the unchanged values of their speaker keys and, if given, the TTLs of
--- the keys, ms. speakerValue.ts makes speakers of them. It is one string, because clients read a string ten times as fast
--- as a list of a thousand.
+-- the keys, ms. speakerValue.ts parses them. The result is one string, because clients read one string ten times as fast as a
+-- list of a thousand.
 local function speakers_json(channels, values, ttls)
   if #channels == 0 then return '{"channelIds":[],"values":[]}' end
   return cjson.encode({ channelIds = channels, values = values, ttlsMs = ttls })

@@ -21,7 +21,7 @@ function createTransmissions(calls: object) {
   return new Transmissions(speaker, context as unknown as RouterContext);
 }
 
-it("pitfall 12: a release that is one call too many is tried again, since the lease stands", async () => {
+it("pitfall 12: a release that exceeds the call limit is tried again, because the lease still stands", async () => {
   vi.useFakeTimers();
   try {
     const grant = { granted: true, leaseId: 7n, startedAtMs: 0, expiresAtMs: 6_000, talkUntilMs: 30_000 };
@@ -41,7 +41,7 @@ it("pitfall 12: a release that is one call too many is tried again, since the le
   }
 });
 
-it("a place that could not be renewed is given up, so that no user gets the floor unknowingly", async () => {
+it("a place that could not be renewed is given up, so that no user gets the floor without knowing", async () => {
   const queued = { granted: false, place: { queueId: 1n, position: 1, waiting: 1, holder: undefined } };
   const startPtt = vi.fn().mockResolvedValueOnce(queued).mockRejectedValueOnce(oneTooMany);
   const stopPtt = vi.fn().mockResolvedValue(undefined);

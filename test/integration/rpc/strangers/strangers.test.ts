@@ -1,11 +1,11 @@
 import { request } from "node:http";
 import { connect } from "node:http2";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Replica } from "../../../src/server/start.js";
-import { bearer } from "../../support/clients/callBothServers.js";
-import { startSquelch } from "../../support/startSquelch.js";
-import { mintToken, TOKEN_SECRET } from "../../support/tokens.js";
-import { waitFor } from "../../support/waitFor.js";
+import type { Replica } from "../../../../src/server/start.js";
+import { bearer } from "../../../support/clients/callBothServers.js";
+import { startSquelch } from "../../../support/startSquelch.js";
+import { mintToken, TOKEN_SECRET } from "../../../support/tokens.js";
+import { waitFor } from "../../../support/waitFor.js";
 
 const LARGE_BYTES = 4_000_000;
 const TOKENS = { none: undefined, forged: "Bearer e30.e30.e30" };
@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => replica?.close());
 
-/** Says that a large message follows, sends none of it, and waits for the answer. */
+/** Announces a large message, sends nothing of it, and waits for the answer. */
 const servers = {
   grpc(path: string, headers: object): Promise<unknown> {
     const session = connect(`http://${replica.grpcAddress}`);
@@ -58,18 +58,18 @@ const servers = {
   },
 };
 
-it("what a stranger calls a call is cut off in the audit trail", async () => {
-  const path = "/squelch.v1.PermissionService/UnbanUser";
-  await servers.grpc(path, { "squelch-request-id": "x".repeat(10_000) });
-  await servers.http(path, { "squelch-request-id": "x".repeat(10_000) });
+it("the audit trail shortens the name that a stranger gives to a call", async () => {
+  const path = "/squelch.v1.BanService/UnbanUser";
+  await servers.grpc(path, { "squelch-call-id": "x".repeat(10_000) });
+  await servers.http(path, { "squelch-call-id": "x".repeat(10_000) });
   const lengths = async () => {
-    const answer = await fetch(`http://${replica.httpAddress}/squelch.v1.PermissionService/ListAuditEntries`, {
+    const answer = await fetch(`http://${replica.httpAddress}/squelch.v1.AuditService/ListAuditEntries`, {
       method: "POST",
       headers: { ...bearer(await mintToken({ scope: "admin" })), "content-type": "application/json" },
       body: "{}",
     });
-    const { entries = [] } = (await answer.json()) as { entries?: { action: string; requestId: string }[] };
-    return entries.filter(({ action }) => action === "UnbanUser").map(({ requestId }) => requestId.length);
+    const { entries = [] } = (await answer.json()) as { entries?: { action: string; callId: string }[] };
+    return entries.filter(({ action }) => action === "UnbanUser").map(({ callId }) => callId.length);
   };
   await waitFor(async () => (await lengths()).length === 2);
   expect(await lengths()).toEqual([129, 129]);
@@ -89,8 +89,8 @@ describe.each(Object.entries(TOKENS))("who has %s token", (_, authorization) => 
   }, 10_000);
 });
 
-it("who is turned away is counted", async () => {
-  await servers.grpc("/squelch.v1.PermissionService/BanUser", {});
+it("rejected callers are counted", async () => {
+  await servers.grpc("/squelch.v1.BanService/BanUser", {});
   const metrics = await (await fetch(`http://${replica.httpAddress}/metrics`)).text();
   expect(metrics).toContain('squelch_rpc_calls_total{method="BanUser",code="UNAUTHENTICATED"} 1');
 });

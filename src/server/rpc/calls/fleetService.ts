@@ -1,11 +1,13 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { ReplicaStatusSchema, RouterLagSchema } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import type { ReplicaStatusSchema, RouterLagSchema } from "../../../../gen/squelch/v1/fleet_service_pb.js";
+import { refusal } from "../../../domain/errors.js";
 import { type KnownReplica, type RouterLag, summariseRouters } from "../../../domain/fleet.js";
 import type { Engine } from "../../../domain/ports/engine.js";
 import { batchesOf } from "../../../lib/batchesOf.js";
 import type { AnswerOf } from "../../contract.js";
 import type { Hub } from "../../feed/hub.js";
+import type { CatchUp } from "../../state/catchUp.js";
 import type { Handlers } from "../call.js";
 
 type FleetStatus = AnswerOf<"getFleetStatus">;
@@ -24,14 +26,39 @@ const REUSE_FACTOR = 5;
 /** How many events are read at the same time. */
 const READ_CONCURRENCY = 100;
 
-/** The calls about the fleet as a whole. */
-export function createFleetCalls(hub: Hub): Pick<Handlers, "getFleetStatus"> {
+/**
+ * The calls of FleetService, except those about applied changes.
+ *
+ * @param catchUp undefined if no control plane publishes to this replica
+ */
+export function createFleetService(
+  hub: Hub,
+  catchUp: CatchUp | undefined,
+): Pick<Handlers, "getFleetStatus" | "reconcileMemberships"> {
   let current: Promise<Reading> | undefined;
   return {
     async getFleetStatus() {
       current ??= readUntilOld();
       const { status, clockOffsetMs } = await current;
       return { ...status, now: timestampFromMs(Math.round(performance.now() + clockOffsetMs)) };
+    },
+
+    async reconcileMemberships(_request, { signal }) {
+      if (catchUp === undefined) {
+        throw refusal(
+          "NO_CONTROL_PLANE",
+          "this replica receives no updates of a control plane, so there is nothing to compare: it keeps memberships in " +
+            "its own memory, or in a Cluster without --ingest-redis-url",
+          {},
+        );
+      }
+      const { generation, compared, changed, ambiguous } = await catchUp.reconcile(signal);
+      return {
+        generation: BigInt(generation),
+        comparedUsers: compared,
+        changedUsers: changed,
+        ambiguousUsers: ambiguous,
+      };
     },
   };
 

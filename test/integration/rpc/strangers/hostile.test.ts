@@ -10,13 +10,13 @@ import {
   HEADERS,
   openLeanHttp2,
   RST_STREAM,
-} from "../../../bench/clients/leanHttp2.js";
-import { processMemoryMib } from "../../../bench/support/processMemory.js";
-import { PermissionService } from "../../../gen/squelch/v1/permission_service_pb.js";
-import { bearer, connectBothServers } from "../../support/clients/callBothServers.js";
-import { type SquelchProcess, spawnSquelch } from "../../support/startSquelch.js";
-import { mintToken, TOKEN_SECRET } from "../../support/tokens.js";
-import { waitFor } from "../../support/waitFor.js";
+} from "../../../../bench/clients/leanHttp2.js";
+import { processMemoryMib } from "../../../../bench/support/processMemory.js";
+import { PermissionService } from "../../../../gen/squelch/v1/permission_service_pb.js";
+import { bearer, connectBothServers } from "../../../support/clients/callBothServers.js";
+import { type SquelchProcess, spawnSquelch } from "../../../support/startSquelch.js";
+import { mintToken, TOKEN_SECRET } from "../../../support/tokens.js";
+import { waitFor } from "../../../support/waitFor.js";
 
 const MAX_CONNECTIONS = 500;
 const HALF_OPEN = 10_000;
@@ -40,7 +40,7 @@ afterAll(async () => {
 const { getUserPermissions } = PermissionService.method;
 const request = { eventId: "festival", userId: "anna" };
 
-/** Who has a good token is served on both servers. */
+/** Asserts that a caller with a valid token is served on both servers. */
 async function expectService(): Promise<void> {
   const headers = bearer(await mintToken({ scope: "watch" }));
   for (const server of [servers.grpc, servers.http]) {
@@ -88,7 +88,7 @@ it("tokens of 1 MiB are refused on both servers", async () => {
   await expectService();
 });
 
-it("headers without end are refused on both servers", async () => {
+it("endless headers are refused on both servers", async () => {
   const session = connectHttp2(`http://${replica.grpcAddress}`, { maxSendHeaderBlockLength: 10 << 20 });
   const ended = new Promise((resolve) => {
     session.on("error", resolve).on("close", resolve);
@@ -109,7 +109,7 @@ it("headers without end are refused on both servers", async () => {
   await expectService();
 });
 
-/** Sends frames as fast as they are taken, until the server gives the connection up. */
+/** Sends frames as fast as the server accepts them, until it closes the connection. */
 async function flood(frames: Iterable<Buffer>): Promise<void> {
   const [host = "", port] = replica.grpcAddress.split(":");
   let end = () => {};
@@ -152,13 +152,13 @@ function* continueHeaders(): Iterable<Buffer> {
 it.each([
   ["streams that are reset as soon as they are opened", resetStreams],
   ["headers that never end", continueHeaders],
-])("%s close the connection, and no other caller notices", async (_, frames) => {
+])("%s close the connection, and other callers are not affected", async (_, frames) => {
   await flood(frames());
   expect((await processMemoryMib(replica.pid)).peak).toBeLessThan(400);
   await expectService();
 });
 
-it("who sends a byte at a time is cut off", async () => {
+it("a client that sends a byte at a time is cut off", async () => {
   const socket = await open(replica.httpAddress);
   const dripping = setInterval(() => socket.write("x"), 200);
   socket.write("GET / HTTP/1.1\r\nx-");
@@ -167,7 +167,7 @@ it("who sends a byte at a time is cut off", async () => {
   await expectService();
 }, 30_000);
 
-it("10,000 half-open connections are bounded, let go of, and do not keep others out for long", async () => {
+it("10,000 half-open connections are limited, closed, and do not keep others out for long", async () => {
   for (const address of [replica.grpcAddress, replica.httpAddress]) {
     const opened: Socket[] = [];
     for (let first = 0; first < HALF_OPEN / 2; first += 500) {
