@@ -24,14 +24,30 @@ export function resolveIncludes(script: string, readShared: ReadShared): string 
  * creates all functions of a script at each run, which took a third of the time of a short script.
  */
 export function dropUnused(lua: string): string {
-  let text = lua.replace(/^\s*--.*\n/gm, "");
+  const text = lua.replace(/^\s*--.*\n/gm, "");
+  const definitions = [...text.matchAll(/^local function (\w+)\([\s\S]*?^end\n/gm)].map(([whole, name = ""]) => ({
+    whole,
+    name,
+    words: countWords(whole),
+  }));
+  // The words of the text without the functions that have been found unused.
+  const left = countWords(text);
+  const unused = new Set<string>();
   for (;;) {
-    const kept = text.replace(/^local function (\w+)\([\s\S]*?^end\n/gm, (definition, name: string) => {
-      const mentions = text.match(new RegExp(`\\b${name}\\b`, "g"))?.length ?? 0;
-      const ownMentions = definition.match(new RegExp(`\\b${name}\\b`, "g"))?.length ?? 0;
-      return mentions > ownMentions ? definition : "";
-    });
-    if (kept === text) return text;
-    text = kept;
+    const found = definitions.filter(
+      ({ whole, name, words }) => !unused.has(whole) && left.get(name) === words.get(name),
+    );
+    if (found.length === 0) break;
+    for (const { whole, words } of found) {
+      unused.add(whole);
+      for (const [word, count] of words) left.set(word, (left.get(word) ?? 0) - count);
+    }
   }
+  return text.replace(/^local function \w+\([\s\S]*?^end\n/gm, (whole) => (unused.has(whole) ? "" : whole));
+}
+
+function countWords(text: string): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const word of text.match(/[A-Za-z_]\w*/g) ?? []) counts.set(word, (counts.get(word) ?? 0) + 1);
+  return counts;
 }

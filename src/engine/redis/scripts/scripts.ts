@@ -56,8 +56,17 @@ function readLua(file: string): string {
   return readFileSync(new URL(file, directory), "utf8");
 }
 
+// By the text with includes: an engine has several runners, and a process may have several engines.
+const reduced = new Map<string, string>();
+
+function reduce(text: string): string {
+  const lua = reduced.get(text) ?? dropUnused(text);
+  reduced.set(text, lua);
+  return lua;
+}
+
 function readScript(file: string): Script {
-  const lua = dropUnused(resolveIncludes(readLua(file), (name) => readLua(`shared/${name}.lua`)));
+  const lua = reduce(resolveIncludes(readLua(file), (name) => readLua(`shared/${name}.lua`)));
   const count = file.match(/-(\d+|n)\.lua$/)?.[1];
   if (count === undefined) throw new Error(`${file}: the name must end with the number of keys, or n`);
   return { keyCount: count === "n" ? undefined : Number(count), lua };
