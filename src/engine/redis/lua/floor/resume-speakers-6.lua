@@ -17,8 +17,8 @@ for_each_speaker(function(channel, key, raw)
   channels[#channels + 1], keys[#keys + 1] = channel, key
 end)
 delete_keys(keys)
--- Routers that read Redis directly may have shown the reserved holder as a speaker.
-publish_same_state(channels, nil)
+-- Without a broadcaster the channels had no speaker, so that their state stays the same.
+if type(standing.broadcaster) == 'table' then publish_same_state(channels, nil) end
 redis.call('DEL', PAUSE)
 redis.call('HDEL', META, 'pause')
 append(ARGV[3], '"kind":"speakersResumed","expired":false,"pauseId":' .. cjson.encode(ARGV[2]))
