@@ -255,6 +255,7 @@ describe("deploy/compose.yaml", () => {
     } finally {
       await endChild(child, "SIGTERM");
     }
+    await expect(runProgram("redis-cli", ["-p", port, "PING"])).rejects.toThrow("Connection refused");
   });
 });
 
